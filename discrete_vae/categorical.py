@@ -1,0 +1,135 @@
+"""One-hot latent variables: samples, densities, divergences, enumeration. Everything is in nats.
+
+Shapes: logits ``[..., N, K]`` of N variables with K categories each; a sample has the shape of its logits. Logits need
+not be normalised anywhere in this module.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise
+
+MAXIMUM_STATES = 2**20
+
+
+def one_hot(index: Tensor, categories: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Index ``[...]`` -> one-hot ``[..., K]`` in a floating dtype, without the int64 detour of ``F.one_hot``."""
+    zeros = torch.zeros(*index.shape, categories, dtype=dtype, device=index.device)
+    return zeros.scatter_(-1, index.unsqueeze(-1), 1.0)
+
+
+def hard_sample(logits: Tensor, gumbel: Tensor) -> Tensor:
+    """Exact one-hot sample by the Gumbel-max trick (Gumbel 1954): ``[..., N, K]``, no gradient."""
+    with torch.no_grad():
+        return one_hot((logits + gumbel).argmax(-1), logits.shape[-1], logits.dtype)
+
+
+def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) -> Tensor:
+    """Gumbel-Softmax sample (Jang et al. 2017, eq. 2): ``[..., N, K]`` inside the simplex, differentiable."""
+    return ((logits + gumbel) / temperature).softmax(-1)
+
+
+def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
+    """Log-probability of a one-hot sample, summed over the N variables: ``[...]``."""
+    return (sample * logits.log_softmax(-1)).sum((-1, -2))
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy of each variable: ``[..., N]``, between 0 and log K."""
+    log_probabilities = logits.log_softmax(-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)
+
+
+def kl_to_uniform(logits: Tensor) -> Tensor:
+    """KL(q || uniform) of each variable, ``sum_k pi_k log(K pi_k)`` (thesis, section 4.4): ``[..., N]``."""
+    return math.log(logits.shape[-1]) - entropy(logits)
+
+
+def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
+    """KL(q || p) of each variable between categoricals that broadcast against each other: ``[..., N]``."""
+    log_q, log_p = logits.log_softmax(-1), prior_logits.log_softmax(-1)
+    # A category that q never takes adds nothing, also where p excludes it (0 log 0/0 = 0).
+    terms = torch.where(log_q == -torch.inf, 0.0, log_q.exp() * (log_q - log_p))
+    return terms.sum(-1)
+
+
+def exp_concrete_log_density(logits: Tensor, temperature: Tensor | float, log_sample: Tensor) -> Tensor:
+    """Log-density of ``log z`` for a relaxed sample z, each variable: ``[..., N]``.
+
+    Maddison et al. 2017, appendix C.3, eq. 26: working in log space keeps it finite where z underflows to 0. Subtract
+    ``log_sample.sum(-1)`` for the density of z itself on the simplex (their eq. 1).
+    """
+    categories = logits.shape[-1]
+    temperature = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)
+    scores = logits - temperature * log_sample
+    return (
+        math.lgamma(categories)
+        + (categories - 1) * temperature.log().reshape(temperature.shape[:-1] or ())
+        + scores.sum(-1)
+        - categories * scores.logsumexp(-1)
+    )
+
+
+def enumerate_states(latents: int, categories: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """All K^N one-hot states, in counting order: ``[K^N, N, K]``.
+
+    Raises ``InputError`` above 2^20 states: enumeration is for small problems.
+    """
+    if categories**latents > MAXIMUM_STATES:
+        raise InputError(
+            f"{categories}^{latents} states are too many to enumerate (at most {MAXIMUM_STATES}); "
+            "take fewer latents or categories"
+        )
+    digits = torch.cartesian_prod(*[torch.arange(categories)] * latents).reshape(-1, latents)
+    return one_hot(digits, categories, dtype)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """The family of N independent K-way variables with a uniform prior; its parameters are logits ``[..., N, K]``."""
+
+    latents: int
+    categories: int
+
+    @property
+    def parameter_shape(self) -> tuple[int, int]:
+        """Shape of one observation's parameters, which the encoder puts out."""
+        return self.latents, self.categories
+
+    sample_shape = parameter_shape
+
+    def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor:
+        """Hard one-hot samples of each observation: ``[..., B, N, K] -> [..., S, B, N, K]``.
+
+        By inverting the cumulative sum, which needs one uniform number a variable and one softmax an observation.
+        """
+        cumulative = parameters.softmax(-1).cumsum(-1)[..., :-1].unsqueeze(-4)
+        *population, observations, latents, _ = parameters.shape
+        uniform = noise.uniform((*population, samples, observations, latents, 1), parameters.dtype)
+        return one_hot((uniform >= cumulative).sum(-1), self.categories, parameters.dtype)
+
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        """``[count, N, K]`` drawn from the uniform prior."""
+        return self.sample(torch.zeros(count, *self.parameter_shape, device=noise.device), noise).squeeze(0)
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        """Exact KL(q || prior) of each variable: ``[..., N]``."""
+        return kl_to_uniform(parameters)
+
+    def log_ratio(self, parameters: Tensor, sample: Tensor) -> Tensor:
+        """log p(z) - log q(z | x), the latent part of an importance weight: ``[...]``."""
+        return -self.latents * math.log(self.categories) - log_prob(parameters, sample)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """E_q[z], here the probabilities: ``[..., N, K]``."""
+        return parameters.softmax(-1)
+
+    def code_entropy(self, mean: Tensor) -> Tensor:
+        """Entropy of the variables under the averaged posterior ``[..., N, K]``, summed over N: ``[...]``."""
+        return -torch.xlogy(mean, mean).sum((-1, -2))

@@ -1,0 +1,156 @@
+"""The configuration of a run, which is also its identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES, Strategy
+from discrete_vae.tasks.vae import Architecture
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+def nearest(name: str, known: Iterable[str], what: str) -> InputError:
+    """The error for a name that is not known: it offers the nearest one, or else all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+    return InputError(f"unknown {what} {name!r}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that decides a run's result. Two runs with equal configurations are the same run.
+
+    Fields that are a ``Schedule``, here and in the strategy's options, and the seed may differ between the members of
+    a population.
+    """
+
+    strategy: str = "gumbel-softmax"
+    options: Any = None
+    """The strategy's ``Options``; None stands for its defaults."""
+    architecture: Architecture = field(default_factory=Architecture)
+    data: DataConfig = field(default_factory=DataConfig)
+    epochs: int = 50
+    batch_size: int = 100
+    learning_rate: Schedule = Schedule(3e-4)
+    """Adam's step size for encoder and decoder."""
+    auxiliary_learning_rate: Schedule = Schedule(3e-4)
+    """Adam's step size for the strategy's own parameters, such as a learned inverse."""
+    beta: Schedule = Schedule(1.0)
+    """Weight of the KL term."""
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise nearest(self.strategy, STRATEGIES, "strategy")
+        options = STRATEGIES[self.strategy].Options
+        if self.options is None:
+            object.__setattr__(self, "options", options())
+        elif not isinstance(self.options, options):
+            raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; give at least 1")
+        if not 1 <= self.batch_size <= 50_000:
+            raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"precision {self.precision!r} is unknown; choose from {', '.join(get_args(Precision))}")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; give at least 0")
+        self.learning_rate.require_positive("learning rate")
+        self.auxiliary_learning_rate.require_positive("auxiliary learning rate")
+
+    @property
+    def strategy_class(self) -> type[Strategy]:
+        """The row of ``STRATEGIES`` that this run trains with."""
+        return STRATEGIES[self.strategy]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; schedules in their text form."""
+        return _plain(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The inverse of ``to_dict``; raises ``InputError`` on a field or value that is not known."""
+        values = dict(values)
+        strategy = values.get("strategy", cls.strategy)
+        if strategy not in STRATEGIES:
+            raise nearest(strategy, STRATEGIES, "strategy")
+        nested = {
+            "options": STRATEGIES[strategy].Options,
+            "architecture": Architecture,
+            "data": DataConfig,
+        }
+        for name, kind in nested.items():
+            if name in values:
+                values[name] = _typed(kind, values[name])
+        return _typed(cls, values)  # type: ignore[no-any-return]
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits of a hash over all that differs from the defaults.
+
+        A field added later with a default leaves the identity of older runs as it was; should a default change, a run's
+        stored configuration tells (``Run.create`` compares it whole).
+        """
+        return _digest(_changes(self.to_dict(), Config(self.strategy).to_dict()))
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.strategy}-{self.identity}"
+
+    @property
+    def population_key(self) -> str:
+        """Equal for runs that can train side by side: all that is neither a schedule nor the seed."""
+        shape = dataclasses.replace(self, seed=0)
+        values = shape.to_dict()
+        for source, target in ((shape, values), (shape.options, values["options"])):
+            for item in dataclasses.fields(source):
+                if isinstance(getattr(source, item.name), Schedule):
+                    del target[item.name]
+        return _digest(values)
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    changes = {"strategy": values["strategy"]} if "strategy" in values else {}
+    for name, value in values.items():
+        if value != defaults[name]:
+            changes[name] = _changes(value, defaults[name]) if isinstance(value, dict) else value
+    return changes
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _typed(kind: type, values: dict[str, Any]) -> Any:
+    """A frozen dataclass from JSON values; a field takes the kind of its default."""
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    typed = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise nearest(name, fields, f"field of {kind.__name__}")
+        default = fields[name].default
+        if isinstance(default, Schedule) and not isinstance(value, Schedule):
+            value = Schedule.parse(str(value))
+        typed[name] = tuple(value) if isinstance(default, tuple) else value
+    return kind(**typed)

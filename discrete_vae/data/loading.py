@@ -1,0 +1,91 @@
+"""From a configuration to splits on the device."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from discrete_vae.data import bundled, sources
+from discrete_vae.data.config import Binarisation, DataConfig
+from discrete_vae.data.dataset import Dataset, Split, bernoulli
+from discrete_vae.data.images import THRESHOLD, Images
+from discrete_vae.errors import InputError
+
+BINARISED_MNIST = DataConfig()
+SIZES = (50_000, 10_000, 10_000)
+"""Images for training, validation (the last of the training file) and test (the test file)."""
+
+
+def load(
+    config: DataConfig = BINARISED_MNIST,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+    download: bool = False,
+) -> Dataset:
+    """The data set that ``config`` names, on ``device``.
+
+    Binarised MNIST comes with the package and reads neither ``folder`` nor ``download``. The others come from
+    the IDX files in ``folder``, or with no folder named from the cache, to which ``download`` allows to fetch
+    them. Wherever the files lie, their content is checked, so the folder is no part of the configuration.
+
+    Raises:
+        InputError: the files are missing, corrupt or another data set's; or no mirror could be reached.
+    """
+    if config.dataset == "binarised-mnist":
+        images, levels = bundled.decode(bundled.read_file()), 1
+    else:
+        images, levels = _read_files(sources.SOURCES[config.dataset], folder, download), 255
+    return assemble(config, images, levels, SIZES, device)
+
+
+def assemble(
+    config: DataConfig, images: Images, levels: int, sizes: tuple[int, int, int], device: torch.device | str
+) -> Dataset:
+    """Cut ``images`` into training, validation and test of ``sizes``, and binarise them as ``config`` says.
+
+    The fixed Bernoulli draw is made on the CPU, so it is the same on every device.
+    """
+    pixels = torch.from_numpy(images.pixels).split_with_sizes(list(sizes))
+    labels = torch.from_numpy(images.labels.astype(np.int64)).split_with_sizes(list(sizes))
+    generator = torch.Generator().manual_seed(config.binarisation_seed)
+
+    def split(part: int, binarisation: Binarisation) -> Split:
+        binarised, part_levels = _binarise(pixels[part], levels, binarisation, generator)
+        return Split(binarised.to(device), labels[part].to(device), part_levels, binarisation == "dynamic")
+
+    held_out: Binarisation = "stochastic" if config.binarisation == "dynamic" else config.binarisation
+    # Training is drawn last, so that validation and test are the same under "stochastic" and "dynamic".
+    validation, test = split(1, held_out), split(2, held_out)
+    return Dataset(config=config, train=split(0, config.binarisation), validation=validation, test=test)
+
+
+def _binarise(
+    pixels: Tensor, levels: int, binarisation: Binarisation, generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """The pixels that a split holds, and their levels."""
+    if levels == 1 or binarisation in ("dynamic", "none"):
+        return pixels, levels
+    if binarisation == "threshold":
+        return (pixels > THRESHOLD).to(torch.uint8), 1
+    return bernoulli(pixels, generator, levels).to(torch.uint8), 1
+
+
+def _read_files(source: sources.Source, folder: Path | None, download: bool) -> Images:
+    if folder is not None:
+        return sources.read(source, Path(folder))
+    # Imported here because only this path needs pooch, requests and rich.
+    from discrete_vae.data.download import cache_folder, fetch
+
+    cache = cache_folder(source)
+    try:
+        return sources.read(source, cache)
+    except InputError as error:
+        if not download:
+            damage = f"; {error}" if cache.is_dir() else ""
+            raise InputError(
+                f"{source.name} is not whole in the cache {cache}: name the folder of its IDX files "
+                f"(folder), or allow to download them (download){damage}"
+            ) from error
+    fetch(source, cache)
+    return sources.read(source, cache)

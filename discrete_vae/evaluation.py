@@ -1,0 +1,114 @@
+"""The honest yardstick: every strategy is scored on the same discrete model. Everything is in nats an image.
+
+Hard samples and the exact KL, whatever the strategy trains with; the relaxed reconstruction stands beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from discrete_vae.data import Dataset
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
+from discrete_vae.runs import EVALUATION, Run
+from discrete_vae.tasks.vae import VAE, bernoulli_nll
+
+ROWS = 4000
+"""Images times samples decoded at once; small enough for a processor's cache, large enough for its products."""
+ACTIVE = 0.01
+"""A latent is active if its KL to the prior, averaged over the images, is above this many nats."""
+
+
+@torch.no_grad()
+def evaluate_population(
+    population: Population,
+    data: Dataset,
+    split: str,
+    samples: int,
+    advance: Callable[[int], None] = lambda images: None,
+) -> dict[str, Tensor]:
+    """Metrics of every member on one split, ``[P]`` each.
+
+    - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, exact.
+    - ``reconstruction_relaxed``: one relaxed sample an image, only where the strategy trains with relaxed samples.
+    - ``log_likelihood``: importance-weighted bound with ``samples`` samples (Burda et al. 2016, eq. 8),
+      only for more than one sample.
+    - ``active_latents``: how many have a mean KL above 0.01 nats; ``code_entropy``: entropy of the latents under the
+      posterior averaged over the images.
+
+    The noise is that of (seed, split): the same call gives the same numbers.
+    """
+    model, images = population.model, data.split(split)
+    device, members = images.pixels.device, len(population.configs)
+    generators = [seeded(config.seed, "evaluation", split, device=device) for config in population.configs]
+    noise = Noise(generators, device)
+    size = min(len(images), max(1, ROWS // samples), 1000)
+    chunk = max(1, ROWS // size)
+    sums: dict[str, Tensor] = {}
+    kl = torch.zeros(members, model.family.latents, device=device)
+    code: Tensor | float = 0.0
+    for start in range(0, len(images), size):
+        index = torch.arange(start, min(start + size, len(images)), device=device)
+        observation = images.batch(index.expand(members, -1), generators)
+        parameters = model.encode(observation)
+        batch = _importance(model, observation, parameters, noise, samples, chunk)
+        if population.strategy.claim.relaxed:
+            estimate = population.strategy(parameters, model.objective(observation), noise)
+            batch["reconstruction_relaxed"] = -estimate.loss
+        for name, values in batch.items():
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + values.double().sum(-1)
+        kl += model.family.kl(parameters).sum(-2)
+        code = code + model.family.mean(parameters).sum(-3)
+        advance(len(index))
+    metrics = {name: total / len(images) for name, total in sums.items()}
+    kl, code = kl / len(images), code / len(images)
+    metrics["kl"] = kl.sum(-1)
+    metrics["elbo"] = metrics["reconstruction_hard"] - metrics["kl"]
+    metrics["active_latents"] = (kl > ACTIVE).sum(-1)
+    metrics["code_entropy"] = model.family.code_entropy(torch.as_tensor(code))
+    return {name: values for name, values in metrics.items() if not values.isnan().all()}
+
+
+def _importance(
+    model: VAE, observation: Tensor, parameters: Tensor, noise: Noise, samples: int, chunk: int
+) -> dict[str, Tensor]:
+    """Mean reconstruction and log mean importance weight of each image ``[P, B, D]``, ``chunk`` samples at a time."""
+    reconstruction = observation.new_zeros(observation.shape[:-1])
+    log_weight = torch.full_like(reconstruction, -math.inf)
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        sample = model.family.sample(parameters, noise, count)  # [P, S, B, N, K]
+        output = torch.unflatten(model.decode(sample.flatten(1, 2)), 1, (count, -1))  # [P, S, B, D]
+        log_prob = -bernoulli_nll(output, observation.unsqueeze(1))
+        log_ratio = model.family.log_ratio(parameters.unsqueeze(1), sample)
+        reconstruction += log_prob.sum(1)
+        log_weight = torch.logaddexp(log_weight, (log_prob + log_ratio).logsumexp(1))
+    means = {"reconstruction_hard": reconstruction / samples}
+    if samples > 1:
+        means["log_likelihood"] = log_weight - math.log(samples)
+    return means
+
+
+def evaluate(
+    runs: Sequence[Run],
+    data: Dataset,
+    split: str,
+    samples: int,
+    *,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], None] = lambda images: None,
+) -> None:
+    """Evaluate finished runs of one population on a split and store the metrics in their folders."""
+    population = Population.load(runs, data.train.pixels.shape[-1], torch.device(device))
+    metrics = evaluate_population(population, data, split, samples, advance)
+    for p, run in enumerate(runs):
+        rows = [
+            (split, name, 1 if name == "reconstruction_relaxed" else samples, float(values[p]))
+            for name, values in metrics.items()
+        ]
+        run.write_evaluation(pd.DataFrame(rows, columns=EVALUATION))

@@ -1,0 +1,64 @@
+"""Multilayer perceptrons whose parameters carry a leading population dimension.
+
+A layer's weight is ``[P, in, out]`` and it maps ``[P, B, in]`` to ``[P, B, out]``: P networks in one batched product.
+One run is P = 1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from discrete_vae.errors import InputError
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": F.softplus,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+}
+
+
+class Linear(nn.Module):
+    """P affine maps, ``[P, B, in] -> [P, B, out]``.
+
+    Weights start uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio 2010), each member's from its own generator;
+    biases start at zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        bound = math.sqrt(6 / (inputs + outputs))
+        weights = [torch.rand(inputs, outputs, generator=generator) for generator in generators]
+        self.weight = nn.Parameter(torch.stack(weights).mul_(2 * bound).sub_(bound))
+        self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+class MLP(nn.Module):
+    """Affine layers of the given sizes with an activation between them, none behind the last."""
+
+    def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise InputError(f"activation {activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+        self.activation = ACTIVATIONS[activation]
+        self.layers = nn.ModuleList(
+            Linear(inputs, outputs, generators) for inputs, outputs in itertools.pairwise(sizes)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
+        hidden: Tensor = self.layers[0](inputs)
+        for layer in self.layers[1:]:
+            hidden = layer(self.activation(hidden))
+        return hidden

@@ -1,0 +1,103 @@
+"""Hyper-parameters as functions of the training step.
+
+One formula covers the constant, the per-epoch decay of the thesis, the per-step annealing of Jang et al.'s notebook
+and the linear warm-up from zero, and it evaluates for a whole population at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from discrete_vae.errors import InputError
+
+Unit = Literal["epoch", "step"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``value(t) = max(minimum, initial * decay ** floor(t / every)) * min(1, t / warmup)``, t in units.
+
+    A hyper-parameter that is a ``Schedule`` may differ between the members of a population; every other field of a
+    configuration has to be the same for all of them.
+
+    Written as text, on the command line and in a run's configuration, as the initial value and the fields that are
+    not at their default: ``0.5``, ``1,decay=0.97,minimum=0.5`` (per epoch), ``0.01,warmup=50`` (50 epochs), and Jang et
+    al.'s temperature ``1,decay=0.97044553,every=1000,unit=step,minimum=0.5``.
+    """
+
+    initial: float
+    decay: float = 1.0
+    every: int = 1
+    unit: Unit = "epoch"
+    minimum: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("initial", "decay", "minimum", "warmup"):
+            value = float(getattr(self, name))
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"schedule: {name} is {value}; give a finite number of at least 0")
+            object.__setattr__(self, name, value)
+        if self.every < 1:
+            raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
+        if self.unit not in get_args(Unit):
+            raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch' or 'step'")
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """Read the text form; raises ``InputError`` naming what could not be read."""
+        initial, *settings = (part.strip() for part in text.split(","))
+        casts = {"decay": float, "every": int, "unit": str, "minimum": float, "warmup": float}
+        fields: dict[str, object] = {}
+        try:
+            for setting in settings:
+                name, _, value = setting.partition("=")
+                fields[name] = casts[name](value)
+            return cls(float(initial), **fields)  # type: ignore[arg-type]
+        except KeyError as error:
+            raise InputError(f"schedule {text!r}: no field {error.args[0]!r}; fields are {', '.join(casts)}") from None
+        except InputError as error:
+            raise InputError(f"schedule {text!r}: {error}") from None
+        except ValueError:
+            raise InputError(
+                f"schedule {text!r} cannot be read; write a number, or e.g. 1,decay=0.97,minimum=0.5 or 0.01,warmup=50"
+            ) from None
+
+    def __str__(self) -> str:
+        changed = [
+            f"{field.name}={_number(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)[1:]
+            if getattr(self, field.name) != field.default
+        ]
+        return ",".join([_number(self.initial), *changed])
+
+    def require_positive(self, name: str) -> None:
+        """Raise ``InputError`` where the value of this schedule can be zero, as no temperature or step size may."""
+        if self.initial <= 0 or self.decay <= 0 or self.warmup > 0:
+            raise InputError(f"{name} is {self}; it must stay above 0 (initial > 0, decay > 0, no warmup)")
+
+
+def table(schedules: Sequence[Schedule], first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
+    """Values of P schedules at ``first_step ... first_step + steps - 1``: float32 ``[steps, P]``."""
+
+    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([getattr(schedule, name) for schedule in schedules], dtype=np.float64)
+
+    unit = np.array([steps_per_epoch if schedule.unit == "epoch" else 1 for schedule in schedules])
+    step = np.arange(first_step, first_step + steps)[:, None]
+    decayed = column("initial") * column("decay") ** (step // (column("every").astype(np.int64) * unit))
+    # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
+    ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
+    return torch.from_numpy(np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)).float()
+
+
+def _number(value: object) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

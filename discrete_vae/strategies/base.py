@@ -1,0 +1,138 @@
+"""The contract between a strategy, which knows no task, and a task, which knows no strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import Categorical
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise
+from discrete_vae.schedules import Schedule
+
+
+class Family(Protocol):
+    """A kind of latent variable: ``categorical.Categorical`` or ``gaussian.Gaussian``."""
+
+    @property
+    def latents(self) -> int: ...
+    @property
+    def parameter_shape(self) -> tuple[int, int]: ...
+    @property
+    def sample_shape(self) -> tuple[int, int]: ...
+    def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor: ...
+    def prior_sample(self, count: int, noise: Noise) -> Tensor: ...
+    def kl(self, parameters: Tensor) -> Tensor: ...
+    def log_ratio(self, parameters: Tensor, sample: Tensor) -> Tensor: ...
+    def mean(self, parameters: Tensor) -> Tensor: ...
+    def code_entropy(self, mean: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
+
+    ``predict`` and ``encode`` are there for strategies that work with targets instead of gradients; an objective
+    without them serves all the others.
+    """
+
+    decode: Callable[[Tensor], Tensor]
+    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits)."""
+    loss: Callable[[Tensor], Tensor]
+    """Output -> loss ``[..., B]``."""
+    observation: Tensor | None = None
+    """What the prediction should be: ``[..., B, D]``."""
+    predict: Callable[[Tensor], Tensor] | None = None
+    """Output -> the mean observation ``[..., B, D]``."""
+    encode: Callable[[Tensor], Tensor] | None = None
+    """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
+
+    def __call__(self, sample: Tensor) -> Tensor:
+        return self.loss(self.decode(sample))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a strategy gives back. Because ``loss`` has the objective's value, estimates nest."""
+
+    loss: Tensor
+    """``[..., B]``; value: objective(sample); gradient in the logits: the estimate of grad E_q[objective(z)]."""
+    auxiliary: Tensor
+    """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
+    sample: Tensor
+    """``[..., B, N, K]``, the sample that was decoded."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a strategy says of itself; the conformance test holds it to this."""
+
+    paper: str
+    """Where it was published."""
+    unbiased: bool
+    """Whether the mean of its gradient is the exact gradient."""
+    relaxed: bool
+    """Whether the sample that it decodes while training lies inside the simplex instead of at a corner."""
+    evaluations: int
+    """How often one training step calls ``decode``."""
+
+
+def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
+    """The hyper-parameters of a strategy by name."""
+    return {field.name: field for field in dataclasses.fields(strategy.Options)}
+
+
+class Strategy(nn.Module):
+    """A way to train through latent variables.
+
+    A subclass is an ``nn.Module`` with a plain constructor for other people's code (``GumbelSoftmax(0.5)``) and a
+    frozen dataclass ``Options`` for runs. An option that is a ``Schedule`` has a buffer of the same name, which the
+    training loop fills with one value a member before each step.
+    """
+
+    claim: Claim
+    Options: ClassVar[type]
+    latent_family: ClassVar[Callable[..., Family]] = Categorical
+
+    @classmethod
+    def build(cls, options: Any, encoder: Callable[[], nn.Module]) -> Self:
+        """The strategy for a run's ``options``; ``encoder()`` makes a fresh network, observation -> parameters."""
+        fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
+        return cls(**fixed)
+
+    @classmethod
+    def scheduled(cls) -> tuple[str, ...]:
+        """Names of the options that are schedules, and so of the buffers that follow them."""
+        return tuple(name for name, field in options_of(cls).items() if isinstance(field.default, Schedule))
+
+    def follow(self, values: Mapping[str, Tensor]) -> None:
+        """Set scheduled hyper-parameters, one value a member each: ``[P]``."""
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        """Logits ``[..., B, N, K]`` (any family's parameters) -> an estimate. Draws all it needs from ``noise``."""
+        raise NotImplementedError
+
+
+def register_positive(module: nn.Module, name: str, value: float | Tensor) -> None:
+    """Register a hyper-parameter that has to be above 0 as a buffer; raises ``InputError`` where it is not."""
+    tensor = torch.as_tensor(value, dtype=torch.float32)
+    if not bool((tensor > 0).all()) or not bool(tensor.isfinite().all()):
+        raise InputError(f"{name} is {value}; give a finite number above 0")
+    module.register_buffer(name, tensor)
+
+
+def per_member(value: Tensor, like: Tensor) -> Tensor:
+    """A hyper-parameter ``[]`` or ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
+    return value.to(like.dtype).reshape(value.shape + (1,) * (like.dim() - value.dim()))
+
+
+def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
+    """The value (and gradient) of ``value``, plus the gradient of ``surrogate``, which adds nothing to the value."""
+    return value + (surrogate - surrogate.detach())

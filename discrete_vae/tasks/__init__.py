@@ -1,0 +1,1 @@
+"""What is modelled. A task knows no strategy."""

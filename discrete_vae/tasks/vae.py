@@ -1,0 +1,105 @@
+"""The variational auto-encoder with a Bernoulli decoder: the thesis' 784-500-(30x10)-500-784 and any other size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from discrete_vae.errors import InputError
+from discrete_vae.networks import ACTIVATIONS, MLP
+from discrete_vae.strategies.base import Family, Objective
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network; the decoder mirrors the encoder. Defaults: the thesis."""
+
+    latents: int = 30
+    """Number N of latent variables."""
+    categories: int = 10
+    """Number K of categories of each."""
+    hidden: tuple[int, ...] = (500,)
+    """Widths of the encoder's hidden layers, from the image inwards."""
+    activation: str = "softplus"
+    """Activation of the hidden layers."""
+
+    def __post_init__(self) -> None:
+        if self.latents < 1:
+            raise InputError(f"latents is {self.latents}; give at least 1")
+        if self.categories < 1:
+            raise InputError(f"categories is {self.categories}; give at least 1")
+        if any(width < 1 for width in self.hidden):
+            raise InputError(f"hidden is {self.hidden}; every width must be at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"activation {self.activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+
+
+class Encoder(nn.Module):
+    """Observation ``[P, B, D]`` -> parameters of the latents ``[P, B, N, K]``, in float32."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        family: Family,
+        pixels: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = family.parameter_shape
+        sizes = (pixels, *architecture.hidden, math.prod(family.parameter_shape))
+        self.network = MLP(sizes, architecture.activation, generators)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        parameters: Tensor = self.network(observation)
+        return torch.unflatten(parameters.float(), -1, self.parameter_shape)
+
+
+class VAE(nn.Module):
+    """P variational auto-encoders side by side, one for each generator of initial weights."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        family: Family,
+        pixels: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        super().__init__()
+        self.family = family
+        self.encoder = Encoder(architecture, family, pixels, generators)
+        sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), pixels)
+        self.decoder = MLP(sizes, architecture.activation, generators)
+
+    def encode(self, observation: Tensor) -> Tensor:
+        """``[P, B, D] -> [P, B, N, K]``."""
+        parameters: Tensor = self.encoder(observation)
+        return parameters
+
+    def decode(self, sample: Tensor) -> Tensor:
+        """``[P, B, N, K] ->`` logits of the pixels ``[P, B, D]``, in float32."""
+        logits: Tensor = self.decoder(sample.flatten(-2))
+        return logits.float()
+
+    def objective(self, observation: Tensor) -> Objective:
+        """The negative Bernoulli log-likelihood of the observation as a function of the sample."""
+        return Objective(
+            decode=self.decode,
+            loss=lambda output: bernoulli_nll(output, observation),
+            observation=observation,
+            predict=torch.sigmoid,
+            encode=self.encode,
+        )
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        """Exact KL(q(z | x) || p(z)): ``[P, B]`` nats."""
+        return self.family.kl(parameters).sum(-1)
+
+
+def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:
+    """-log p(x) of pixels in [0, 1] under independent Bernoullis, summed over D: ``[..., B]`` nats."""
+    return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
