@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.runs import EVALUATION, Run
@@ -64,7 +65,7 @@ def evaluate_population(
             sums[name] = sums.get(name, torch.zeros((), device=device)) + values.double().sum(-1)
         kl += model.family.kl(parameters).sum(-2)
         code = code + model.family.mean(parameters).sum(-3)
-        advance(len(index))
+        advance(len(index) * members)
     metrics = {name: total / len(images) for name, total in sums.items()}
     kl, code = kl / len(images), code / len(images)
     metrics["kl"] = kl.sum(-1)
@@ -102,13 +103,38 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
     advance: Callable[[int], None] = lambda images: None,
-) -> None:
-    """Evaluate finished runs of one population on a split and store the metrics in their folders."""
-    population = Population.load(runs, data.train.pixels.shape[-1], torch.device(device))
-    metrics = evaluate_population(population, data, split, samples, advance)
-    for p, run in enumerate(runs):
-        rows = [
-            (split, name, 1 if name == "reconstruction_relaxed" else samples, float(values[p]))
-            for name, values in metrics.items()
-        ]
-        run.write_evaluation(pd.DataFrame(rows, columns=EVALUATION))
+) -> pd.DataFrame:
+    """Metrics of runs on a split, by their newest checkpoints: columns run, split, metric, samples, value.
+
+    Those of finished runs are stored in their folders, and not computed again where they are. ``advance`` is told the
+    number of images done. Raises ``InputError`` for a run without a checkpoint.
+    """
+    if samples < 1:
+        raise InputError(f"samples is {samples}; give at least 1")
+    found = {run: _stored(run, split, samples) for run in runs}
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if not run.finished or found[run].empty:
+            groups.setdefault(run.config.population_key, []).append(run)
+    for group in groups.values():
+        population = Population.load(group, data.train.pixels.shape[-1], torch.device(device))
+        metrics = evaluate_population(population, data, split, samples, advance)
+        for p, run in enumerate(group):
+            rows = [
+                (split, name, 1 if name == "reconstruction_relaxed" else samples, float(values[p]))
+                for name, values in metrics.items()
+            ]
+            found[run] = pd.DataFrame(rows, columns=EVALUATION)
+            if run.finished:
+                run.write_evaluation(found[run])
+    frames = [rows.assign(run=run.config.name) for run, rows in found.items()]
+    return pd.concat(frames, ignore_index=True)[["run", *EVALUATION]]
+
+
+def _stored(run: Run, split: str, samples: int) -> pd.DataFrame:
+    """What the run's folder has of an evaluation with so many samples; empty if it was never made."""
+    rows = run.evaluation()
+    rows = rows[rows["split"] == split]
+    made = rows[rows["samples"] == samples]
+    relaxed = rows[rows["metric"] == "reconstruction_relaxed"]
+    return pd.concat([made, relaxed]).drop_duplicates() if "elbo" in set(made["metric"]) else made.head(0)
