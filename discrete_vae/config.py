@@ -103,7 +103,19 @@ class Config:
         A field added later with a default leaves the identity of older runs as it was; should a default change, a run's
         stored configuration tells (``Run.create`` compares it whole).
         """
-        return _digest(_changes(self.to_dict(), Config(self.strategy).to_dict()))
+        return _digest(self._changes())
+
+    def _changes(self) -> dict[str, Any]:
+        return {"strategy": self.strategy, **_changes(self.to_dict(), Config(self.strategy).to_dict())}
+
+    @property
+    def settings(self) -> str:
+        """What differs from the defaults, for people: ``temperature=0.1 epochs=5``."""
+        changes = {name: value for name, value in self._changes().items() if name not in ("strategy", "seed")}
+        flat: dict[str, Any] = {}
+        for name, value in changes.items():
+            flat.update(value if isinstance(value, dict) else {name: value})
+        return " ".join(f"{name}={value}" for name, value in flat.items())
 
     @property
     def name(self) -> str:
@@ -127,7 +139,7 @@ def _digest(values: dict[str, Any]) -> str:
 
 
 def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    changes = {"strategy": values["strategy"]} if "strategy" in values else {}
+    changes = {}
     for name, value in values.items():
         if value != defaults[name]:
             changes[name] = _changes(value, defaults[name]) if isinstance(value, dict) else value

@@ -36,7 +36,7 @@ class Interrupted(Exception):
 class Progress(Protocol):
     """Where the loop tells how far it is."""
 
-    def start(self, total: int, done: int) -> None: ...
+    def start(self, label: str, total: int, done: int) -> None: ...
     def update(self, done: int, loss: float, elbo: float | None) -> None: ...
     def message(self, text: str) -> None: ...
 
@@ -97,7 +97,7 @@ class Trainer:
 
     def _update(self, observation: Tensor, beta: Tensor, rates: Sequence[Tensor]) -> None:
         """One step of gradient descent on the batch ``[P, B, D]``."""
-        with _autocast(self.config, self.device):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             parameters = self.model.encode(observation)
             estimate = self.strategy(parameters, self.model.objective(observation), self.noise)
             kl = self.model.kl(parameters).mean(-1)
@@ -183,7 +183,8 @@ def train(
         stop = stack.enter_context(_signals())
         for (_, step), group in groups.items():
             if step < group[0].total_steps:
-                _train_population(group, step, data, device, progress, checkpoint_every, stop)
+                with _matmul_precision(group[0].config):
+                    _train_population(group, step, data, device, progress, checkpoint_every, stop)
     return made
 
 
@@ -212,7 +213,8 @@ def _train_population(
         trainer.load(step)
     elbo = None
     if progress:
-        progress.start(config.epochs * trainer.steps_per_epoch, trainer.step)
+        label = config.strategy if len(runs) == 1 else f"{len(runs)} runs of {config.strategy}"
+        progress.start(label, runs[0].total_steps, trainer.step)
 
     def look() -> bool:
         if progress:
@@ -285,10 +287,15 @@ def _record_failures(trainer: Trainer, progress: Progress | None) -> None:
             progress.message(message)
 
 
-def _autocast(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    if config.precision == "bfloat16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
+@contextlib.contextmanager
+def _matmul_precision(config: Config) -> Iterator[None]:
+    """Let CUDA's float32 products use TF32 where the configuration says so; processors have no such thing."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @contextlib.contextmanager

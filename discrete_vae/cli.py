@@ -1,0 +1,304 @@
+"""The command ``discrete-vae``: train, evaluate, sample, list."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from cyclopts import App, CycloptsError, Parameter, Token
+from PIL import Image
+from rich.console import Console
+from rich.table import Column, Table
+
+import discrete_vae.runs
+from discrete_vae.config import Config, Precision, nearest
+from discrete_vae.data import DataConfig, load
+from discrete_vae.errors import InputError
+from discrete_vae.evaluation import evaluate as evaluate_runs
+from discrete_vae.files import writable
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES, Strategy
+from discrete_vae.tasks.vae import Architecture
+from discrete_vae.training import Interrupted
+from discrete_vae.training import train as train_runs
+
+
+def _schedule(kind: type, tokens: Sequence[Token]) -> Schedule:
+    return Schedule.parse(tokens[0].value)
+
+
+# A schedule is one word on the command line, not a group of options.
+Parameter(converter=_schedule, n_tokens=1, accepts_keys=False, show_default=str)(Schedule)
+
+app = App(
+    name="discrete-vae",
+    help="Train and compare ways to train categorical latent variables, on one VAE backbone.",
+    help_epilogue="Tables and figures: `python -m reports --help`.",
+    version_flags=["--version"],
+)
+train_app = App(
+    name="train",
+    help=f"""Train runs with a strategy, seeds side by side.
+
+For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
+What is finished is not trained again; what was interrupted goes on where it stopped.
+
+A hyper-parameter that is a schedule is written as its initial value and, after commas, what changes it:
+`0.5`, `1,decay=0.97,minimum=0.5` (times 0.97 each epoch), `0.01,warmup=50` (linear from 0 over 50 epochs),
+`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps).
+
+Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one.""",
+)
+app.command(train_app)
+
+RunsFolder = Annotated[Path, Parameter(help="Folder that holds the runs' folders.")]
+Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
+Threads = Annotated[int | None, Parameter(help="Processor threads; by default torch's choice.")]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where to compute, and where the files are."""
+
+    runs: RunsFolder = Path("runs")
+    device: Device = "auto"
+    threads: Threads = None
+    folder: Annotated[Path | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
+    download: Annotated[bool, Parameter(help="Download a grayscale data set if it is not there.", negative="")] = False
+
+    def compute_device(self) -> torch.device:
+        """The device, after setting the number of threads. Raises ``InputError`` if it is not there."""
+        if self.threads is not None:
+            if self.threads < 1:
+                raise InputError(f"threads is {self.threads}; give at least 1")
+            torch.set_num_threads(self.threads)
+        return choose_device(self.device)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` or a device's name. Raises ``InputError`` for one that torch does not know or cannot find."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r} is unknown; give cpu, cuda or auto") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r} is not supported; give cpu, cuda or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found); use --device cpu"
+        )
+    return device
+
+
+def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
+    def command(
+        *,
+        options: Any = strategy.Options(),  # noqa: B008
+        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),
+        data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
+        epochs: int = 50,
+        batch_size: int = 100,
+        learning_rate: Schedule = Schedule(3e-4),
+        auxiliary_learning_rate: Schedule = Schedule(3e-4),
+        beta: Schedule = Schedule(1.0),
+        precision: Precision = "float32",
+        seeds: int = 1,
+        seed: int = 0,
+        where: Where = Where(),
+    ) -> int:
+        """
+        Parameters
+        ----------
+        epochs
+            Passes over the 50,000 training images.
+        batch_size
+            Images in a batch.
+        learning_rate
+            Adam's step size.
+        auxiliary_learning_rate
+            Adam's step size for the strategy's own networks, such as a learned inverse.
+        beta
+            Weight of the KL term.
+        precision
+            Arithmetic of the matrix products.
+        seeds
+            How many runs to train side by side, with consecutive seeds.
+        seed
+            The first seed.
+        """
+        if seeds < 1:
+            raise InputError(f"seeds is {seeds}; give at least 1")
+        device = where.compute_device()
+        configs = [
+            Config(
+                strategy=name,
+                options=options,
+                architecture=architecture,
+                data=data,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                auxiliary_learning_rate=auxiliary_learning_rate,
+                beta=beta,
+                precision=precision,
+                seed=seed + i,
+            )
+            for i in range(seeds)
+        ]
+        images = load(data, where.folder, device, where.download)
+        with terminal_progress() as progress:
+            made = train_runs(configs, where.runs, images, device=device, progress=progress)
+        _show(made)
+        return 1 if any(run.failure for run in made) else 0
+
+    command.__annotations__["options"] = Annotated[strategy.Options, Parameter(name="*")]
+    command.__doc__ = f"{(strategy.__doc__ or '').splitlines()[0]} {strategy.claim.paper}.\n{command.__doc__}"
+    return command
+
+
+for _name, _strategy in STRATEGIES.items():
+    train_app.command(_train_command(_name, _strategy), name=_name)
+
+
+@app.command
+def evaluate(
+    *run: str,
+    split: Literal["train", "validation", "test"] = "test",
+    samples: int = 1000,
+    where: Where = Where(),
+) -> None:
+    """Score runs on hard samples: ELBO, reconstruction, exact KL and the importance-weighted bound, in nats.
+
+    Parameters
+    ----------
+    run
+        Folders of runs, or what `list` shows of them (or the beginning of it).
+    split
+        Images to score on.
+    samples
+        Samples an image; the importance-weighted bound needs many, 5,000 as some papers take 5 times as long.
+    """
+    device = where.compute_device()
+    made = [find_run(name, where.runs) for name in run]
+    if not made:
+        raise InputError("no run was named; `discrete-vae list` shows them")
+    if len({each.config.data for each in made}) > 1:
+        raise InputError("the runs are of different data sets; evaluate them one data set at a time")
+    data = load(made[0].config.data, where.folder, device, where.download)
+    with (
+        terminal_progress() as progress,
+        progress.counting(f"{split} images", len(data.split(split)) * len(made)) as done,
+    ):
+        metrics = evaluate_runs(made, data, split, samples, device=device, advance=done)
+    found = metrics.pivot(index="metric", columns="run", values="value")[[run.config.name for run in made]]
+    table = Table("metric", *(Column(run.config.identity, justify="right") for run in made), caption=f"{split}, nats")
+    for metric, values in found.iterrows():
+        table.add_row(str(metric), *(f"{value:.3f}" for value in values))
+    Console().print(table)
+
+
+@app.command
+def sample(
+    run: str, *, out: Path | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
+) -> None:
+    """Draw latents from the prior and write the decoded images as one grid.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or what `list` shows of it (or the beginning of it).
+    out
+        PNG file to write; by default samples.png in the run's folder.
+    rows
+        Rows of the grid.
+    columns
+        Columns of the grid.
+    seed
+        Seed of the draw.
+    """
+    for name, value in (("rows", rows), ("columns", columns)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; give at least 1")
+    device = where.compute_device()
+    found = find_run(run, where.runs)
+    population = Population.load([found], 784, device)
+    noise = Noise([seeded(seed, "prior", device=device)], device)
+    latents = population.model.family.prior_sample(rows * columns, noise)
+    with torch.no_grad():
+        pixels = torch.sigmoid(population.model.decode(latents.unsqueeze(0))).reshape(rows, columns, 28, 28)
+    grid = pixels.transpose(1, 2).reshape(rows * 28, columns * 28)
+    out = out or found.folder / "samples.png"
+    with writable(out.parent):
+        Image.fromarray(np.asarray((255 - grid.cpu() * 255).round().byte())).save(out, format="PNG")
+    print(out)
+
+
+@app.command(name="list")
+def list_runs(*, runs: RunsFolder = Path("runs")) -> None:
+    """Show all runs: how far they are and how they do on the validation images."""
+    found = discrete_vae.runs.find(runs)
+    if not found:
+        print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
+        return
+    _show(found)
+
+
+def find_run(name: str, runs: Path) -> Run:
+    """A run by its folder, or below ``runs`` by its name or identity or the beginning of one."""
+    if (Path(name) / "config.json").exists():
+        return Run.open(Path(name))
+    found = discrete_vae.runs.find(runs)
+    matches = [run for run in found if run.folder.name.startswith(name) or run.config.identity.startswith(name)]
+    if not found:
+        raise InputError(f"no run {name!r}: {runs} holds none; train one first")
+    if not matches:
+        raise nearest(name, [run.folder.name for run in found], "run")
+    if len(matches) > 1:
+        raise InputError(
+            f"run {name!r} could be {', '.join(run.folder.name for run in matches)}; give more of its name"
+        )
+    return matches[0]
+
+
+def _show(runs: Sequence[Run]) -> None:
+    numbers = [Column(name, justify="right", no_wrap=True) for name in ("seed", "ELBO", "reconstr.", "KL")]
+    words = [Column(name, overflow="fold") for name in ("status", "strategy", "settings")]
+    table = Table(Column("run", no_wrap=True), *numbers, *words, caption="validation, nats; hard samples")
+    for run in runs:
+        history = run.history()
+        last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
+        values = last.set_index("metric")["value"]
+        metrics = [f"{values[name]:.2f}" if name in values else "" for name in ("elbo", "reconstruction_hard", "kl")]
+        config = run.config
+        table.add_row(config.identity, str(config.seed), *metrics, run.status, config.strategy, config.settings)
+    Console().print(table)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input ends in one line on standard error and exit code 2."""
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except (InputError, CycloptsError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        code = 2
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line, with the nearest name where a command or strategy is unknown."""
+    return " ".join(str(error).split())

@@ -1,0 +1,62 @@
+"""Progress in the terminal: what is being trained, how far it is, how it does and how long it will take."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class TerminalProgress:
+    """Shows training (see ``training.Progress``) and evaluation as bars with the remaining time."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def start(self, label: str, total: int, done: int) -> None:
+        """A bar for a population of runs: ``total`` steps, of which ``done`` were made before."""
+        self._task = self._progress.add_task(label, total=total, completed=done, numbers="")
+
+    def update(self, done: int, loss: float, elbo: float | None) -> None:
+        """``done`` steps made; the training loss, and the validation ELBO of the last epoch, of the first member."""
+        assert self._task is not None
+        numbers = f"loss {loss:.1f}" + ("" if elbo is None else f"  ELBO {elbo:.1f}")
+        self._progress.update(self._task, completed=done, numbers=numbers)
+
+    def message(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def counting(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar for ``total`` things; call what it gives with the number just done."""
+        task = self._progress.add_task(label, total=total, numbers="")
+        yield lambda count: self._progress.update(task, advance=count)
+        self._progress.update(task, completed=total)
+
+
+@contextlib.contextmanager
+def terminal_progress() -> Iterator[TerminalProgress]:
+    """Bars on standard error for as long as the context lasts; a plain stream gets the finished bars only."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
+        yield TerminalProgress(progress)

@@ -1,0 +1,108 @@
+"""The command line: what it does, and one line with exit code 2 for every bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from discrete_vae import cli, runs
+
+SMALL = ["--latents", "3", "--categories", "4", "--hidden", "16", "--batch-size", "2000", "--epochs", "1"]
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    return exit_.value.code or 0  # type: ignore[return-value]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", "--temperature", "0.7", "--seeds", "2", *SMALL) == 0
+    first, second = runs.find(folder / "runs")
+    assert {first.config.seed, second.config.seed} == {0, 1}
+    assert first.finished
+    assert str(first.config.options.temperature) == "0.7"
+
+    assert call("evaluate", first.folder.name, str(second.folder), "--samples", "3", "--split", "validation") == 0
+    assert set(first.evaluation()["samples"]) == {1, 3}
+
+    name = first.folder.name
+    assert call("sample", name[: len(name) - 2], "--rows", "2", "--columns", "5", "--out", "grid.png") == 0
+    grid = np.asarray(Image.open(folder / "grid.png"))
+    assert grid.shape == (56, 140)
+    assert grid.std() > 0
+
+    capsys.readouterr()
+    assert call("list") == 0
+    assert first.config.identity in capsys.readouterr().out
+    assert cli.find_run(first.config.identity[:8], folder / "runs") == first
+
+
+def test_schedules_are_one_word(folder: Path) -> None:
+    settings = ["--temperature", "1,decay=0.9,minimum=0.5", "--beta", "0.5,warmup=2", "--learning-rate", "0.001"]
+    assert call("train", "straight-through-gumbel-softmax", *settings, *SMALL) == 0
+    (run,) = runs.find(folder / "runs")
+    assert str(run.config.options.temperature) == "1,decay=0.9,minimum=0.5"
+    assert str(run.config.beta) == "0.5,warmup=2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train gumble-softmax", ["gumble-softmax", "gumbel-softmax"]),
+        ("trian gumbel-softmax", ["trian", "train"]),
+        ("train gumbel-softmax --temperature 0", ["temperature", "0", "above"]),
+        ("train gumbel-softmax --temperature nan", ["nan", "finite"]),
+        ("train gumbel-softmax --temperature -1", ["-1"]),
+        ("train gumbel-softmax --temprature 1", ["--temprature", "--temperature"]),
+        ("train gumbel-softmax --latents 0", ["latents", "0"]),
+        ("train gumbel-softmax --categories 0", ["categories", "0"]),
+        ("train gumbel-softmax --seeds 0", ["seeds", "0"]),
+        ("train gumbel-softmax --threads 0", ["threads", "0"]),
+        ("train gumbel-softmax --device tpu", ["tpu", "cpu"]),
+        ("train gumbel-softmax --dataset mnist --folder nowhere", ["nowhere"]),
+        ("train target-propagation --inverse mirror", ["mirror", "encoder"]),
+        ("train gumbel-softmax --runs /dev/null/runs", ["/dev/null/runs"]),
+        ("evaluate", ["no run", "list"]),
+        ("evaluate nothing", ["nothing"]),
+        ("sample nothing", ["nothing"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: str, words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments.split()) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert all(word in lines[-1] for word in words)
+    assert sum("error" in line for line in lines) == 1
+    assert not (folder / "runs").exists()  # nothing half-written
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
+def test_cuda_asked_for_and_absent(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", "--device", "cuda") == 2
+    assert "--device cpu" in capsys.readouterr().err
+
+
+def test_a_diverging_run_fails_with_exit_code_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", "--learning-rate", "1e30", *SMALL) == 1
+    (run,) = runs.find(folder / "runs")
+    assert run.status == "failed"
+    assert "not finite at step" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "target-propagation", "--help"]])
+def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*arguments) == 0
+    assert "train" in capsys.readouterr().out
