@@ -274,7 +274,7 @@ def find_run(name: str, runs: Path) -> Run:
 
 def _show(runs: Sequence[Run]) -> None:
     numbers = [Column(name, justify="right", no_wrap=True) for name in ("seed", "ELBO", "reconstr.", "KL")]
-    words = [Column(name, overflow="fold") for name in ("status", "strategy", "settings")]
+    words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
     table = Table(Column("run", no_wrap=True), *numbers, *words, caption="validation, nats; hard samples")
     for run in runs:
         history = run.history()
@@ -282,7 +282,7 @@ def _show(runs: Sequence[Run]) -> None:
         values = last.set_index("metric")["value"]
         metrics = [f"{values[name]:.2f}" if name in values else "" for name in ("elbo", "reconstruction_hard", "kl")]
         config = run.config
-        table.add_row(config.identity, str(config.seed), *metrics, run.status, config.strategy, config.settings)
+        table.add_row(config.identity, str(config.seed), *metrics, run.status, f"{config.strategy} {config.settings}")
     Console().print(table)
 
 
