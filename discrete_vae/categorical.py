@@ -27,7 +27,9 @@ def one_hot(index: Tensor, categories: int, dtype: torch.dtype = torch.float32) 
 def hard_sample(logits: Tensor, gumbel: Tensor) -> Tensor:
     """Exact one-hot sample by the Gumbel-max trick (Gumbel 1954): ``[..., N, K]``, no gradient."""
     with torch.no_grad():
-        return one_hot((logits + gumbel).argmax(-1), logits.shape[-1], logits.dtype)
+        # Half precision would round the sum, and so the frequencies, to the grid of the larger term.
+        work = torch.promote_types(logits.dtype, torch.float32)
+        return one_hot((logits.to(work) + gumbel).argmax(-1), logits.shape[-1], logits.dtype)
 
 
 def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) -> Tensor:
@@ -36,13 +38,14 @@ def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) 
 
 
 def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
-    """Log-probability of a one-hot sample, summed over the N variables: ``[...]``."""
-    return (sample * logits.log_softmax(-1)).sum((-1, -2))
+    """Log-probability of a one-hot sample, summed over the N variables: ``[...]``; -inf where it is impossible."""
+    return torch.where(sample == 0, 0.0, sample * logits.log_softmax(-1)).sum((-1, -2))
 
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy of each variable: ``[..., N]``, between 0 and log K."""
-    log_probabilities = logits.log_softmax(-1)
+    # The lower bound makes 0 log 0 the 0 that it stands for; no finite logit comes near it.
+    log_probabilities = logits.log_softmax(-1).clamp_min(torch.finfo(logits.dtype).min)
     return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
@@ -55,8 +58,8 @@ def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
     """KL(q || p) of each variable between categoricals that broadcast against each other: ``[..., N]``."""
     log_q, log_p = logits.log_softmax(-1), prior_logits.log_softmax(-1)
     # A category that q never takes adds nothing, also where p excludes it (0 log 0/0 = 0).
-    terms = torch.where(log_q == -torch.inf, 0.0, log_q.exp() * (log_q - log_p))
-    return terms.sum(-1)
+    log_ratio = torch.where(log_q == -torch.inf, 0.0, log_q - log_p)
+    return (log_q.exp() * log_ratio).sum(-1)
 
 
 def exp_concrete_log_density(logits: Tensor, temperature: Tensor | float, log_sample: Tensor) -> Tensor:
@@ -109,10 +112,13 @@ class Categorical:
 
         By inverting the cumulative sum, which needs one uniform number a variable and one softmax an observation.
         """
-        cumulative = parameters.softmax(-1).cumsum(-1)[..., :-1].unsqueeze(-4)
+        work = torch.promote_types(parameters.dtype, torch.float32)
+        cumulative = parameters.to(work).softmax(-1).cumsum(-1).unsqueeze(-4)
         *population, observations, latents, _ = parameters.shape
-        uniform = noise.uniform((*population, samples, observations, latents, 1), parameters.dtype)
-        return one_hot((uniform >= cumulative).sum(-1), self.categories, parameters.dtype)
+        uniform = noise.uniform((*population, samples, observations, latents, 1), work)
+        # Times the total, which rounding may leave below 1: the last category gets no more than its share.
+        below = uniform * cumulative[..., -1:] >= cumulative[..., :-1]
+        return one_hot(below.sum(-1), self.categories, parameters.dtype)
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         """``[count, N, K]`` drawn from the uniform prior."""

@@ -18,23 +18,24 @@ from discrete_vae.strategies import Objective, Strategy
 
 
 def exact_value(logits: Tensor, objective: Objective) -> Tensor:
-    """E_q[objective(z)] by summing over all states: logits ``[B, N, K]`` -> ``[B]``, differentiable."""
-    observations, latents, categories = logits.shape
+    """E_q[objective(z)] by summing over all states: logits ``[..., B, N, K]`` -> ``[..., B]``, differentiable."""
+    *batch, latents, categories = logits.shape
     states = enumerate_states(latents, categories, logits.dtype).to(logits.device)
-    log_probabilities = log_prob(logits, states.unsqueeze(1))  # [K^N, B]
-    losses = objective(states.unsqueeze(1).expand(-1, observations, -1, -1))  # [K^N, B]
+    states = states.reshape(-1, *[1] * len(batch), latents, categories).expand(-1, *batch, -1, -1)
+    log_probabilities = log_prob(logits, states)  # [K^N, ..., B]
+    losses = objective(states)  # [K^N, ..., B]
     return (log_probabilities.exp() * losses).sum(0)
 
 
 def exact_gradient(logits: Tensor, objective: Objective) -> Tensor:
-    """Gradient of ``exact_value``, summed over B, in the logits: ``[B, N, K]``."""
+    """Gradient of ``exact_value``, summed over B, in the logits: ``[..., B, N, K]``."""
     logits = logits.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(exact_value(logits, objective).sum(), logits)
     return gradient
 
 
 def sampled_gradients(strategy: Strategy, logits: Tensor, objective: Objective, draws: int, noise: Noise) -> Tensor:
-    """Independent single-sample gradients of a strategy: ``[draws, B, N, K]``."""
+    """Independent single-sample gradients of a strategy: ``[draws, ..., B, N, K]``."""
     repeated = logits.detach().expand(draws, *logits.shape).clone().requires_grad_()
     estimate = strategy(repeated, objective, noise)
     (gradient,) = torch.autograd.grad(estimate.loss.sum(), repeated)

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Linear(nn.Module):
-    """P affine maps, ``[P, B, in] -> [P, B, out]``.
+    """P affine maps, ``[..., P, B, in] -> [..., P, B, out]``.
 
     Weights start uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio 2010), each member's from its own generator;
     biases start at zero.
@@ -41,6 +41,8 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() > 3:  # further dimensions before P, such as repeated draws
+            return inputs @ self.weight + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 

@@ -53,13 +53,13 @@ class Noise:
         tails; here the only touch is that the grid's lowest point, which stands for ``u < 2^-24``, is taken at the
         middle of its cell, so float32 values lie within [-2.81, 17.33]. Half precisions are cast from float32.
         """
-        work = dtype if dtype == torch.float64 else torch.float32
+        work = torch.promote_types(dtype, torch.float32)
         half_cell = torch.finfo(work).eps / 4
         uniform = self.uniform(shape, work).clamp_(min=half_cell)
         return uniform.neg_().log1p_().neg_().log_().neg_().to(dtype)
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """Standard normal numbers by Box and Muller (1958): ``[*shape]``."""
-        pairs = self.uniform((*shape, 2), dtype)
+        pairs = self.uniform((*shape, 2), torch.promote_types(dtype, torch.float32))
         radius = pairs[..., 0].neg().log1p_().mul_(-2).sqrt_()
-        return radius * pairs[..., 1].mul(2 * math.pi).cos_()
+        return (radius * pairs[..., 1].mul(2 * math.pi).cos_()).to(dtype)

@@ -46,7 +46,7 @@ class Schedule:
             if not math.isfinite(value) or value < 0:
                 raise InputError(f"schedule: {name} is {value}; give a finite number of at least 0")
             object.__setattr__(self, name, value)
-        if self.every < 1:
+        if self.every < 1 or self.every != int(self.every):
             raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
         if self.unit not in get_args(Unit):
             raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch' or 'step'")
@@ -100,4 +100,5 @@ def table(schedules: Sequence[Schedule], first_step: int, steps: int, steps_per_
 
 
 def _number(value: object) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    """The shortest text that reads back as the same number."""
+    return str(value).removesuffix(".0")

@@ -18,6 +18,7 @@ from torch import Tensor
 from discrete_vae import checkpoints, schedules
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.files import write_atomically
 from discrete_vae.noise import Noise, seeded
@@ -172,6 +173,9 @@ def train(
     after a signal (SIGINT, SIGTERM), when all is saved. A run whose loss is not finite ends alone: see ``Run.failure``.
     """
     device = torch.device(device)
+    for config in configs:
+        if config.data != data.config:
+            raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
     made = [Run.create(runs, config) for config in dict.fromkeys(configs)]
     with contextlib.ExitStack() as stack:
         for run in made:

@@ -120,11 +120,13 @@ class Strategy(nn.Module):
         raise NotImplementedError
 
 
-def register_positive(module: nn.Module, name: str, value: float | Tensor) -> None:
-    """Register a hyper-parameter that has to be above 0 as a buffer; raises ``InputError`` where it is not."""
+def register_hyperparameter(
+    module: nn.Module, name: str, value: float | Tensor, minimum: float = torch.finfo(torch.float32).tiny
+) -> None:
+    """Register a hyper-parameter as a buffer; raises ``InputError`` where it is not finite or below the minimum."""
     tensor = torch.as_tensor(value, dtype=torch.float32)
-    if not bool((tensor > 0).all()) or not bool(tensor.isfinite().all()):
-        raise InputError(f"{name} is {value}; give a finite number above 0")
+    if not bool((tensor >= minimum).all()) or not bool(tensor.isfinite().all()):
+        raise InputError(f"{name} is {value}; give a finite number {'above' if minimum else 'of at least'} 0")
     module.register_buffer(name, tensor)
 
 

@@ -20,7 +20,7 @@ from discrete_vae.strategies.base import (
     Objective,
     Strategy,
     per_member,
-    register_positive,
+    register_hyperparameter,
 )
 
 
@@ -47,7 +47,7 @@ class GumbelSoftmax(Strategy):
 
     def __init__(self, temperature: float | Tensor = 0.5) -> None:
         super().__init__()
-        register_positive(self, "temperature", temperature)
+        register_hyperparameter(self, "temperature", temperature)
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """Relaxed sample ``[..., N, K]``; a drop-in for ``torch.nn.functional.gumbel_softmax``."""

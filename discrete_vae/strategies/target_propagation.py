@@ -10,7 +10,8 @@ target for its probabilities pi from an approximate inverse g of the decoder, co
 
 With the encoder as its own inverse (g = f, the auto-encoder form of eq. 3.7) t = y, so pi_hat = 2 y - f(x'). With a
 learned inverse t = g(x), the image of the output target, the observation itself. To first order the gradient in the
-logits is 2 J (pi - pi_hat), J = diag(pi) - pi pi^T. pi_hat may leave the simplex.
+logits is 2 J (pi - pi_hat), J = diag(pi) - pi pi^T. pi_hat may leave the simplex. The thesis' target sees the
+observation through the logits only, so it means something only where these are the encoder's own, f(x).
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from discrete_vae.categorical import hard_sample
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, per_member, with_gradient_of
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    Objective,
+    Strategy,
+    per_member,
+    register_hyperparameter,
+    with_gradient_of,
+)
 
 Inverse = Literal["encoder", "network"]
 Code = Literal["probabilities", "sample"]
@@ -74,7 +83,7 @@ class TargetPropagation(Strategy):
         self.inverse, self.code, self.feedback = inverse, code, feedback
         if inverse is not None:
             self.claim = replace(self.claim, evaluations=2)
-        self.register_buffer("noise", torch.as_tensor(noise, dtype=torch.float32))
+        register_hyperparameter(self, "noise", noise, minimum=0.0)
 
     @classmethod
     def build(cls, options: TargetPropagationOptions, encoder: Callable[[], nn.Module]) -> Self:
@@ -94,7 +103,7 @@ class TargetPropagation(Strategy):
             if self.inverse is None:
                 target = 2 * code - objective.encode(prediction).softmax(-1)
             else:
-                both = torch.cat([objective.observation, prediction], -2)
+                both = torch.cat([objective.observation.expand_as(prediction), prediction], -2)
                 aim, image = self.inverse(both).chunk(2, -3)
                 target = code + aim.softmax(-1) - image.softmax(-1)
         pull = (probabilities - target).square().sum((-1, -2))

@@ -1,0 +1,331 @@
+"""The table that every strategy has to pass: its row states what it promises, the tests below hold it to that.
+
+The problem is small enough for the exact gradient: 2 variables of 3 categories under a smooth nonlinear decoder with a
+Bernoulli loss. Its ``encode`` is linear feedback by the decoder's transposed Jacobian, and the logits are
+``encode(observation)``, so that target propagation works here as it does in an auto-encoder.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import Categorical, hard_sample, log_prob
+from discrete_vae.gaussian import Gaussian
+from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import (
+    STRATEGIES,
+    Claim,
+    Estimate,
+    Family,
+    GaussianReparameterisation,
+    GumbelSoftmax,
+    Objective,
+    StraightThroughGumbelSoftmax,
+    Strategy,
+    TargetPropagation,
+)
+from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+
+BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 2, 2, 3, 8, 5
+DRAWS, NODES = 200_000, 161
+
+
+class Feedback(nn.Module):
+    """A linear map from an observation to logits, as an inverse with a parameter."""
+
+    def __init__(self, weight: Tensor, centre: Tensor, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight, self.centre, self.shape = nn.Parameter(weight), centre, shape
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return ((observation - self.centre) @ self.weight).unflatten(-1, self.shape)
+
+
+class Problem:
+    """Decoder, observation and logits for one family of latents; counts the calls of ``decode``."""
+
+    def __init__(self, family: Family, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> None:
+        def normal(stream: str, *shape: int) -> Tensor:
+            return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64).to(device, dtype)
+
+        size = math.prod(family.sample_shape)
+        self.family, self.device, self.calls = family, device, 0
+        self.inner = normal("inner", size, HIDDEN).requires_grad_()
+        self.outer = normal("outer", HIDDEN, PIXELS).requires_grad_()
+        self.observation = normal("observation", BATCH, PIXELS).sigmoid()
+        centre = torch.full((1, *family.sample_shape), 1 / CATEGORIES, device=device, dtype=dtype)
+        with torch.no_grad():
+            hidden = (centre.flatten(-2) @ self.inner).tanh()
+            self.jacobian = (self.inner * (1 - hidden.square())) @ self.outer
+            self.centre = self.decode(centre).sigmoid()
+            self.encode = self.feedback(0.5)
+            if isinstance(family, Categorical):
+                self.logits = self.encode(self.observation)
+            else:
+                self.logits = normal("logits", BATCH, *family.parameter_shape) / 2
+        self.calls = 0
+
+    def feedback(self, scale: float) -> Feedback:
+        return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
+
+    def decode(self, sample: Tensor) -> Tensor:
+        self.calls += 1
+        return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
+
+    def objective(self, *leading: int) -> Objective:
+        observation = self.observation.expand(*leading, BATCH, PIXELS)
+        return Objective(
+            decode=self.decode,
+            loss=lambda output: bernoulli_nll(output, observation),
+            observation=observation,
+            predict=torch.sigmoid,
+            encode=self.encode,
+        )
+
+    def noise(self, *seeds: int) -> Noise:
+        return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
+
+    def exact_gradient(self) -> Tensor:
+        """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here."""
+        if isinstance(self.family, Categorical):
+            return exact_gradient(self.logits, self.objective())
+        grid = torch.cartesian_prod(*[torch.linspace(-8, 8, NODES, dtype=torch.float64)] * LATENTS)
+        weight = (-grid.square().sum(-1) / 2).exp()
+        logits = self.logits.clone().requires_grad_()
+        mean, log_variance = logits.chunk(2, -1)
+        losses = self.objective()(mean + (log_variance / 2).exp() * grid[:, None, :, None])
+        return torch.autograd.grad((weight[:, None] * losses).sum() / weight.sum(), logits)[0]
+
+
+class ScoreFunction(Strategy):
+    """REINFORCE with a constant baseline: the unbiased control. ``mistake`` plants an error."""
+
+    claim = Claim("Williams 1992", unbiased=True, relaxed=False, evaluations=1)
+
+    def __init__(self, temperature: float = 1.0, mistake: str = "") -> None:
+        super().__init__()
+        self.temperature, self.mistake = temperature, mistake
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        tempered = logits / self.temperature
+        sample = hard_sample(tempered, noise.gumbel(logits.shape, logits.dtype))
+        loss = objective(sample)
+        scored, keep = (logits if self.mistake == "temperature missing" else tempered), torch.ones_like(logits)
+        if self.mistake == "log-prob term dropped":
+            keep[..., -1, :] = 0
+        weight = {"sign flipped": -1, "factor 2": 2}.get(self.mistake, 1)
+        score = weight * (loss.detach() - PIXELS * math.log(2)) * log_prob(scored, sample * keep)
+        return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant of a strategy and what it promises on the problem above."""
+
+    name: str
+    make: Callable[[Problem, float], Strategy]
+    """The strategy for this problem, at a temperature where it has one."""
+    cosine: float = 0.999
+    """At least the cosine of its mean gradient (at temperature 0.5) to the exact one."""
+    length: float = 1.0
+    """The length of its mean gradient relative to the exact one's, within 5%: catches a lost or doubled factor."""
+
+
+ROWS = [
+    Row("gumbel-softmax", lambda _, temperature: GumbelSoftmax(temperature), cosine=0.98, length=0.77),
+    Row("gumbel-softmax, half the temperature", lambda _, t: GumbelSoftmax(t / 2), cosine=0.99, length=0.89),
+    Row("straight-through gumbel-softmax", lambda _, t: StraightThroughGumbelSoftmax(t), cosine=0.95, length=0.52),
+    Row("target propagation, thesis", lambda _, t: TargetPropagation(), cosine=0.92, length=0.207),
+    Row("target propagation, sampled code", lambda _, t: TargetPropagation(code="sample"), cosine=0.92, length=0.21),
+    Row(
+        "target propagation, sampled feedback",
+        lambda _, t: TargetPropagation(feedback="sample"),
+        cosine=0.95,
+        length=0.26,
+    ),
+    Row("target propagation, learned inverse", lambda p, t: TargetPropagation(p.feedback(1)), cosine=0.95, length=0.48),
+    Row("gaussian reparameterisation", lambda _, t: GaussianReparameterisation()),
+    Row("score function (control)", lambda _, t: ScoreFunction()),
+]
+every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def posed(row: Row, temperature: float = 0.5, **options) -> tuple[Problem, Strategy]:
+    """The problem for the row's family of latents, and the strategy on it."""
+    family = type(row.make(Problem(Categorical(LATENTS, CATEGORIES)), 0.5)).latent_family(LATENTS, CATEGORIES)
+    problem = Problem(family, **options)
+    return problem, row.make(problem, temperature).to(problem.device)
+
+
+def gradient(loss: Tensor, logits: Tensor) -> Tensor:
+    return torch.autograd.grad(loss.sum(), logits, retain_graph=True)[0]
+
+
+def test_every_strategy_of_the_library_has_a_row() -> None:
+    assert set(STRATEGIES.values()) <= {type(posed(row)[1]) for row in ROWS}
+
+
+@every_row
+@pytest.mark.parametrize("leading", [(), (4,)], ids=["plain", "population"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_shapes_value_and_sample(row, leading, dtype, device) -> None:
+    problem, strategy = posed(row, dtype=dtype, device=device)
+    logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
+    estimate = strategy(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
+    assert problem.calls == strategy.claim.evaluations
+
+    assert estimate.loss.shape == (*leading, BATCH)
+    assert estimate.auxiliary.shape == leading
+    assert estimate.sample.shape == (*leading, BATCH, *problem.family.sample_shape)
+    assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
+    assert gradient(estimate.loss, logits).shape == logits.shape
+    # Exactly: estimates nest because the value is the objective's own.
+    assert estimate.loss.equal(problem.objective(*leading)(estimate.sample))
+    if isinstance(problem.family, Gaussian):
+        return
+    one_hot = ((estimate.sample == 0) | (estimate.sample == 1)).all() and estimate.sample.sum(-1).eq(1).all()
+    assert one_hot == (not strategy.claim.relaxed)
+    assert (estimate.sample >= 0).all()
+    torch.testing.assert_close(estimate.sample.sum(-1), torch.ones_like(estimate.sample[..., 0]))
+
+
+@every_row
+def test_seed_decides_the_estimate(row) -> None:
+    problem, strategy = posed(row)
+    logits = problem.logits.expand(50, *problem.logits.shape).clone().requires_grad_()
+    first, again, other = (strategy(logits, problem.objective(50), problem.noise(seed)) for seed in (0, 0, 1))
+    assert first.loss.equal(again.loss)
+    assert first.sample.equal(again.sample)
+    assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
+    assert not first.sample.equal(other.sample)
+
+
+@every_row
+def test_member_of_a_population_is_as_if_alone(row) -> None:
+    """The same noise bit by bit (seen in the sample); losses and gradients to rounding."""
+    problem, strategy = posed(row)
+    logits = torch.stack([problem.logits * scale for scale in (0.5, 1, 2)]).requires_grad_()
+    together = strategy(logits, problem.objective(3), problem.noise(10, 11, 12))
+    for member in range(3):
+        single = logits[member, None].detach().requires_grad_()
+        alone = strategy(single, problem.objective(1), problem.noise(10 + member))
+        assert together.sample[member].equal(alone.sample[0])
+        torch.testing.assert_close(together.loss[member], alone.loss[0])
+        torch.testing.assert_close(together.auxiliary[member], alone.auxiliary[0])
+        torch.testing.assert_close(gradient(together.loss, logits)[member], gradient(alone.loss, single)[0])
+
+
+@every_row
+def test_real_vae_objective_of_a_population(row) -> None:
+    """On ``VAE.objective``: value, shapes, and a gradient in every weight that is a member's alone."""
+    if isinstance(posed(row)[0].family, Gaussian):
+        family: Family = Gaussian(LATENTS)
+    else:
+        family = Categorical(LATENTS, CATEGORIES)
+
+    def run(*seeds: int) -> tuple[VAE, Estimate]:
+        vae = VAE(Architecture(LATENTS, CATEGORIES, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
+        strategy = row.make(Problem(Categorical(LATENTS, CATEGORIES), torch.float32), 0.5)
+        observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
+        estimate = strategy(
+            vae.encode(observation), vae.objective(observation), Noise([seeded(seed, "noise") for seed in seeds])
+        )
+        torch.testing.assert_close(estimate.loss, vae.objective(observation)(estimate.sample), rtol=0, atol=0)
+        estimate.loss.sum().backward()
+        return vae, estimate
+
+    together, estimate = run(0, 1, 2)
+    alone, single = run(1)
+    torch.testing.assert_close(estimate.loss[1], single.loss[0])
+    for stacked, own in zip(together.parameters(), alone.parameters(), strict=True):
+        assert stacked.grad is not None
+        assert stacked.grad[1].any()
+        torch.testing.assert_close(stacked.grad[1], own.grad[0], rtol=1e-4, atol=1e-6)
+
+
+@every_row
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 100.0])
+def test_loss_and_gradient_are_finite_over_a_wide_grid(row, temperature) -> None:
+    problem, strategy = posed(row, temperature, dtype=torch.float32)
+    shape = problem.logits.shape
+    corner = torch.full(shape, -80.0)
+    corner[..., 0] = 80.0
+    wide = torch.randn(shape, generator=seeded(1)) * 30
+    grid = torch.stack([torch.zeros(shape), torch.full(shape, 80.0), torch.full(shape, -80.0), corner, -corner, wide])
+    grid = grid.repeat(200, 1, 1, 1).requires_grad_()
+    estimate = strategy(grid, problem.objective(len(grid)), problem.noise(0))
+    for values in (estimate.loss, estimate.auxiliary, estimate.sample, gradient(estimate.loss, grid)):
+        assert values.isfinite().all()
+
+
+@every_row
+def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
+    problem, strategy = posed(row)
+    own, decoder = list(strategy.parameters()), [problem.inner, problem.outer]
+    logits = problem.logits.clone().requires_grad_()
+    estimate = strategy(logits, problem.objective(), problem.noise(0))
+
+    estimate.loss.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.any()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in decoder)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in own)
+
+    for tensor in (logits, *decoder, *own):
+        tensor.grad = None
+    if own:
+        estimate.auxiliary.sum().backward()
+        assert all(parameter.grad is not None and parameter.grad.any() for parameter in own)
+        assert all(tensor.grad is None or not tensor.grad.any() for tensor in (logits, *decoder))
+    else:
+        assert estimate.auxiliary.equal(torch.zeros_like(estimate.auxiliary))
+
+
+def measured(strategy: Strategy, problem: Problem, exact: Tensor) -> tuple[GradientError, float, float]:
+    """The error of 200,000 draws, the relative length of their mean, and the relative error that cannot be missed.
+
+    The test rejects beyond 5.5 standard errors: a false alarm in 12 elements has probability 5e-7. An error of 9
+    standard errors in the largest element falls short of that with probability 2e-4.
+    """
+    sampled = sampled_gradients(strategy, problem.logits, problem.objective(DRAWS), DRAWS, problem.noise(1))
+    largest = exact.abs().flatten().argmax()
+    standard_error = sampled.std(0).flatten()[largest] / math.sqrt(DRAWS)
+    length = sampled.mean(0).norm() / exact.norm()
+    return gradient_error(sampled, exact), length.item(), (9 * standard_error / exact.abs().flatten()[largest]).item()
+
+
+@every_row
+def test_gradient_is_what_the_claim_says(row) -> None:
+    """Unbiased: passes a z-test that an error of 10% would fail. Biased: above its cosine, and really biased."""
+    problem, strategy = posed(row)
+    error, length, detectable = measured(strategy, problem, problem.exact_gradient())
+    assert error.cosine > row.cosine
+    assert length == pytest.approx(row.length, rel=0.05)
+    assert detectable < 0.1
+    assert (error.z_score < 5.5) == strategy.claim.unbiased
+
+
+@pytest.mark.parametrize("mistake", ["", "sign flipped", "factor 2", "log-prob term dropped", "temperature missing"])
+def test_z_test_catches_planted_mistakes(mistake) -> None:
+    """The power of the test above: the tempered score-function estimator passes it and every mistake in it fails."""
+    problem = Problem(Categorical(LATENTS, CATEGORIES))
+    exact = exact_gradient(problem.logits / 0.7, problem.objective()) / 0.7
+    error, *_ = measured(ScoreFunction(0.7, mistake), problem, exact)
+    assert (error.z_score > 5.5) == bool(mistake)
+    if mistake:
+        assert error.z_score > 20
+
+
+@every_row
+def test_gradient_in_the_decoder_is_that_of_its_sample(row) -> None:
+    """Whatever the strategy does for the logits, the decoder learns from the decoded sample alone."""
+    problem, strategy = posed(row)
+    estimate = strategy(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
+    expected = torch.autograd.grad(problem.objective()(estimate.sample.detach()).sum(), problem.outer)[0]
+    torch.testing.assert_close(gradient(estimate.loss, problem.outer), expected)

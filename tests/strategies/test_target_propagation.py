@@ -1,0 +1,234 @@
+"""Target propagation against closed forms. J = diag(pi) - pi pi^T throughout, for each latent variable."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.errors import InputError
+from discrete_vae.gradients import sampled_gradients
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import Objective, TargetPropagation
+from discrete_vae.strategies.target_propagation import TargetPropagationOptions
+from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
+
+BATCH, LATENTS, CATEGORIES, PIXELS = 4, 2, 3, 6
+LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)
+OBSERVATION = torch.rand(BATCH, PIXELS, generator=seeded(1), dtype=torch.float64).round()
+DECODER = torch.randn(LATENTS * CATEGORIES, PIXELS, generator=seeded(2), dtype=torch.float64)
+OPTIONS = list(itertools.product(["probabilities", "sample"], ["mean", "sample"], ["encoder", "network"]))
+
+
+class Map(nn.Module):
+    """A nonlinear map from observations to logits."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        size = (PIXELS, LATENTS * CATEGORIES)
+        self.weight = nn.Parameter(torch.randn(*size, generator=seeded(seed), dtype=torch.float64))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return 2 * torch.tanh(observation @ self.weight).unflatten(-1, (LATENTS, CATEGORIES))
+
+
+ENCODER, INVERSE = Map(3), Map(4)
+
+
+def decode(sample: Tensor) -> Tensor:
+    return torch.sin(sample.flatten(-2) @ DECODER)
+
+
+def objective(decode=decode, encode=ENCODER, predict=torch.sigmoid) -> Objective:
+    return Objective(decode, lambda output: bernoulli_nll(output, OBSERVATION), OBSERVATION, predict, encode)
+
+
+def gradient(strategy: TargetPropagation, problem: Objective, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """The gradient in the logits, and the sample that it was drawn with."""
+    logits = logits.detach().clone().requires_grad_()
+    estimate = strategy(logits, problem, noise)
+    return torch.autograd.grad(estimate.loss.sum(), logits)[0], estimate.sample
+
+
+def times_jacobian(logits: Tensor, vector: Tensor) -> Tensor:
+    pi = logits.softmax(-1)
+    return torch.einsum("...ij,...j->...i", torch.diag_embed(pi) - pi.unsqueeze(-1) * pi.unsqueeze(-2), vector)
+
+
+@pytest.mark.parametrize(("code", "feedback", "inverse"), OPTIONS)
+def test_gradient_is_two_j_times_the_distance_to_the_target(code, feedback, inverse) -> None:
+    strategy = TargetPropagation(INVERSE if inverse == "network" else None, code, feedback)
+    result, sample = gradient(strategy, objective(), LOGITS, Noise([seeded(5)]))
+    noise = Noise([seeded(5)])
+    assert sample.argmax(-1).equal((LOGITS + noise.gumbel(LOGITS.shape, torch.float64)).argmax(-1))
+
+    prediction = decode(sample).sigmoid()
+    if feedback == "sample":
+        prediction = (noise.uniform(prediction.shape) < prediction).double()
+    y = LOGITS.softmax(-1) if code == "probabilities" else sample
+    if inverse == "encoder":  # eq. 3.7 of the thesis
+        target = 2 * y - ENCODER(prediction).softmax(-1)
+    else:  # the difference correction of Lee et al.
+        target = y - INVERSE(prediction).softmax(-1) + INVERSE(OBSERVATION).softmax(-1)
+    torch.testing.assert_close(result, times_jacobian(LOGITS, 2 * (LOGITS.softmax(-1) - target)).detach())
+    assert result.any()
+
+
+def test_first_order_claim_of_the_thesis_rule_has_first_order() -> None:
+    """Gradient = 2 J^2 delta + O(delta^2), delta = a' - a: halving delta halves the relative error."""
+    direction = torch.randn(LOGITS.shape, generator=seeded(6), dtype=torch.float64)
+
+    def error(size: float) -> float:
+        moved = objective(encode=lambda observation: LOGITS + size * direction)
+        result, _ = gradient(TargetPropagation(), moved, LOGITS, Noise([seeded(7)]))
+        claim = 2 * times_jacobian(LOGITS, times_jacobian(LOGITS, size * direction))
+        return ((result - claim).norm() / claim.norm()).item()
+
+    errors = [error(0.1 / 2**k) for k in range(5)]
+    orders = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
+    assert errors[0] < 0.1
+    # Measured order 1; the next term of the series shifts it by about delta, 0.1 at the first and 0.01 at the last.
+    assert orders[0] == pytest.approx(1, abs=0.1)
+    assert orders[-1] == pytest.approx(1, abs=0.02)
+
+
+class Chosen(Noise):
+    """Gumbel numbers so large at one state that it is the sample, whatever the logits."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
+
+    def gumbel(self, shape, dtype=torch.float32) -> Tensor:
+        return 1e3 * self.states.expand(shape)
+
+
+def mean_gradient(problem: Objective) -> Tensor:
+    """Exact expectation of the thesis rule's gradient over all states, each weighted with its probability."""
+    states = enumerate_states(LATENTS, CATEGORIES, torch.float64).unsqueeze(1)  # [K^N, 1, N, K]
+    logits = LOGITS.expand(len(states), *LOGITS.shape)
+    each, samples = gradient(TargetPropagation(), problem, logits, Chosen(states))
+    assert samples.equal(states.expand_as(samples))
+    return (log_prob(LOGITS, states).exp()[..., None, None] * each).sum(0)
+
+
+def test_perfect_inverse_leaves_no_signal() -> None:
+    """f(D(z)) = z: the mean target E[2 pi - z] is pi, whatever the observation. An imperfect inverse has a signal."""
+    perfect = objective(
+        decode=lambda sample: sample.flatten(-2) * 40 - 20,
+        predict=lambda output: (output + 20) / 40,
+        encode=lambda prediction: 1e3 * prediction.unflatten(-1, (LATENTS, CATEGORIES)),
+    )
+    assert mean_gradient(perfect).abs().max() < 1e-14
+    assert mean_gradient(objective()).abs().max() > 0.01
+
+
+def test_objective_is_a_black_box_to_the_logits() -> None:
+    """The same gradient bit by bit where the decoder has none to give, and nothing but the pull where it has."""
+    seen = objective()
+    blind = objective(decode=lambda sample: decode(sample).detach())
+    for code, feedback, inverse in OPTIONS:
+        strategy = TargetPropagation(INVERSE if inverse == "network" else None, code, feedback)
+        with_decoder, sample = gradient(strategy, seen, LOGITS, Noise([seeded(8)]))
+        without, _ = gradient(strategy, blind, LOGITS, Noise([seeded(8)]))
+        assert with_decoder.equal(without)
+        assert not sample.requires_grad
+
+
+def test_target_can_leave_the_simplex() -> None:
+    """With K = 2 the gradient tells the target: g_0 = 4 pi_0 pi_1 (pi_0 - target_0), so target_0 can be read off."""
+    logits = torch.tensor([[[-2.0, 2.0]]], dtype=torch.float64)
+    sure = torch.tensor([[[20.0, -20.0]]], dtype=torch.float64)
+    problem = Objective(
+        lambda z: z.sum(-1), lambda output: output.sum(-1), logits[..., 0], torch.sigmoid, lambda _: sure
+    )
+    result, _ = gradient(TargetPropagation(), problem, logits, Noise([seeded(9)]))
+    pi = logits.softmax(-1).flatten()
+    target = pi[0] - result.flatten()[0] / (4 * pi[0] * pi[1])
+    torch.testing.assert_close(target, 2 * pi[0] - 1)
+    assert target < -0.9
+
+
+def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
+    """||g(D(h + e)) - (h + e)||^2; without noise that of the sample itself, which needs no random number."""
+    estimate = TargetPropagation(INVERSE, noise=0.0)(LOGITS, objective(), Noise([seeded(10)]))
+    error = INVERSE(decode(estimate.sample).sigmoid()).softmax(-1) - estimate.sample
+    torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean())
+
+    noise = Noise([seeded(10)])
+    noise.gumbel(LOGITS.shape, torch.float64)
+    noisy = estimate.sample + 0.3 * noise.normal(LOGITS.shape, torch.float64)
+    error = INVERSE(decode(noisy).sigmoid()).softmax(-1) - noisy
+    estimate = TargetPropagation(INVERSE, noise=0.3)(LOGITS, objective(), Noise([seeded(10)]))
+    # The noise level is a float32 buffer: 0.3 is rounded at the eighth digit.
+    torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean(), rtol=1e-6, atol=0)
+
+
+def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
+    """300 steps on one VAE's decoder: the loss falls below a third, and most codes are recovered."""
+    family, architecture = Categorical(LATENTS, CATEGORIES), Architecture(LATENTS, CATEGORIES, (16,))
+    vae = VAE(architecture, family, PIXELS, [seeded(11)])
+    vae.decoder.requires_grad_(False)
+    with torch.no_grad():
+        for layer in vae.decoder.layers:
+            layer.weight *= 3  # predictions that tell the codes apart
+    strategy = TargetPropagation.build(
+        TargetPropagationOptions(inverse="network"), lambda: Encoder(architecture, family, PIXELS, [seeded(12)])
+    )
+    adam = torch.optim.Adam(strategy.parameters(), lr=1e-2)
+    logits, observation, noise = (
+        torch.zeros(1, 64, LATENTS, CATEGORIES),
+        torch.zeros(1, 64, PIXELS),
+        Noise([seeded(13)]),
+    )
+    losses = []
+    for _ in range(300):
+        adam.zero_grad()
+        estimate = strategy(logits, vae.objective(observation), noise)
+        estimate.auxiliary.sum().backward()
+        adam.step()
+        losses.append(estimate.auxiliary.item())
+    assert sum(losses[-20:]) < sum(losses[:20]) / 3
+    states = enumerate_states(LATENTS, CATEGORIES)
+    recovered = strategy.inverse(vae.decode(states[None]).sigmoid())[0]
+    assert (recovered.argmax(-1) == states.argmax(-1)).all(-1).float().mean() > 0.85
+
+
+def test_objective_without_an_inside_is_refused() -> None:
+    full = objective()
+    for missing in ("observation", "predict", "encode"):
+        parts = {name: getattr(full, name) for name in ("decode", "loss", "observation", "predict", "encode")}
+        lacking = Objective(**{**parts, missing: None})
+        with pytest.raises(InputError, match="needs an objective with observation, predict and encode") as caught:
+            TargetPropagation()(LOGITS, lacking, Noise([seeded(0)]))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["inverse", "code", "feedback"])
+def test_unknown_option_is_named_with_the_choices(option) -> None:
+    with pytest.raises(InputError, match=f"{option} 'guess' is unknown; choose from ") as caught:
+        TargetPropagationOptions(**{option: "guess"})
+    assert "\n" not in str(caught.value)
+
+
+def test_build_takes_the_encoder_itself_or_a_network_of_its_shape() -> None:
+    assert TargetPropagation.build(TargetPropagationOptions(), lambda: Map(0)).inverse is None
+    built = TargetPropagation.build(TargetPropagationOptions(inverse="network", code="sample"), lambda: Map(0))
+    assert isinstance(built.inverse, Map)
+    assert (built.code, built.feedback) == ("sample", "mean")
+    assert (TargetPropagation().claim.evaluations, built.claim.evaluations) == (1, 2)
+
+
+@pytest.mark.parametrize("noise", [-0.1, math.nan, math.inf])
+def test_bad_noise_level_is_refused(noise) -> None:
+    with pytest.raises(InputError, match="noise is"):
+        TargetPropagation(INVERSE, noise=noise)
+
+
+@pytest.mark.parametrize("inverse", [None, INVERSE], ids=["encoder", "network"])
+def test_gradient_yardstick_takes_an_observation_without_leading_dimensions(inverse) -> None:
+    """Draws ``[S, B, N, K]`` of observations ``[B, D]``, as every other strategy and part of an objective allows."""
+    draws = sampled_gradients(TargetPropagation(inverse), LOGITS, objective(), 5, Noise([seeded(0)]))
+    assert draws.shape == (5, *LOGITS.shape)
