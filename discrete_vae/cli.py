@@ -286,19 +286,18 @@ def _show(runs: Sequence[Run]) -> None:
     Console().print(table)
 
 
-def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command line; bad input ends in one line on standard error and exit code 2."""
+def run(app: App, tokens: Sequence[str] | None) -> int:
+    """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
     try:
-        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (InputError, CycloptsError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        code = 2
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except Interrupted as error:
         print(error, file=sys.stderr)
-        code = 130
-    sys.exit(code)
+        return 130
 
 
-def one_line(error: Exception) -> str:
-    """An error's message on one line, with the nearest name where a command or strategy is unknown."""
-    return " ".join(str(error).split())
+def main(tokens: Sequence[str] | None = None) -> None:
+    """The command ``discrete-vae``."""
+    sys.exit(run(app, tokens))

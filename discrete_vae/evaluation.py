@@ -46,20 +46,24 @@ def evaluate_population(
     """
     model, images = population.model, data.split(split)
     device, members = images.pixels.device, len(population.configs)
-    generators = [seeded(config.seed, "evaluation", split, device=device) for config in population.configs]
-    noise = Noise(generators, device)
-    size = min(len(images), max(1, ROWS // samples), 1000)
+
+    def generators(*stream: str) -> list[torch.Generator]:
+        return [seeded(config.seed, "evaluation", split, *stream, device=device) for config in population.configs]
+
+    # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
+    binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
+    size = max(100, min(1000, ROWS // samples))
     chunk = max(1, ROWS // size)
     sums: dict[str, Tensor] = {}
     kl = torch.zeros(members, model.family.latents, device=device)
     code: Tensor | float = 0.0
     for start in range(0, len(images), size):
         index = torch.arange(start, min(start + size, len(images)), device=device)
-        observation = images.batch(index.expand(members, -1), generators)
+        observation = images.batch(index.expand(members, -1), binarisation)
         parameters = model.encode(observation)
         batch = _importance(model, observation, parameters, noise, samples, chunk)
         if population.strategy.claim.relaxed:
-            estimate = population.strategy(parameters, model.objective(observation), noise)
+            estimate = population.strategy(parameters, model.objective(observation), relaxed)
             batch["reconstruction_relaxed"] = -estimate.loss
         for name, values in batch.items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + values.double().sum(-1)

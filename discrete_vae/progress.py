@@ -6,15 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 class TerminalProgress:
@@ -51,12 +43,10 @@ def terminal_progress() -> Iterator[TerminalProgress]:
     """Bars on standard error for as long as the context lasts; a plain stream gets the finished bars only."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[numbers]}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left {task.fields[numbers]}"),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
         yield TerminalProgress(progress)

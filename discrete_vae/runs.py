@@ -158,7 +158,7 @@ class Run:
         path = self.folder / name
         if not path.exists():
             return pd.DataFrame(columns=list(columns))
-        return pd.read_csv(io.StringIO(path.read_text()))
+        return pd.read_csv(io.StringIO(path.read_text()), float_precision="round_trip")
 
 
 def find(runs: Path) -> list[Run]:

@@ -1,0 +1,89 @@
+"""The command ``python -m reports``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import App, Parameter
+
+from discrete_vae.cli import choose_device, run
+from discrete_vae.config import nearest
+from discrete_vae.errors import InputError
+from reports import thesis
+from reports.report import Bench, Report
+
+REPORTS: dict[str, Report] = {
+    "thesis": thesis.REPORT,
+}
+
+app = App(
+    name="python -m reports",
+    help="""Regenerate tables and figures: train what is missing, then write them as CSV, LaTeX, PDF and PNG.
+
+For example `python -m reports thesis --preset quick --out out`. A second call trains nothing and writes the same bytes.
+`python -m reports list` shows the reports and their presets.""",
+    version_flags=[],
+)
+
+
+@app.default
+def make(
+    name: str,
+    *,
+    preset: str = "quick",
+    out: Path,
+    runs: Path = Path("runs"),
+    device: str = "cpu",
+    threads: Annotated[int | None, Parameter(show_default=False)] = None,
+) -> None:
+    """Make a report.
+
+    Parameters
+    ----------
+    name
+        The report; `list` shows them.
+    preset
+        How long to train: quick or full.
+    out
+        Folder for the report's files.
+    runs
+        Folder that holds the runs' folders; what it has is not trained again.
+    device
+        cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.
+    threads
+        Processor threads; by default torch's choice.
+    """
+    if name not in REPORTS:
+        raise nearest(name, REPORTS, "report")
+    report = REPORTS[name]
+    if preset not in report.presets:
+        raise nearest(preset, report.presets, "preset")
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads is {threads}; give at least 1")
+        torch.set_num_threads(threads)
+    bench = Bench(name, preset, out, runs, choose_device(device))
+    bench.check_out()
+    report.make(report.presets[preset], bench)
+
+
+@app.command(name="list")
+def list_reports() -> None:
+    """Show the reports and their presets."""
+    for name, report in REPORTS.items():
+        print(f"{name}: {report.summary}")
+        for preset, settings in report.presets.items():
+            print(f"    --preset {preset}: {settings.summary}")
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """The command ``python -m reports``."""
+    sys.exit(run(app, tokens))
+
+
+if __name__ == "__main__":
+    main()

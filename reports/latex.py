@@ -1,0 +1,118 @@
+"""LaTeX source from templates, and its way to a PDF that is the same every time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from discrete_vae.errors import InputError
+from discrete_vae.files import write_atomically
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "^": r"\textasciicircum{}",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "%": r"\%",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+_GREEK = re.compile(r"\b(tau|beta|pi)\b")
+_LETTERS = re.compile(r"\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b")
+_TIMES = re.compile(r"\bx(?= \d)")
+INSTALL = (
+    "to get the PDF, install a LaTeX engine (Debian: apt install latexmk texlive-latex-extra lmodern; or tectonic)"
+)
+
+
+class Latex(str):
+    """Text that is LaTeX source already; every other string is escaped on its way into a template."""
+
+
+def escape(text: object) -> Latex:
+    """Plain text as LaTeX source that prints the same characters."""
+    return text if isinstance(text, Latex) else Latex("".join(_SPECIAL.get(each, each) for each in str(text)))
+
+
+def symbols(text: str) -> Latex:
+    """Plain text with its formulas set: tau, beta, pi, ``x'``, ``f(``, ``y =``, ``= z``, and x before a number."""
+    text = _LETTERS.sub(r"$\g<0>$", _GREEK.sub(r"$\\\1$", escape(text)))
+    return Latex(_TIMES.sub(r"$\\times$", text))
+
+
+def number(value: float, digits: int = 2) -> Latex:
+    """``-103.12`` with a true minus sign; never a negative zero."""
+    return Latex(f"${round(value, digits) + 0.0:.{digits}f}$")
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    block_start_string="<%",
+    block_end_string="%>",
+    variable_start_string="<<",
+    variable_end_string=">>",
+    comment_start_string="<#",
+    comment_end_string="#>",
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,
+    finalize=escape,
+)
+
+
+def render(template: str, **values: object) -> Latex:
+    """A file of ``templates/`` with its ``<< values >>`` filled in, all that is not ``Latex`` escaped."""
+    return Latex(_ENVIRONMENT.get_template(template).render(**values))
+
+
+def engine() -> list[str] | None:
+    """The command that compiles a document, or None where no LaTeX is installed."""
+    quiet = ["-interaction=nonstopmode", "-halt-on-error"]
+    if shutil.which("latexmk") and shutil.which("pdflatex"):
+        return ["latexmk", "-pdf", *quiet]
+    if shutil.which("tectonic"):
+        return ["tectonic"]
+    return ["pdflatex", *quiet] if shutil.which("pdflatex") else None
+
+
+def compile_document(folder: Path, name: str, parts: Sequence[str]) -> bool:
+    """Compile ``name.tex`` with the files ``parts`` that it reads, all in ``folder``, to ``name.pdf`` there.
+
+    Gives False where no LaTeX engine is installed. Raises ``InputError``, and leaves the log in the folder, where the
+    engine fails.
+    """
+    command = engine()
+    if command is None:
+        return False
+    # No date and no path gets into the PDF: the same source gives the same bytes.
+    fixed = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "max_print_line": "1000"}
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        for part in (f"{name}.tex", *parts):
+            shutil.copy(folder / part, work / part)
+        for _ in range(2 if command[0] == "pdflatex" else 1):  # the second pass knows the labels
+            done = subprocess.run(
+                [*command, f"{name}.tex"], cwd=work, env={**os.environ, **fixed}, capture_output=True, check=False
+            )
+        pdf, log = work / f"{name}.pdf", work / f"{name}.log"
+        if done.returncode or not pdf.exists():
+            (folder / f"{name}.pdf").unlink(missing_ok=True)  # an older one would not be this document
+            write_atomically(folder / f"{name}.log", log.read_bytes() if log.exists() else done.stdout + done.stderr)
+            raise InputError(f"{command[0]} could not compile {folder / name}.tex; see {folder / name}.log")
+        write_atomically(folder / f"{name}.pdf", pdf.read_bytes())
+        (folder / f"{name}.log").unlink(missing_ok=True)
+    return True

@@ -1,0 +1,147 @@
+"""What a report is, and the bench that it works at: training, evaluation, files and provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+
+from discrete_vae import data, evaluation, training
+from discrete_vae.config import Config
+from discrete_vae.data import DataConfig, Dataset
+from discrete_vae.files import writable, write_atomically
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import Run
+from reports import latex
+from reports.tables import COLUMNS
+
+
+@dataclass(frozen=True)
+class Report:
+    """A row of ``REPORTS``: ``make(preset, bench)`` writes the report's files."""
+
+    name: str
+    summary: str
+    presets: Mapping[str, Any]
+    make: Callable[[Any, Bench], None]
+
+
+@dataclass
+class Bench:
+    """One call of one report: where its runs and its files are, and what it runs on."""
+
+    report: str
+    preset: str
+    out: Path
+    runs: Path = Path("runs")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
+
+    def check_out(self) -> None:
+        """Raise ``InputError`` before any work if nothing can be written to the folder."""
+        with writable(self.out):
+            probe = self.out / ".probe"
+            probe.touch()
+            probe.unlink()
+
+    def dataset(self, config: DataConfig) -> Dataset:
+        """The images, read once."""
+        if config not in self._data:
+            self._data[config] = data.load(config, device=self.device)
+        return self._data[config]
+
+    def train(self, configs: Sequence[Config]) -> list[Run]:
+        """The runs of all configurations, in their order; those that are not finished are trained."""
+        made: dict[Config, Run] = {}
+        with terminal_progress() as progress:
+            for images in dict.fromkeys(config.data for config in configs):
+                wanted = [config for config in configs if config.data == images]
+                found = training.train(wanted, self.runs, self.dataset(images), device=self.device, progress=progress)
+                made |= {run.config: run for run in found}
+        return [made[config] for config in configs]
+
+    def evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
+        """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
+        missing = [run for run in dict.fromkeys(runs) if run.finished and not _evaluated(run, split, samples)]
+        for images in dict.fromkeys(run.config.data for run in missing):
+            group, dataset = [run for run in missing if run.config.data == images], self.dataset(images)
+            label = f"evaluation, {split}, {samples} sample{'s' * (samples > 1)}"
+            with (
+                terminal_progress() as progress,
+                progress.counting(label, len(group) * len(dataset.split(split))) as done,
+            ):
+                evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+
+    def write(self, name: str, content: str) -> None:
+        """Write a text file of the report."""
+        write_atomically(self.out / name, content)
+
+    def write_results(self, results: pd.DataFrame, name: str = "results.csv") -> None:
+        """Write the tidy table: one number a line."""
+        results = results.assign(report=self.report, seed=results["seed"].astype("Int64"))
+        order = [*COLUMNS, *(column for column in results.columns if column not in COLUMNS)]
+        self.write(name, results.reindex(columns=order).to_csv(index=False, lineterminator="\n"))
+
+    def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
+        """Write what the numbers stand on, all of it as the runs' folders have it."""
+        self.write("provenance.json", json.dumps(self.provenance(runs, settings), indent=2) + "\n")
+
+    def provenance(self, runs: Sequence[Run], settings: Mapping[str, object]) -> dict[str, object]:
+        """Command, settings, environments and runs; nothing of this call's time or machine."""
+        runs = list(dict.fromkeys(runs))
+        environments: dict[str, list[str]] = {}
+        described = []
+        for run in runs:
+            # The population's seconds are shared among its members.
+            seconds = sum(session["seconds"] / session["population"] for session in run.sessions())
+            for session in run.sessions():
+                known = {name: session.get(name) for name in ENVIRONMENT}
+                names = environments.setdefault(json.dumps(known, sort_keys=True), [])
+                names += [run.config.name] if run.config.name not in names else []
+            described.append(
+                {
+                    "run": run.config.name,
+                    "identity": run.config.identity,
+                    "status": run.status,
+                    "seed": run.config.seed,
+                    "training_seconds": round(seconds, 2),
+                    "configuration": run.config.to_dict(),
+                }
+            )
+        everywhere = [json.loads(text) | {"runs": len(names)} for text, names in environments.items()]
+        return {
+            "report": self.report,
+            "preset": self.preset,
+            "command": f"python -m reports {self.report} --preset {self.preset}",
+            "settings": dict(settings),
+            "seeds": sorted({run.config.seed for run in runs}),
+            "commits": sorted({str(each["commit"]) for each in everywhere if each["commit"]}),
+            "devices": sorted({str(each["device"]) for each in everywhere}),
+            "training_seconds": round(sum(float(str(each["training_seconds"])) for each in described), 1),
+            "environments": everywhere,
+            "runs": described,
+        }
+
+    def write_document(self, source: latex.Latex, parts: Sequence[str]) -> None:
+        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed."""
+        self.write(f"{self.report}.tex", source)
+        compiled = latex.compile_document(self.out, self.report, parts)
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
+        if not compiled:
+            console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
+
+
+ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")
+"""What of a training session goes into the provenance: not the command, which may hold private paths."""
+
+
+def _evaluated(run: Run, split: str, samples: int) -> bool:
+    rows = run.evaluation()
+    return bool(((rows["split"] == split) & (rows["samples"] == samples) & (rows["metric"] == "elbo")).any())

@@ -1,0 +1,73 @@
+"""Means over seeds, their 95% intervals, and when a difference between two rows may be called one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.05
+MINIMUM_SEEDS = 3
+"""With fewer paired differences their spread is hardly known, and no winner is named."""
+
+Seeds = Mapping[int, float]
+"""One number a seed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over ``count`` seeds and half the width of its 95% interval, None for a single seed."""
+
+    mean: float
+    half_width: float | None
+    count: int
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Student's t interval for the mean. Raises ``ValueError`` for no values."""
+    count = len(values)
+    if count == 0:
+        raise ValueError("no values to take the mean of")
+    mean = float(np.mean(values))
+    if count == 1:
+        return Interval(mean, None, 1)
+    error = float(np.std(values, ddof=1)) / math.sqrt(count)
+    return Interval(mean, float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * error, count)
+
+
+def paired_p(first: Seeds, second: Seeds) -> float:
+    """Two-sided p-value of the paired t-test over the seeds that both have; 1 where there are fewer than two."""
+    differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+    if len(differences) < 2:
+        return 1.0
+    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    if deviation == 0:
+        return 0.0 if mean else 1.0
+    t = mean / (deviation / math.sqrt(len(differences)))
+    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) step-down adjustment of p-values for testing them together, in the order given."""
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def winner(rows: Mapping[str, Seeds]) -> str | None:
+    """The row with the highest mean, if it differs from every other row at 5% after Holm's correction; or None."""
+    rows = {name: values for name, values in rows.items() if values}
+    if len(rows) < 2:
+        return None
+    best = max(rows, key=lambda name: float(np.mean(list(rows[name].values()))))
+    others = [name for name in rows if name != best]
+    if min(len(rows[best].keys() & rows[other].keys()) for other in others) < MINIMUM_SEEDS:
+        return None
+    adjusted = holm([paired_p(rows[best], rows[other]) for other in others])
+    return best if max(adjusted) < LEVEL else None

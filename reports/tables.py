@@ -1,0 +1,97 @@
+"""Tables: tidy rows in, booktabs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.runs import Run, parameters
+from reports import statistics
+from reports.latex import Latex, escape, number, render
+
+COLUMNS = ["report", "row", "strategy", "parameters", "seed", "split", "metric", "value", "run"]
+MISSING = Latex("--")
+RULE = Latex(r"\midrule")
+
+Row = Sequence[object]
+"""The cells of a row; what is not ``Latex`` is escaped."""
+
+
+def measured(report: str, row: str, run: Run, samples: Mapping[str, int]) -> pd.DataFrame:
+    """The tidy rows of a run: all that its folder has of an evaluation with ``samples[split]`` samples a split.
+
+    A run that did not finish has none.
+    """
+    known: dict[str, Any] = {
+        "report": report,
+        "row": row,
+        "strategy": run.config.strategy,
+        "parameters": parameters(run.config),
+        "seed": run.config.seed,
+        "run": run.config.name,
+    }
+    rows = run.evaluation() if run.finished else run.evaluation().head(0)
+    # The relaxed reconstruction always stands on one sample an image.
+    made = (rows["samples"] == rows["split"].map(samples)) | (rows["metric"] == "reconstruction_relaxed")
+    rows = rows[made & rows["split"].isin(list(samples))]
+    return rows.assign(**known).reindex(columns=COLUMNS)
+
+
+def by_seed(results: pd.DataFrame, row: str, split: str, metric: str) -> dict[int, float]:
+    """One metric of one row of a table, by seed; empty where it was not measured."""
+    found = results[(results["row"] == row) & (results["split"] == split) & (results["metric"] == metric)]
+    return {int(seed): float(value) for seed, value in zip(found["seed"], found["value"], strict=True)}
+
+
+def spread(values: statistics.Seeds, bold: bool = False) -> Latex:
+    """``-103.12 ± 0.24``, the mean over seeds and its 95% interval; no interval for one seed, a dash for none."""
+    if not values:
+        return MISSING
+    found = statistics.interval(list(values.values()))
+    text = str(number(found.mean)).strip("$")
+    if found.half_width is not None:
+        text += rf" \pm {found.half_width:.2f}"
+    return Latex(rf"$\mathbf{{{text}}}$" if bold else f"${text}$")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One tabular: its column alignment, the LaTeX lines of its head, and its rows; ``RULE`` stands for a rule."""
+
+    alignment: Latex
+    header: Sequence[Latex]
+    rows: Sequence[Row | Latex] = field(default_factory=list)
+
+    def lines(self) -> list[Latex]:
+        """The LaTeX lines between the outer rules."""
+        body = [row if isinstance(row, Latex) else cells(row) for row in self.rows]
+        return [*self.header, RULE, *body]
+
+
+def cells(row: Row) -> Latex:
+    """A row's cells, escaped and joined."""
+    return Latex(" & ".join(escape(cell) for cell in row) + r" \\")
+
+
+def table(
+    label: str,
+    caption: Latex,
+    panels: Sequence[Panel],
+    *,
+    size: str = "small",
+    separation: str = "5pt",
+    placement: str = "htbp",
+) -> Latex:
+    """A table with a caption, ready for \\input into any document that loads booktabs."""
+    return render(
+        "table.tex",
+        label=Latex(label),
+        caption=caption,
+        panels=panels,
+        size=size,
+        separation=separation,
+        placement=placement,
+    )

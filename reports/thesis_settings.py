@@ -1,0 +1,173 @@
+"""The thesis' printed numbers, how we read what it leaves open, and how long each preset trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
+from discrete_vae.strategies.target_propagation import Code, Feedback, Inverse, TargetPropagationOptions
+
+THESIS_EPOCHS = 50
+SOURCE = "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"
+
+GUMBEL_HALF = "Gumbel-Softmax, tau = 0.5"
+GUMBEL_TENTH = "Gumbel-Softmax, tau = 0.1"
+TARGET_PROPAGATION = "Target propagation, thesis' rule"
+STRAIGHT_THROUGH = "ST-Gumbel-Softmax, tau = 0.5"
+LEARNED_INVERSE = "Target propagation, learned inverse"
+GAUSSIAN = "Gaussian VAE"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A row of the thesis' Table 5.1: reconstruction log-likelihood in nats."""
+
+    strategy: str
+    train: float
+    validation: float
+    metric: str
+    """Which of our metrics the number can be held against: the sample that the strategy trains with."""
+
+
+PRINTED = {
+    GUMBEL_HALF: Printed("gumbel-softmax", -63.876, -64.401, "reconstruction_relaxed"),
+    GUMBEL_TENTH: Printed("gumbel-softmax", -68.883, -68.623, "reconstruction_relaxed"),
+    TARGET_PROPAGATION: Printed("target-propagation", -70.102, -72.545, "reconstruction_hard"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to fill in what a description of target propagation leaves open."""
+
+    beta: float = 0.01
+    """Weight of the KL term at the end of its warm-up."""
+    warmup: float = 1.0
+    """Part of the run over which beta grows linearly from 0; 0 for a constant beta."""
+    code: Code = "probabilities"
+    feedback: Feedback = "mean"
+    inverse: Inverse = "encoder"
+    decay: float = 1.0
+    """Factor on the learning rate after each epoch."""
+
+    def config(self, base: Config) -> Config:
+        """The configuration ``base`` with target propagation read in this way."""
+        return dataclasses.replace(
+            base,
+            strategy="target-propagation",
+            options=TargetPropagationOptions(inverse=self.inverse, code=self.code, feedback=self.feedback),
+            beta=Schedule(self.beta, warmup=self.warmup * base.epochs),
+            learning_rate=dataclasses.replace(base.learning_rate, decay=self.decay),
+        )
+
+    @property
+    def label(self) -> str:
+        """The choices in words."""
+        beta = f"beta from 0 to {self.beta:g}" if self.beta and self.warmup else f"beta = {self.beta:g}"
+        if self.beta and 0 < self.warmup < 1:
+            beta += f" over {self.warmup:.0%} of the run"
+        code = "pi" if self.code == "probabilities" else "z"
+        inverse = "f" if self.inverse == "encoder" else "g"
+        shown = "x'" if self.feedback == "mean" else "sample of x'"
+        decay = "" if self.decay == 1 else f", lr x {self.decay:g} an epoch"
+        return f"{beta}, y = {code}, {inverse}({shown}){decay}"
+
+
+# The reading of the thesis' rule that comes nearest to its print.
+THESIS_TARGET_PROPAGATION = Reading()
+LEARNED_INVERSE_READING = Reading(beta=1.0, warmup=0.0, inverse="network")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the sensitivity table: one run, held against a printed row."""
+
+    label: str
+    config: Config
+    printed: str
+
+
+def gumbel(label: str, temperature: Schedule, learning_rate: Schedule, epochs: int, row: str = GUMBEL_HALF) -> Line:
+    """Gumbel-Softmax with decays."""
+    options = GumbelSoftmaxOptions(temperature)
+    return Line(label, Config("gumbel-softmax", options, epochs=epochs, learning_rate=learning_rate), row)
+
+
+def target_propagation(reading: Reading, epochs: int) -> Line:
+    """The thesis' rule, read in one way."""
+    return Line(reading.label, reading.config(Config(epochs=epochs)), TARGET_PROPAGATION)
+
+
+# Jang et al.'s notebook: tau = max(0.5, exp(-3e-5 i)) and lr x 0.9, both each 1,000 steps, from tau 1 and lr 1e-3.
+# exp(-0.03) = 0.97044553.
+NOTEBOOK_TEMPERATURE = Schedule(1.0, decay=0.97044553, every=1000, unit="step", minimum=0.5)
+NOTEBOOK_RATE = Schedule(1e-3, decay=0.9, every=1000, unit="step")
+
+QUICK_SENSITIVITY = (
+    gumbel("tau and lr as Jang et al.'s notebook", NOTEBOOK_TEMPERATURE, NOTEBOOK_RATE, 1),
+    target_propagation(Reading(beta=0.0), 1),
+    target_propagation(Reading(code="sample"), 1),
+)
+FULL_SENSITIVITY = (
+    gumbel("constant", Schedule(0.5), Schedule(3e-4), 50),
+    gumbel("tau x 0.97 an epoch", Schedule(0.5, decay=0.97), Schedule(3e-4), 50),
+    gumbel("lr x 0.97 an epoch", Schedule(0.5), Schedule(3e-4, decay=0.97), 50),
+    gumbel("tau and lr x 0.97 an epoch", Schedule(0.5, decay=0.97), Schedule(3e-4, decay=0.97), 50),
+    gumbel("tau and lr as Jang et al.'s notebook", NOTEBOOK_TEMPERATURE, NOTEBOOK_RATE, 50),
+    *(
+        target_propagation(Reading(beta, code=code, feedback=feedback), 10)
+        for code in ("probabilities", "sample")
+        for feedback in ("mean", "sample")
+        for beta in (0.0, 0.01, 0.1, 1.0)
+    ),
+    target_propagation(THESIS_TARGET_PROPAGATION, 50),
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of the thesis report is computed."""
+
+    epochs: int
+    seeds: tuple[int, ...]
+    samples: int
+    """Samples an image of the importance-weighted bound on the test images."""
+    sensitivity: Sequence[Line]
+    base: Config = field(default_factory=Config)
+    """Network and batch size of the rows of Table 5.1; its epochs and seed are not read."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return (
+            f"{self.epochs} epochs, {len(self.seeds)} seeds, {self.samples:,} importance samples, "
+            f"{len(self.sensitivity)} lines of sensitivity"
+        )
+
+    def rows(self) -> dict[str, list[Config]]:
+        """The rows of Table 5.1: one configuration a seed."""
+        base = dataclasses.replace(self.base, epochs=self.epochs)
+
+        def gumbel_softmax(strategy: str, temperature: float) -> Config:
+            options = GumbelSoftmaxOptions(Schedule(temperature))
+            return dataclasses.replace(base, strategy=strategy, options=options)
+
+        rows = {
+            GUMBEL_HALF: gumbel_softmax("gumbel-softmax", 0.5),
+            GUMBEL_TENTH: gumbel_softmax("gumbel-softmax", 0.1),
+            TARGET_PROPAGATION: THESIS_TARGET_PROPAGATION.config(base),
+            STRAIGHT_THROUGH: gumbel_softmax("straight-through-gumbel-softmax", 0.5),
+            LEARNED_INVERSE: LEARNED_INVERSE_READING.config(base),
+            GAUSSIAN: dataclasses.replace(base, strategy="gaussian-reparameterisation", options=None),
+        }
+        return {name: [dataclasses.replace(config, seed=seed) for seed in self.seeds] for name, config in rows.items()}
+
+
+PRESETS = {
+    "quick": Preset(2, (0, 1), 20, QUICK_SENSITIVITY),
+    "full": Preset(THESIS_EPOCHS, (0, 1, 2), 1000, FULL_SENSITIVITY),
+}

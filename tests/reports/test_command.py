@@ -1,0 +1,79 @@
+"""Bad input ends in one line and exit code 2, before anything is trained."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from discrete_vae import training
+from discrete_vae.training import Interrupted
+from reports import __main__ as command
+from reports import thesis
+
+
+def end(tokens: Sequence[str]) -> int:
+    """The exit code."""
+    with pytest.raises(SystemExit) as error:
+        command.main(tokens)
+    assert isinstance(error.value.code, int)
+    return error.value.code
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["thesiss", "--out", "OUT"], "unknown report 'thesiss'; did you mean 'thesis'?"),
+        (["thesis", "--preset", "fulll", "--out", "OUT"], "unknown preset 'fulll'; did you mean 'full'?"),
+        (["thesis", "--preset", "quick"], "--out requires an argument"),
+        (["thesis", "--out", "OUT", "--threads", "0"], "threads is 0; give at least 1"),
+        (["thesis", "--out", "OUT", "--threads", "many"], "many"),
+        (["thesis", "--out", "OUT", "--device", "abacus"], "device 'abacus' is unknown"),
+        (["thesis", "--out", "OUT", "--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["thesis", "--outt", "OUT"], "--outt"),
+    ],
+)
+def test_bad_input(tokens: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert end([str(out) if token == "OUT" else token for token in tokens]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not out.exists()
+
+
+def test_unwritable_out_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(training, "train", refuse)
+    (tmp_path / "file").write_text("")
+    out, runs = tmp_path / "file" / "out", tmp_path / "runs"
+    assert end(["thesis", "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot write")
+    assert error.count("\n") == 1
+    assert not runs.exists()
+
+
+def test_interruption_tells_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise Interrupted("stopped by SIGINT; the same command goes on from there")
+
+    monkeypatch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, make=interrupt))
+    assert end(["thesis", "--out", str(tmp_path)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end(["--help"]) == 0
+    assert "python -m reports thesis --preset quick" in capsys.readouterr().out
+    assert end(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "thesis" in listed
+    assert "--preset full: 50 epochs" in listed

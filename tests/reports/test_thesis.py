@@ -1,0 +1,229 @@
+"""The whole thesis report on a small network, and what its second call does."""
+
+import dataclasses
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from discrete_vae import evaluation, training
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.tasks.vae import Architecture
+from reports import __main__ as command
+from reports import latex, thesis
+from reports.tables import COLUMNS
+from reports.thesis_settings import (
+    GAUSSIAN,
+    GUMBEL_HALF,
+    PRESETS,
+    PRINTED,
+    QUICK_SENSITIVITY,
+    TARGET_PROPAGATION,
+    Preset,
+)
+
+BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000, learning_rate=Schedule(3e-3))
+LINES = [
+    dataclasses.replace(
+        line, config=dataclasses.replace(line.config, architecture=BASE.architecture, batch_size=BASE.batch_size)
+    )
+    for line in QUICK_SENSITIVITY[:2]
+]
+TINY = Preset(epochs=1, seeds=(0, 1), samples=2, sensitivity=LINES, base=BASE)
+FILES = {
+    "results.csv",
+    "learning_curves.csv",
+    "provenance.json",
+    "table_5_1.tex",
+    "sensitivity.tex",
+    "thesis.tex",
+    *(
+        f"{name}.{suffix}"
+        for name in ("figure_2_3", "figure_4_6", "figure_5_1", "figure_5_2", "learning_curves")
+        for suffix in ("pdf", "png")
+    ),
+}
+
+
+def call(out: Path, runs: Path, preset: Preset = TINY) -> int:
+    """``python -m reports thesis`` with a preset of its own; the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, presets={"tiny": preset}))
+        with pytest.raises(SystemExit) as end:
+            command.main(["thesis", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def refuse(*arguments: object, **options: object) -> None:
+    raise AssertionError("nothing is trained or evaluated here")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first call's ``out`` and ``runs``."""
+    folder = tmp_path_factory.mktemp("thesis")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latex, "engine", lambda: None)
+        assert call(folder / "out", folder / "runs") == 0
+    return folder
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where anything is trained or evaluated."""
+    monkeypatch.setattr(training, "_train_population", refuse)
+    monkeypatch.setattr(evaluation, "evaluate_population", refuse)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_it_writes_everything(made: Path) -> None:
+    assert set(contents(made / "out")) == FILES
+
+
+@pytest.mark.usefixtures("untrained")
+def test_without_latex_it_says_what_to_install(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(latex, "engine", lambda: None)
+    assert call(tmp_path, made / "runs") == 0
+    assert "install a LaTeX engine" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_second_call_trains_nothing_and_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    with_pdf = latex.engine() is not None
+    assert call(tmp_path, made / "runs") == 0
+    first = contents(tmp_path)
+    assert {name: first[name] for name in FILES} == contents(made / "out")
+    assert set(first) == FILES | ({"thesis.pdf"} if with_pdf else set())
+    if not with_pdf:
+        pytest.skip("no LaTeX engine is installed: the PDF of the document was not compared")
+    assert call(tmp_path, made / "runs") == 0
+    assert contents(tmp_path) == first
+
+
+def test_results_are_tidy(made: Path) -> None:
+    results = pd.read_csv(made / "out" / "results.csv")
+    assert list(results.columns) == COLUMNS
+    assert (results["report"] == "thesis").all()
+    for text in results["parameters"].unique():
+        assert isinstance(json.loads(text), dict)
+    published = results["run"].isna()
+    assert published.sum() == 6
+    assert results[published]["seed"].isna().all()
+    assert set(results["split"]) == {"train", "validation", "test"}
+    assert results["value"].notna().all()
+    assert not results.duplicated(["row", "run", "split", "metric"]).any()
+    # The test images have the importance-weighted bound, and the relaxed reconstruction is Gumbel-Softmax's alone.
+    assert set(results[results["metric"] == "log_likelihood"]["split"]) == {"test"}
+    assert set(results[results["metric"] == "reconstruction_relaxed"]["strategy"]) == {"gumbel-softmax"}
+    for run in results["run"].dropna().unique():
+        assert (made / "runs" / run / "config.json").exists()
+
+
+def test_results_are_the_runs_own(made: Path) -> None:
+    results = pd.read_csv(made / "out" / "results.csv")
+    row = results[(results["split"] == "test") & (results["metric"] == "elbo") & (results["row"] == GAUSSIAN)].iloc[0]
+    stored = pd.read_csv(made / "runs" / row["run"] / "evaluation.csv")
+    assert row["value"] == stored[(stored["split"] == "test") & (stored["metric"] == "elbo")]["value"].item()
+
+
+def test_seeds_are_whole_numbers(made: Path) -> None:
+    raw = pd.read_csv(io.StringIO((made / "out" / "results.csv").read_text()), dtype=str)
+    assert set(raw["seed"].dropna()) == {"0", "1"}
+
+
+def test_table_has_the_printed_numbers_and_all_rows(made: Path) -> None:
+    text = (made / "out" / "table_5_1.tex").read_text()
+    for printed in PRINTED.values():
+        assert f"${printed.validation:.2f}$" in text
+    assert text.count("\\\\\n") == 2 * (len(TINY.rows()) + 2)
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert text.count(r"\pm") > 4 * len(TINY.rows())
+    assert r"\mathbf" not in text  # two seeds support no winner
+    assert "nothing is bold" in text
+    lines = [line for line in text.splitlines() if line.startswith("Target propagation")]
+    assert all("-- & --" in line for line in lines[:2])  # no relaxed samples
+    widths = [line.count("&") for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert set(widths) == {6, 4}
+    for name in ("table_5_1.tex", "sensitivity.tex"):
+        alignments = re.findall(r"\\begin\{tabular\}(.*)", (made / "out" / name).read_text())
+        assert alignments
+        assert not any("\\" in alignment for alignment in alignments)
+
+
+def test_every_caption_says_how_long_was_trained(made: Path) -> None:
+    document = (made / "out" / "thesis.tex").read_text()
+    for text in (document, (made / "out" / "table_5_1.tex").read_text()):
+        captions = [line for line in text.splitlines() if line.startswith(r"\caption")]
+        measured = [line for line in captions if "Figure 2.3" not in line and "Figure 4.6" not in line]
+        assert measured
+        assert all("Trained for 1 epoch only" in line for line in measured)
+    assert "not comparable" in (made / "out" / "sensitivity.tex").read_text()
+
+
+def test_sensitivity_holds_each_line_against_its_print(made: Path) -> None:
+    results = pd.read_csv(made / "out" / "results.csv")
+    text = (made / "out" / "sensitivity.tex").read_text()
+    for line in LINES:
+        distance = thesis.distance(results, line)
+        assert distance is not None
+        assert f"${distance:+.2f}$" in text
+    values = results[results["row"] == thesis.line_name(LINES[1])].set_index(["split", "metric"])["value"]
+    expected = values["validation", "reconstruction_hard"] - PRINTED[TARGET_PROPAGATION].validation
+    assert thesis.distance(results, LINES[1]) == pytest.approx(expected)
+
+
+def test_provenance_is_the_runs_and_not_this_call(made: Path) -> None:
+    text = (made / "out" / "provenance.json").read_text()
+    found = json.loads(text)
+    assert found["command"] == "python -m reports thesis --preset tiny"
+    assert found["seeds"] == [0, 1]
+    assert found["training_seconds"] > 0
+    assert len(found["runs"]) == 2 * len(TINY.rows()) + len(LINES)
+    assert {run["run"] for run in found["runs"]} == {path.name for path in (made / "runs").iterdir()}
+    assert str(made) not in text
+    assert sum(run["training_seconds"] for run in found["runs"]) == pytest.approx(found["training_seconds"], abs=0.2)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_run_that_failed_is_left_out_and_named(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latex, "engine", lambda: None)
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    broken = TINY.rows()[TARGET_PROPAGATION][0]
+    (tmp_path / "runs" / broken.name / "failure.json").write_text('{"step": 3, "epoch": 1, "message": "not finite"}')
+    assert call(tmp_path / "out", tmp_path / "runs") == 0
+    table = (tmp_path / "out" / "table_5_1.tex").read_text()
+    assert f"Left out, for a loss that was not finite: {broken.name} (seed 0)" in table
+    assert broken.name not in (tmp_path / "out" / "results.csv").read_text()
+    assert "figure_5_1" not in (tmp_path / "out" / "thesis.tex").read_text()
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_every_configuration_survives_its_own_file(preset: Preset) -> None:
+    configs = [config for group in preset.rows().values() for config in group]
+    for config in [*configs, *(line.config for line in preset.sensitivity)]:
+        assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_presets_share_the_thesis_settings() -> None:
+    full = PRESETS["full"]
+    configs = [config for group in full.rows().values() for config in group]
+    assert {config.epochs for config in configs} == {50}
+    assert {config.batch_size for config in configs} == {100}
+    assert {str(config.learning_rate) for config in configs} == {"0.0003"}
+    assert {config.architecture for config in configs} == {Architecture()}
+    assert len(full.seeds) >= 3
+    assert len({config.identity for config in configs}) == len(configs)
+    assert GUMBEL_HALF in full.rows()
