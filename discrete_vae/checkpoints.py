@@ -28,7 +28,8 @@ def path_of(folder: Path, step: int) -> Path:
 
 def steps(folder: Path) -> list[int]:
     """Steps that a run's folder has checkpoints of, oldest first."""
-    return sorted(int(path.stem.partition("-")[2]) for path in folder.glob("checkpoint-*.safetensors"))
+    names = (path.stem.partition("-")[2] for path in folder.glob("checkpoint-*.safetensors"))
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def write(folder: Path, step: int, identity: str, tensors: Mapping[str, Tensor]) -> None:
@@ -64,6 +65,8 @@ def read(folder: Path, step: int, identity: str) -> dict[str, Tensor]:
             f"checkpoint {path} is of configuration {metadata.get('identity')}, not {identity}; "
             "use the folder of the run that it belongs to"
         )
+    if metadata.get("step") != str(step):
+        raise InputError(f"checkpoint {path} is of step {metadata.get('step')}; give it back that name")
     return tensors
 
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 import discrete_vae.runs
-from discrete_vae.config import Config, Precision, nearest
+from discrete_vae.config import Config, Precision
 from discrete_vae.data import DataConfig, load
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
 from discrete_vae.files import writable
 from discrete_vae.noise import Noise, seeded

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from discrete_vae.data import DataConfig
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks.vae import Architecture
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-
-
-def nearest(name: str, known: Iterable[str], what: str) -> InputError:
-    """The error for a name that is not known: it offers the nearest one, or else all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-    return InputError(f"unknown {what} {name!r}; {remedy}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +42,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.strategy not in STRATEGIES:
             raise nearest(self.strategy, STRATEGIES, "strategy")
         options = STRATEGIES[self.strategy].Options
@@ -64,7 +55,7 @@ class Config:
         if not 1 <= self.batch_size <= 50_000:
             raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
         if self.precision not in get_args(Precision):
-            raise InputError(f"precision {self.precision!r} is unknown; choose from {', '.join(get_args(Precision))}")
+            raise nearest(self.precision, get_args(Precision), "precision")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; give at least 0")
         self.learning_rate.require_positive("learning rate")
@@ -82,10 +73,10 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """The inverse of ``to_dict``; raises ``InputError`` on a field or value that is not known."""
-        values = dict(values)
+        values = dict(_fields("a configuration", values))
         strategy = values.get("strategy", cls.strategy)
         if strategy not in STRATEGIES:
-            raise nearest(strategy, STRATEGIES, "strategy")
+            raise nearest(str(strategy), STRATEGIES, "strategy")
         nested = {
             "options": STRATEGIES[strategy].Options,
             "architecture": Architecture,
@@ -93,7 +84,7 @@ class Config:
         }
         for name, kind in nested.items():
             if name in values:
-                values[name] = _typed(kind, values[name])
+                values[name] = _typed(kind, _fields(name, values[name]))
         return _typed(cls, values)  # type: ignore[no-any-return]
 
     @property
@@ -154,6 +145,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _fields(name: str, values: object) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise InputError(f"{name} is {values!r}; give its fields by name")
+    return values
+
+
 def _typed(kind: type, values: dict[str, Any]) -> Any:
     """A frozen dataclass from JSON values; a field takes the kind of its default."""
     fields = {item.name: item for item in dataclasses.fields(kind)}
@@ -164,5 +161,5 @@ def _typed(kind: type, values: dict[str, Any]) -> Any:
         default = fields[name].default
         if isinstance(default, Schedule) and not isinstance(value, Schedule):
             value = Schedule.parse(str(value))
-        typed[name] = tuple(value) if isinstance(default, tuple) else value
+        typed[name] = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
     return kind(**typed)

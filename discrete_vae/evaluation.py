@@ -115,6 +115,11 @@ def evaluate(
     """
     if samples < 1:
         raise InputError(f"samples is {samples}; give at least 1")
+    if not runs:
+        raise InputError("there is no run to evaluate; name at least one")
+    for run in runs:
+        if run.config.data != data.config:
+            raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
     found = {run: _stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
     for run in runs:

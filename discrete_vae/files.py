@@ -36,3 +36,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed while writing left; only for who has the folder alone."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)

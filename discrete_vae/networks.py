@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import nearest
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": F.softplus,
@@ -52,7 +52,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise InputError(f"activation {activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+            raise nearest(activation, ACTIVATIONS, "activation")
         self.activation = ACTIVATIONS[activation]
         self.layers = nn.ModuleList(
             Linear(inputs, outputs, generators) for inputs, outputs in itertools.pairwise(sizes)

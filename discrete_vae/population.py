@@ -54,9 +54,11 @@ class Population:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
         population.restore([checkpoints.read(run.folder, run.step, run.config.identity) for run in runs])
-        step = max(run.step for run in runs)
-        for name, values in population.schedules(step, 1, runs[0].steps_per_epoch).items():
-            population.strategy.follow({name: values[0]})
+        for name in population.strategy.scheduled():
+            values = [
+                schedules.table([getattr(run.config.options, name)], run.step, 1, run.steps_per_epoch) for run in runs
+            ]
+            population.strategy.follow({name: torch.cat(values).squeeze(1).to(device)})
         return population
 
     def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> dict[str, Tensor]:

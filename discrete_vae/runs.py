@@ -11,13 +11,14 @@ runs/gumbel-softmax-0123456789ab/
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +31,7 @@ from filelock import FileLock, Timeout
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.files import writable, write_atomically
+from discrete_vae.files import remove_parts, writable, write_atomically
 
 HISTORY = ["epoch", "split", "metric", "value"]
 EVALUATION = ["split", "metric", "samples", "value"]
@@ -127,21 +128,22 @@ class Run:
         merged = merged.sort_values(["split", "metric", "samples"])
         write_atomically(self.folder / "evaluation.csv", merged.to_csv(index=False))
 
-    def lock(self) -> FileLock:
-        """The lock of the run's folder, not yet taken."""
-        return FileLock(self.folder / ".lock", timeout=0)
-
-    def acquire(self) -> FileLock:
-        """Take the run for this process. Raises ``InputError`` if another has it."""
-        lock = self.lock()
-        try:
-            with writable(self.folder):
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the run for this process alone. Raises ``InputError`` if another has it."""
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        with writable(self.folder):
+            try:
                 lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"{self.folder} is in use by another process; wait for it, or name another folder for the runs"
-            ) from None
-        return lock
+            except Timeout:  # an OSError too, but not one of the disk
+                raise InputError(
+                    f"{self.folder} is in use by another process; wait for it, or name another folder for the runs"
+                ) from None
+        try:
+            remove_parts(self.folder)
+            yield
+        finally:
+            lock.release()
 
     def record_session(self, session: dict[str, Any]) -> None:
         """Append what a training session ran on to environment.json."""
@@ -158,7 +160,7 @@ class Run:
         path = self.folder / name
         if not path.exists():
             return pd.DataFrame(columns=list(columns))
-        return pd.read_csv(io.StringIO(path.read_text()), float_precision="round_trip")
+        return pd.read_csv(io.StringIO(path.read_text()), converters={"value": float})
 
 
 def find(runs: Path) -> list[Run]:

@@ -129,8 +129,10 @@ class Trainer:
         return state
 
     def save(self) -> None:
-        """Write a checkpoint of every member whose loss is finite."""
+        """Write a checkpoint of every member that is finite, in its losses and in its parameters."""
         state = self.state()
+        finite = torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in state.values()]).all(0)
+        self.failed_at.masked_fill_(~finite & (self.failed_at < 0), self.step)
         for p in self.healthy():
             run = self.runs[p]
             tensors = {name: value[p] for name, value in state.items()}
@@ -138,12 +140,21 @@ class Trainer:
             checkpoints.write(run.folder, self.step, run.config.identity, tensors)
 
     def load(self, step: int) -> None:
-        """Go back to the members' checkpoints of a step."""
+        """Go back to the members' checkpoints of a step.
+
+        Raises ``InputError`` for one in the middle of an epoch from another kind of device: its noise is of no use.
+        """
         members = [checkpoints.read(run.folder, step, run.config.identity) for run in self.runs]
         fill(self.state(), members)
-        for generator, member in zip(self.generators, members, strict=True):
-            generator.set_state(member["noise"])
         self.step = step
+        if step % self.steps_per_epoch:  # each epoch begins with fresh generators
+            for run, generator, member in zip(self.runs, self.generators, members, strict=True):
+                if member["noise"].shape != generator.get_state().shape:
+                    raise InputError(
+                        f"{run.folder} was stopped in mid-epoch on another kind of device than {self.device}; "
+                        "resume it with the --device that it was started with"
+                    )
+                generator.set_state(member["noise"])
         for optimiser in self.optimisers:
             optimiser.set_step(step)
 
@@ -179,7 +190,7 @@ def train(
     made = [Run.create(runs, config) for config in dict.fromkeys(configs)]
     with contextlib.ExitStack() as stack:
         for run in made:
-            stack.enter_context(run.acquire())
+            stack.enter_context(run.held())
         groups: dict[tuple[str, int], list[Run]] = {}
         for run in made:
             if run.failure is None:
@@ -189,6 +200,9 @@ def train(
             if step < group[0].total_steps:
                 with _matmul_precision(group[0].config):
                     _train_population(group, step, data, device, progress, checkpoint_every, stop)
+            for run in group:
+                if run.finished:
+                    checkpoints.prune(run.folder, keep=1)
     return made
 
 
@@ -196,10 +210,17 @@ def _resume_at(run: Run, others: Sequence[Run]) -> int:
     """The step at which a run joins others: the least advanced run's newest one, among those that it still has.
 
     So the members of a population that was killed while it wrote its checkpoints go on together, in the same products
-    and with the same rounding, while runs that were asked for later start apart.
+    and with the same rounding, while runs that were asked for later start apart. A member that failed takes no part, so
+    the others of its population, once interrupted, go on with the rounding of a smaller one.
     """
-    newest = {other.step for other in others if other.config.population_key == run.config.population_key}
-    return min(newest & {run.step, *checkpoints.steps(run.folder)})
+    newest = {
+        other.step
+        for other in others
+        if other.config.population_key == run.config.population_key
+        and other.failure is None
+        and checkpoints.steps(other.folder)
+    }
+    return min(newest.intersection(checkpoints.steps(run.folder)), default=run.step)
 
 
 def _train_population(
@@ -215,6 +236,8 @@ def _train_population(
     trainer = Trainer(runs, data, device)
     if step:
         trainer.load(step)
+    elif not all(checkpoints.steps(run.folder) for run in runs):
+        trainer.save()  # so that members killed within the first epoch's writes find each other again
     elbo = None
     if progress:
         label = config.strategy if len(runs) == 1 else f"{len(runs)} runs of {config.strategy}"
@@ -227,14 +250,12 @@ def _train_population(
 
     while trainer.epoch < config.epochs:
         trainer.train_epoch(look)
-        _record_failures(trainer, progress)
-        if not trainer.healthy():
-            break
-        if trainer.step % trainer.steps_per_epoch == 0:
+        if trainer.healthy() and trainer.step % trainer.steps_per_epoch == 0:
             elbo = _record_epoch(trainer)
         if stop or trainer.epoch % checkpoint_every == 0 or trainer.epoch == config.epochs:
             trainer.save()
-        if stop:
+        _record_failures(trainer, progress)
+        if stop or not trainer.healthy():
             break
     session = {
         **environment(device),
@@ -244,8 +265,6 @@ def _train_population(
     }
     for run in runs:
         run.record_session(session)
-        if run.finished:
-            checkpoints.prune(run.folder, keep=1)
     if stop and trainer.epoch < config.epochs:
         raise Interrupted(
             f"stopped by {signal.Signals(stop[0]).name} and saved at step {trainer.step} of "
@@ -279,13 +298,13 @@ def _record_failures(trainer: Trainer, progress: Progress | None) -> None:
         run = trainer.runs[p]
         if step < 0 or run.failure is not None:
             continue
-        good = run.step
+        good, epoch = run.step, step // trainer.steps_per_epoch + 1
         message = (
-            f"{run.folder}: the loss is not finite at step {step} (epoch {step // trainer.steps_per_epoch + 1}); "
+            f"{run.folder}: the loss or a parameter is not finite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {f'step {good}' if good else 'none'}; try a lower learning rate "
             "or a higher temperature"
         )
-        failure = {"step": step, "epoch": step // trainer.steps_per_epoch + 1, "message": message}
+        failure = {"step": step, "epoch": epoch, "message": message}
         write_atomically(run.folder / "failure.json", json.dumps(failure, indent=2) + "\n")
         if progress:
             progress.message(message)

@@ -11,8 +11,7 @@ import torch
 from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
-from discrete_vae.config import nearest
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, nearest
 from reports import thesis
 from reports.report import Bench, Report
 

@@ -82,6 +82,6 @@ def test_every_activation_has_a_formula_by_hand() -> None:
 
 
 def test_unknown_activation_is_named_with_the_choices() -> None:
-    with pytest.raises(InputError, match="'sigmoid' is unknown; choose from softplus, relu, tanh") as caught:
+    with pytest.raises(InputError, match="unknown activation 'sigmoid'; choose from softplus, relu, tanh") as caught:
         MLP(SIZES, "sigmoid", [seeded(0)])
     assert "\n" not in str(caught.value)

@@ -1,10 +1,9 @@
 """What data a run is trained on."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, get_args
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, nearest
 
 DatasetName = Literal["binarised-mnist", "mnist", "fashion-mnist"]
 Binarisation = Literal["threshold", "stochastic", "dynamic", "none"]
@@ -44,7 +43,5 @@ class DataConfig:
 
 def check_name(field: str, value: object, known: tuple[str, ...]) -> None:
     """Raise an InputError that names the nearest known name, unless ``value`` is one of ``known``."""
-    if value in known:
-        return
-    nearest = get_close_matches(str(value), known, n=1, cutoff=0.0)[0]
-    raise InputError(f'{field} "{value}" is unknown: did you mean "{nearest}"? Known are {", ".join(known)}')
+    if value not in known:
+        raise nearest(str(value), known, field)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import one_hot, relaxed_sample
+from discrete_vae.errors import check_types
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
@@ -32,6 +33,7 @@ class GumbelSoftmaxOptions:
     """Temperature of the softmax; low is nearer to one-hot and noisier in its gradient."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         self.temperature.require_positive("temperature")
 
 

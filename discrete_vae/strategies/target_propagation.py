@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from discrete_vae.categorical import hard_sample
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
@@ -56,9 +56,10 @@ class TargetPropagationOptions:
     """Standard deviation of the noise on the code that a learned inverse trains with."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, kind in (("inverse", Inverse), ("code", Code), ("feedback", Feedback)):
             if getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose from {', '.join(get_args(kind))}")
+                raise nearest(getattr(self, name), get_args(kind), name)
 
 
 class TargetPropagation(Strategy):

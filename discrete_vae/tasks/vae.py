@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.networks import ACTIVATIONS, MLP
 from discrete_vae.strategies.base import Family, Objective
 
@@ -29,14 +29,15 @@ class Architecture:
     """Activation of the hidden layers."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.latents < 1:
             raise InputError(f"latents is {self.latents}; give at least 1")
         if self.categories < 1:
             raise InputError(f"categories is {self.categories}; give at least 1")
-        if any(width < 1 for width in self.hidden):
-            raise InputError(f"hidden is {self.hidden}; every width must be at least 1")
+        if any(type(width) is not int or width < 1 for width in self.hidden):
+            raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"activation {self.activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+            raise nearest(self.activation, ACTIVATIONS, "activation")
 
 
 class Encoder(nn.Module):

@@ -13,10 +13,10 @@ def test_the_default_is_the_thesis_data() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dataset": "fashion"}, 'dataset "fashion" is unknown: did you mean "fashion-mnist"?'),
-        ({"dataset": "mnits"}, 'dataset "mnits" is unknown: did you mean "mnist"?'),
-        ({"dataset": 7}, 'dataset "7" is unknown'),
-        ({"binarisation": "treshold"}, 'binarisation "treshold" is unknown: did you mean "threshold"?'),
+        ({"dataset": "fashion"}, "unknown dataset 'fashion'; did you mean 'fashion-mnist'?"),
+        ({"dataset": "mnits"}, "unknown dataset 'mnits'; did you mean 'mnist'?"),
+        ({"dataset": 7}, "unknown dataset '7'; choose from binarised-mnist"),
+        ({"binarisation": "treshold"}, "unknown binarisation 'treshold'; did you mean 'threshold'?"),
         ({"binarisation": "dynamic"}, 'choose dataset "mnist", or binarisation "threshold"'),
         ({"binarisation_seed": -1}, "binarisation_seed -1 is no seed"),
         ({"binarisation_seed": 2**63}, "is no seed: give an integer from 0"),

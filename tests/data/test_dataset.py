@@ -40,7 +40,7 @@ def test_splits_keep_the_order_of_the_files() -> None:
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(InputError, match='split "valid" is unknown: did you mean "validation"'):
+    with pytest.raises(InputError, match="unknown split 'valid'; did you mean 'validation'"):
         dataset("none").split("valid")
 
 

@@ -208,7 +208,7 @@ def test_objective_without_an_inside_is_refused() -> None:
 
 @pytest.mark.parametrize("option", ["inverse", "code", "feedback"])
 def test_unknown_option_is_named_with_the_choices(option) -> None:
-    with pytest.raises(InputError, match=f"{option} 'guess' is unknown; choose from ") as caught:
+    with pytest.raises(InputError, match=f"unknown {option} 'guess'; choose from ") as caught:
         TargetPropagationOptions(**{option: "guess"})
     assert "\n" not in str(caught.value)
 

@@ -1,0 +1,130 @@
+"""A population is its members side by side: built, saved, restored and scheduled each on its own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae import checkpoints
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.population import Population
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks.vae import Architecture
+
+PIXELS = 12
+CPU = torch.device("cpu")
+LEARNED = "target-propagation", STRATEGIES["target-propagation"].Options("network")
+CASES: dict[str, tuple[str, Any]] = {**{name: (name, None) for name in STRATEGIES}, "learned inverse": LEARNED}
+
+
+def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
+    return Config(strategy, options, Architecture(4, 3, (8, 6)), batch_size=1000, **fields)
+
+
+def build(*configs: Config) -> Population:
+    return Population.build(configs, PIXELS, CPU)
+
+
+def annealed(initial: float, decay: float = 1.0) -> Any:
+    return STRATEGIES["gumbel-softmax"].Options(Schedule(initial, decay=decay))
+
+
+def save(folder: Path, config: Config, step: int, population: Population, member: int) -> Run:
+    run = Run.create(folder, config)
+    tensors = {name: tensor[member] for name, tensor in population.state().items()}
+    checkpoints.write(run.folder, step, config.identity, tensors)
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_first_weights_are_the_seeds_whoever_stands_beside(case: str) -> None:
+    configs = [config(*CASES[case], seed=seed, learning_rate=Schedule(1e-3 * (1 + seed))) for seed in range(5)]
+    together = build(*configs).state()
+    assert all(tensor.shape[0] == 5 for tensor in together.values())
+    for p, each in enumerate(configs):
+        alone = build(each).state()
+        assert alone.keys() == together.keys()
+        assert all(torch.equal(alone[name][0], together[name][p]) for name in alone)
+    for name, tensor in together.items():
+        if name.endswith("weight"):
+            assert len(torch.unique(tensor.flatten(1), dim=0)) == 5, "every seed has weights of its own"
+
+
+def test_the_strategys_weights_are_not_the_encoders() -> None:
+    state = build(config(*LEARNED)).state()
+    shared = [name for name in state if name.startswith("strategy.inverse") and name.endswith("weight")]
+    assert len(shared) == 3
+    for name in shared:
+        twin = state[name.replace("strategy.inverse", "model.encoder")]
+        assert twin.shape == state[name].shape
+        assert not torch.equal(twin, state[name])
+
+
+def test_the_first_weights_do_not_depend_on_the_strategy() -> None:
+    """Strategies are compared from the same start."""
+    hidden = [
+        build(config(name)).state()["model.encoder.network.layers.0.weight"] for name in CASES if name in STRATEGIES
+    ]
+    assert all(torch.equal(hidden[0], each) for each in hidden)
+
+
+def test_members_that_differ_in_more_are_refused() -> None:
+    with pytest.raises(InputError, match="may differ in seeds and schedules only; train the others apart"):
+        build(config(), config("target-propagation"))
+
+
+def test_schedules_have_a_column_a_member() -> None:
+    population = build(config(options=annealed(0.7)), config(options=annealed(1.0, decay=0.5), seed=1))
+    table = population.schedules(first_step=49, steps=3, steps_per_epoch=50)
+    assert table.keys() == {"temperature"}
+    torch.testing.assert_close(table["temperature"], torch.tensor([[0.7, 1.0], [0.7, 0.5], [0.7, 0.5]]))
+
+
+def test_state_has_no_schedules_and_is_not_a_copy() -> None:
+    population = build(config(), config(seed=1))
+    state = population.state()
+    assert not any("temperature" in name for name in state)
+    state["model.decoder.layers.0.bias"].fill_(3.0)
+    assert (population.model.decoder.layers[0].bias == 3.0).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_load_gives_each_member_its_own_checkpoint(tmp_path: Path, case: str) -> None:
+    configs = [config(*CASES[case], seed=seed) for seed in range(3)]
+    saved = build(*[replace(each, seed=each.seed + 10) for each in configs])
+    for p, each in enumerate(configs):
+        save(tmp_path, each, 50, build(each), 0)  # an older one, which is not read
+        save(tmp_path, each, 100, saved, p)
+    runs = [Run.open(tmp_path / configs[p].name) for p in (2, 0)]
+    state = Population.load(runs, PIXELS, CPU).state()
+    for name, tensor in saved.state().items():
+        assert torch.equal(state[name], tensor[[2, 0]])
+
+
+def test_load_names_the_run_without_a_checkpoint(tmp_path: Path) -> None:
+    done = save(tmp_path, config(), 50, build(config()), 0)
+    fresh = Run.create(tmp_path, config(seed=1))
+    with pytest.raises(InputError, match="has no checkpoint yet; train it first") as caught:
+        Population.load([done, fresh], PIXELS, CPU)
+    assert str(fresh.folder) in str(caught.value)
+
+
+def temperatures(runs: list[Run]) -> Tensor:
+    strategy: Any = Population.load(runs, PIXELS, CPU).strategy
+    temperature: Tensor = strategy.temperature
+    return temperature
+
+
+def test_load_sets_each_members_temperature_by_its_own_step(tmp_path: Path) -> None:
+    """Whoever is loaded beside it: an evaluation must not depend on its company."""
+    configs = [config(options=annealed(1.0, decay=0.5), seed=seed) for seed in range(2)]
+    runs = [save(tmp_path, each, 50 * (1 + 2 * each.seed), build(each), 0) for each in configs]
+    alone = torch.cat([temperatures([run]) for run in runs])
+    assert alone.tolist() == [0.5, 0.125]
+    assert temperatures(runs).tolist() == alone.tolist()
