@@ -194,7 +194,7 @@ def test_configurations_are_keys() -> None:
         ({"epochs": -3}, ["epochs is -3", "at least 1"]),
         ({"batch_size": 0}, ["batch size is 0", "1 to 50000"]),
         ({"batch_size": 50_001}, ["batch size is 50001", "1 to 50000"]),
-        ({"precision": "float16"}, ["'float16'", "did you mean 'float32'"]),
+        ({"precision": "float16"}, ["'float16'", "did you mean 'bfloat16'"]),
         ({"seed": -1}, ["seed is -1", "at least 0"]),
         ({"learning_rate": Schedule(0.0)}, ["learning rate is 0", "above 0"]),
         ({"learning_rate": Schedule(1e-3, warmup=5)}, ["learning rate is 0.001,warmup=5", "no warmup"]),
