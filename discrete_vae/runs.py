@@ -145,11 +145,9 @@ class Run:
         finally:
             lock.release()
 
-    def record_session(self, session: dict[str, Any]) -> None:
-        """Append what a training session ran on to environment.json."""
-        path = self.folder / "environment.json"
-        sessions = json.loads(path.read_text()) if path.exists() else []
-        write_atomically(path, json.dumps([*sessions, session], indent=2) + "\n")
+    def write_sessions(self, sessions: Sequence[dict[str, Any]]) -> None:
+        """Write what the run was trained on, one entry a session."""
+        write_atomically(self.folder / "environment.json", json.dumps(sessions, indent=2) + "\n")
 
     def sessions(self) -> list[dict[str, Any]]:
         """What the run was trained on, one entry a session."""

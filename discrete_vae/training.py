@@ -248,6 +248,14 @@ def _train_population(
             progress.update(trainer.step, trainer.means()[0][0], elbo)
         return not stop and bool(trainer.healthy())
 
+    known, earlier = environment(device) | {"population": len(runs)}, {run: run.sessions() for run in runs}
+
+    def record_session() -> None:
+        session = known | {"steps": [step, trainer.step], "seconds": round(time.time() - started, 1)}
+        for run in runs:
+            run.write_sessions([*earlier[run], session])
+
+    record_session()
     while trainer.epoch < config.epochs:
         trainer.train_epoch(look)
         if trainer.healthy() and trainer.step % trainer.steps_per_epoch == 0:
@@ -255,16 +263,9 @@ def _train_population(
         if stop or trainer.epoch % checkpoint_every == 0 or trainer.epoch == config.epochs:
             trainer.save()
         _record_failures(trainer, progress)
+        record_session()
         if stop or not trainer.healthy():
             break
-    session = {
-        **environment(device),
-        "steps": [step, trainer.step],
-        "population": len(runs),
-        "seconds": round(time.time() - started, 1),
-    }
-    for run in runs:
-        run.record_session(session)
     if stop and trainer.epoch < config.epochs:
         raise Interrupted(
             f"stopped by {signal.Signals(stop[0]).name} and saved at step {trainer.step} of "

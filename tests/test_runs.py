@@ -166,8 +166,7 @@ def test_evaluations_merge(run: Run) -> None:
 
 def test_sessions_are_appended(run: Run) -> None:
     assert run.sessions() == []
-    run.record_session({"steps": [0, 50]})
-    run.record_session({"steps": [50, 100]})
+    run.write_sessions([{"steps": [0, 50]}, {"steps": [50, 100]}])
     assert run.sessions() == [{"steps": [0, 50]}, {"steps": [50, 100]}]
 
 

@@ -223,7 +223,7 @@ def test_the_others_go_on_from_where_they_are_after_a_member_failed(data: Datase
     assert (well.step, failed.step, failed.status) == (50, 25, "failed")
     train(pair, tmp_path, data)
     assert well.finished
-    assert [each["steps"] for each in well.sessions()] == [[50, 75]]
+    assert [each["steps"] for each in well.sessions()] == [[0, 50], [50, 75]]
 
 
 def test_when_all_have_failed_training_ends(data: Dataset, tmp_path: Path) -> None:
