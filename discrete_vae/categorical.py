@@ -65,8 +65,9 @@ def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
 def exp_concrete_log_density(logits: Tensor, temperature: Tensor | float, log_sample: Tensor) -> Tensor:
     """Log-density of ``log z`` for a relaxed sample z, each variable: ``[..., N]``.
 
-    Maddison et al. 2017, appendix C.3, eq. 26: working in log space keeps it finite where z underflows to 0. Subtract
-    ``log_sample.sum(-1)`` for the density of z itself on the simplex (their eq. 1).
+    The temperature is a number or ``[..., 1, 1]``. Maddison et al. 2017, appendix C.3: working in log space keeps it
+    finite where z underflows to 0. Subtract ``log_sample.sum(-1)`` for the density of z itself on the simplex (their
+    definition 1).
     """
     categories = logits.shape[-1]
     temperature = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)

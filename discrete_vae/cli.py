@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from discrete_vae.config import Config, Precision
 from discrete_vae.data import DataConfig, load
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
-from discrete_vae.files import writable
+from discrete_vae.files import write_atomically
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
@@ -130,7 +131,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         auxiliary_learning_rate
             Adam's step size for the strategy's own networks, such as a learned inverse.
         beta
-            Weight of the KL term.
+            Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
         precision
             Arithmetic of the matrix products.
         seeds
@@ -191,7 +192,7 @@ def evaluate(
         Samples an image; the importance-weighted bound needs many, 5,000 as some papers take 5 times as long.
     """
     device = where.compute_device()
-    made = [find_run(name, where.runs) for name in run]
+    made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())
     if not made:
         raise InputError("no run was named; `discrete-vae list` shows them")
     if len({each.config.data for each in made}) > 1:
@@ -240,8 +241,9 @@ def sample(
         pixels = torch.sigmoid(population.model.decode(latents.unsqueeze(0))).reshape(rows, columns, 28, 28)
     grid = pixels.transpose(1, 2).reshape(rows * 28, columns * 28)
     out = out or found.folder / "samples.png"
-    with writable(out.parent):
-        Image.fromarray(np.asarray((255 - grid.cpu() * 255).round().byte())).save(out, format="PNG")
+    png = io.BytesIO()
+    Image.fromarray(np.asarray((255 - grid.cpu() * 255).round().byte())).save(png, format="PNG")
+    write_atomically(out, png.getvalue())
     print(out)
 
 

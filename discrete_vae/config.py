@@ -58,8 +58,8 @@ class Config:
             raise nearest(self.precision, get_args(Precision), "precision")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; give at least 0")
-        self.learning_rate.require_positive("learning rate")
-        self.auxiliary_learning_rate.require_positive("auxiliary learning rate")
+        self.learning_rate.require_positive("learning rate", warmup=True)
+        self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
 
     @property
     def strategy_class(self) -> type[Strategy]:
@@ -75,7 +75,7 @@ class Config:
         """The inverse of ``to_dict``; raises ``InputError`` on a field or value that is not known."""
         values = dict(_fields("a configuration", values))
         strategy = values.get("strategy", cls.strategy)
-        if strategy not in STRATEGIES:
+        if not isinstance(strategy, str) or strategy not in STRATEGIES:
             raise nearest(str(strategy), STRATEGIES, "strategy")
         nested = {
             "options": STRATEGIES[strategy].Options,

@@ -115,6 +115,7 @@ def evaluate(
     """
     if samples < 1:
         raise InputError(f"samples is {samples}; give at least 1")
+    runs = list(dict.fromkeys(runs))
     if not runs:
         raise InputError("there is no run to evaluate; name at least one")
     for run in runs:

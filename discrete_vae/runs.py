@@ -18,7 +18,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,8 +94,8 @@ class Run:
     @property
     def failure(self) -> dict[str, Any] | None:
         """Why the run stopped for good, or None."""
-        path = self.folder / "failure.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        found: dict[str, Any] | None = self._read("failure.json", json.loads)
+        return found
 
     @property
     def status(self) -> str:
@@ -123,10 +123,12 @@ class Run:
 
     def write_evaluation(self, rows: pd.DataFrame) -> None:
         """Add rows, in place of older ones of the same split, metric and number of samples."""
-        merged = pd.concat([self.evaluation(), rows]) if len(self.evaluation()) else rows
-        merged = merged.drop_duplicates(["split", "metric", "samples"], keep="last")
-        merged = merged.sort_values(["split", "metric", "samples"])
-        write_atomically(self.folder / "evaluation.csv", merged.to_csv(index=False))
+        with writable(self.folder), FileLock(self.folder / ".evaluation.lock"):  # two may evaluate different splits
+            before = self.evaluation()
+            merged = pd.concat([before, rows]) if len(before) else rows
+            merged = merged.drop_duplicates(["split", "metric", "samples"], keep="last")
+            merged = merged.sort_values(["split", "metric", "samples"])
+            write_atomically(self.folder / "evaluation.csv", merged.to_csv(index=False))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -151,14 +153,26 @@ class Run:
 
     def sessions(self) -> list[dict[str, Any]]:
         """What the run was trained on, one entry a session."""
-        path = self.folder / "environment.json"
-        return json.loads(path.read_text()) if path.exists() else []
+        found: list[dict[str, Any]] | None = self._read("environment.json", json.loads)
+        return found or []
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        def parse(text: str) -> pd.DataFrame:
+            return pd.read_csv(io.StringIO(text), converters={"value": float})[list(columns)]
+
+        found: pd.DataFrame | None = self._read(name, parse)
+        return pd.DataFrame(columns=list(columns)) if found is None else found
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> Any:
+        """A file's content, None if it is not there. Raises ``InputError`` if it cannot be read."""
         path = self.folder / name
-        if not path.exists():
-            return pd.DataFrame(columns=list(columns))
-        return pd.read_csv(io.StringIO(path.read_text()), converters={"value": float})
+        try:
+            return parse(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path} cannot be read ({reason}); restore it, or delete the run") from error
 
 
 def find(runs: Path) -> list[Run]:
@@ -221,16 +235,11 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """The commit of the checkout that this package lies in, with + if files differ from it; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        command = [
-            "git",
-            "-C",
-            str(Path(__file__).parent),
-            "describe",
-            "--always",
-            "--abbrev=12",
-            "--dirty=+",
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # An installed package may lie in a checkout of something else, where git does not know its files.
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        describe = [*git, "describe", "--always", "--abbrev=12", "--dirty=+"]
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

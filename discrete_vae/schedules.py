@@ -79,10 +79,11 @@ class Schedule:
         ]
         return ",".join([_number(self.initial), *changed])
 
-    def require_positive(self, name: str) -> None:
-        """Raise ``InputError`` where the value of this schedule can be zero, as no temperature or step size may."""
-        if self.initial <= 0 or self.decay <= 0 or self.warmup > 0:
-            raise InputError(f"{name} is {self}; it must stay above 0 (initial > 0, decay > 0, no warmup)")
+    def require_positive(self, name: str, warmup: bool = False) -> None:
+        """Raise ``InputError`` where this schedule can be 0, with ``warmup`` other than at the start of a warm-up."""
+        if self.initial <= 0 or self.decay <= 0 or (self.warmup > 0 and not warmup):
+            conditions = "initial > 0, decay > 0" + ("" if warmup else ", no warmup")
+            raise InputError(f"{name} is {self}; it must stay above 0 ({conditions})")
 
 
 def table(schedules: Sequence[Schedule], first_step: int, steps: int, steps_per_epoch: int) -> Tensor:

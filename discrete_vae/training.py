@@ -98,7 +98,9 @@ class Trainer:
 
     def _update(self, observation: Tensor, beta: Tensor, rates: Sequence[Tensor]) -> None:
         """One step of gradient descent on the batch ``[P, B, D]``."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
             parameters = self.model.encode(observation)
             estimate = self.strategy(parameters, self.model.objective(observation), self.noise)
             kl = self.model.kl(parameters).mean(-1)
@@ -187,10 +189,11 @@ def train(
     for config in configs:
         if config.data != data.config:
             raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
-    made = [Run.create(runs, config) for config in dict.fromkeys(configs)]
+    made: list[Run] = []
     with contextlib.ExitStack() as stack:
-        for run in made:
-            stack.enter_context(run.held())
+        for config in dict.fromkeys(configs):
+            made.append(Run.create(runs, config))
+            stack.enter_context(made[-1].held())
         groups: dict[tuple[str, int], list[Run]] = {}
         for run in made:
             if run.failure is None:
@@ -244,9 +247,11 @@ def _train_population(
         progress.start(label, runs[0].total_steps, trainer.step)
 
     def look() -> bool:
-        if progress:
-            progress.update(trainer.step, trainer.means()[0][0], elbo)
-        return not stop and bool(trainer.healthy())
+        _record_failures(trainer, progress)
+        healthy = trainer.healthy()
+        if progress and healthy:
+            progress.update(trainer.step, trainer.means()[0][healthy[0]], elbo)
+        return not stop and bool(healthy)
 
     known, earlier = environment(device) | {"population": len(runs)}, {run: run.sessions() for run in runs}
 

@@ -33,7 +33,8 @@ _GREEK = re.compile(r"\b(tau|beta|pi)\b")
 _LETTERS = re.compile(r"\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b")
 _TIMES = re.compile(r"\bx(?= \d)")
 INSTALL = (
-    "to get the PDF, install a LaTeX engine (Debian: apt install latexmk texlive-latex-extra lmodern; or tectonic)"
+    "to get the PDF, install a LaTeX engine "
+    "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended lmodern; or tectonic)"
 )
 
 
@@ -97,6 +98,7 @@ def compile_document(folder: Path, name: str, parts: Sequence[str]) -> bool:
     """
     command = engine()
     if command is None:
+        (folder / f"{name}.pdf").unlink(missing_ok=True)  # an older one would not be this document
         return False
     # No date and no path gets into the PDF: the same source gives the same bytes.
     fixed = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "max_print_line": "1000"}

@@ -19,7 +19,6 @@ GUMBEL_TENTH = "Gumbel-Softmax, tau = 0.1"
 TARGET_PROPAGATION = "Target propagation, thesis' rule"
 STRAIGHT_THROUGH = "ST-Gumbel-Softmax, tau = 0.5"
 LEARNED_INVERSE = "Target propagation, learned inverse"
-GAUSSIAN = "Gaussian VAE"
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,10 @@ class Reading:
         return f"{beta}, y = {code}, {inverse}({shown}){decay}"
 
 
-# The reading of the thesis' rule that comes nearest to its print, of those in the sensitivity table.
-THESIS_TARGET_PROPAGATION = Reading(beta=0.05, warmup=0.0)
-# The best ELBO among the 10-epoch lines of the learned inverse in the sensitivity table.
+# The reading that comes nearest to the print among those of the sensitivity table in which beta grows from 0, as the
+# thesis says that it does.
+THESIS_TARGET_PROPAGATION = Reading(beta=0.05, warmup=0.02)
+# Its first 10 epochs are the line with the best ELBO among the 10-epoch lines of the learned inverse.
 LEARNED_INVERSE_READING = Reading(beta=0.1, warmup=0.2, inverse="network")
 
 
@@ -115,8 +115,6 @@ QUICK_SENSITIVITY = (
 )
 FULL_SENSITIVITY = (
     gumbel("constant", Schedule(0.5), Schedule(3e-4), 50),
-    gumbel("tau x 0.97 an epoch", Schedule(0.5, decay=0.97), Schedule(3e-4), 50),
-    gumbel("lr x 0.97 an epoch", Schedule(0.5), Schedule(3e-4, decay=0.97), 50),
     gumbel("tau and lr x 0.97 an epoch", Schedule(0.5, decay=0.97), Schedule(3e-4, decay=0.97), 50),
     gumbel("tau and lr as Jang et al.'s notebook", NOTEBOOK_TEMPERATURE, NOTEBOOK_RATE, 50),
     *(
@@ -124,17 +122,18 @@ FULL_SENSITIVITY = (
         for code in ("probabilities", "sample")
         for beta, warmup in ((0.0, 0), (0.001, 1), (0.003, 1), (0.01, 1), (0.03, 1), (0.1, 1), (1.0, 1), (0.01, 0))
     ),
-    *(
-        target_propagation(Reading(beta, code=code, feedback="sample"), 10)
-        for code in ("probabilities", "sample")
-        for beta in (0.03, 0.1)
-    ),
+    *(target_propagation(Reading(beta, 0), 10) for beta in (0.03, 0.05, 0.1)),
+    # what else is open, one at a time from beta = 0.05
+    target_propagation(Reading(0.05, 0, decay=0.97), 10),
+    target_propagation(Reading(0.05, 0, code="sample"), 10),
+    target_propagation(Reading(0.05, 0, feedback="sample"), 10),
+    target_propagation(Reading(0.05, 0, code="sample", feedback="sample"), 10),
     *(
         target_propagation(Reading(beta, warmup, inverse="network"), 10)
         for beta, warmup in ((0.01, 1), (0.03, 1), (0.1, 1), (1.0, 0))
     ),
-    *(target_propagation(Reading(beta, 0.1), 50) for beta in (0.03, 0.05, 0.1)),
-    target_propagation(Reading(0.05, 0.02), 50),
+    target_propagation(Reading(0.05, 0.1), 50),
+    target_propagation(Reading(0.05, 0), 50),
     target_propagation(THESIS_TARGET_PROPAGATION, 50),
 )
 
@@ -173,7 +172,6 @@ class Preset:
             TARGET_PROPAGATION: THESIS_TARGET_PROPAGATION.config(base),
             STRAIGHT_THROUGH: gumbel_softmax("straight-through-gumbel-softmax", 0.5),
             LEARNED_INVERSE: LEARNED_INVERSE_READING.config(base),
-            GAUSSIAN: dataclasses.replace(base, strategy="gaussian-reparameterisation", options=None),
         }
         return {name: [dataclasses.replace(config, seed=seed) for seed in self.seeds] for name, config in rows.items()}
 

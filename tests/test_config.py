@@ -12,6 +12,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 from discrete_vae.tasks.vae import Architecture
 
 ANNEALED = Schedule(1.0, decay=0.97044553, every=1000, unit="step", minimum=0.5)
@@ -197,7 +198,6 @@ def test_configurations_are_keys() -> None:
         ({"precision": "float16"}, ["'float16'", "did you mean 'bfloat16'"]),
         ({"seed": -1}, ["seed is -1", "at least 0"]),
         ({"learning_rate": Schedule(0.0)}, ["learning rate is 0", "above 0"]),
-        ({"learning_rate": Schedule(1e-3, warmup=5)}, ["learning rate is 0.001,warmup=5", "no warmup"]),
         ({"auxiliary_learning_rate": Schedule(1.0, decay=0.0)}, ["auxiliary learning rate is 1,decay=0", "above 0"]),
     ],
 )
@@ -250,3 +250,10 @@ def test_a_temperature_that_no_softmax_can_have(temperature: float) -> None:
 def test_a_plain_number_where_a_schedule_belongs() -> None:
     with pytest.raises(InputError, match="learning rate"):
         Config(learning_rate=3e-4)  # type: ignore[arg-type]
+
+
+def test_learning_rates_may_warm_up_and_temperatures_may_not() -> None:
+    warming = Schedule(1e-3, warmup=5)
+    assert Config(learning_rate=warming).learning_rate == warming
+    with pytest.raises(InputError, match=r"temperature is 0\.001,warmup=5; .*no warmup"):
+        GumbelSoftmaxOptions(warming)

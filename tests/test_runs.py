@@ -211,3 +211,18 @@ def test_parameters_are_one_line_of_json_that_gives_the_configuration_back() -> 
     assert "seed" not in values
     assert Config.from_dict({**values, "strategy": CONFIG.strategy}) == CONFIG
     assert runs.parameters(Config(epochs=2, batch_size=1000, seed=4)) == text, "seeds of one setting group together"
+
+
+@pytest.mark.parametrize("name", ["failure.json", "environment.json", "history.csv", "evaluation.csv"])
+@pytest.mark.parametrize("content", ["", "nonsense", "{"])
+def test_a_damaged_file_is_named_in_one_line(run: Run, name: str, content: str) -> None:
+    (run.folder / name).write_text(content)
+    reading = {
+        "failure.json": lambda: run.failure,
+        "environment.json": run.sessions,
+        "history.csv": run.history,
+        "evaluation.csv": run.evaluation,
+    }[name]
+    with pytest.raises(InputError, match=f"{name} cannot be read") as caught:
+        reading()
+    assert "\n" not in str(caught.value)

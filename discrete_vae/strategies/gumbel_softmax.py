@@ -53,9 +53,13 @@ class GumbelSoftmax(Strategy):
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """Relaxed sample ``[..., N, K]``; a drop-in for ``torch.nn.functional.gumbel_softmax``."""
+        return self._relaxed(logits, noise).to(logits.dtype)
+
+    def _relaxed(self, logits: Tensor, noise: Noise | None) -> Tensor:
+        """The sample in at least float32: half precision would round noise and temperature."""
         noise = noise or Noise(device=logits.device)
-        gumbel = noise.gumbel(logits.shape, logits.dtype)
-        return relaxed_sample(logits, gumbel, per_member(self.temperature, logits))
+        work = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return relaxed_sample(work, noise.gumbel(work.shape, work.dtype), per_member(self.temperature, work))
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = self.sample(logits, noise)
@@ -70,7 +74,7 @@ class StraightThroughGumbelSoftmax(GumbelSoftmax):
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """One-hot sample ``[..., N, K]`` whose gradient is the relaxed sample's."""
-        return _StraightThrough.apply(super().sample(logits, noise))  # type: ignore[no-any-return, no-untyped-call]
+        return _StraightThrough.apply(self._relaxed(logits, noise)).to(logits.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _StraightThrough(torch.autograd.Function):

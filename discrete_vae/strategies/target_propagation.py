@@ -9,8 +9,8 @@ target for its probabilities pi from an approximate inverse g of the decoder, co
     pi_hat = y + t - g(x'),          loss ||pi - pi_hat||^2 with pi_hat held fixed.
 
 With the encoder as its own inverse (g = f, the auto-encoder form of eq. 3.7) t = y, so pi_hat = 2 y - f(x'). With a
-learned inverse t = g(x), the image of the output target, the observation itself. To first order the gradient in the
-logits is 2 J (pi - pi_hat), J = diag(pi) - pi pi^T. pi_hat may leave the simplex. The thesis' target sees the
+learned inverse t = g(x), the image of the output target, the observation itself. The gradient in the logits is
+2 J (pi - pi_hat), J = diag(pi) - pi pi^T. pi_hat may leave the simplex. The thesis' target sees the
 observation through the logits only, so it means something only where these are the encoder's own, f(x).
 """
 
@@ -44,7 +44,7 @@ Feedback = Literal["mean", "sample"]
 
 @dataclass(frozen=True)
 class TargetPropagationOptions:
-    """Hyper-parameters of target propagation; the defaults are the thesis' rule."""
+    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
 
     inverse: Inverse = "encoder"
     """Approximate inverse of the decoder: the encoder itself (thesis) or a learned network (Lee et al.)."""
@@ -53,7 +53,7 @@ class TargetPropagationOptions:
     feedback: Feedback = "mean"
     """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
     noise: Schedule = Schedule(0.1)
-    """Standard deviation of the noise on the code that a learned inverse trains with."""
+    """Standard deviation of the noise on the code that a learned inverse trains with; no other inverse reads it."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -93,7 +93,7 @@ class TargetPropagation(Strategy):
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         if objective.observation is None or objective.predict is None or objective.encode is None:
             raise InputError("target propagation needs an objective with observation, predict and encode")
-        sample = hard_sample(logits, noise.gumbel(logits.shape, logits.dtype))
+        sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         output = objective.decode(sample)
         probabilities = logits.softmax(-1)
         with torch.no_grad():

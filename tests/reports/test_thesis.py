@@ -19,11 +19,11 @@ from reports import __main__ as command
 from reports import latex, thesis
 from reports.tables import COLUMNS
 from reports.thesis_settings import (
-    GAUSSIAN,
     GUMBEL_HALF,
     PRESETS,
     PRINTED,
     QUICK_SENSITIVITY,
+    STRAIGHT_THROUGH,
     TARGET_PROPAGATION,
     Preset,
 )
@@ -134,7 +134,9 @@ def test_results_are_tidy(made: Path) -> None:
 
 def test_results_are_the_runs_own(made: Path) -> None:
     results = pd.read_csv(made / "out" / "results.csv")
-    row = results[(results["split"] == "test") & (results["metric"] == "elbo") & (results["row"] == GAUSSIAN)].iloc[0]
+    row = results[
+        (results["split"] == "test") & (results["metric"] == "elbo") & (results["row"] == STRAIGHT_THROUGH)
+    ].iloc[0]
     stored = pd.read_csv(made / "runs" / row["run"] / "evaluation.csv")
     assert row["value"] == stored[(stored["split"] == "test") & (stored["metric"] == "elbo")]["value"].item()
 

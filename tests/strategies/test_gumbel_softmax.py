@@ -12,7 +12,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import GumbelSoftmax, Objective, StraightThroughGumbelSoftmax
+from discrete_vae.strategies import GumbelSoftmax, Objective, StraightThroughGumbelSoftmax, TargetPropagation
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 
 LOGITS = torch.randn(2, 3, 4, generator=seeded(0), dtype=torch.float64)
@@ -125,3 +125,15 @@ def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
         torch.autograd.grad(s(logits, CURVED, Noise([seeded(7)])).loss.sum(), logits)[0] for s in (moved, strategy(2.0))
     ]
     assert gradients[0].equal(gradients[1])
+
+
+@pytest.mark.parametrize("strategy", [StraightThroughGumbelSoftmax(0.5), TargetPropagation()])
+def test_half_precision_does_not_favour_a_category(strategy) -> None:
+    """Equal logits in bfloat16: rounded noise would tie, and ties go to the first category."""
+    logits = torch.zeros(1000, 1000, 10, dtype=torch.bfloat16)
+    objective = Objective(
+        decode=lambda z: z, loss=lambda z: z.sum((-1, -2)), observation=logits, predict=lambda z: z, encode=lambda x: x
+    )
+    counts = strategy(logits, objective, Noise([seeded(0)])).sample.float().sum((0, 1))
+    expected = 1e5
+    assert ((counts - expected).square() / expected).sum() < 33.7  # chi-square, 9 degrees of freedom, p = 1e-4
