@@ -129,11 +129,14 @@ def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
 
 @pytest.mark.parametrize("strategy", [StraightThroughGumbelSoftmax(0.5), TargetPropagation()])
 def test_half_precision_does_not_favour_a_category(strategy) -> None:
-    """Equal logits in bfloat16: rounded noise would tie, and ties go to the first category."""
-    logits = torch.zeros(1000, 1000, 10, dtype=torch.bfloat16)
+    """Equal logits in bfloat16: rounded noise would tie, and ties go to the first category.
+
+    4e7 draws have a standard error of 7.9e-5; noise rounded to bfloat16 is off by 7e-4, nine of them.
+    """
+    logits, noise = torch.zeros(1000, 4000, 2, dtype=torch.bfloat16), Noise([seeded(0)])
     objective = Objective(
         decode=lambda z: z, loss=lambda z: z.sum((-1, -2)), observation=logits, predict=lambda z: z, encode=lambda x: x
     )
-    counts = strategy(logits, objective, Noise([seeded(0)])).sample.float().sum((0, 1))
-    expected = 1e5
-    assert ((counts - expected).square() / expected).sum() < 33.7  # chi-square, 9 degrees of freedom, p = 1e-4
+    with torch.no_grad():
+        first = [strategy(logits, objective, noise).sample[..., 0].float().mean().item() for _ in range(10)]
+    assert abs(sum(first) / 10 - 0.5) < 4.5 * 0.5 / math.sqrt(4e7)  # false alarm: 7e-6
