@@ -45,6 +45,7 @@ app = App(
     help="Train and compare ways to train categorical latent variables, on one VAE backbone.",
     help_epilogue="Tables and figures: `python -m reports --help`.",
     version_flags=["--version"],
+    default_parameter=Parameter(negative_iterable=()),
 )
 train_app = App(
     name="train",
@@ -53,11 +54,10 @@ train_app = App(
 For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
 What is finished is not trained again; what was interrupted goes on where it stopped.
 
-A hyper-parameter that is a schedule is written as its initial value and, after commas, what changes it:
-`0.5`, `1,decay=0.97,minimum=0.5` (times 0.97 each epoch), `0.01,warmup=50` (linear from 0 over 50 epochs),
-`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps).
-
 Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one.""",
+    help_epilogue="""A SCHEDULE is written as its initial value and, after commas, what changes it: `0.5`;
+`1,decay=0.97,minimum=0.5` (times 0.97 each epoch); `0.01,warmup=50` (linear from 0 over 50 epochs);
+`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps).""",
 )
 app.command(train_app)
 

@@ -121,7 +121,7 @@ def evaluate(
     for run in runs:
         if run.config.data != data.config:
             raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
-    found = {run: _stored(run, split, samples) for run in runs}
+    found = {run: stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
     for run in runs:
         if not run.finished or found[run].empty:
@@ -141,7 +141,7 @@ def evaluate(
     return pd.concat(frames, ignore_index=True)[["run", *EVALUATION]]
 
 
-def _stored(run: Run, split: str, samples: int) -> pd.DataFrame:
+def stored(run: Run, split: str, samples: int) -> pd.DataFrame:
     """What the run's folder has of an evaluation with so many samples; empty if it was never made."""
     rows = run.evaluation()
     rows = rows[rows["split"] == split]

@@ -68,7 +68,7 @@ class Bench:
 
     def evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
         """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
-        missing = [run for run in dict.fromkeys(runs) if run.finished and not _evaluated(run, split, samples)]
+        missing = [run for run in dict.fromkeys(runs) if run.finished and evaluation.stored(run, split, samples).empty]
         for images in dict.fromkeys(run.config.data for run in missing):
             group, dataset = [run for run in missing if run.config.data == images], self.dataset(images)
             label = f"evaluation, {split}, {samples} sample{'s' * (samples > 1)}"
@@ -140,8 +140,3 @@ class Bench:
 
 ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")
 """What of a training session goes into the provenance: not the command, which may hold private paths."""
-
-
-def _evaluated(run: Run, split: str, samples: int) -> bool:
-    rows = run.evaluation()
-    return bool(((rows["split"] == split) & (rows["samples"] == samples) & (rows["metric"] == "elbo")).any())

@@ -24,7 +24,9 @@ class DataConfig:
     """
 
     dataset: DatasetName = "binarised-mnist"
+    """Images; binarised-mnist is bundled, the others want --folder or --download."""
     binarisation: Binarisation = "threshold"
+    """How grayscale pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all."""
     binarisation_seed: int = 0
     """Of the fixed Bernoulli draw; read under ``stochastic`` and ``dynamic`` only."""
 
