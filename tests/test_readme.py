@@ -1,13 +1,18 @@
-"""The README's Python examples run as they stand."""
+"""The README's Python examples run as they stand, and its numbers are those of the committed results."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+from reports import thesis_readme, thesis_settings
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "reports" / "results" / "thesis"
+TEXT = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
@@ -19,3 +24,12 @@ def test_examples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+def test_the_table_is_that_of_the_committed_results() -> None:
+    results = pd.read_csv(RESULTS / "results.csv")
+    rows = [row for row in thesis_settings.PRESETS["full"].rows() if row in set(results["row"])]
+    assert len(rows) == 5
+    made = thesis_readme.table(results, rows)
+    assert made == (RESULTS / "table_5_1.md").read_text()
+    assert made in TEXT

@@ -41,6 +41,7 @@ FILES = {
     "learning_curves.csv",
     "provenance.json",
     "table_5_1.tex",
+    "table_5_1.md",
     "sensitivity.tex",
     "thesis.tex",
     *(

@@ -1,0 +1,40 @@
+"""Table 5.1 for the README: the same numbers in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports import statistics
+from reports.tables import by_seed
+from reports.thesis_settings import PRINTED
+
+COLUMNS = {
+    "relaxed": [("train", "reconstruction_relaxed"), ("validation", "reconstruction_relaxed")],
+    "hard": [("train", "reconstruction_hard"), ("validation", "reconstruction_hard")],
+    "KL": [("validation", "kl")],
+    "ELBO": [("validation", "elbo")],
+    "test ELBO": [("test", "elbo")],
+    "test IW bound": [("test", "log_likelihood")],
+}
+"""Head of a column, and what its cells show, parted by a slash."""
+
+
+def table(results: pd.DataFrame, rows: Sequence[str]) -> str:
+    """The rows of Table 5.1 as a Markdown table: means over seeds, and the interval of the test ELBO and bound."""
+    lines = [["", "printed", *COLUMNS], ["---", *["---:"] * (len(COLUMNS) + 1)]]
+    for row in rows:
+        printed = PRINTED.get(row)
+        cells = [f"{printed.train:.1f} / {printed.validation:.1f}" if printed else ""]
+        for head, metrics in COLUMNS.items():
+            values = [list(by_seed(results, row, *each).values()) for each in metrics]
+            cells.append(" / ".join(_cell(each, interval=head.startswith("test")) for each in values if each))
+        lines.append([row.replace("tau", "τ"), *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cell(values: Sequence[float], interval: bool) -> str:
+    found = statistics.interval(values)
+    spread = f" ± {found.half_width:.1f}" if interval and found.half_width is not None else ""
+    return f"{found.mean:.1f}{spread}"
