@@ -127,12 +127,10 @@ FULL_SENSITIVITY = (
     target_propagation(Reading(0.05, 0, decay=0.97), 10),
     target_propagation(Reading(0.05, 0, code="sample"), 10),
     target_propagation(Reading(0.05, 0, feedback="sample"), 10),
-    target_propagation(Reading(0.05, 0, code="sample", feedback="sample"), 10),
     *(
         target_propagation(Reading(beta, warmup, inverse="network"), 10)
         for beta, warmup in ((0.01, 1), (0.03, 1), (0.1, 1), (1.0, 0))
     ),
-    target_propagation(Reading(0.05, 0.1), 50),
     target_propagation(Reading(0.05, 0), 50),
     target_propagation(THESIS_TARGET_PROPAGATION, 50),
 )
