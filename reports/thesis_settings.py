@@ -117,6 +117,8 @@ FULL_SENSITIVITY = (
     gumbel("constant", Schedule(0.5), Schedule(3e-4), 50),
     gumbel("tau and lr x 0.97 an epoch", Schedule(0.5, decay=0.97), Schedule(3e-4, decay=0.97), 50),
     gumbel("tau and lr as Jang et al.'s notebook", NOTEBOOK_TEMPERATURE, NOTEBOOK_RATE, 50),
+    gumbel("constant", Schedule(0.1), Schedule(3e-4), 50, GUMBEL_TENTH),
+    gumbel("lr as Jang et al.'s notebook", Schedule(0.1), NOTEBOOK_RATE, 50, GUMBEL_TENTH),
     *(
         target_propagation(Reading(beta, warmup, code), 10)
         for code in ("probabilities", "sample")
@@ -131,6 +133,7 @@ FULL_SENSITIVITY = (
         target_propagation(Reading(beta, warmup, inverse="network"), 10)
         for beta, warmup in ((0.01, 1), (0.03, 1), (0.1, 1), (1.0, 0))
     ),
+    target_propagation(Reading(0.05, 0, feedback="sample"), 50),
     target_propagation(Reading(0.05, 0), 50),
     target_propagation(THESIS_TARGET_PROPAGATION, 50),
 )
