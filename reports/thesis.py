@@ -124,7 +124,7 @@ def learning_curves(rows: dict[str, list[Run]]) -> pd.DataFrame:
 
 def line_name(line: Line) -> str:
     """What a line of the sensitivity table is called among the tidy rows."""
-    return f"Sensitivity, {line.config.strategy}, {line.config.epochs} epochs: {line.label}"
+    return f"Sensitivity, {line.printed}, {line.config.epochs} epochs: {line.label}"
 
 
 def length(configs: Sequence[Config]) -> Latex:

@@ -230,3 +230,10 @@ def test_presets_share_the_thesis_settings() -> None:
     assert len(full.seeds) >= 3
     assert len({config.identity for config in configs}) == len(configs)
     assert GUMBEL_HALF in full.rows()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_line_has_a_name_of_its_own(preset: str) -> None:
+    """Lines of one name would be read as the seeds of one."""
+    names = [thesis.line_name(line) for line in PRESETS[preset].sensitivity]
+    assert len(set(names)) == len(names)
