@@ -79,15 +79,18 @@ class Where:
 
     def compute_device(self) -> torch.device:
         """The device, after setting the number of threads. Raises ``InputError`` if it is not there."""
-        if self.threads is not None:
-            if self.threads < 1:
-                raise InputError(f"threads is {self.threads}; give at least 1")
-            torch.set_num_threads(self.threads)
-        return choose_device(self.device)
+        return choose_device(self.device, self.threads)
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` or a device's name. Raises ``InputError`` for one that torch does not know or cannot find."""
+def choose_device(name: str, threads: int | None) -> torch.device:
+    """``auto`` or a device's name, after setting the number of threads if one is given.
+
+    Raises ``InputError`` for a device that torch does not know or cannot find, and for fewer threads than 1.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads is {threads}; give at least 1")
+        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -189,7 +192,7 @@ def evaluate(
     split
         Images to score on.
     samples
-        Samples an image; the importance-weighted bound needs many, 5,000 as some papers take 5 times as long.
+        Samples an image; the importance-weighted bound needs many, and some papers take 5,000.
     """
     device = where.compute_device()
     made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())

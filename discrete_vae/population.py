@@ -53,7 +53,7 @@ class Population:
         for run in runs:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
-        population.restore([checkpoints.read(run.folder, run.step, run.config.identity) for run in runs])
+        fill(population.state(), [checkpoints.read(run.folder, run.step, run.config.identity) for run in runs])
         for name in population.strategy.scheduled():
             values = [
                 schedules.table([getattr(run.config.options, name)], run.step, 1, run.steps_per_epoch) for run in runs
@@ -81,10 +81,6 @@ class Population:
             for name, tensor in module.state_dict().items()
             if name not in scheduled
         }
-
-    def restore(self, members: Sequence[Mapping[str, Tensor]]) -> None:
-        """Set the state from one mapping a member."""
-        fill(self.state(), members)
 
 
 def fill(state: Mapping[str, Tensor], members: Sequence[Mapping[str, Tensor]]) -> None:

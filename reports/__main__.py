@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
-from discrete_vae.errors import InputError, nearest
+from discrete_vae.errors import nearest
 from reports import thesis
 from reports.report import Bench, Report
 
@@ -61,11 +60,7 @@ def make(
     report = REPORTS[name]
     if preset not in report.presets:
         raise nearest(preset, report.presets, "preset")
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads is {threads}; give at least 1")
-        torch.set_num_threads(threads)
-    bench = Bench(name, preset, out, runs, choose_device(device))
+    bench = Bench(name, preset, out, runs, choose_device(device, threads))
     bench.check_out()
     report.make(report.presets[preset], bench)
 

@@ -17,7 +17,7 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate, evaluate_population
-from discrete_vae.population import Population
+from discrete_vae.population import Population, fill
 from discrete_vae.runs import EVALUATION, Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -197,7 +197,7 @@ def test_the_bound_of_few_samples_is_below_the_log_likelihood_on_average(data: D
     """Over 100 seeds of the same weights: its mean lies below the truth by more than chance."""
     weights = build(config()).state()
     population = build(*[config(seed=seed) for seed in range(100)])
-    population.restore([{name: tensor[0] for name, tensor in weights.items()}] * 100)
+    fill(population.state(), [{name: tensor[0] for name, tensor in weights.items()}] * 100)
     bounds = score(population, data, 5)["log_likelihood"]
     error = float(bounds.std()) / 10
     assert error > 0, "seeds have noise of their own"
