@@ -21,8 +21,8 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 class Config:
     """All that decides a run's result. Two runs with equal configurations are the same run.
 
-    Fields that are a ``Schedule``, here and in the strategy's options, and the seed may differ between the members of
-    a population.
+    Fields that are a ``Schedule``, here and in the strategy's options, the seed and the epochs may differ between the
+    members of a population.
     """
 
     strategy: str = "gumbel-softmax"
@@ -115,8 +115,8 @@ class Config:
 
     @property
     def population_key(self) -> str:
-        """Equal for runs that can train side by side: all that is neither a schedule nor the seed."""
-        shape = dataclasses.replace(self, seed=0)
+        """Equal for runs that can train side by side: all that is no schedule, nor the seed or the epochs."""
+        shape = dataclasses.replace(self, seed=0, epochs=1)
         values = shape.to_dict()
         for source, target in ((shape, values), (shape.options, values["options"])):
             for item in dataclasses.fields(source):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 
 class PopulationAdam:
@@ -19,40 +20,38 @@ class PopulationAdam:
         self.parameters = list(parameters)
         self.first = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.second = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.steps: list[Tensor] = []
         self.slices = [slice(None)] if shared_rate else [slice(p, p + 1) for p in range(members)]
-        self.views = [[parameter.detach()[s] for parameter in self.parameters] for s in self.slices]
-        self.adam = None
-        if self.parameters:
-            groups = [{"params": views, "lr": 0.0} for views in self.views]
-            self.adam = torch.optim.Adam(groups, fused=True)
-            self._adopt_state()
-
-    def _adopt_state(self) -> None:
-        """Give torch's optimiser our stacked moments, so that a member's state can be cut out and put back."""
-        assert self.adam is not None
-        for s, views in zip(self.slices, self.views, strict=True):
-            for view, first, second in zip(views, self.first, self.second, strict=True):
-                count = torch.zeros((), device=view.device)
-                self.steps.append(count)
-                self.adam.state[view] = {"step": count, "exp_avg": first[s], "exp_avg_sq": second[s]}
+        self.groups = [
+            tuple([tensor.detach()[s] for tensor in tensors] for tensors in (self.parameters, self.first, self.second))
+            for s in self.slices
+        ]
+        # torch counts in a tensor for each parameter, on its device.
+        self.counts = [[torch.zeros((), device=parameter.device) for parameter in self.parameters] for _ in self.slices]
 
     def set_step(self, step: int) -> None:
         """Say how many updates the moments have seen."""
-        for count in self.steps:
-            count.fill_(step)
+        for counts in self.counts:
+            for count in counts:
+                count.fill_(step)
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def step(self, learning_rates: Tensor) -> None:
-        """One update from the parameters' gradients; ``learning_rates`` is ``[P]``."""
-        if self.adam is None:
-            return
-        for s, views, group in zip(self.slices, self.views, self.adam.param_groups, strict=True):
-            group["lr"] = learning_rates[s.start or 0].item()
-            for view, parameter in zip(views, self.parameters, strict=True):
-                view.grad = None if parameter.grad is None else parameter.grad[s]
-        self.adam.step()
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], learning_rates: Tensor) -> None:
+        """One update; ``gradients`` in the order of the parameters, ``learning_rates`` is ``[P]``."""
+        for s, (parameters, first, second), counts in zip(self.slices, self.groups, self.counts, strict=True):
+            # torch's own function, without the hooks of its optimiser, which take longer than a small update.
+            adam(
+                parameters,
+                [gradient[s] for gradient in gradients],
+                first,
+                second,
+                [],
+                counts,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=learning_rates[s.start or 0],
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.strategies import Strategy
 from discrete_vae.tasks.vae import VAE, Encoder
+
+SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
+"""The training loop's own schedules; a strategy's come after them."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,21 @@ class Population:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
         fill(population.state(), [checkpoints.read(run.folder, run.step, run.config.identity) for run in runs])
-        for name in population.strategy.scheduled():
-            values = [
-                schedules.table([getattr(run.config.options, name)], run.step, 1, run.steps_per_epoch) for run in runs
-            ]
-            population.strategy.follow({name: torch.cat(values).squeeze(1).to(device)})
+        values = [
+            replace(population, configs=[run.config]).schedules(run.step, 1, run.steps_per_epoch)[0] for run in runs
+        ]
+        population.follow(torch.cat(values, -1).to(device))
         return population
 
-    def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> dict[str, Tensor]:
-        """The strategy's scheduled hyper-parameters by name: ``[steps, P]``."""
-        device = next(self.model.parameters()).device
-        return {
-            name: schedules.table(
-                [getattr(config.options, name) for config in self.configs], first_step, steps, steps_per_epoch
-            ).to(device)
-            for name in self.strategy.scheduled()
-        }
+    def follow(self, values: Tensor) -> None:
+        """Set the strategy's scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
+        self.strategy.follow(dict(zip(self.strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
+
+    def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
+        """Scheduled hyper-parameters, those of the loop (``SCHEDULED``), then the strategy's: ``[steps, V, P]``."""
+        columns = [[getattr(config, name) for config in self.configs] for name in SCHEDULED]
+        columns += [[getattr(config.options, name) for config in self.configs] for name in self.strategy.scheduled()]
+        return torch.stack([schedules.table(column, first_step, steps, steps_per_epoch) for column in columns], 1)
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""

@@ -23,7 +23,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import hard_sample
+from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
@@ -95,18 +95,18 @@ class TargetPropagation(Strategy):
             raise InputError("target propagation needs an objective with observation, predict and encode")
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         output = objective.decode(sample)
-        probabilities = logits.softmax(-1)
+        probabilities = softmax(logits)
         with torch.no_grad():
             prediction = objective.predict(output)
             if self.feedback == "sample":
                 prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
             code = probabilities if self.code == "probabilities" else sample
             if self.inverse is None:
-                target = 2 * code - objective.encode(prediction).softmax(-1)
+                target = 2 * code - softmax(objective.encode(prediction))
             else:
                 both = torch.cat([objective.observation.expand_as(prediction), prediction], -2)
                 aim, image = self.inverse(both).chunk(2, -3)
-                target = code + aim.softmax(-1) - image.softmax(-1)
+                target = code + softmax(aim) - softmax(image)
         pull = (probabilities - target).square().sum((-1, -2))
         loss = with_gradient_of(objective.loss(output), pull)
         return Estimate(loss, self._inverse_loss(sample, objective, noise), sample)
@@ -119,5 +119,5 @@ class TargetPropagation(Strategy):
         with torch.no_grad():
             noisy = sample + per_member(self.noise, sample) * noise.normal(sample.shape, sample.dtype)
             prediction = objective.predict(objective.decode(noisy))
-        error: Tensor = self.inverse(prediction).softmax(-1) - noisy
+        error: Tensor = softmax(self.inverse(prediction)) - noisy
         return error.square().sum((-1, -2)).mean(-1)

@@ -1,0 +1,121 @@
+"""One training step, captured: its kernels run without the Python that called them the first time.
+
+On a processor a pure function of tensors and noise is recorded as the flat list of kernels that it calls, forward and
+backward, and may be compiled (``torch.compile``); on a GPU a whole step becomes a CUDA graph. Both replay what they saw
+and nothing else: whatever changes from step to step has to live in tensors, not in Python numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from discrete_vae.noise import Noise, seeded
+
+WARM_UP = 3
+"""Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
+
+
+class _Asked(Noise):
+    """Notes what is asked of it."""
+
+    def __init__(self, like: Noise) -> None:
+        # Generators of its own: what is only asked for must not be missing from the run's stream.
+        super().__init__([seeded(0, "probe", p, device=like.device) for p in range(len(like.generators))], like.device)
+        self.requests: list[tuple[tuple[int, ...], torch.dtype]] = []
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        self.requests.append((tuple(shape), dtype))
+        return super().uniform(shape, dtype)
+
+
+class _Given(Noise):
+    """Hands out numbers that were drawn before, in the order in which they are asked for."""
+
+    def __init__(self, draws: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.draws = list(draws)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.draws.pop(0)
+
+
+class Recorded:
+    """``function(*inputs, noise)``, recorded at its first call; gives the same bits, or nearly so if compiled.
+
+    The function may differentiate inside, but has to give plain tensors back and to change none. Where it cannot be
+    recorded or compiled, ``warn`` is told why, once, and the next simpler way is taken.
+    """
+
+    def __init__(self, function: Callable[..., Any], noise: Noise, compiled: bool, warn: Callable[[str], None]) -> None:
+        self.function, self.noise, self.compiled, self.warn = function, noise, compiled, warn
+        self.requests: list[tuple[tuple[int, ...], torch.dtype]] = []
+        self.replay: Callable[..., Any] | None = None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.replay is None:
+            self.replay = self._record(inputs)
+        draws = [self.noise.uniform(*request) for request in self.requests]
+        with torch.no_grad():  # the gradients are among the kernels
+            return self.replay(*inputs, *draws)
+
+    def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        asked = _Asked(self.noise)
+        self.function(*inputs, asked)
+        self.requests = list(asked.requests)
+        count, draws = len(inputs), [asked.uniform(*request) for request in self.requests]
+
+        def function(*tensors: Tensor) -> Any:
+            return self.function(*tensors[:count], _Given(tensors[count:]))
+
+        def eager(*tensors: Tensor) -> Any:
+            with torch.enable_grad():
+                return function(*tensors)
+
+        try:
+            graph = make_fx(function)(*inputs, *draws)
+        except Exception as error:
+            self.warn(f"the step could not be recorded, and is slower for it: {_line(error)}")
+            return eager
+        if self.compiled:
+            try:
+                compiled = torch.compile(graph)
+                with torch.no_grad():
+                    compiled(*inputs, *draws)
+                return compiled
+            except Exception as error:
+                self.warn(f"the step could not be compiled, and goes on without: {_line(error)}")
+        return graph
+
+
+class Graphed:
+    """A step without inputs or results on a CUDA device, captured as a CUDA graph after a few plain calls."""
+
+    def __init__(self, step: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
+        self.step, self.generators = step, generators
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.calls = 0
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self) -> None:
+        if self.calls < WARM_UP:
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                self.step()
+            torch.cuda.current_stream().wait_stream(self.stream)
+        else:
+            if self.calls == WARM_UP:
+                for generator in self.generators:
+                    self.graph.register_generator_state(generator)
+                with torch.cuda.graph(self.graph, stream=self.stream):
+                    self.step()  # is captured, not run
+            self.graph.replay()
+        self.calls += 1
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

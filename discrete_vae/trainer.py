@@ -1,0 +1,187 @@
+"""A population in training: one step of every member at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from discrete_vae import checkpoints
+from discrete_vae.capture import Graphed, Recorded
+from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.optimiser import PopulationAdam
+from discrete_vae.population import Population, fill
+from discrete_vae.runs import Run
+
+LOOK_EVERY = 25
+"""Steps between two looks at the losses: for the progress display and for those that are not finite."""
+
+
+class Trainer:
+    """A population in training: model, optimisers, and where in the data and the noise it stands."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        data: Dataset,
+        device: torch.device,
+        compiled: bool = False,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        configs = [run.config for run in runs]
+        self.runs, self.data, self.device, self.compiled, self.warn = runs, data, device, compiled, warn
+        self.config = configs[0]
+        self.steps_per_epoch = runs[0].steps_per_epoch
+        self.population = Population.build(configs, data.train.pixels.shape[-1], device)
+        self.model, self.strategy = self.population.model, self.population.strategy
+        self.optimisers = [
+            PopulationAdam(module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
+            for module, rates in (
+                (self.model, [config.learning_rate for config in configs]),
+                (self.strategy, [config.auxiliary_learning_rate for config in configs]),
+            )
+        ]
+        self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
+        self.step = 0
+        self.generators = [torch.Generator(device) for _ in runs]
+        self.noise = Noise(self.generators, device)
+
+        # All that a step reads and writes has its place for good, so that a captured step finds it.
+        members, size = len(runs), self.config.batch_size
+        self.values = self.population.schedules(0, self.steps_per_epoch, self.steps_per_epoch).to(device)
+        self.order = torch.zeros(self.steps_per_epoch, members, size, dtype=torch.int64, device=device)
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        self.sums = torch.zeros(members, 3, device=device)
+        self.alive = torch.ones(members, dtype=torch.bool, device=device)
+        self.good = torch.zeros(members, dtype=torch.int64, device=device)
+
+        self.differentiate: Callable[..., tuple[Tensor, Tensor, list[Tensor]]]
+        if device.type == "cpu" or compiled:
+            self.differentiate = Recorded(self._gradients, self.noise, compiled, warn)
+        else:
+            self.differentiate = partial(self._gradients, noise=self.noise)
+        self.advance = Graphed(self._update, self.generators) if device.type == "cuda" else self._update
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next step belongs to, from 0."""
+        return self.step // self.steps_per_epoch
+
+    def train_epoch(self, look: Callable[[], bool]) -> None:
+        """Train to the end of the epoch; ``look`` is called every few steps and stops it by returning False."""
+        self._begin_epoch()
+        for _ in range(self.steps_per_epoch - self.step % self.steps_per_epoch):
+            self.advance()
+            self.step += 1
+            if self.step % LOOK_EVERY == 0 and not look():
+                return
+
+    def _begin_epoch(self) -> None:
+        """Put the epoch's data order, schedules and noise in place."""
+        offset = self.step % self.steps_per_epoch
+        if offset == 0:
+            self.sums.zero_()
+            for generator, run in zip(self.generators, self.runs, strict=True):
+                generator.manual_seed(seeded(run.config.seed, "noise", self.epoch).initial_seed())
+        self.position.fill_(offset)
+        self.good.fill_(offset)
+        for p, run in enumerate(self.runs):
+            order = torch.randperm(len(self.data.train), generator=seeded(run.config.seed, "order", self.epoch))
+            self.order[:, p] = order[: self.order[:, p].numel()].view(self.order[:, p].shape)
+        self.values.copy_(self.population.schedules(self.step - offset, self.steps_per_epoch, self.steps_per_epoch))
+
+    def _update(self) -> None:
+        """One step of gradient descent, at the epoch's step that ``position`` counts."""
+        order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
+        observation = self.data.train.batch(order, self.generators)
+        statistics, finite, gradients = self.differentiate(observation, values)
+        for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
+            optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)
+        self.sums += statistics
+        self.alive &= finite
+        self.good += self.alive
+        self.position += 1
+
+    def _gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Loss, reconstruction and KL ``[P, 3]`` of a batch ``[P, B, D]``, whether finite ``[P]``, and gradients."""
+        self.population.follow(values)
+        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+            parameters = self.model.encode(observation)
+            estimate = self.strategy(parameters, self.model.objective(observation), noise)
+            kl = self.model.kl(parameters).mean(-1)
+        reconstruction = estimate.loss.mean(-1)
+        loss = reconstruction + values[0] * kl  # [P]; the members' sum keeps their gradients apart
+        total = loss + estimate.auxiliary
+        gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
+        statistics = torch.stack([loss, reconstruction, kl], -1).detach()
+        return statistics, total.detach().isfinite(), list(gradients)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds, ``[P, ...]`` each."""
+        state = self.population.state()
+        for which, optimiser in zip(("model", "strategy"), self.optimisers, strict=True):
+            for i, (first, second) in enumerate(zip(optimiser.first, optimiser.second, strict=True)):
+                state[f"adam.{which}.{i}.first"], state[f"adam.{which}.{i}.second"] = first, second
+        state["sums"] = self.sums
+        return state
+
+    def save(self) -> None:
+        """Write a checkpoint of every member that is finite, in its losses and in its parameters."""
+        state = self.state()
+        self.alive &= torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in state.values()]).all(0)
+        on_host = {name: tensor.cpu() for name, tensor in state.items()}
+        for p in self.healthy():
+            run = self.runs[p]
+            tensors = {name: value[p] for name, value in on_host.items()}
+            tensors["noise"] = self.generators[p].get_state()
+            checkpoints.write(run.folder, self.step, run.config.identity, tensors)
+
+    def load(self, step: int) -> None:
+        """Go back to the members' checkpoints of a step.
+
+        Raises ``InputError`` for one in the middle of an epoch from another kind of device: its noise is of no use.
+        """
+        members = [checkpoints.read(run.folder, step, run.config.identity) for run in self.runs]
+        if step % self.steps_per_epoch:  # each epoch begins with fresh generators
+            for run, generator, member in zip(self.runs, self.generators, members, strict=True):
+                if member["noise"].shape != generator.get_state().shape:
+                    raise InputError(
+                        f"{run.folder} was stopped in mid-epoch on another kind of device than {self.device}; "
+                        "resume it with the --device that it was started with"
+                    )
+                generator.set_state(member["noise"])
+        self._go_to(step, members)
+
+    def keep(self, members: Sequence[int]) -> Trainer:
+        """The training of these members alone, from the end of an epoch on."""
+        rest = Trainer([self.runs[p] for p in members], self.data, self.device, self.compiled, self.warn)
+        rest._go_to(self.step, [{name: value[p] for name, value in self.state().items()} for p in members])
+        return rest
+
+    def _go_to(self, step: int, members: Sequence[Mapping[str, Tensor]]) -> None:
+        fill(self.state(), members)
+        self.step = step
+        for optimiser in self.optimisers:
+            optimiser.set_step(step)
+
+    def healthy(self) -> list[int]:
+        """Members whose losses were all finite."""
+        return [p for p, alive in enumerate(self.alive.tolist()) if alive]
+
+    def failed(self) -> dict[int, int]:
+        """The other members, and the step at which each failed."""
+        first = (self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
+        good = self.good.tolist()
+        return {p: first + good[p] for p in range(len(self.runs)) if p not in self.healthy()}
+
+    def means(self) -> tuple[list[float], list[float], list[float]]:
+        """Loss, reconstruction loss and KL of each member, averaged over the epoch's steps so far."""
+        steps = (self.step - 1) % self.steps_per_epoch + 1
+        loss, reconstruction, kl = (self.sums.T / steps).tolist()
+        return loss, reconstruction, kl
