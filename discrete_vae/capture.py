@@ -14,23 +14,22 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.noise import Noise
 
 WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
 
 
 class _Asked(Noise):
-    """Notes what is asked of it."""
+    """Notes what is asked of it; its numbers are no noise, for a run's own must not be used up by asking."""
 
-    def __init__(self, like: Noise) -> None:
-        # Generators of its own: what is only asked for must not be missing from the run's stream.
-        super().__init__([seeded(0, "probe", p, device=like.device) for p in range(len(like.generators))], like.device)
-        self.requests: list[tuple[tuple[int, ...], torch.dtype]] = []
+    def __init__(self, device: torch.device | str) -> None:
+        super().__init__(device=device)
+        self.draws: list[Tensor] = []
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        self.requests.append((tuple(shape), dtype))
-        return super().uniform(shape, dtype)
+        self.draws.append(torch.full(tuple(shape), 0.5, dtype=dtype, device=self.device))
+        return self.draws[-1].clone()
 
 
 class _Given(Noise):
@@ -53,7 +52,7 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Any], noise: Noise, compiled: bool, warn: Callable[[str], None]) -> None:
         self.function, self.noise, self.compiled, self.warn = function, noise, compiled, warn
-        self.requests: list[tuple[tuple[int, ...], torch.dtype]] = []
+        self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Tensor) -> Any:
@@ -64,10 +63,10 @@ class Recorded:
             return self.replay(*inputs, *draws)
 
     def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        asked = _Asked(self.noise)
+        asked = _Asked(self.noise.device)
         self.function(*inputs, asked)
-        self.requests = list(asked.requests)
-        count, draws = len(inputs), [asked.uniform(*request) for request in self.requests]
+        count, draws = len(inputs), asked.draws
+        self.requests = [(draw.shape, draw.dtype) for draw in draws]
 
         def function(*tensors: Tensor) -> Any:
             return self.function(*tensors[:count], _Given(tensors[count:]))
@@ -83,13 +82,16 @@ class Recorded:
             return eager
         if self.compiled:
             try:
-                compiled = torch.compile(graph)
+                from torch import _inductor  # here, for it takes a second to import
+
                 with torch.no_grad():
+                    # torch.compile's back end itself: a recording needs no guards, which cost a tenth of a step.
+                    compiled = _inductor.compile(graph, [*inputs, *draws])
                     compiled(*inputs, *draws)
-                return compiled
+                return compiled  # type: ignore[no-any-return]
             except Exception as error:
                 self.warn(f"the step could not be compiled, and goes on without: {_line(error)}")
-        return graph
+        return graph.forward  # type: ignore[no-any-return]
 
 
 class Graphed:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 
 class PopulationAdam:
@@ -25,33 +24,33 @@ class PopulationAdam:
             tuple([tensor.detach()[s] for tensor in tensors] for tensors in (self.parameters, self.first, self.second))
             for s in self.slices
         ]
-        # torch counts in a tensor for each parameter, on its device.
-        self.counts = [[torch.zeros((), device=parameter.device) for parameter in self.parameters] for _ in self.slices]
+        # One count for each group, on the parameters' device, as the kernel wants it.
+        self.counts = [
+            torch.zeros((), device=parameter.device) for parameter in self.parameters[:1] for _ in self.slices
+        ]
 
     def set_step(self, step: int) -> None:
         """Say how many updates the moments have seen."""
-        for counts in self.counts:
-            for count in counts:
-                count.fill_(step)
+        for count in self.counts:
+            count.fill_(step)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], learning_rates: Tensor) -> None:
         """One update; ``gradients`` in the order of the parameters, ``learning_rates`` is ``[P]``."""
-        for s, (parameters, first, second), counts in zip(self.slices, self.groups, self.counts, strict=True):
-            # torch's own function, without the hooks of its optimiser, which take longer than a small update.
-            adam(
+        # The kernel of torch.optim.Adam(fused=True) itself: its Python takes a fifth of a small update.
+        for s, count, (parameters, first, second) in zip(self.slices, self.counts, self.groups, strict=False):
+            torch._fused_adam_(
                 parameters,
                 [gradient[s] for gradient in gradients],
                 first,
                 second,
                 [],
-                counts,
-                fused=True,
-                amsgrad=False,
+                [count.add_(1)] * len(parameters),
+                lr=learning_rates[s.start or 0],
                 beta1=0.9,
                 beta2=0.999,
-                lr=learning_rates[s.start or 0],
                 weight_decay=0.0,
                 eps=1e-8,
+                amsgrad=False,
                 maximize=False,
             )

@@ -32,11 +32,13 @@ class Population:
     def build(cls, configs: Sequence[Config], pixels: int, device: torch.device) -> Population:
         """Fresh members, each with the initial weights of its own seed.
 
-        Raises ``InputError`` if they differ in more than seeds and schedules.
+        Raises ``InputError`` if they differ in more than seeds, schedules and epochs.
         """
         config = configs[0]
         if len({member.population_key for member in configs}) > 1:
-            raise InputError("runs of one population may differ in seeds and schedules only; train the others apart")
+            raise InputError(
+                "runs of one population may differ in seeds, schedules and epochs only; train the others apart"
+            )
 
         def generators(stream: str) -> list[torch.Generator]:
             return [seeded(member.seed, stream) for member in configs]

@@ -59,7 +59,7 @@ class Trainer:
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self.good = torch.zeros(members, dtype=torch.int64, device=device)
 
-        self.differentiate: Callable[..., tuple[Tensor, Tensor, list[Tensor]]]
+        self.differentiate: Callable[..., tuple[Tensor, ...]]
         if device.type == "cpu" or compiled:
             self.differentiate = Recorded(self._gradients, self.noise, compiled, warn)
         else:
@@ -98,7 +98,7 @@ class Trainer:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
         order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
         observation = self.data.train.batch(order, self.generators)
-        statistics, finite, gradients = self.differentiate(observation, values)
+        statistics, finite, *gradients = self.differentiate(observation, values)
         for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
             optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)
         self.sums += statistics
@@ -106,7 +106,7 @@ class Trainer:
         self.good += self.alive
         self.position += 1
 
-    def _gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Loss, reconstruction and KL ``[P, 3]`` of a batch ``[P, B, D]``, whether finite ``[P]``, and gradients."""
         self.population.follow(values)
         # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
@@ -120,7 +120,7 @@ class Trainer:
         total = loss + estimate.auxiliary
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
-        return statistics, total.detach().isfinite(), list(gradients)
+        return statistics, total.detach().isfinite(), *gradients
 
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint holds, ``[P, ...]`` each."""

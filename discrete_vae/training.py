@@ -71,10 +71,11 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
-        wanted = [run for run in made if run.failure is None and not run.finished]
+        well = [run for run in made if run.failure is None]
         groups: dict[tuple[str, int], list[Run]] = {}
-        for run in wanted:
-            groups.setdefault((run.config.population_key, _resume_at(run, wanted)), []).append(run)
+        for run in well:
+            if (step := _resume_at(run, well)) < run.total_steps:
+                groups.setdefault((run.config.population_key, step), []).append(run)
         stop = stack.enter_context(_signals())
         for (_, step), group in groups.items():
             with _matmul_precision(group[0].config):

@@ -156,8 +156,8 @@ def test_identity_differs_for_every_field() -> None:
     assert len(distinct) == len(CHANGES) + sum(map(len, NESTED.values())) - 1, "architecture and data stand in both"
 
 
-def test_population_key_is_blind_to_seeds_and_schedules_only() -> None:
-    blind = {"seed", "learning_rate", "auxiliary_learning_rate", "beta", "options"}
+def test_population_key_is_blind_to_seeds_epochs_and_schedules_only() -> None:
+    blind = {"seed", "epochs", "learning_rate", "auxiliary_learning_rate", "beta", "options"}
     key = Config().population_key
     assert {name for name, value in CHANGES.items() if Config(**{name: value}).population_key == key} == blind
     assert {Config(learning_rate=value).population_key for value in NESTED["learning_rate"]} == {key}

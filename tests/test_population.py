@@ -11,7 +11,7 @@ from torch import Tensor
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.population import Population
+from discrete_vae.population import SCHEDULED, Population
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -75,15 +75,16 @@ def test_the_first_weights_do_not_depend_on_the_strategy() -> None:
 
 
 def test_members_that_differ_in_more_are_refused() -> None:
-    with pytest.raises(InputError, match="may differ in seeds and schedules only; train the others apart"):
+    with pytest.raises(InputError, match="may differ in seeds, schedules and epochs only; train the others apart"):
         build(config(), config("target-propagation"))
 
 
 def test_schedules_have_a_column_a_member() -> None:
     population = build(config(options=annealed(0.7)), config(options=annealed(1.0, decay=0.5), seed=1))
     table = population.schedules(first_step=49, steps=3, steps_per_epoch=50)
-    assert table.keys() == {"temperature"}
-    torch.testing.assert_close(table["temperature"], torch.tensor([[0.7, 1.0], [0.7, 0.5], [0.7, 0.5]]))
+    assert table.shape == (3, len(SCHEDULED) + 1, 2)
+    torch.testing.assert_close(table[:, -1], torch.tensor([[0.7, 1.0], [0.7, 0.5], [0.7, 0.5]]))
+    torch.testing.assert_close(table[:, SCHEDULED.index("learning_rate")], torch.full((3, 2), 3e-4))
 
 
 def test_state_has_no_schedules_and_is_not_a_copy() -> None:

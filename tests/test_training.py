@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import discrete_vae.trainer
 from discrete_vae import checkpoints, training
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
@@ -185,8 +187,8 @@ def test_a_member_whose_loss_is_not_finite_fails_alone(
 
     for run, other in zip((first, second), expected, strict=True):
         assert run.finished
-        assert distance(run, other) == 0
-        pd.testing.assert_frame_equal(run.history(), other.history(), rtol=1e-6)
+        assert distance(run, other) < 1e-3  # a population of three rounds otherwise than one of two
+        pd.testing.assert_frame_equal(run.history(), other.history(), rtol=1e-5)
 
     sessions = len(failed.sessions())
     train([absurd, *well], tmp_path / "with", data)
@@ -274,7 +276,7 @@ def test_runs_of_different_shapes_train_one_after_the_other(data: Dataset, tmp_p
 
 def test_a_population_of_different_shapes_is_refused(data: Dataset, tmp_path: Path) -> None:
     runs = [Run(tmp_path, config()), Run(tmp_path, config(batch_size=50))]
-    with pytest.raises(InputError, match="may differ in seeds and schedules only"):
+    with pytest.raises(InputError, match="may differ in seeds, schedules and epochs only"):
         training.Trainer(runs, data, torch.device("cpu"))
 
 
@@ -359,6 +361,8 @@ def test_beta_weighs_the_kl(data: Dataset, tmp_path: Path) -> None:
 def test_temperatures_reach_their_members_step_by_step(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Every step in plain Python; that a recorded step does the same is proved in test_capture."""
+    monkeypatch.setattr(discrete_vae.trainer, "Recorded", lambda function, noise, *rest: partial(function, noise=noise))
     strategy = STRATEGIES["gumbel-softmax"]
     schedules = [Schedule(0.7), Schedule(1.0, decay=0.5, every=20, unit="step", minimum=0.3)]
     seen = []

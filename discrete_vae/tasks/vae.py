@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from discrete_vae.errors import InputError, check_types, nearest
@@ -103,4 +105,21 @@ class VAE(nn.Module):
 
 def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:
     """-log p(x) of pixels in [0, 1] under independent Bernoullis, summed over D: ``[..., B]`` nats."""
-    return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
+    return _BernoulliNLL.apply(logits, observation)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _BernoulliNLL(torch.autograd.Function):
+    """``softplus(l) - l x``, whose gradient is ``sigmoid(l) - x``: fewer passes than through its two terms."""
+
+    @staticmethod
+    def forward(logits: Tensor, observation: Tensor) -> Tensor:  # type: ignore[override]
+        return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        logits, observation = ctx.saved_tensors
+        return (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1), None
