@@ -8,6 +8,7 @@ and nothing else: whatever changes from step to step has to live in tensors, not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,15 +72,12 @@ class Recorded:
         def function(*tensors: Tensor) -> Any:
             return self.function(*tensors[:count], _Given(tensors[count:]))
 
-        def eager(*tensors: Tensor) -> Any:
-            with torch.enable_grad():
-                return function(*tensors)
-
         try:
             graph = make_fx(function)(*inputs, *draws)
         except Exception as error:
             self.warn(f"the step could not be recorded, and is slower for it: {_line(error)}")
-            return eager
+            self.requests = []
+            return torch.enable_grad()(partial(self.function, noise=self.noise))
         if self.compiled:
             try:
                 from torch import _inductor  # here, for it takes a second to import
