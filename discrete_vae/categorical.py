@@ -67,7 +67,10 @@ def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) 
 
 def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
     """Log-probability of a one-hot sample, summed over the N variables: ``[...]``; -inf where it is impossible."""
-    return torch.where(sample == 0, 0.0, sample * logits.log_softmax(-1)).sum((-1, -2))
+    # A finite stand-in for -inf, so that a category that was not taken adds 0 times it, without a mask on every sample.
+    lowest = torch.finfo(logits.dtype).min
+    total = (sample * logits.log_softmax(-1).clamp_min(lowest)).sum((-1, -2))
+    return total.masked_fill(total <= lowest, -math.inf)
 
 
 def entropy(logits: Tensor) -> Tensor:

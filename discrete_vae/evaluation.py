@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+import psutil
 import torch
 from torch import Tensor
 
@@ -19,21 +20,42 @@ from discrete_vae.population import Population
 from discrete_vae.runs import EVALUATION, Run
 from discrete_vae.tasks.vae import VAE, bernoulli_nll
 
-ROWS = 4000
-"""Images times samples decoded at once; small enough for a processor's cache, large enough for its products."""
+ROWS = {"cpu": 4_000, "cuda": 64_000}
+"""Images times samples of a member decoded at once: enough for the device's products, few enough for its caches.
+
+They fix the order in which noise is drawn, so a result depends on them, and on nothing else that memory decides.
+"""
 ACTIVE = 0.01
 """A latent is active if its KL to the prior, averaged over the images, is above this many nats."""
 
 
-@torch.no_grad()
+def available_memory(device: torch.device) -> int:
+    """Bytes that a device has left."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def member_memory(population: Population) -> int:
+    """Bytes that the evaluation of one member takes beside its parameters, by its largest tensors."""
+    family, pixels = population.model.family, population.model.pixels
+    widths = (*population.configs[0].architecture.hidden, pixels)
+    row = 5 * math.prod(family.sample_shape) + 2 * max(widths) + 2 * pixels
+    return 4 * row * ROWS[population.device.type]
+
+
 def evaluate_population(
     population: Population,
     data: Dataset,
     split: str,
     samples: int,
     advance: Callable[[int], None] = lambda images: None,
+    memory: int | None = None,
 ) -> dict[str, Tensor]:
-    """Metrics of every member on one split, ``[P]`` each.
+    """Metrics of every member on one split, ``[P]`` each; as many members at a time as ``memory`` bytes hold.
+
+    By default a quarter of what the device has left. The numbers do not depend on it. Raises ``InputError`` where not
+    even one member fits.
 
     - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, exact.
     - ``reconstruction_relaxed``: one relaxed sample an image, only where the strategy trains with relaxed samples.
@@ -44,16 +66,34 @@ def evaluate_population(
 
     The noise is that of (seed, split): the same call gives the same numbers.
     """
+    need, members = member_memory(population), len(population.configs)
+    if memory is None:
+        memory = max(need, available_memory(population.device) // 4)
+    if memory < need:
+        raise InputError(f"memory is {memory / 2**20:.0f} MiB; a run of this size takes {need / 2**20:.0f} to evaluate")
+    count = memory // need
+    parts = [
+        _evaluate(population.part(slice(p, p + count)), data, split, samples, advance) for p in range(0, members, count)
+    ]
+    metrics = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {name: values for name, values in metrics.items() if name != "code_entropy" or not values.isnan().all()}
+
+
+@torch.no_grad()
+def _evaluate(
+    population: Population, data: Dataset, split: str, samples: int, advance: Callable[[int], None]
+) -> dict[str, Tensor]:
     model, images = population.model, data.split(split)
-    device, members = images.pixels.device, len(population.configs)
+    device, members = population.device, len(population.configs)
 
     def generators(*stream: str) -> list[torch.Generator]:
         return [seeded(config.seed, "evaluation", split, *stream, device=device) for config in population.configs]
 
     # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
     binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
-    size = max(100, min(1000, ROWS // samples))
-    chunk = max(1, ROWS // size)
+    rows = ROWS[device.type]
+    size = max(100, min(1000, rows // samples))
+    chunk = max(1, rows // size)
     sums: dict[str, Tensor] = {}
     kl = torch.zeros(members, model.family.latents, device=device)
     code: Tensor | float = 0.0
@@ -76,7 +116,7 @@ def evaluate_population(
     metrics["elbo"] = metrics["reconstruction_hard"] - metrics["kl"]
     metrics["active_latents"] = (kl > ACTIVE).sum(-1)
     metrics["code_entropy"] = model.family.code_entropy(torch.as_tensor(code))
-    return {name: values for name, values in metrics.items() if not values.isnan().all()}
+    return metrics
 
 
 def _importance(
@@ -107,11 +147,13 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
     advance: Callable[[int], None] = lambda images: None,
+    memory: int | None = None,
 ) -> pd.DataFrame:
     """Metrics of runs on a split, by their newest checkpoints: columns run, split, metric, samples, value.
 
     Those of finished runs are stored in their folders, and not computed again where they are. ``advance`` is told the
-    number of images done. Raises ``InputError`` for a run without a checkpoint.
+    number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
+    checkpoint.
     """
     if samples < 1:
         raise InputError(f"samples is {samples}; give at least 1")
@@ -128,7 +170,7 @@ def evaluate(
             groups.setdefault(run.config.population_key, []).append(run)
     for group in groups.values():
         population = Population.load(group, data.train.pixels.shape[-1], torch.device(device))
-        metrics = evaluate_population(population, data, split, samples, advance)
+        metrics = evaluate_population(population, data, split, samples, advance, memory)
         for p, run in enumerate(group):
             rows = [
                 (split, name, 1 if name == "reconstruction_relaxed" else samples, float(values[p]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,11 +70,24 @@ class Population:
         """Set the strategy's scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
         self.strategy.follow(dict(zip(self.strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
     def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
         """Scheduled hyper-parameters, those of the loop (``SCHEDULED``), then the strategy's: ``[steps, V, P]``."""
         columns = [[getattr(config, name) for config in self.configs] for name in SCHEDULED]
         columns += [[getattr(config.options, name) for config in self.configs] for name in self.strategy.scheduled()]
         return torch.stack([schedules.table(column, first_step, steps, steps_per_epoch) for column in columns], 1)
+
+    def part(self, members: slice) -> Population:
+        """Some of the members, in the same storage."""
+        tensors = [*self.model.parameters(), *self.strategy.parameters(), *self.strategy.buffers()]
+        own = {id(tensor): tensor.detach()[members] if tensor.dim() else tensor for tensor in tensors}
+        own |= {id(tensor): nn.Parameter(own[id(tensor)]) for tensor in tensors if isinstance(tensor, nn.Parameter)}
+        # A copy in which each tensor stands for a cut of its own.
+        return Population(self.configs[members], *copy.deepcopy((self.model, self.strategy), own))
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""

@@ -73,7 +73,7 @@ class VAE(nn.Module):
         generators: Sequence[torch.Generator],
     ) -> None:
         super().__init__()
-        self.family = family
+        self.family, self.pixels = family, pixels
         self.encoder = Encoder(architecture, family, pixels, generators)
         sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), pixels)
         self.decoder = MLP(sizes, architecture.activation, generators)
