@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
@@ -74,7 +74,7 @@ def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy of each variable: ``[..., N]``, between 0 and log K; differentiable once."""
+    """Entropy of each variable: ``[..., N]``, between 0 and log K."""
     return _Entropy.apply(logits)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -83,21 +83,27 @@ class _Entropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, logits: Tensor) -> Tensor:  # type: ignore[override]
-        # The lower bound makes 0 log 0 the 0 that it stands for; no finite logit comes near it.
-        shifted = (logits - logits.amax(-1, keepdim=True)).clamp_min_(torch.finfo(logits.dtype).min)
-        weights = shifted.exp()
-        total = weights.sum(-1, keepdim=True)
-        probabilities = weights.div_(total)
-        mean = (probabilities * shifted).sum(-1, keepdim=True)
-        ctx.save_for_backward(probabilities, shifted, mean)
-        return total.log_().sub_(mean).squeeze(-1)
+        probabilities, shifted, mean, total = _moments(logits)
+        ctx.save_for_backward(logits, probabilities, shifted, mean)
+        return (total.log() - mean).squeeze(-1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        probabilities, shifted, mean = ctx.saved_tensors
-        result: Tensor = (mean - shifted).mul_(probabilities).mul_(gradient.unsqueeze(-1))
+        logits, probabilities, shifted, mean = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative, by what leads back to the logits
+            probabilities, shifted, mean, _ = _moments(logits)
+        result: Tensor = (mean - shifted) * probabilities * gradient.unsqueeze(-1)
         return result
+
+
+def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Probabilities, logits less their maximum, these logits' mean under them, and the sum of their exponentials."""
+    # The lower bound makes 0 log 0 the 0 that it stands for; no finite logit comes near it.
+    shifted = (logits - logits.detach().amax(-1, keepdim=True)).clamp_min(torch.finfo(logits.dtype).min)
+    weights = shifted.exp()
+    total = weights.sum(-1, keepdim=True)
+    probabilities = weights / total
+    return probabilities, shifted, (probabilities * shifted).sum(-1, keepdim=True), total
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:

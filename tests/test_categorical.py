@@ -144,6 +144,8 @@ def test_excluded_categories_in_entropy_kl_to_uniform_and_log_prob() -> None:
     torch.testing.assert_close(categorical.kl_to_uniform(logits), torch.tensor([math.log(3 / 2)]))
     sample = torch.tensor([[1.0, 0.0, 0.0]])
     torch.testing.assert_close(categorical.log_prob(logits, sample), torch.tensor(-math.log(2)))
+    assert categorical.log_prob(logits, sample.flip(-1)).item() == -math.inf
+    assert categorical.log_prob(logits.expand(9, 3), sample.flip(-1).expand(9, 3)).item() == -math.inf
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 10.0])
@@ -152,7 +154,38 @@ def test_relaxed_sample_is_gumbel_softmax_of_the_same_gumbels(temperature) -> No
     expected = F.gumbel_softmax(LOGITS, temperature)
     torch.manual_seed(3)
     gumbel = -torch.empty_like(LOGITS).exponential_().log()
-    assert categorical.relaxed_sample(LOGITS, gumbel, temperature).equal(expected)
+    torch.testing.assert_close(categorical.relaxed_sample(LOGITS, gumbel, temperature), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("categories", [1, 2, 10, 15, 16, 40])
+def test_softmax_is_torchs_with_its_gradients(categories: int, dtype: torch.dtype) -> None:
+    """On both sides of the number of categories where torch's own kernel takes over; far logits, and excluded ones."""
+    logits = 30 * torch.randn(50, 3, categories, generator=seeded(1), dtype=torch.float64).to(dtype)
+    logits[:20, :, 1:] -= 1000.0
+    logits[:10, 0, 1:] = -math.inf
+    logits.requires_grad_()
+    ours, theirs = categorical.softmax(logits), logits.softmax(-1)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn(logits.shape, generator=seeded(2), dtype=torch.float64).to(dtype)
+    gradients = [torch.autograd.grad((each * weights).sum(), logits, retain_graph=True)[0] for each in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+    small = torch.randn(2, 2, categories, generator=seeded(3), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(categorical.softmax, small)
+    assert torch.autograd.gradgradcheck(categorical.softmax, small)
+
+
+@pytest.mark.parametrize("categories", [1, 3, 20])
+def test_gradient_of_the_entropy(categories: int) -> None:
+    logits = torch.randn(4, 2, categories, generator=seeded(1), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(categorical.entropy, logits)
+    assert torch.autograd.gradcheck(categorical.kl_to_uniform, logits)
+    excluded = torch.tensor([[0.0, 1.0, -math.inf]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(categorical.entropy(excluded).sum(), excluded)
+    pair = torch.tensor([[0.0, 1.0]], requires_grad=True)
+    (expected,) = torch.autograd.grad(torch.distributions.Categorical(logits=pair).entropy().sum(), pair)
+    torch.testing.assert_close(gradient, torch.cat([expected, torch.zeros(1, 1)], -1))
+    assert torch.autograd.gradgradcheck(categorical.entropy, logits)
 
 
 def test_relaxed_sample_at_the_limits_of_temperature() -> None:

@@ -159,7 +159,7 @@ def test_without_use_of_the_latents_every_sample_gives_the_exact_value(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, samples: int, rows: int
 ) -> None:
     """Posterior and prior are one, so elbo and bound are log p(x) without any noise, and no sample is miscounted."""
-    monkeypatch.setattr(evaluation, "ROWS", rows)
+    monkeypatch.setitem(evaluation.ROWS, "cpu", rows)
     for strategy in ("gumbel-softmax", "gaussian-reparameterisation"):
         population = build(config(strategy))
         with torch.no_grad():
@@ -278,13 +278,48 @@ def test_chunks_do_not_change_what_is_measured(data: Dataset, monkeypatch: pytes
     population = build(config(), config(seed=1))
     exact, samples = enumerated(population, data.test), 12
     whole = score(population, data, samples)
-    monkeypatch.setattr(evaluation, "ROWS", rows)
+    monkeypatch.setitem(evaluation.ROWS, "cpu", rows)
     chunked = score(population, data, samples)
     assert chunked.keys() == whole.keys()
     for name in ("kl", "active_latents", "code_entropy"):
         torch.testing.assert_close(chunked[name], whole[name], rtol=1e-5, atol=1e-6)
     assert abs(float(chunked["elbo"][0]) - exact.elbo) < 4 * exact.elbo_error(samples)
     assert abs(float(chunked["log_likelihood"][0] - whole["log_likelihood"][0])) < 6 * exact.bound_error(samples)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_memory_decides_how_many_members_go_together_and_no_number(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    population = build(*(config(seed=seed) for seed in range(5)))
+    whole, sizes, done = score(population, data, 20), [], []
+    part = Population.part
+    monkeypatch.setattr(Population, "part", lambda self, s: sizes.append(len(self.configs[s])) or part(self, s))
+    memory = members * evaluation.member_memory(population) + 1
+    parts = evaluate_population(population, data, "test", 20, done.append, memory)
+    assert max(sizes) == members
+    assert sum(sizes) == 5
+    assert sum(done) == 5 * IMAGES
+    for name, values in whole.items():
+        torch.testing.assert_close(parts[name], values, rtol=1e-5, atol=1e-5)
+
+
+def test_less_memory_than_a_member_takes_is_refused(data: Dataset) -> None:
+    population = build(config())
+    with pytest.raises(InputError, match=r"memory is 0 MiB; a run of this size takes \d+ to evaluate"):
+        evaluate_population(population, data, "test", 20, memory=1000)
+
+
+def test_a_part_shares_its_members_storage() -> None:
+    population = build(*(config("target-propagation", seed=seed) for seed in range(3)))
+    population.follow(torch.arange(12.0).reshape(4, 3))
+    part = population.part(slice(1, 3))
+    assert [each.seed for each in part.configs] == [1, 2]
+    assert part.strategy.noise.tolist() == [10.0, 11.0]
+    for name, tensor in part.state().items():
+        whole = population.state()[name]
+        assert tensor.data_ptr() == whole[1:].data_ptr()
+        assert tensor.equal(whole[1:])
 
 
 def test_a_members_numbers_are_its_own(data: Dataset) -> None:

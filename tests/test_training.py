@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -226,6 +226,68 @@ def test_the_others_go_on_from_where_they_are_after_a_member_failed(data: Datase
     train(pair, tmp_path, data)
     assert well.finished
     assert [each["steps"] for each in well.sessions()] == [[0, 50], [50, 75]]
+
+
+def test_members_leave_when_they_have_their_epochs(data: Dataset, tmp_path: Path) -> None:
+    """Each ends as it would alone, and the others go on with what they have."""
+    rates = {"learning_rate": Schedule(3e-3, decay=0.9), "beta": Schedule(1.0, warmup=2)}
+    configs = [config(seed=seed, epochs=epochs, **rates) for seed, epochs in enumerate((4, 1, 2, 4))]
+    told = Told()
+    together = train(configs, tmp_path / "together", data, progress=told)
+    assert [label for label, *_ in told.starts] == ["4 runs of gumbel-softmax"]
+    for run in together:
+        (alone,) = train([run.config], tmp_path / "alone", data)
+        assert run.finished
+        assert run.sessions()[0] | {"seconds": 0} == alone.sessions()[0] | {"seconds": 0, "population": 4}
+        assert distance(run, alone) < 1e-3
+        pd.testing.assert_frame_equal(run.history(), alone.history(), rtol=1e-3)
+        assert sorted(path.name for path in run.folder.iterdir()) == sorted(p.name for p in alone.folder.iterdir())
+
+
+def test_a_pruned_run_leaves_and_goes_on_later(data: Dataset, tmp_path: Path) -> None:
+    """It is told of every epoch until it leaves; asked for again it ends as if nothing had happened."""
+    configs = [config(seed=seed, epochs=4) for seed in range(3)]
+    asked: list[tuple[int, int]] = []
+
+    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+        asked.append((run.config.seed, epoch))
+        assert metrics["elbo"] == pytest.approx(metrics["reconstruction_hard"] - metrics["kl"], rel=1e-5)
+        return (run.config.seed, epoch) in {(0, 1), (2, 3)}
+
+    first, second, third = train(configs, tmp_path / "pruned", data, prune=prune)
+    assert sorted(asked) == [(0, 1), (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3)]
+    assert [run.status for run in (first, second, third)] == ["1 of 4 epochs", "finished", "3 of 4 epochs"]
+    assert set(first.history()["epoch"]) == {1}
+    whole = train(configs, tmp_path / "whole", data)
+    assert distance(second, whole[1]) < 1e-3
+    for run, other in zip(train(configs, tmp_path / "pruned", data), whole, strict=True):
+        assert run.finished
+        assert distance(run, other) < 1e-3
+        pd.testing.assert_frame_equal(run.history(), other.history(), rtol=1e-3)
+
+
+def test_writing_takes_a_small_share_of_the_time(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that stands still but for a checkpoint, which takes a second, and an epoch, which takes four."""
+    now, steps = 0.0, []
+
+    def write(folder: Path, step: int, *rest: Any) -> None:
+        nonlocal now
+        now += 1
+        steps.append(step)
+
+    monkeypatch.setattr(checkpoints, "write", write)
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+
+    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+        nonlocal now
+        now += 4
+        return False
+
+    train([config(epochs=17)], tmp_path, data, prune=prune)
+    # At first, then at every fifth epoch: 20 seconds of training for one of writing; and at the end.
+    assert steps == [0, 25, 150, 275, 400, 425]
 
 
 def test_when_all_have_failed_training_ends(data: Dataset, tmp_path: Path) -> None:

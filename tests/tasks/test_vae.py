@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Normal, OneHotCategorical, kl_diverge
 from discrete_vae.categorical import Categorical
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
-from discrete_vae.noise import Noise
+from discrete_vae.noise import Noise, seeded
 from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
 
 PIXELS = 12
@@ -36,6 +36,14 @@ def test_bernoulli_nll_is_torchs(scale: float) -> None:
     observation = images(3, 5).double()
     expected = -Bernoulli(logits=logits).log_prob(observation).sum(-1)
     torch.testing.assert_close(bernoulli_nll(logits, observation), expected)
+
+
+def test_gradients_of_bernoulli_nll() -> None:
+    logits = 3 * torch.randn(2, 4, 5, generator=seeded(1), dtype=torch.float64)
+    pixels = torch.rand(1, 4, 5, generator=seeded(2), dtype=torch.float64)  # broadcasts over samples
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: bernoulli_nll(each, pixels), logits)
+    assert torch.autograd.gradgradcheck(lambda each: bernoulli_nll(each, pixels), logits)
 
 
 def test_bernoulli_nll_of_grayscale_is_the_cross_entropy() -> None:
