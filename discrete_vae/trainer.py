@@ -61,9 +61,9 @@ class Trainer:
 
         self.differentiate: Callable[..., tuple[Tensor, ...]]
         if device.type == "cpu" or compiled:
-            self.differentiate = Recorded(self._gradients, self.noise, compiled, warn)
+            self.differentiate = Recorded(self.gradients, self.noise, compiled, warn)
         else:
-            self.differentiate = partial(self._gradients, noise=self.noise)
+            self.differentiate = partial(self.gradients, noise=self.noise)
         self.advance = Graphed(self._update, self.generators) if device.type == "cuda" else self._update
 
     @property
@@ -73,14 +73,14 @@ class Trainer:
 
     def train_epoch(self, look: Callable[[], bool]) -> None:
         """Train to the end of the epoch; ``look`` is called every few steps and stops it by returning False."""
-        self._begin_epoch()
+        self.begin_epoch()
         for _ in range(self.steps_per_epoch - self.step % self.steps_per_epoch):
             self.advance()
             self.step += 1
             if self.step % LOOK_EVERY == 0 and not look():
                 return
 
-    def _begin_epoch(self) -> None:
+    def begin_epoch(self) -> None:
         """Put the epoch's data order, schedules and noise in place."""
         offset = self.step % self.steps_per_epoch
         if offset == 0:
@@ -106,7 +106,7 @@ class Trainer:
         self.good += self.alive
         self.position += 1
 
-    def _gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+    def gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Loss, reconstruction and KL ``[P, 3]`` of a batch ``[P, B, D]``, whether finite ``[P]``, and gradients."""
         self.population.follow(values)
         # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.

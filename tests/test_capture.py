@@ -68,7 +68,7 @@ def trainer(configs: Sequence[Config], data: Dataset, folder: Path, **fields: An
 
 def plain(trainer: Trainer) -> Trainer:
     """The same with every step in Python."""
-    trainer.differentiate = partial(trainer._gradients, noise=trainer.noise)
+    trainer.differentiate = partial(trainer.gradients, noise=trainer.noise)
     return trainer
 
 
@@ -119,7 +119,7 @@ def test_a_whole_step_can_be_captured(data: Dataset, tmp_path: Path, case: str, 
     configs = members(case, count, data=data.config)
     expected = after(plain(trainer(configs, data, tmp_path)), STEPS // 2)
     captured = plain(trainer(configs, data, tmp_path))
-    captured._begin_epoch()
+    captured.begin_epoch()
 
     def step() -> tuple[()]:
         captured._update()
@@ -139,8 +139,8 @@ def test_a_whole_step_can_be_captured(data: Dataset, tmp_path: Path, case: str, 
 def test_a_step_asks_the_device_for_nothing(data: Dataset, tmp_path: Path, case: str) -> None:
     """No kernel whose result the host waits for, or that copies from it: they would stop a CUDA graph's capture."""
     started = trainer(members(case, 2), data, tmp_path)
-    started._begin_epoch()
-    graph = make_fx(partial(started._gradients, noise=started.noise))(
+    started.begin_epoch()
+    graph = make_fx(partial(started.gradients, noise=started.noise))(
         data.train.batch(started.order[0]), started.values[0]
     )
     names = {str(node.target) for node in graph.graph.nodes}

@@ -1,0 +1,249 @@
+"""One measurement of a training step beside its floor, in a process of its own: ``python -m reports.measure JSON``.
+
+The floor is the work that no way of writing the step can leave out: the matrix products of its recording, of the same
+shapes and strides, and one update by torch's fused Adam over parameters of the same shapes. Floor and step take turns,
+so that whatever else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from discrete_vae.config import Config
+from discrete_vae.data import Dataset, load
+from discrete_vae.evaluation import ROWS, evaluate_population
+from discrete_vae.population import Population
+from discrete_vae.runs import Run
+from discrete_vae.trainer import Trainer
+from reports.textbook import textbook
+
+PRODUCTS = ("aten.bmm.default", "aten.baddbmm.default", "aten.mm.default", "aten.addmm.default")
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: a configuration, how many of it side by side, and how it is run."""
+
+    config: Config
+    members: int = 1
+    compiled: bool = False
+    threads: int | None = None
+    loop: str = "suite"
+    """``suite``, ``textbook`` for the plain loop, or ``evaluation`` for the importance-weighted bound."""
+    epoch: bool = False
+    """Whether a whole epoch is measured too."""
+    seconds: float = 4.0
+    """How long to measure."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**self.__dict__, "config": self.config.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Case:
+        """The inverse of ``to_dict``."""
+        return cls(**{**values, "config": Config.from_dict(values["config"])})
+
+
+class _Operands(Interpreter):
+    """Runs a recording once and keeps what its matrix products multiply."""
+
+    def __init__(self, graph: GraphModule) -> None:
+        super().__init__(graph)
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if str(target) in PRODUCTS:
+            self.pairs.append(args[-2:])
+        return super().call_function(target, args, kwargs)
+
+
+def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
+    """A function that does a step's floor, and what it amounts to: products, operations, and bytes that have to move.
+
+    Bytes: of Adam, which reads parameters, gradients and both moments and writes all but the gradients; and of each
+    product, which reads two matrices and writes one.
+    """
+    observation = trainer.data.train.batch(trainer.order[0], trainer.generators)
+    graph = make_fx(partial(trainer.gradients, noise=trainer.noise))(observation, trainer.values[0])
+    with torch.no_grad():
+        operands = _Operands(graph)
+        operands.run(observation, trainer.values[0])
+    pairs = [(a.detach().clone(memory_format=torch.preserve_format), b.detach()) for a, b in operands.pairs]
+    copies = [nn.Parameter(parameter.detach().clone()) for parameter in trainer.parameters]
+    for copy in copies:
+        copy.grad = torch.full_like(copy, 1e-3)
+    adam = torch.optim.Adam(copies, fused=True)
+
+    @torch.no_grad()
+    def floor() -> None:
+        for a, b in pairs:
+            torch.matmul(a, b)
+        adam.step()
+
+    batches = [(math.prod(a.shape[:-2]), *a.shape[-2:], b.shape[-1]) for a, b in pairs]
+    traffic = 7 * sum(copy.numel() for copy in copies)
+    traffic += sum(p * (m * k + k * n + m * n) for p, m, k, n in batches)
+    return floor, {
+        "products": len(pairs),
+        "gflop": sum(2 * p * m * k * n for p, m, k, n in batches) / 1e9,
+        "traffic_mib": 4 * traffic / MIB,
+    }
+
+
+def take_turns(functions: Sequence[Callable[[], None]], seconds: float, device: torch.device) -> list[float]:
+    """Median milliseconds of each function, called in turn for so long; on a GPU in blocks that fill its queue."""
+    block = 20 if device.type == "cuda" else 1
+
+    def timed(function: Callable[[], None]) -> float:
+        start = time.perf_counter()
+        for _ in range(block):
+            function()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / block * 1e3
+
+    for function in functions:
+        for _ in range(3):
+            timed(function)
+    times: list[list[float]] = [[] for _ in functions]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for spent, function in zip(times, functions, strict=True):
+            spent.append(timed(function))
+    return [statistics.median(spent) for spent in times]
+
+
+def measure(case: Case, device: torch.device) -> dict[str, float]:
+    """Metrics of a case: milliseconds, their ratio to the floor, images a second, MiB."""
+    if case.threads:
+        torch.set_num_threads(case.threads)
+    torch.backends.cuda.matmul.allow_tf32 = case.config.precision == "tf32"
+    data = load(case.config.data, device=device)
+    before = psutil.Process().memory_info().rss
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [Run(Path(folder), config) for config in seeds(case)]
+        if case.loop == "textbook":
+            steps = textbook(case.config, data.train.pixels, device)
+            for _ in range(3):
+                steps()
+            return _summary(case, take_turns([steps], case.seconds, device)[0], _peak(before, device))
+        if case.loop == "evaluation":
+            return _evaluation(case, data, device)
+        trainer = Trainer(runs, data, device, case.compiled, _refuse)
+
+        def step() -> None:
+            if trainer.step % trainer.steps_per_epoch == 0:
+                trainer.begin_epoch()
+            trainer.advance()
+            trainer.step += 1
+
+        started = time.perf_counter()
+        step()
+        first = time.perf_counter() - started
+        for _ in range(4):
+            step()
+        peak = _peak(before, device)
+        floor, counts = floor_of(trainer)
+        floor_ms, step_ms = take_turns([floor, step], case.seconds, device)
+        found = _summary(case, step_ms, peak) | {"floor_ms": floor_ms, "step_over_floor": step_ms / floor_ms}
+        return found | counts | {"first_step_s": first} | (_epoch(trainer) if case.epoch else {})
+
+
+def seeds(case: Case) -> list[Config]:
+    """The members' configurations."""
+    values = case.config.to_dict()
+    return [Config.from_dict({**values, "seed": seed}) for seed in range(case.members)]
+
+
+def _summary(case: Case, step_ms: float, peak: float) -> dict[str, float]:
+    images = case.config.batch_size * case.members
+    return {
+        "step_ms": step_ms,
+        "member_ms": step_ms / case.members,
+        "examples_per_second": images / step_ms * 1e3,
+        "peak_mib": peak,
+    }
+
+
+def _peak(before: int, device: torch.device) -> float:
+    """MiB taken at the most: on a processor beside the interpreter, the libraries and the data set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MIB
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / MIB
+
+
+def _evaluation(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:
+    """The bound of 1,000 samples on 200 images beside the decoder's products alone."""
+    images, samples = 200, 1000
+    population = Population.build(seeds(case), data.test.pixels.shape[-1], device)
+    cut = replace(data.test, pixels=data.test.pixels[:images], labels=data.test.labels[:images])
+    small = replace(data, test=cut)
+    weights = [parameter.detach() for parameter in population.model.decoder.parameters() if parameter.shape[1] > 1]
+    rows = images * samples
+    piece = min(ROWS[device.type], rows)
+    inputs = [torch.rand(case.members, piece, weight.shape[1], device=device) for weight in weights]
+
+    def floor() -> None:
+        for _ in range(rows // piece):
+            for each, weight in zip(inputs, weights, strict=True):
+                torch.bmm(each, weight)
+
+    def whole() -> None:
+        evaluate_population(population, small, "test", samples)
+
+    floor_ms, step_ms = take_turns([floor, whole], case.seconds, device)
+    return {
+        "floor_ms": floor_ms,
+        "evaluation_ms": step_ms,
+        "evaluation_over_floor": step_ms / floor_ms,
+        "decoded_per_second": rows * case.members / step_ms * 1e3,
+    }
+
+
+def _epoch(trainer: Trainer) -> dict[str, float]:
+    """A whole epoch beside the steps in it, and the validation that follows it."""
+    trainer.step = math.ceil(trainer.step / trainer.steps_per_epoch) * trainer.steps_per_epoch
+    advance, spent = trainer.advance, 0.0
+
+    def timed() -> None:
+        nonlocal spent
+        start = time.perf_counter()
+        advance()
+        spent += time.perf_counter() - start
+
+    trainer.advance = timed
+    start = time.perf_counter()
+    trainer.train_epoch(lambda: bool(trainer.healthy()))
+    epoch = time.perf_counter() - start
+    trainer.population.follow(trainer.values[-1])
+    start = time.perf_counter()
+    evaluate_population(trainer.population, trainer.data, "validation", 1)
+    return {"epoch_over_steps": epoch / spent, "validation_over_epoch": (time.perf_counter() - start) / epoch}
+
+
+def _refuse(reason: str) -> None:
+    raise RuntimeError(reason)
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(measure(Case.from_dict(asked["case"]), torch.device(asked["device"]))))

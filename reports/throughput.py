@@ -1,0 +1,436 @@
+"""How fast a training step is, beside the work that no step can do without, alone and for populations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import torch
+from matplotlib.axes import Axes
+
+import discrete_vae.runs
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.files import write_atomically
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import Run
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks.vae import Architecture
+from reports.figures import COLOURS, DASHES, figure
+from reports.latex import Latex, number, render, symbols
+from reports.measure import MIB, Case
+from reports.report import Bench, Report
+from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, measured, spread, table
+
+BASE = Config()
+GROWTH: Mapping[str, tuple[str, Sequence[int]]] = {
+    "latents N": ("latents", (10, 30, 100, 300)),
+    "categories K": ("categories", (2, 5, 10, 50, 200)),
+    "hidden width": ("hidden", (125, 250, 500, 1000, 2000)),
+    "batch": ("batch_size", (25, 100, 400, 1600)),
+}
+EVALUATION_MEMBERS = (1, 4)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long is measured and how far."""
+
+    summary: str
+    seconds: float
+    """Of each measurement."""
+    members: int
+    """The largest population."""
+    growth: int
+    """Every how many-th size of the growth is measured."""
+    epochs: int
+    """Of the runs that show what lower precision costs."""
+    seeds: tuple[int, ...]
+
+
+PRESETS = {
+    "quick": Preset("a second a measurement, populations to 8, one short run a precision", 1.0, 8, 2, 1, (0,)),
+    "full": Preset(
+        "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, 1, 5, (0, 1, 2)
+    ),
+}
+
+Measured = Mapping[str, Mapping[str, float]]
+"""Metrics by the name of a row."""
+
+
+def make(preset: Preset, bench: Bench) -> None:
+    """Measure what is missing, each case in a process of its own, then write tables, figures and the document."""
+    threads = torch.get_num_threads()
+    cases = strategies(preset, threads) | growth(preset) | evaluations(preset)
+    found, environments = measure_all(cases, bench)
+    populations = population_curve(preset, bench, environments)
+    found |= {name: metrics for name, (_, metrics) in populations.items()}
+    cases |= {name: case for name, (case, _) in populations.items()}
+    runs = bench.train(precisions(preset, bench.device))
+    bench.evaluate(runs, "validation", 1)
+
+    frames = [tidy(bench, name, cases[name], metrics) for name, metrics in found.items()]
+    frames += [measured(bench.report, f"precision {run.config.precision}", run, {"validation": 1}) for run in runs]
+    results = pd.concat(frames, ignore_index=True)
+    bench.write_results(results)
+    machine = describe(bench.device)
+    bench.write("strategies.tex", strategies_table(found, threads, machine))
+    bench.write("population.tex", population_table({name: cases[name] for name in populations}, found, machine))
+    bench.write("growth.tex", growth_table(found))
+    bench.write("evaluation.tex", evaluation_table(found, results, runs))
+    draw_population(bench.out, {cases[name].members: found[name] for name in populations})
+    draw_growth(bench.out, found)
+    bench.write_provenance(
+        runs,
+        machine=machine,
+        measured_in=environments,
+        cases={name: case.to_dict() for name, case in cases.items()},
+    )
+    parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
+    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts)
+
+
+def rows() -> dict[str, Config]:
+    """The strategies, and target propagation with a network of its own."""
+    found = {name: replace(BASE, strategy=name, options=None) for name in STRATEGIES}
+    learned = STRATEGIES["target-propagation"].Options("network")
+    return found | {
+        "target-propagation, learned inverse": replace(BASE, strategy="target-propagation", options=learned)
+    }
+
+
+def strategies(preset: Preset, threads: int) -> dict[str, Case]:
+    """Each strategy on one thread and on all, recorded and compiled; and the plain loop."""
+    cases = {}
+    for count in dict.fromkeys((1, threads)):
+        for name, config in rows().items():
+            case = Case(config, threads=count, epoch=count == threads, seconds=preset.seconds)
+            cases[label(name, count)] = case
+            cases[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
+        cases[label("textbook", count)] = Case(BASE, threads=count, loop="textbook", seconds=preset.seconds)
+    return cases
+
+
+def label(name: str, threads: int, compiled: bool = False) -> str:
+    """What a measurement of a strategy is called."""
+    return f"{name}, {threads} thread{'s' * (threads > 1)}{', compiled' * compiled}"
+
+
+def growth(preset: Preset) -> dict[str, Case]:
+    """Gumbel-Softmax on larger and smaller models and batches."""
+    cases = {}
+    for name, (field, sizes) in GROWTH.items():
+        for size in sizes[:: preset.growth]:
+            values: dict[str, Any] = {field: (size,) if field == "hidden" else size}
+            config = (
+                replace(BASE, **values)
+                if field == "batch_size"
+                else replace(BASE, architecture=replace(Architecture(), **values))
+            )
+            cases[f"{name} = {size}"] = Case(config, seconds=preset.seconds)
+    return cases
+
+
+def evaluations(preset: Preset) -> dict[str, Case]:
+    """The importance-weighted bound."""
+    return {
+        f"evaluation, P = {members}": Case(BASE, members, loop="evaluation", seconds=preset.seconds)
+        for members in EVALUATION_MEMBERS
+    }
+
+
+def precisions(preset: Preset, device: torch.device) -> list[Config]:
+    """Runs that differ in their arithmetic; TF32 is CUDA's."""
+    names = ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32", "bfloat16")
+    return [
+        replace(BASE, epochs=preset.epochs, precision=name, seed=seed)  # type: ignore[arg-type]
+        for name in names
+        for seed in preset.seeds
+    ]
+
+
+def measure_all(cases: Mapping[str, Case], bench: Bench) -> tuple[dict[str, dict[str, float]], list[dict[str, Any]]]:
+    """Metrics of every case, and the environments that they were measured in."""
+    found, environments = {}, []
+    with (
+        terminal_progress() as progress,
+        progress.counting(f"{len(cases)} measurements", len(cases)) as done,
+    ):
+        for name, case in cases.items():
+            found[name], environment = measure(case, bench)
+            environments += [environment] if environment not in environments else []
+            done(1)
+    return found, environments
+
+
+def measure(case: Case, bench: Bench) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of a case and their environment: those of the runs' folder, or of a new process.
+
+    Raises ``InputError`` where the process ends badly, as it does without memory.
+    """
+    asked = {"case": case.to_dict(), "device": str(bench.device), "threads": torch.get_num_threads()}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    path = bench.runs / "throughput" / f"{key}.json"
+    if not path.exists():
+        command = [sys.executable, "-m", "reports.measure", json.dumps(asked)]
+        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        child = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        child |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        ended = subprocess.run(command, env=child, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            reason = (ended.stderr.strip().splitlines() or [f"exit {ended.returncode}"])[-1]
+            raise InputError(f"a measurement of {case.config.strategy} x {case.members} failed: {reason}")
+        environment = discrete_vae.runs.environment(bench.device)
+        environment.pop("command")
+        metrics = json.loads(ended.stdout.strip().splitlines()[-1])
+        write_atomically(path, json.dumps(asked | {"metrics": metrics, "environment": environment}, indent=2) + "\n")
+    stored = json.loads(path.read_text())
+    return stored["metrics"], stored["environment"]
+
+
+def population_curve(
+    preset: Preset, bench: Bench, environments: list[dict[str, Any]]
+) -> dict[str, tuple[Case, dict[str, float]]]:
+    """Gumbel-Softmax with 1, 2, 4 ... members, as far as the preset and the memory go."""
+    found: dict[str, tuple[Case, dict[str, float]]] = {}
+    sizes = [2**i for i in range(preset.members.bit_length())]
+    with terminal_progress() as progress, progress.counting("populations", sum(sizes)) as done:
+        for members in sizes:
+            case = Case(BASE, members, seconds=preset.seconds)
+            metrics, environment = measure(case, bench)
+            environments += [environment] if environment not in environments else []
+            found[f"population, P = {members}"] = case, metrics
+            done(members)
+            free = torch.cuda.mem_get_info(bench.device)[0] if bench.device.type == "cuda" else memory()
+            if 2 * 2.5 * metrics["peak_mib"] * MIB > free:  # twice as many, and the floor's own matrices
+                break
+    return found
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has free."""
+    return int(psutil.virtual_memory().available)
+
+
+def tidy(bench: Bench, name: str, case: Case, metrics: Mapping[str, float]) -> pd.DataFrame:
+    """A case's numbers, one a line."""
+    known = {
+        "report": bench.report,
+        "row": name,
+        "strategy": case.config.strategy if case.loop != "textbook" else "textbook",
+        "parameters": json.dumps(
+            {key: value for key, value in case.to_dict().items() if key != "seconds"}, sort_keys=True
+        ),
+    }
+    lines = [{**known, "metric": metric, "value": value} for metric, value in metrics.items()]
+    return pd.DataFrame(lines).reindex(columns=COLUMNS)
+
+
+def describe(device: torch.device) -> str:
+    """The machine in a line, for captions and provenance."""
+    known = discrete_vae.runs.environment(device)
+    total = psutil.virtual_memory().total / 2**30
+    blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"
+    text = f"{known['device']}, {torch.backends.cpu.get_cpu_capability()}, {known['cores']} cores, {total:.0f} GiB"
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        text = f"{known['device']}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    return f"{text}; torch {known['packages']['torch']}, {blas}"
+
+
+def cell(metrics: Mapping[str, float] | None, name: str, digits: int = 2) -> Latex:
+    """A metric, or a dash where it was not measured."""
+    return MISSING if metrics is None or name not in metrics else number(metrics[name], digits)
+
+
+def strategies_table(found: Measured, threads: int, machine: str) -> Latex:
+    """Floor, step, ratio, images a second and memory of each strategy."""
+    body: list[Row | Latex] = []
+    for count in dict.fromkeys((1, threads)):
+        body += [RULE] * bool(body)
+        body.append(Latex(rf"\multicolumn{{9}}{{@{{}}l}}{{\textit{{{count} thread{'s' * (count > 1)}}}}} \\"))
+        for name in rows():
+            plain, compiled = found[label(name, count)], found[label(name, count, compiled=True)]
+            body.append(
+                [
+                    symbols(name),
+                    cell(plain, "products", 0),
+                    cell(plain, "floor_ms"),
+                    cell(plain, "step_ms"),
+                    cell(plain, "step_over_floor"),
+                    cell(compiled, "step_ms"),
+                    cell(compiled, "step_over_floor"),
+                    cell(compiled, "examples_per_second", 0),
+                    cell(plain, "peak_mib", 0),
+                ]
+            )
+        plain = found[label("textbook", count)]
+        ratio = plain["step_ms"] / found[label("gumbel-softmax", count)]["floor_ms"]
+        body.append(
+            [
+                "textbook loop (Gumbel-Softmax)",
+                *[MISSING] * 2,
+                cell(plain, "step_ms"),
+                number(ratio),
+                *[MISSING] * 2,
+                cell(plain, "examples_per_second", 0),
+                cell(plain, "peak_mib", 0),
+            ]
+        )
+    header = [
+        Latex(r" & & floor & \multicolumn{2}{c}{recorded} & \multicolumn{2}{c}{compiled} & images & peak \\"),
+        Latex(r"\cmidrule(lr){4-5} \cmidrule(lr){6-7}"),
+        Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & a second & MiB \\"),
+    ]
+    epoch = [found[label(name, threads)] for name in rows()]
+    caption = Latex(
+        "A training step of one run of 784-500-(30x10)-500-784, batch 100, beside its floor: its matrix products and "
+        "one fused Adam update of the same shapes, floor and step called in turn in one process (medians). Recorded: "
+        "as it runs by default; compiled: with \\texttt{--compile}, whose ratio is to the floor measured beside it. "
+        "Images a second: compiled, or the textbook loop. "
+        f"An epoch takes {number(max(each['epoch_over_steps'] for each in epoch), 3)} times its steps at the most, and "
+        f"the validation behind it {number(100 * max(each['validation_over_epoch'] for each in epoch), 0)}\\% of it "
+        "at the most. The textbook loop (Dataset, DataLoader, eager modules) is compared with the floor of the "
+        f"Gumbel-Softmax row. {symbols(machine)}."
+    )
+    return table(
+        "strategies", caption, [Panel(Latex("lrrrrrrrr"), header, body)], size="footnotesize", separation="4pt"
+    )
+
+
+def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -> Latex:
+    """Time for a member in populations of growing size."""
+    body: list[Row | Latex] = [
+        [
+            case.members,
+            cell(found[name], "floor_ms"),
+            cell(found[name], "step_ms"),
+            cell(found[name], "step_over_floor"),
+            number(found[name]["floor_ms"] / case.members),
+            cell(found[name], "member_ms"),
+            cell(found[name], "examples_per_second", 0),
+            cell(found[name], "peak_mib", 0),
+        ]
+        for name, case in cases.items()
+    ]
+    header = [
+        Latex(
+            r" & \multicolumn{3}{c}{population, ms a step} & \multicolumn{2}{c}{member, ms a step} & images & peak \\"
+        ),
+        Latex(r"\cmidrule(lr){2-4} \cmidrule(lr){5-6}"),
+        Latex(r"$P$ & floor & step & ratio & floor & step & a second & MiB \\"),
+    ]
+    caption = Latex(
+        "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, "
+        f"not compiled. {symbols(machine)}."
+    )
+    return table("population", caption, [Panel(Latex("rrrrrrrr"), header, body)], size="footnotesize")
+
+
+def growth_table(found: Measured) -> Latex:
+    """Step and floor as the model and the batch grow."""
+    body: list[Row | Latex] = []
+    for name in GROWTH:
+        body += [RULE] * bool(body)
+        body += [
+            [
+                symbols(row),
+                *(cell(metrics, each) for each in ("floor_ms", "step_ms", "step_over_floor")),
+                cell(metrics, "examples_per_second", 0),
+                cell(metrics, "peak_mib", 0),
+            ]
+            for row, metrics in found.items()
+            if row.startswith(f"{name} = ")
+        ]
+    header = [Latex(r"Changed from the thesis & floor, ms & step, ms & ratio & images a second & peak, MiB \\")]
+    caption = Latex("Growth of the Gumbel-Softmax step, one size changed at a time; recorded, not compiled.")
+    return table("growth", caption, [Panel(Latex("lrrrrr"), header, body)], size="footnotesize")
+
+
+def evaluation_table(found: Measured, results: pd.DataFrame, runs: Sequence[Run]) -> Latex:
+    """Speed of the importance-weighted bound, and what lower precision costs."""
+    speed: list[Row | Latex] = []
+    for members in EVALUATION_MEMBERS:
+        metrics = found[f"evaluation, P = {members}"]
+        whole = 5000 * 10_000 * members / metrics["decoded_per_second"] / 60
+        speed.append(
+            [
+                members,
+                cell(metrics, "evaluation_over_floor"),
+                cell(metrics, "decoded_per_second", 0),
+                number(whole, 1),
+            ]
+        )
+    precision: list[Row | Latex] = []
+    for name in dict.fromkeys(run.config.precision for run in runs):
+        values = by_seed(results, f"precision {name}", "validation", "elbo")
+        seconds = [run.sessions()[-1]["seconds"] for run in runs if run.config.precision == name]
+        precision.append([name, spread(values), number(max(seconds), 0)])
+    epochs, count = runs[0].config.epochs, len({run.config.seed for run in runs})
+    caption = Latex(
+        "Above: the importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's "
+        "products alone, decoded samples a second, and the minutes that 5,000 samples of 10,000 images take at that "
+        f"rate (computed, not run). Below: validation ELBO of Gumbel-Softmax after {epochs} epoch{'s' * (epochs > 1)} "
+        f"by the arithmetic of its products, mean and 95\\% interval over {count} seed{'s' * (count > 1)} trained side "
+        "by side, and the seconds that took with validation."
+    )
+    return table(
+        "evaluation",
+        caption,
+        [
+            Panel(Latex("rrrr"), [Latex(r"$P$ & ratio & decoded a second & bound, min \\")], speed),
+            Panel(Latex("lrr"), [Latex(r"Arithmetic & ELBO, nats & seconds \\")], precision),
+        ],
+        size="footnotesize",
+    )
+
+
+def draw_population(out: Path, found: Mapping[int, Mapping[str, float]]) -> None:
+    """Time for a member against the size of the population."""
+    members = list(found)
+    with figure(out, "population", height=2.4, width=3.8) as drawing:
+        axes = drawing.subplots()
+        for i, (name, values) in enumerate(
+            {
+                "step": [metrics["member_ms"] for metrics in found.values()],
+                "floor": [metrics["floor_ms"] / p for p, metrics in found.items()],
+            }.items()
+        ):
+            axes.plot(members, values, color=COLOURS[i], linestyle=DASHES[i], marker="o", markersize=3, label=name)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(members, [str(each) for each in members])
+        axes.set(xlabel="runs side by side, P", ylabel="ms a step and run")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+
+def draw_growth(out: Path, found: Measured) -> None:
+    """Step and floor against each size."""
+    with figure(out, "growth", height=2.1) as drawing:
+        panels: Sequence[Axes] = drawing.subplots(1, len(GROWTH))
+        for axes, (name, (_, sizes)) in zip(panels, GROWTH.items(), strict=True):
+            measured_sizes = [size for size in sizes if f"{name} = {size}" in found]
+            for i, metric in enumerate(("step_ms", "floor_ms")):
+                values = [found[f"{name} = {size}"][metric] for size in measured_sizes]
+                style: dict[str, Any] = {"color": COLOURS[i], "linestyle": DASHES[i], "marker": "o", "markersize": 3}
+                axes.plot(measured_sizes, values, label=metric.removesuffix("_ms"), **style)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xticks(measured_sizes, [str(each) for each in measured_sizes])
+            axes.minorticks_off()
+            axes.set(xlabel=name)
+        panels[0].set_ylabel("ms a step")
+        panels[0].legend()
+
+
+REPORT = Report("throughput", "training steps beside their floor, populations, growth, evaluation", PRESETS, make)
