@@ -230,7 +230,8 @@ def evaluate(
     samples
         Samples an image; the importance-weighted bound needs many, and some papers take 5,000.
     memory
-        GiB to take for it, by default a quarter of what is free; the numbers do not depend on it.
+        GiB to take for it; by default what one run takes, on a GPU a quarter of what is free. The numbers do not
+        depend on it.
     """
     if memory is not None and not 0 < memory < float("inf"):
         raise InputError(f"memory is {memory}; give a number of GiB above 0")

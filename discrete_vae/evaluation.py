@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
-import psutil
 import torch
 from torch import Tensor
 
@@ -27,13 +26,6 @@ They fix the order in which noise is drawn, so a result depends on them, and on 
 """
 ACTIVE = 0.01
 """A latent is active if its KL to the prior, averaged over the images, is above this many nats."""
-
-
-def available_memory(device: torch.device) -> int:
-    """Bytes that a device has left."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def member_memory(population: Population) -> int:
@@ -54,8 +46,8 @@ def evaluate_population(
 ) -> dict[str, Tensor]:
     """Metrics of every member on one split, ``[P]`` each; as many members at a time as ``memory`` bytes hold.
 
-    By default a quarter of what the device has left. The numbers do not depend on it. Raises ``InputError`` where not
-    even one member fits.
+    By default one at a time on a processor, which more than one would only drive out of its caches, and on a GPU as many
+    as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one fits.
 
     - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, exact.
     - ``reconstruction_relaxed``: one relaxed sample an image, only where the strategy trains with relaxed samples.
@@ -68,7 +60,8 @@ def evaluate_population(
     """
     need, members = member_memory(population), len(population.configs)
     if memory is None:
-        memory = max(need, available_memory(population.device) // 4)
+        free = torch.cuda.mem_get_info(population.device)[0] if population.device.type == "cuda" else 0
+        memory = max(need, free // 4)
     if memory < need:
         raise InputError(f"memory is {memory / 2**20:.0f} MiB; a run of this size takes {need / 2**20:.0f} to evaluate")
     count = memory // need

@@ -47,7 +47,8 @@ class Case:
     compiled: bool = False
     threads: int | None = None
     loop: str = "suite"
-    """``suite``, ``textbook`` for the plain loop, or ``evaluation`` for the importance-weighted bound."""
+    """``suite``; ``textbook`` for the plain loop; ``evaluation`` for the importance-weighted bound; ``device`` for what
+    the device can do."""
     epoch: bool = False
     """Whether a whole epoch is measured too."""
     seconds: float = 4.0
@@ -137,6 +138,8 @@ def measure(case: Case, device: torch.device) -> dict[str, float]:
     if case.threads:
         torch.set_num_threads(case.threads)
     torch.backends.cuda.matmul.allow_tf32 = case.config.precision == "tf32"
+    if case.loop == "device":
+        return _device(case, device)
     data = load(case.config.data, device=device)
     before = psutil.Process().memory_info().rss
     with tempfile.TemporaryDirectory() as folder:
@@ -189,6 +192,19 @@ def _peak(before: int, device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / MIB
+
+
+def _device(case: Case, device: torch.device) -> dict[str, float]:
+    """The rates of one large product and one large copy, which bound every step from below."""
+    a, b = (torch.rand(2048, 2048, device=device) for _ in range(2))
+    source = torch.rand(2**28, device=device)  # a GiB, which no cache holds
+    target = torch.empty_like(source)
+    product_ms, copy_ms = take_turns([lambda: _drop(a @ b), lambda: _drop(target.copy_(source))], case.seconds, device)
+    return {"gflop_per_second": 2 * 2.048**3 / product_ms * 1e3, "gib_per_second": 2 / copy_ms * 1e3}
+
+
+def _drop(result: Tensor) -> None:
+    """Forget a result."""
 
 
 def _evaluation(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:

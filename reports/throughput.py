@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 import discrete_vae.runs
 from discrete_vae.config import Config
@@ -30,6 +31,7 @@ from reports.latex import Latex, number, render, symbols
 from reports.measure import MIB, Case
 from reports.report import Bench, Report
 from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, measured, spread, table
+from reports.thesis import network
 
 BASE = Config()
 GROWTH: Mapping[str, tuple[str, Sequence[int]]] = {
@@ -39,6 +41,7 @@ GROWTH: Mapping[str, tuple[str, Sequence[int]]] = {
     "batch": ("batch_size", (25, 100, 400, 1600)),
 }
 EVALUATION_MEMBERS = (1, 4)
+DEVICE = "device"
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class Preset:
     epochs: int
     """Of the runs that show what lower precision costs."""
     seeds: tuple[int, ...]
+    whole: bool
+    """Whether every strategy is measured on one thread too, and compiled."""
 
 
 PRESETS = {
-    "quick": Preset("a second a measurement, populations to 8, one short run a precision", 1.0, 8, 2, 1, (0,)),
+    "quick": Preset("a second a measurement, populations to 4, one short run a precision", 1.0, 4, 2, 1, (0,), False),
     "full": Preset(
-        "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, 1, 5, (0, 1, 2)
+        "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, 1, 5, (0, 1, 2), True
     ),
 }
 
@@ -71,7 +76,8 @@ Measured = Mapping[str, Mapping[str, float]]
 def make(preset: Preset, bench: Bench) -> None:
     """Measure what is missing, each case in a process of its own, then write tables, figures and the document."""
     threads = torch.get_num_threads()
-    cases = strategies(preset, threads) | growth(preset) | evaluations(preset)
+    cases = {DEVICE: Case(BASE, loop="device", seconds=preset.seconds)}
+    cases |= strategies(preset, threads) | growth(preset) | evaluations(preset)
     found, environments = measure_all(cases, bench)
     populations = population_curve(preset, bench, environments)
     found |= {name: metrics for name, (_, metrics) in populations.items()}
@@ -84,7 +90,7 @@ def make(preset: Preset, bench: Bench) -> None:
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     machine = describe(bench.device)
-    bench.write("strategies.tex", strategies_table(found, threads, machine))
+    bench.write("strategies.tex", strategies_table(found, counts(preset, threads), machine))
     bench.write("population.tex", population_table({name: cases[name] for name in populations}, found, machine))
     bench.write("growth.tex", growth_table(found))
     bench.write("evaluation.tex", evaluation_table(found, results, runs))
@@ -112,13 +118,19 @@ def rows() -> dict[str, Config]:
 def strategies(preset: Preset, threads: int) -> dict[str, Case]:
     """Each strategy on one thread and on all, recorded and compiled; and the plain loop."""
     cases = {}
-    for count in dict.fromkeys((1, threads)):
+    for count in counts(preset, threads):
         for name, config in rows().items():
-            case = Case(config, threads=count, epoch=count == threads, seconds=preset.seconds)
+            case = Case(config, threads=count, epoch=config == BASE and count == threads, seconds=preset.seconds)
             cases[label(name, count)] = case
-            cases[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
+            if preset.whole or config == BASE:
+                cases[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
         cases[label("textbook", count)] = Case(BASE, threads=count, loop="textbook", seconds=preset.seconds)
     return cases
+
+
+def counts(preset: Preset, threads: int) -> list[int]:
+    """Numbers of threads that the strategies are measured on."""
+    return list(dict.fromkeys((1, threads) if preset.whole else (threads,)))
 
 
 def label(name: str, threads: int, compiled: bool = False) -> str:
@@ -228,9 +240,7 @@ def tidy(bench: Bench, name: str, case: Case, metrics: Mapping[str, float]) -> p
         "report": bench.report,
         "row": name,
         "strategy": case.config.strategy if case.loop != "textbook" else "textbook",
-        "parameters": json.dumps(
-            {key: value for key, value in case.to_dict().items() if key != "seconds"}, sort_keys=True
-        ),
+        "parameters": json.dumps(case.to_dict(), sort_keys=True),
     }
     lines = [{**known, "metric": metric, "value": value} for metric, value in metrics.items()]
     return pd.DataFrame(lines).reindex(columns=COLUMNS)
@@ -240,7 +250,7 @@ def describe(device: torch.device) -> str:
     """The machine in a line, for captions and provenance."""
     known = discrete_vae.runs.environment(device)
     total = psutil.virtual_memory().total / 2**30
-    blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"
+    blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"  # type: ignore[no-untyped-call]
     text = f"{known['device']}, {torch.backends.cpu.get_cpu_capability()}, {known['cores']} cores, {total:.0f} GiB"
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -253,14 +263,14 @@ def cell(metrics: Mapping[str, float] | None, name: str, digits: int = 2) -> Lat
     return MISSING if metrics is None or name not in metrics else number(metrics[name], digits)
 
 
-def strategies_table(found: Measured, threads: int, machine: str) -> Latex:
+def strategies_table(found: Measured, threads: Sequence[int], machine: str) -> Latex:
     """Floor, step, ratio, images a second and memory of each strategy."""
     body: list[Row | Latex] = []
-    for count in dict.fromkeys((1, threads)):
+    for count in threads:
         body += [RULE] * bool(body)
         body.append(Latex(rf"\multicolumn{{9}}{{@{{}}l}}{{\textit{{{count} thread{'s' * (count > 1)}}}}} \\"))
         for name in rows():
-            plain, compiled = found[label(name, count)], found[label(name, count, compiled=True)]
+            plain, compiled = found[label(name, count)], found.get(label(name, count, compiled=True))
             body.append(
                 [
                     symbols(name),
@@ -270,7 +280,7 @@ def strategies_table(found: Measured, threads: int, machine: str) -> Latex:
                     cell(plain, "step_over_floor"),
                     cell(compiled, "step_ms"),
                     cell(compiled, "step_over_floor"),
-                    cell(compiled, "examples_per_second", 0),
+                    cell(compiled or plain, "examples_per_second", 0),
                     cell(plain, "peak_mib", 0),
                 ]
             )
@@ -292,16 +302,16 @@ def strategies_table(found: Measured, threads: int, machine: str) -> Latex:
         Latex(r"\cmidrule(lr){4-5} \cmidrule(lr){6-7}"),
         Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & a second & MiB \\"),
     ]
-    epoch = [found[label(name, threads)] for name in rows()]
+    epoch = next(metrics for metrics in found.values() if "epoch_over_steps" in metrics)
     caption = Latex(
-        "A training step of one run of 784-500-(30x10)-500-784, batch 100, beside its floor: its matrix products and "
-        "one fused Adam update of the same shapes, floor and step called in turn in one process (medians). Recorded: "
+        f"A training step of one run of {network(BASE)}, batch {BASE.batch_size}, beside its floor: its matrix "
+        "products and one fused Adam update of the same shapes, floor and step called in turn in one process (medians). Recorded: "
         "as it runs by default; compiled: with \\texttt{--compile}, whose ratio is to the floor measured beside it. "
-        "Images a second: compiled, or the textbook loop. "
-        f"An epoch takes {number(max(each['epoch_over_steps'] for each in epoch), 3)} times its steps at the most, and "
-        f"the validation behind it {number(100 * max(each['validation_over_epoch'] for each in epoch), 0)}\\% of it "
-        "at the most. The textbook loop (Dataset, DataLoader, eager modules) is compared with the floor of the "
-        f"Gumbel-Softmax row. {symbols(machine)}."
+        "Images a second: compiled where that was measured. An epoch of Gumbel-Softmax, recorded, takes "
+        f"{cell(epoch, 'epoch_over_steps', 4)} times its steps, and the validation behind it "
+        f"{number(100 * epoch['validation_over_epoch'], 1)}\\% of that. The textbook loop "
+        "(Dataset, DataLoader, eager modules) is compared with the floor of the Gumbel-Softmax row. "
+        f"{symbols(machine)}."
     )
     return table(
         "strategies", caption, [Panel(Latex("lrrrrrrrr"), header, body)], size="footnotesize", separation="4pt"
@@ -309,32 +319,41 @@ def strategies_table(found: Measured, threads: int, machine: str) -> Latex:
 
 
 def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -> Latex:
-    """Time for a member in populations of growing size."""
+    """Time for a member in populations of growing size, and what bounds it."""
+    rates = found[DEVICE]
     body: list[Row | Latex] = [
         [
             case.members,
-            cell(found[name], "floor_ms"),
-            cell(found[name], "step_ms"),
-            cell(found[name], "step_over_floor"),
-            number(found[name]["floor_ms"] / case.members),
-            cell(found[name], "member_ms"),
-            cell(found[name], "examples_per_second", 0),
-            cell(found[name], "peak_mib", 0),
+            cell(metrics, "floor_ms"),
+            cell(metrics, "step_ms"),
+            cell(metrics, "step_over_floor"),
+            *(
+                number(value / case.members)
+                for value in (
+                    metrics["gflop"] / rates["gflop_per_second"] * 1e3,
+                    metrics["traffic_mib"] / 2**10 / rates["gib_per_second"] * 1e3,
+                    metrics["floor_ms"],
+                    metrics["step_ms"],
+                )
+            ),
+            cell(metrics, "examples_per_second", 0),
+            cell(metrics, "peak_mib", 0),
         ]
-        for name, case in cases.items()
+        for metrics, case in ((found[name], case) for name, case in cases.items())
     ]
     header = [
-        Latex(
-            r" & \multicolumn{3}{c}{population, ms a step} & \multicolumn{2}{c}{member, ms a step} & images & peak \\"
-        ),
-        Latex(r"\cmidrule(lr){2-4} \cmidrule(lr){5-6}"),
-        Latex(r"$P$ & floor & step & ratio & floor & step & a second & MiB \\"),
+        Latex(r" & \multicolumn{3}{c}{population, ms} & \multicolumn{4}{c}{member, ms} & images & peak \\"),
+        Latex(r"\cmidrule(lr){2-4} \cmidrule(lr){5-8}"),
+        Latex(r"$P$ & floor & step & ratio & arithmetic & traffic & floor & step & a second & MiB \\"),
     ]
     caption = Latex(
-        "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, "
-        f"not compiled. {symbols(machine)}."
+        "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, not compiled. "
+        "Arithmetic: the products' operations at the rate of one large product "
+        f"({cell(rates, 'gflop_per_second', 0)} GFLOP a second); traffic: the bytes of products and Adam at the rate "
+        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second), which small populations undercut in caches. "
+        f"{symbols(machine)}."
     )
-    return table("population", caption, [Panel(Latex("rrrrrrrr"), header, body)], size="footnotesize")
+    return table("population", caption, [Panel(Latex("r" * 10), header, body)], size="footnotesize")
 
 
 def growth_table(found: Measured) -> Latex:
@@ -380,8 +399,8 @@ def evaluation_table(found: Measured, results: pd.DataFrame, runs: Sequence[Run]
     caption = Latex(
         "Above: the importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's "
         "products alone, decoded samples a second, and the minutes that 5,000 samples of 10,000 images take at that "
-        f"rate (computed, not run). Below: validation ELBO of Gumbel-Softmax after {epochs} epoch{'s' * (epochs > 1)} "
-        f"by the arithmetic of its products, mean and 95\\% interval over {count} seed{'s' * (count > 1)} trained side "
+        "rate for all $P$ runs (computed, not run). Below: validation ELBO of Gumbel-Softmax after "
+        f"{epochs} epoch{'s' * (epochs > 1)} by the arithmetic of its products, mean and 95\\% interval over {count} seed{'s' * (count > 1)} trained side "
         "by side, and the seconds that took with validation."
     )
     return table(
@@ -427,6 +446,8 @@ def draw_growth(out: Path, found: Measured) -> None:
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xticks(measured_sizes, [str(each) for each in measured_sizes])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.minorticks_off()
             axes.set(xlabel=name)
         panels[0].set_ylabel("ms a step")
