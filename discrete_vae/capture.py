@@ -47,18 +47,30 @@ class _Given(Noise):
 class Recorded:
     """``function(*inputs, noise)``, recorded at its first call; gives the same bits, or nearly so if compiled.
 
-    The function may differentiate inside, but has to give plain tensors back and to change none. Where it cannot be
-    recorded or compiled, ``warn`` is told why, once, and the next simpler way is taken.
+    The function may differentiate inside, and has to give plain tensors back; those that it changes are named in
+    ``state``, for a recording must not count as a call. Where it cannot be recorded or compiled, ``warn`` is told why,
+    once, and the next simpler way is taken.
     """
 
-    def __init__(self, function: Callable[..., Any], noise: Noise, compiled: bool, warn: Callable[[str], None]) -> None:
-        self.function, self.noise, self.compiled, self.warn = function, noise, compiled, warn
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        noise: Noise,
+        state: Sequence[Tensor] = (),
+        compiled: bool = False,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.function, self.noise, self.state, self.compiled, self.warn = function, noise, state, compiled, warn
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Tensor) -> Any:
         if self.replay is None:
+            before = [tensor.clone() for tensor in self.state]
             self.replay = self._record(inputs)
+            with torch.no_grad():
+                for tensor, value in zip(self.state, before, strict=True):
+                    tensor.copy_(value)
         draws = [self.noise.uniform(*request) for request in self.requests]
         with torch.no_grad():  # the gradients are among the kernels
             return self.replay(*inputs, *draws)
@@ -95,26 +107,32 @@ class Recorded:
 class Graphed:
     """A step without inputs or results on a CUDA device, captured as a CUDA graph after a few plain calls."""
 
-    def __init__(self, step: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
-        self.step, self.generators = step, generators
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    def __init__(self, step: Callable[[], None], generators: Sequence[torch.Generator], device: torch.device) -> None:
+        self.step, self.generators, self.device = step, generators, device
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.calls = 0
         self.graph = torch.cuda.CUDAGraph()
 
     def __call__(self) -> None:
+        if self.calls <= WARM_UP:
+            with torch.cuda.device(self.device):
+                self._prepare()
+        if self.calls >= WARM_UP:
+            self.graph.replay()
+        self.calls += 1
+
+    def _prepare(self) -> None:
+        """Take a step on the stream of the capture, or capture one, which does not run it."""
         if self.calls < WARM_UP:
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
                 self.step()
             torch.cuda.current_stream().wait_stream(self.stream)
-        else:
-            if self.calls == WARM_UP:
-                for generator in self.generators:
-                    self.graph.register_generator_state(generator)
-                with torch.cuda.graph(self.graph, stream=self.stream):
-                    self.step()  # is captured, not run
-            self.graph.replay()
-        self.calls += 1
+            return
+        for generator in self.generators:
+            self.graph.register_generator_state(generator)
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.step()
 
 
 def _line(error: Exception) -> str:

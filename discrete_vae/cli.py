@@ -22,6 +22,7 @@ from discrete_vae.data import DataConfig, load
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
 from discrete_vae.files import write_atomically
+from discrete_vae.memory import keep_freed_memory
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
@@ -335,6 +336,7 @@ def _show(runs: Sequence[Run]) -> None:
 
 def run(app: App, tokens: Sequence[str] | None) -> int:
     """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
+    keep_freed_memory()
     try:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (InputError, CycloptsError) as error:

@@ -46,8 +46,9 @@ def evaluate_population(
 ) -> dict[str, Tensor]:
     """Metrics of every member on one split, ``[P]`` each; as many members at a time as ``memory`` bytes hold.
 
-    By default one at a time on a processor, which more than one would only drive out of its caches, and on a GPU as many
-    as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one fits.
+    By default one at a time on a processor, for more would only drive each other out of its caches, and on a GPU as
+    many as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one
+    fits.
 
     - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, exact.
     - ``reconstruction_relaxed``: one relaxed sample an image, only where the strategy trains with relaxed samples.

@@ -61,10 +61,11 @@ class Trainer:
 
         self.differentiate: Callable[..., tuple[Tensor, ...]]
         if device.type == "cpu" or compiled:
-            self.differentiate = Recorded(self.gradients, self.noise, compiled, warn)
+            state = tuple(self.population.state().values())
+            self.differentiate = Recorded(self.gradients, self.noise, state, compiled, warn)
         else:
             self.differentiate = partial(self.gradients, noise=self.noise)
-        self.advance = Graphed(self._update, self.generators) if device.type == "cuda" else self._update
+        self.advance = Graphed(self._update, self.generators, device) if device.type == "cuda" else self._update
 
     @property
     def epoch(self) -> int:

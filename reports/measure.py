@@ -12,9 +12,8 @@ import math
 import resource
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset, load
 from discrete_vae.evaluation import ROWS, evaluate_population
+from discrete_vae.memory import keep_freed_memory
 from discrete_vae.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.trainer import Trainer
@@ -47,8 +47,8 @@ class Case:
     compiled: bool = False
     threads: int | None = None
     loop: str = "suite"
-    """``suite``; ``textbook`` for the plain loop; ``evaluation`` for the importance-weighted bound; ``device`` for what
-    the device can do."""
+    """``suite``; ``beside`` for its step beside that of Gumbel-Softmax; ``textbook`` for the plain loop; ``evaluation``
+    for the importance-weighted bound; ``device`` for what the device can do."""
     epoch: bool = False
     """Whether a whole epoch is measured too."""
     seconds: float = 4.0
@@ -134,41 +134,76 @@ def take_turns(functions: Sequence[Callable[[], None]], seconds: float, device: 
 
 
 def measure(case: Case, device: torch.device) -> dict[str, float]:
-    """Metrics of a case: milliseconds, their ratio to the floor, images a second, MiB."""
+    """Metrics of a case: milliseconds, ratio to the floor, images a second, MiB; none if it cannot be compiled."""
     if case.threads:
         torch.set_num_threads(case.threads)
     torch.backends.cuda.matmul.allow_tf32 = case.config.precision == "tf32"
-    if case.loop == "device":
-        return _device(case, device)
+    return LOOPS[case.loop](case, device)
+
+
+def _suite(case: Case, device: torch.device) -> dict[str, float]:
+    """A step of the suite's own loop beside its floor."""
     data = load(case.config.data, device=device)
     before = psutil.Process().memory_info().rss
-    with tempfile.TemporaryDirectory() as folder:
-        runs = [Run(Path(folder), config) for config in seeds(case)]
-        if case.loop == "textbook":
-            steps = textbook(case.config, data.train.pixels, device)
-            for _ in range(3):
-                steps()
-            return _summary(case, take_turns([steps], case.seconds, device)[0], _peak(before, device))
-        if case.loop == "evaluation":
-            return _evaluation(case, data, device)
-        trainer = Trainer(runs, data, device, case.compiled, _refuse)
-
-        def step() -> None:
-            if trainer.step % trainer.steps_per_epoch == 0:
-                trainer.begin_epoch()
-            trainer.advance()
-            trainer.step += 1
-
-        started = time.perf_counter()
+    told: list[str] = []
+    trainer = _trainer(case, data, device, told.append)
+    started = time.perf_counter()
+    trainer.advance()
+    first = time.perf_counter() - started
+    if told:
+        return {}
+    step = _endless(trainer)
+    for _ in range(4):
         step()
-        first = time.perf_counter() - started
-        for _ in range(4):
-            step()
-        peak = _peak(before, device)
-        floor, counts = floor_of(trainer)
-        floor_ms, step_ms = take_turns([floor, step], case.seconds, device)
-        found = _summary(case, step_ms, peak) | {"floor_ms": floor_ms, "step_over_floor": step_ms / floor_ms}
-        return found | counts | {"first_step_s": first} | (_epoch(trainer) if case.epoch else {})
+    peak = _peak(before, device)
+    floor, counts = floor_of(trainer)
+    floor_ms, step_ms = take_turns([floor, step], case.seconds, device)
+    found = _summary(case, step_ms, peak) | {"floor_ms": floor_ms, "step_over_floor": step_ms / floor_ms}
+    return found | counts | {"first_step_s": first} | (_epoch(trainer) if case.epoch else {})
+
+
+def _beside(case: Case, device: torch.device) -> dict[str, float]:
+    """A step beside one of Gumbel-Softmax with the same model."""
+    data = load(case.config.data, device=device)
+    other = replace(case, config=replace(case.config, strategy="gumbel-softmax", options=None))
+    steps = [_endless(_trainer(each, data, device, _say)) for each in (case, other)]
+    mine, theirs = take_turns(steps, case.seconds, device)
+    return {"step_over_gumbel_softmax": mine / theirs}
+
+
+def _trainer(case: Case, data: Dataset, device: torch.device, warn: Callable[[str], None]) -> Trainer:
+    """The case's population at its first step."""
+    runs = [Run(Path(), config) for config in seeds(case)]  # nothing is written
+    trainer = Trainer(runs, data, device, case.compiled, warn)
+    trainer.begin_epoch()
+    return trainer
+
+
+def _endless(trainer: Trainer) -> Callable[[], None]:
+    """A function that takes the next step, the beginning of an epoch included."""
+
+    def step() -> None:
+        trainer.step += 1
+        if trainer.step % trainer.steps_per_epoch == 0:
+            trainer.begin_epoch()
+        trainer.advance()
+
+    return step
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _textbook(case: Case, device: torch.device) -> dict[str, float]:
+    """A step of the plain loop."""
+    data = load(case.config.data, device=device)
+    before = psutil.Process().memory_info().rss
+    step = textbook(case.config, data.train.pixels, device)
+    for _ in range(3):
+        step()
+    peak = _peak(before, device)
+    return _summary(case, take_turns([step], case.seconds, device)[0], peak)
 
 
 def seeds(case: Case) -> list[Config]:
@@ -207,9 +242,9 @@ def _drop(result: Tensor) -> None:
     """Forget a result."""
 
 
-def _evaluation(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:
+def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
     """The bound of 1,000 samples on 200 images beside the decoder's products alone."""
-    images, samples = 200, 1000
+    data, images, samples = load(case.config.data, device=device), 200, 1000
     population = Population.build(seeds(case), data.test.pixels.shape[-1], device)
     cut = replace(data.test, pixels=data.test.pixels[:images], labels=data.test.labels[:images])
     small = replace(data, test=cut)
@@ -256,10 +291,16 @@ def _epoch(trainer: Trainer) -> dict[str, float]:
     return {"epoch_over_steps": epoch / spent, "validation_over_epoch": (time.perf_counter() - start) / epoch}
 
 
-def _refuse(reason: str) -> None:
-    raise RuntimeError(reason)
+LOOPS: Mapping[str, Callable[[Case, torch.device], dict[str, float]]] = {
+    "suite": _suite,
+    "beside": _beside,
+    "textbook": _textbook,
+    "evaluation": _evaluation,
+    "device": _device,
+}
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     asked = json.loads(sys.argv[1])
     print(json.dumps(measure(Case.from_dict(asked["case"]), torch.device(asked["device"]))))

@@ -25,7 +25,6 @@ from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, number, render, symbols
 from reports.measure import MIB, Case
@@ -33,7 +32,6 @@ from reports.report import Bench, Report
 from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, measured, spread, table
 from reports.thesis import network
 
-BASE = Config()
 GROWTH: Mapping[str, tuple[str, Sequence[int]]] = {
     "latents N": ("latents", (10, 30, 100, 300)),
     "categories K": ("categories", (2, 5, 10, 50, 200)),
@@ -42,6 +40,8 @@ GROWTH: Mapping[str, tuple[str, Sequence[int]]] = {
 }
 EVALUATION_MEMBERS = (1, 4)
 DEVICE = "device"
+BESIDE = ", beside Gumbel-Softmax"
+LEARNED = "target-propagation, learned inverse"
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Preset:
     seeds: tuple[int, ...]
     whole: bool
     """Whether every strategy is measured on one thread too, and compiled."""
+    base: Config = Config()  # noqa: RUF009
+    """What is measured, and changed from."""
 
 
 PRESETS = {
@@ -76,7 +78,7 @@ Measured = Mapping[str, Mapping[str, float]]
 def make(preset: Preset, bench: Bench) -> None:
     """Measure what is missing, each case in a process of its own, then write tables, figures and the document."""
     threads = torch.get_num_threads()
-    cases = {DEVICE: Case(BASE, loop="device", seconds=preset.seconds)}
+    cases = {DEVICE: Case(preset.base, loop="device", seconds=preset.seconds)}
     cases |= strategies(preset, threads) | growth(preset) | evaluations(preset)
     found, environments = measure_all(cases, bench)
     populations = population_curve(preset, bench, environments)
@@ -90,7 +92,8 @@ def make(preset: Preset, bench: Bench) -> None:
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     machine = describe(bench.device)
-    bench.write("strategies.tex", strategies_table(found, counts(preset, threads), machine))
+    bench.write("strategies.tex", strategies_table(preset, found, counts(preset, threads), machine))
+    bench.write("strategies.md", readme_table(preset, found, counts(preset, threads)))
     bench.write("population.tex", population_table({name: cases[name] for name in populations}, found, machine))
     bench.write("growth.tex", growth_table(found))
     bench.write("evaluation.tex", evaluation_table(found, results, runs))
@@ -106,25 +109,26 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts)
 
 
-def rows() -> dict[str, Config]:
+def rows(preset: Preset) -> dict[str, Config]:
     """The strategies, and target propagation with a network of its own."""
-    found = {name: replace(BASE, strategy=name, options=None) for name in STRATEGIES}
+    found = {name: replace(preset.base, strategy=name, options=None) for name in STRATEGIES}
     learned = STRATEGIES["target-propagation"].Options("network")
-    return found | {
-        "target-propagation, learned inverse": replace(BASE, strategy="target-propagation", options=learned)
-    }
+    return found | {LEARNED: replace(preset.base, strategy="target-propagation", options=learned)}
 
 
 def strategies(preset: Preset, threads: int) -> dict[str, Case]:
     """Each strategy on one thread and on all, recorded and compiled; and the plain loop."""
     cases = {}
     for count in counts(preset, threads):
-        for name, config in rows().items():
-            case = Case(config, threads=count, epoch=config == BASE and count == threads, seconds=preset.seconds)
+        for name, config in rows(preset).items():
+            first = config == preset.base
+            case = Case(config, threads=count, epoch=first and count == threads, seconds=preset.seconds)
             cases[label(name, count)] = case
-            if preset.whole or config == BASE:
+            if preset.whole or first:
                 cases[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
-        cases[label("textbook", count)] = Case(BASE, threads=count, loop="textbook", seconds=preset.seconds)
+            if not first:
+                cases[label(name, count) + BESIDE] = replace(case, loop="beside")
+        cases[label("textbook", count)] = Case(preset.base, threads=count, loop="textbook", seconds=preset.seconds)
     return cases
 
 
@@ -145,9 +149,9 @@ def growth(preset: Preset) -> dict[str, Case]:
         for size in sizes[:: preset.growth]:
             values: dict[str, Any] = {field: (size,) if field == "hidden" else size}
             config = (
-                replace(BASE, **values)
+                replace(preset.base, **values)
                 if field == "batch_size"
-                else replace(BASE, architecture=replace(Architecture(), **values))
+                else replace(preset.base, architecture=replace(preset.base.architecture, **values))
             )
             cases[f"{name} = {size}"] = Case(config, seconds=preset.seconds)
     return cases
@@ -156,7 +160,7 @@ def growth(preset: Preset) -> dict[str, Case]:
 def evaluations(preset: Preset) -> dict[str, Case]:
     """The importance-weighted bound."""
     return {
-        f"evaluation, P = {members}": Case(BASE, members, loop="evaluation", seconds=preset.seconds)
+        f"evaluation, P = {members}": Case(preset.base, members, loop="evaluation", seconds=preset.seconds)
         for members in EVALUATION_MEMBERS
     }
 
@@ -165,7 +169,7 @@ def precisions(preset: Preset, device: torch.device) -> list[Config]:
     """Runs that differ in their arithmetic; TF32 is CUDA's."""
     names = ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32", "bfloat16")
     return [
-        replace(BASE, epochs=preset.epochs, precision=name, seed=seed)  # type: ignore[arg-type]
+        replace(preset.base, epochs=preset.epochs, precision=name, seed=seed)  # type: ignore[arg-type]
         for name in names
         for seed in preset.seeds
     ]
@@ -218,7 +222,7 @@ def population_curve(
     sizes = [2**i for i in range(preset.members.bit_length())]
     with terminal_progress() as progress, progress.counting("populations", sum(sizes)) as done:
         for members in sizes:
-            case = Case(BASE, members, seconds=preset.seconds)
+            case = Case(preset.base, members, seconds=preset.seconds)
             metrics, environment = measure(case, bench)
             environments += [environment] if environment not in environments else []
             found[f"population, P = {members}"] = case, metrics
@@ -263,13 +267,13 @@ def cell(metrics: Mapping[str, float] | None, name: str, digits: int = 2) -> Lat
     return MISSING if metrics is None or name not in metrics else number(metrics[name], digits)
 
 
-def strategies_table(found: Measured, threads: Sequence[int], machine: str) -> Latex:
+def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], machine: str) -> Latex:
     """Floor, step, ratio, images a second and memory of each strategy."""
     body: list[Row | Latex] = []
     for count in threads:
         body += [RULE] * bool(body)
-        body.append(Latex(rf"\multicolumn{{9}}{{@{{}}l}}{{\textit{{{count} thread{'s' * (count > 1)}}}}} \\"))
-        for name in rows():
+        body.append(Latex(rf"\multicolumn{{10}}{{@{{}}l}}{{\textit{{{count} thread{'s' * (count > 1)}}}}} \\"))
+        for name in rows(preset):
             plain, compiled = found[label(name, count)], found.get(label(name, count, compiled=True))
             body.append(
                 [
@@ -280,33 +284,36 @@ def strategies_table(found: Measured, threads: Sequence[int], machine: str) -> L
                     cell(plain, "step_over_floor"),
                     cell(compiled, "step_ms"),
                     cell(compiled, "step_over_floor"),
+                    cell(found.get(label(name, count) + BESIDE), "step_over_gumbel_softmax"),
                     cell(compiled or plain, "examples_per_second", 0),
                     cell(plain, "peak_mib", 0),
                 ]
             )
         plain = found[label("textbook", count)]
-        ratio = plain["step_ms"] / found[label("gumbel-softmax", count)]["floor_ms"]
+        ratio = plain["step_ms"] / found[label(preset.base.strategy, count)]["floor_ms"]
         body.append(
             [
                 "textbook loop (Gumbel-Softmax)",
                 *[MISSING] * 2,
                 cell(plain, "step_ms"),
                 number(ratio),
-                *[MISSING] * 2,
+                *[MISSING] * 3,
                 cell(plain, "examples_per_second", 0),
                 cell(plain, "peak_mib", 0),
             ]
         )
     header = [
-        Latex(r" & & floor & \multicolumn{2}{c}{recorded} & \multicolumn{2}{c}{compiled} & images & peak \\"),
+        Latex(r" & & floor & \multicolumn{2}{c}{recorded} & \multicolumn{2}{c}{compiled} & to & images & peak \\"),
         Latex(r"\cmidrule(lr){4-5} \cmidrule(lr){6-7}"),
-        Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & a second & MiB \\"),
+        Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & GS & a second & MiB \\"),
     ]
     epoch = next(metrics for metrics in found.values() if "epoch_over_steps" in metrics)
     caption = Latex(
-        f"A training step of one run of {network(BASE)}, batch {BASE.batch_size}, beside its floor: its matrix "
-        "products and one fused Adam update of the same shapes, floor and step called in turn in one process (medians). Recorded: "
+        f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
+        "its matrix products and one fused Adam update of the same shapes, floor and step called in turn in one "
+        "process (medians). Recorded: "
         "as it runs by default; compiled: with \\texttt{--compile}, whose ratio is to the floor measured beside it. "
+        "To GS: the recorded step beside one of Gumbel-Softmax in the same process. "
         "Images a second: compiled where that was measured. An epoch of Gumbel-Softmax, recorded, takes "
         f"{cell(epoch, 'epoch_over_steps', 4)} times its steps, and the validation behind it "
         f"{number(100 * epoch['validation_over_epoch'], 1)}\\% of that. The textbook loop "
@@ -314,8 +321,23 @@ def strategies_table(found: Measured, threads: Sequence[int], machine: str) -> L
         f"{symbols(machine)}."
     )
     return table(
-        "strategies", caption, [Panel(Latex("lrrrrrrrr"), header, body)], size="footnotesize", separation="4pt"
+        "strategies", caption, [Panel(Latex("l" + "r" * 9), header, body)], size="footnotesize", separation="4pt"
     )
+
+
+def readme_table(preset: Preset, found: Measured, threads: Sequence[int]) -> str:
+    """Ratios to the floor in Markdown, for the README."""
+    columns = [(count, compiled) for count in threads for compiled in (False, True)]
+    heads = [f"{count} thread{'s' * (count > 1)}{', compiled' * compiled}" for count, compiled in columns]
+    lines = [["step over floor", *heads], ["---", *["---:"] * len(heads)]]
+    for name in rows(preset):
+        metrics = [found.get(label(name, count, compiled)) or {} for count, compiled in columns]
+        lines.append([f"`{name}`", *(f"{each['step_over_floor']:.2f}" if each else "" for each in metrics)])
+    first = [found[label(preset.base.strategy, count)] for count in threads]
+    plain = [found[label("textbook", count)] for count in threads]
+    ratios = [f"{mine['step_ms'] / other['floor_ms']:.2f}" for mine, other in zip(plain, first, strict=True)]
+    lines.append(["textbook loop, Gumbel-Softmax", *(cell for ratio in ratios for cell in (ratio, ""))])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -> Latex:
@@ -350,8 +372,8 @@ def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -
         "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, not compiled. "
         "Arithmetic: the products' operations at the rate of one large product "
         f"({cell(rates, 'gflop_per_second', 0)} GFLOP a second); traffic: the bytes of products and Adam at the rate "
-        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second), which small populations undercut in caches. "
-        f"{symbols(machine)}."
+        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second), which small populations undercut in "
+        f"caches. {symbols(machine)}."
     )
     return table("population", caption, [Panel(Latex("r" * 10), header, body)], size="footnotesize")
 
@@ -400,8 +422,8 @@ def evaluation_table(found: Measured, results: pd.DataFrame, runs: Sequence[Run]
         "Above: the importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's "
         "products alone, decoded samples a second, and the minutes that 5,000 samples of 10,000 images take at that "
         "rate for all $P$ runs (computed, not run). Below: validation ELBO of Gumbel-Softmax after "
-        f"{epochs} epoch{'s' * (epochs > 1)} by the arithmetic of its products, mean and 95\\% interval over {count} seed{'s' * (count > 1)} trained side "
-        "by side, and the seconds that took with validation."
+        f"{epochs} epoch{'s' * (epochs > 1)} by the arithmetic of its products, mean and 95\\% interval over "
+        f"{count} seed{'s' * (count > 1)} trained side by side, and the seconds that took with validation."
     )
     return table(
         "evaluation",
@@ -436,7 +458,7 @@ def draw_population(out: Path, found: Mapping[int, Mapping[str, float]]) -> None
 def draw_growth(out: Path, found: Measured) -> None:
     """Step and floor against each size."""
     with figure(out, "growth", height=2.1) as drawing:
-        panels: Sequence[Axes] = drawing.subplots(1, len(GROWTH))
+        panels: Sequence[Axes] = drawing.subplots(1, len(GROWTH), squeeze=False)[0]
         for axes, (name, (_, sizes)) in zip(panels, GROWTH.items(), strict=True):
             measured_sizes = [size for size in sizes if f"{name} = {size}" in found]
             for i, metric in enumerate(("step_ms", "floor_ms")):

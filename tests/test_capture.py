@@ -19,7 +19,7 @@ from discrete_vae.data import Dataset, Split, load
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES
+from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks.vae import Architecture
 from discrete_vae.trainer import Trainer
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_captured_is_said_once_and_done_plainly(
 
     monkeypatch.setattr(torch._inductor, "compile", broken)
     told: list[str] = []
-    recorded = Recorded(function, Noise([seeded(1)]), True, told.append)
+    recorded = Recorded(function, Noise([seeded(1)]), compiled=True, warn=told.append)
     own = Noise([seeded(1)])
     for value in (1.0, -1.0, 2.0):
         x = torch.full((5,), value)
@@ -191,5 +191,29 @@ def test_what_cannot_be_captured_is_said_once_and_done_plainly(
 
 def test_asking_uses_up_no_noise() -> None:
     noise = Noise([seeded(1)])
-    first = Recorded(noisy, noise, False, pytest.fail)(torch.zeros(7))[0]
+    first = Recorded(noisy, noise, warn=pytest.fail)(torch.zeros(7))[0]
     assert first.equal(noisy(torch.zeros(7), Noise([seeded(1)]))[0])
+
+
+class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
+    """Keeps a moving average of its loss, as a baseline does, and adds it to its own."""
+
+    def __init__(self, temperature: float | Tensor = 0.5) -> None:
+        super().__init__(temperature)
+        self.register_buffer("average", torch.zeros(2))
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate: Estimate = super().forward(logits, objective, noise)
+        self.average.mul_(0.9).add_(0.1 * estimate.loss.detach().mean(-1))
+        return replace(estimate, loss=estimate.loss * (1 + 0.01 * self.average.unsqueeze(-1)))
+
+
+def test_what_a_strategy_remembers_counts_every_step_once(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STRATEGIES, "gumbel-softmax", Remembering)
+    configs = members("gumbel-softmax", 2)
+    expected = after(plain(trainer(configs, data, tmp_path)))
+    got = after(trainer(configs, data, tmp_path, warn=pytest.fail))
+    assert got["strategy.average"].min() > 1
+    assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()

@@ -56,6 +56,41 @@ def test_schedules_are_one_word(folder: Path) -> None:
     assert str(run.config.beta) == "0.5,warmup=2"
 
 
+def test_varied_settings_train_in_all_combinations_side_by_side(folder: Path) -> None:
+    vary = ["--vary", "temperature=0.1 1,decay=0.9", "--vary", "learning-rate = 1e-3 1e-2"]
+    assert call("train", "gumbel-softmax", *vary, "--seeds", "2", "--beta", "0.5", *SMALL) == 0
+    made = runs.find(folder / "runs")
+    found = {(str(run.config.options.temperature), str(run.config.learning_rate), run.config.seed) for run in made}
+    assert found == {(t, rate, seed) for t in ("0.1", "1,decay=0.9") for rate in ("0.001", "0.01") for seed in (0, 1)}
+    assert {str(run.config.beta) for run in made} == {"0.5"}
+    assert [run.sessions()[0]["population"] for run in made] == [8] * 8
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("temprature=1", "unknown schedule to vary 'temprature'; did you mean 'temperature'?"),
+        ("epochs=1 2", "unknown schedule to vary 'epochs'"),
+        ("temperature=", "--vary 'temperature=' has no values; write e.g. --vary 'temperature=0.1 0.5 1'"),
+        ("temperature=hot", "schedule 'hot' cannot be read"),
+        ("temperature=0.5 0", "temperature is 0; it must stay above 0"),
+    ],
+)
+def test_what_cannot_be_varied(setting: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", "--vary", setting) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "runs").exists()
+
+
+def test_memory_of_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", *SMALL) == 0
+    (run,) = runs.find(folder / "runs")
+    for memory, message in (("0", "memory is 0.0; give a number of GiB above 0"), ("0.001", "memory is 1 MiB; a run")):
+        assert call("evaluate", run.folder.name, "--memory", memory, "--samples", "2") == 2
+        assert message in capsys.readouterr().err
+    assert call("evaluate", run.folder.name, "--memory", "0.5", "--samples", "2") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.data import load
-from discrete_vae.evaluation import evaluate
+from discrete_vae.evaluation import evaluate, evaluate_population, member_memory
 from discrete_vae.population import Population
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks.vae import Architecture
+from discrete_vae.trainer import Trainer
 from discrete_vae.training import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -50,3 +54,41 @@ def test_initial_weights_are_the_same_on_every_device() -> None:
     config = Config(architecture=SMALL)
     here, there = (Population.build([config], 784, torch.device(name)).state() for name in ("cpu", "cuda"))
     assert all(there[name].cpu().equal(tensor) for name, tensor in here.items())
+
+
+@pytest.mark.parametrize("binarisation", ["threshold", "dynamic"])
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_captured_step_has_the_bits_of_a_plain_one(
+    strategy: str, members: int, binarisation: str, tmp_path: Path
+) -> None:
+    """Two epochs, the second with other orders, noise and schedules than those that the graph was captured with."""
+    data = load(device="cuda")
+    train_images = replace(data.train, dynamic=True) if binarisation == "dynamic" else data.train
+    data = replace(data, train=train_images)
+    decaying = Schedule(3e-3, decay=0.99, unit="step")
+    configs = [
+        Config(strategy, architecture=SMALL, batch_size=5000, learning_rate=decaying, seed=seed)
+        for seed in range(members)
+    ]
+    states = []
+    for captured in (False, True):
+        trainer = Trainer([Run(tmp_path, each) for each in configs], data, torch.device("cuda"))
+        if not captured:
+            trainer.advance = trainer._update
+        for _ in range(2):
+            trainer.train_epoch(lambda: True)
+        noise = {str(p): generator.get_state() for p, generator in enumerate(trainer.generators)}
+        states.append({name: tensor.cpu() for name, tensor in (trainer.state() | noise).items()})
+    assert {name for name, tensor in states[0].items() if not states[1][name].equal(tensor)} == set()
+
+
+def test_evaluation_does_not_depend_on_the_memory_it_has() -> None:
+    data = load(device="cuda")
+    population = Population.build(
+        [Config(architecture=SMALL, seed=seed) for seed in range(3)], 784, torch.device("cuda")
+    )
+    whole = evaluate_population(population, data, "test", 3)
+    alone = evaluate_population(population, data, "test", 3, memory=member_memory(population))
+    for name, values in whole.items():
+        torch.testing.assert_close(alone[name], values, rtol=1e-4, atol=1e-3)

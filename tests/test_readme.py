@@ -33,3 +33,18 @@ def test_the_table_is_that_of_the_committed_results() -> None:
     made = thesis_readme.table(results, rows)
     assert made == (RESULTS / "table_5_1.md").read_text()
     assert made in TEXT
+
+
+def test_the_ratios_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "throughput"
+    table = (folder / "strategies.md").read_text()
+    assert table in TEXT
+    ratios = pd.read_csv(folder / "results.csv").query("metric == 'step_over_floor'").set_index("row")["value"]
+    heads = [head.strip() for head in table.splitlines()[0].split("|")[2:-1]]
+    compared = 0
+    for line in table.splitlines()[2:-1]:
+        name, *cells = (cell.strip().strip("`") for cell in line.split("|")[1:-1])
+        for head, cell in zip(heads, cells, strict=True):
+            assert cell == f"{ratios[f'{name}, {head}']:.2f}"
+            compared += 1
+    assert compared == 20

@@ -1,0 +1,145 @@
+"""The throughput report on a small network: real processes, real measurements, and a second call of the same bytes."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from discrete_vae.config import Config
+from discrete_vae.data import load
+from discrete_vae.runs import Run
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks.vae import Architecture
+from discrete_vae.trainer import Trainer
+from reports import __main__ as command
+from reports import measure, throughput
+from reports.measure import Case, floor_of
+from reports.tables import COLUMNS
+
+CPU = torch.device("cpu")
+SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
+LEARNED = STRATEGIES["target-propagation"].Options("network")
+
+
+def test_a_case_survives_json() -> None:
+    case = Case(Config("target-propagation", LEARNED, seed=3), 4, True, 2, "evaluation", True, 0.5)
+    assert Case.from_dict(json.loads(json.dumps(case.to_dict()))) == case
+
+
+@pytest.mark.parametrize(
+    ("config", "products"),
+    [
+        (Config(), 11),  # four forward, four for the weights, three for the layers' inputs
+        (Config("straight-through-gumbel-softmax"), 11),
+        (Config("target-propagation"), 12),  # no gradient into the latents, but the encoder once more
+        (Config("target-propagation", LEARNED), 19),  # and the inverse forward, twice, and its own training
+        (Config(architecture=Architecture(hidden=())), 5),
+    ],
+)
+def test_the_floor_is_the_products_that_the_step_has(config: Config, products: int, tmp_path: Path) -> None:
+    """Operations and bytes by hand: 2 m k n and 4 (m k + k n + m n) a product, and 28 bytes a parameter of Adam."""
+    config = dataclasses.replace(config, architecture=dataclasses.replace(config.architecture, latents=5, categories=2))
+    trainer = Trainer([Run(tmp_path, config)], load(), CPU)
+    trainer.begin_epoch()
+    before = [parameter.clone() for parameter in trainer.parameters]
+    floor, counts = floor_of(trainer)
+    floor()
+    assert counts["products"] == products
+    assert all(old.equal(new) for old, new in zip(before, trainer.parameters, strict=True)), "measuring trains nothing"
+    if config == dataclasses.replace(Config(), architecture=Architecture(5, 2)):
+        layers = [(784, 500), (500, 10), (10, 500), (500, 784)]
+        shapes = [(100, *each) for each in layers] + [(i, 100, o) for i, o in layers]
+        shapes += [(100, o, i) for i, o in layers[1:]]
+        assert counts["gflop"] == pytest.approx(sum(2 * m * k * n for m, k, n in shapes) / 1e9)
+        parameters = sum(i * o + o for i, o in layers)
+        moved = 28 * parameters + 4 * sum(m * k + k * n + m * n for m, k, n in shapes)
+        assert counts["traffic_mib"] == pytest.approx(moved / 2**20)
+
+
+def test_functions_take_turns() -> None:
+    calls: list[int] = []
+    times = measure.take_turns([lambda: calls.append(0), lambda: calls.append(1)], 0.01, CPU)
+    assert calls[6:10] == [0, 1, 0, 1]
+    assert len(times) == 2
+
+
+def test_an_epoch_is_trained_for_real(tmp_path: Path) -> None:
+    found = measure.measure(Case(SMALL, seconds=0.05, epoch=True), CPU)
+    assert found["epoch_over_steps"] >= 1
+    assert found["validation_over_epoch"] > 0
+    assert found["step_over_floor"] == found["step_ms"] / found["floor_ms"]
+    assert found["examples_per_second"] == pytest.approx(2000 / found["step_ms"] * 1e3)
+
+
+FILES = {
+    "results.csv",
+    "provenance.json",
+    "throughput.tex",
+    "strategies.md",
+    *(f"{name}.tex" for name in ("strategies", "population", "growth", "evaluation")),
+    *(f"{name}.{suffix}" for name in ("population", "growth") for suffix in ("pdf", "png")),
+}
+
+
+def call(out: Path, runs: Path) -> None:
+    tiny = throughput.Preset("tiny", 0.02, 2, 1, 1, (0,), False, SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(throughput, "GROWTH", {"batch": ("batch_size", (100, 200))})
+        patch.setattr(throughput, "EVALUATION_MEMBERS", (1,))
+        patch.setattr(
+            throughput, "STRATEGIES", {name: STRATEGIES[name] for name in (SMALL.strategy, "target-propagation")}
+        )
+        patch.setitem(command.REPORTS, "throughput", dataclasses.replace(throughput.REPORT, presets={"tiny": tiny}))
+        with pytest.raises(SystemExit) as end:
+            command.main(["throughput", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+        assert end.value.code == 0
+
+
+def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("the compiled measurement needs g++")
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    call(out, runs)
+    assert {path.name for path in out.iterdir()} >= FILES
+    results = pd.read_csv(out / "results.csv")
+    assert list(results.columns) == COLUMNS
+    metrics = results.groupby("row")["metric"].agg(set)
+    first = "gumbel-softmax, 1 thread"
+    assert {"step_ms", "floor_ms", "step_over_floor", "examples_per_second", "peak_mib"} <= metrics[first]
+    assert {"population, P = 1", "population, P = 2", "batch = 200", f"{first}, compiled", "device"} <= set(
+        metrics.index
+    )
+    assert "elbo" in metrics["precision bfloat16"]
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert "cores" in provenance["settings"]["machine"]
+    written = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(throughput.subprocess, "run", refuse)
+    call(out, runs)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".pdf"} == {
+        name: content for name, content in written.items() if not name.endswith(".pdf")
+    }
+
+
+def test_a_measurement_that_fails_says_why(tmp_path: Path) -> None:
+    bench = throughput.Bench("throughput", "tiny", tmp_path, tmp_path / "runs")
+    with pytest.raises(throughput.InputError, match="a measurement of gumbel-softmax x 1 failed: KeyError: 'spiral'"):
+        throughput.measure(Case(SMALL, loop="spiral", seconds=0.01), bench)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_compiler_nothing_is_said_of_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch._inductor
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch._inductor, "compile", broken)
+    assert measure.measure(Case(SMALL, compiled=True, seconds=0.05), CPU) == {}
