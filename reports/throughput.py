@@ -91,7 +91,7 @@ def make(preset: Preset, bench: Bench) -> None:
     frames += [measured(bench.report, f"precision {run.config.precision}", run, {"validation": 1}) for run in runs]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
-    machine = describe(bench.device)
+    machine = environments[0]["machine"]
     bench.write("strategies.tex", strategies_table(preset, found, counts(preset, threads), machine))
     bench.write("strategies.md", readme_table(preset, found, counts(preset, threads)))
     bench.write("population.tex", population_table({name: cases[name] for name in populations}, found, machine))
@@ -207,6 +207,7 @@ def measure(case: Case, bench: Bench) -> tuple[dict[str, float], dict[str, Any]]
             reason = (ended.stderr.strip().splitlines() or [f"exit {ended.returncode}"])[-1]
             raise InputError(f"a measurement of {case.config.strategy} x {case.members} failed: {reason}")
         environment = discrete_vae.runs.environment(bench.device)
+        environment["machine"] = describe(bench.device)
         environment.pop("command")
         metrics = json.loads(ended.stdout.strip().splitlines()[-1])
         write_atomically(path, json.dumps(asked | {"metrics": metrics, "environment": environment}, indent=2) + "\n")
@@ -312,7 +313,7 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
         f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
         "its matrix products and one fused Adam update of the same shapes, floor and step called in turn in one "
         "process (medians). Recorded: "
-        "as it runs by default; compiled: with \\texttt{--compile}, whose ratio is to the floor measured beside it. "
+        "as it runs by default; compiled: with \\texttt{-{}-compile}, whose ratio is to the floor measured beside it. "
         "To GS: the recorded step beside one of Gumbel-Softmax in the same process. "
         "Images a second: compiled where that was measured. An epoch of Gumbel-Softmax, recorded, takes "
         f"{cell(epoch, 'epoch_over_steps', 4)} times its steps, and the validation behind it "
