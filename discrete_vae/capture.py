@@ -7,12 +7,15 @@ and nothing else: whatever changes from step to step has to live in tensors, not
 
 from __future__ import annotations
 
+import copy
+import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae.noise import Noise
@@ -96,7 +99,8 @@ class Recorded:
 
                 with torch.no_grad():
                     # torch.compile's back end itself: a recording needs no guards, which cost a tenth of a step.
-                    compiled = _inductor.compile(graph, [*inputs, *draws])
+                    own = GraphModule(graph, copy.deepcopy(graph.graph))  # which it may change
+                    compiled = _inductor.compile(own, [*inputs, *draws])
                     compiled(*inputs, *draws)
                 return compiled  # type: ignore[no-any-return]
             except Exception as error:
@@ -131,6 +135,7 @@ class Graphed:
             return
         for generator in self.generators:
             self.graph.register_generator_state(generator)
+        gc.collect()  # an older graph that is freed within the capture would break it
         with torch.cuda.graph(self.graph, stream=self.stream):
             self.step()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,7 +59,8 @@ class Population:
         for run in runs:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
-        fill(population.state(), [checkpoints.read(run.folder, run.step, run.config.identity) for run in runs])
+        # One at a time: a checkpoint is three times as large as what is taken from it.
+        fill(population.state(), (checkpoints.read(run.folder, run.step, run.config.identity) for run in runs))
         values = [
             replace(population, configs=[run.config]).schedules(run.step, 1, run.steps_per_epoch)[0] for run in runs
         ]
@@ -101,8 +102,9 @@ class Population:
         }
 
 
-def fill(state: Mapping[str, Tensor], members: Sequence[Mapping[str, Tensor]]) -> None:
-    """Copy the members' tensors, stacked, into the tensors ``[P, ...]`` of the same names."""
+def fill(state: Mapping[str, Tensor], members: Iterable[Mapping[str, Tensor]]) -> None:
+    """Copy the members' tensors into the tensors ``[P, ...]`` of the same names, one member after the other."""
     with torch.no_grad():
-        for name, tensor in state.items():
-            tensor.copy_(torch.stack([member[name] for member in members]))
+        for p, member in enumerate(members):
+            for name, tensor in state.items():
+                tensor[p].copy_(member[name])

@@ -135,7 +135,8 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of every member that is finite, in its losses and in its parameters."""
         state = self.state()
-        self.alive &= torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in state.values()]).all(0)
+        flat = (tensor.view(len(self.runs), -1) for tensor in state.values())
+        self.alive &= torch.stack([tensor.isfinite().all(1) for tensor in flat]).all(0)
         on_host = {name: tensor.cpu() for name, tensor in state.items()}
         for p in self.healthy():
             run = self.runs[p]
@@ -178,8 +179,8 @@ class Trainer:
     def failed(self) -> dict[int, int]:
         """The other members, and the step at which each failed."""
         first = (self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
-        good = self.good.tolist()
-        return {p: first + good[p] for p in range(len(self.runs)) if p not in self.healthy()}
+        good, healthy = self.good.tolist(), self.healthy()
+        return {p: first + good[p] for p in range(len(self.runs)) if p not in healthy}
 
     def means(self) -> tuple[list[float], list[float], list[float]]:
         """Loss, reconstruction loss and KL of each member, averaged over the epoch's steps so far."""

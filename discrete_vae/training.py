@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import signal
 import time
@@ -56,9 +57,10 @@ def train(
 
     Runs that differ in seed, schedules and epochs only train side by side; one that is finished, pruned or failed
     leaves the others to go on. A run whose loss is not finite fails alone: see ``Run.failure``. ``prune`` is asked
-    after each epoch about each run with its validation metrics; a pruned run is saved, and goes on when it is asked for
-    again. A checkpoint is written ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more
-    than a twentieth of the time. ``compiled`` lets ``torch.compile`` fuse the step's kernels.
+    after each epoch about each run with its validation metrics, and once more when a run is resumed, so it has to
+    answer the same; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
+    ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more than a twentieth of the time.
+    ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels.
 
     Raises ``InputError`` on bad input, ``Interrupted`` after a signal (SIGINT, SIGTERM), when all is saved.
     """
@@ -71,7 +73,7 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
-        well = [run for run in made if run.failure is None]
+        well = [run for run in made if run.failure is None and not _left(run, prune)]
         groups: dict[tuple[str, int], list[Run]] = {}
         for run in well:
             if (step := _resume_at(run, well)) < run.total_steps:
@@ -86,6 +88,17 @@ def train(
     return made
 
 
+def _left(run: Run, prune: Prune) -> bool:
+    """Whether a run was pruned before: ``prune`` is asked again about the epoch at which it stands."""
+    epoch, rest = divmod(run.step, run.steps_per_epoch)
+    if rest or run.finished:
+        return False
+    history = run.history()
+    last = history[(history["epoch"] == epoch) & (history["split"] == "validation")]
+    metrics = {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+    return bool(metrics) and prune(run, epoch, metrics)
+
+
 def _resume_at(run: Run, others: Sequence[Run]) -> int:
     """The step at which a run joins others: the least advanced run's newest one, among those that it still has.
 
@@ -95,7 +108,9 @@ def _resume_at(run: Run, others: Sequence[Run]) -> int:
     newest = {
         other.step
         for other in others
-        if other.config.population_key == run.config.population_key and checkpoints.steps(other.folder)
+        if other.config.population_key == run.config.population_key
+        and checkpoints.steps(other.folder)
+        and not other.finished
     }
     return min(newest.intersection(checkpoints.steps(run.folder)), default=run.step)
 
@@ -139,7 +154,12 @@ def _train_population(
         ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):
             journal.write(trainer)
-        failed = _record_failures(trainer, progress)
+            for run in trainer.runs:
+                if run.finished:  # only now, when all have written: see _resume_at
+                    checkpoints.prune(run.folder, keep=1)
+        # Not in the middle of an epoch, from which the others could not go on in a population of this size.
+        whole = trainer.step % trainer.steps_per_epoch == 0
+        failed = _record_failures(trainer, progress) if whole or not trainer.healthy() else set()
         stay = [p for p, run in enumerate(trainer.runs) if run not in ended | failed]
         if not stay:
             return
@@ -150,6 +170,7 @@ def _train_population(
             )
         if len(stay) < len(trainer.runs):
             trainer = trainer.keep(stay)
+            gc.collect()  # the old one is part of a cycle, and large
 
 
 class _Journal:
@@ -160,6 +181,7 @@ class _Journal:
         self.earlier = {run: run.sessions() for run in runs}
         self.first, self.started = step, time.monotonic()
         self.written, self.cost = self.started, 0.0
+        self.told, self.shares = self.started, dict.fromkeys(runs, 0.0)
         self.rows: dict[Run, list[pd.DataFrame]] = {run: [] for run in runs}
 
     def due(self, epoch: int, every: int | None) -> bool:
@@ -184,10 +206,16 @@ class _Journal:
 
     def write_sessions(self, trainer: Trainer) -> None:
         """Write what this process trained the members on, and how far it is."""
-        seconds = round(time.monotonic() - self.started, 1)
+        now = time.monotonic()
         for run in trainer.runs:
-            session = self.session | {"steps": [self.first, trainer.step], "seconds": seconds}
+            self.shares[run] += (now - self.told) / len(trainer.runs)
+            session = self.session | {
+                "steps": [self.first, trainer.step],
+                "seconds": round(now - self.started, 1),
+                "member_seconds": round(self.shares[run], 2),
+            }
             run.write_sessions([*self.earlier[run], session])
+        self.told = now
 
 
 def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float]]:

@@ -1,15 +1,14 @@
 """One measurement of a training step beside its floor, in a process of its own: ``python -m reports.measure JSON``.
 
 The floor is the work that no way of writing the step can leave out: the matrix products of its recording, of the same
-shapes and strides, and one update by torch's fused Adam over parameters of the same shapes. Floor and step take turns,
-so that whatever else the machine does falls on both.
+shapes and strides, and one ``torch.optim.Adam(fused=True).step()``, its Python included, over parameters of the same
+shapes; on a GPU both are captured. Floor and step take turns, so that whatever else the machine does falls on both.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import resource
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from discrete_vae.capture import Graphed
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset, load
 from discrete_vae.evaluation import ROWS, evaluate_population
@@ -92,7 +92,8 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     copies = [nn.Parameter(parameter.detach().clone()) for parameter in trainer.parameters]
     for copy in copies:
         copy.grad = torch.full_like(copy, 1e-3)
-    adam = torch.optim.Adam(copies, fused=True)
+    on_gpu = trainer.device.type == "cuda"
+    adam = torch.optim.Adam(copies, fused=True, capturable=on_gpu)
 
     @torch.no_grad()
     def floor() -> None:
@@ -103,7 +104,7 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     batches = [(math.prod(a.shape[:-2]), *a.shape[-2:], b.shape[-1]) for a, b in pairs]
     traffic = 7 * sum(copy.numel() for copy in copies)
     traffic += sum(p * (m * k + k * n + m * n) for p, m, k, n in batches)
-    return floor, {
+    return Graphed(floor, [], trainer.device) if on_gpu else floor, {
         "products": len(pairs),
         "gflop": sum(2 * p * m * k * n for p, m, k, n in batches) / 1e9,
         "traffic_mib": 4 * traffic / MIB,
@@ -118,8 +119,7 @@ def take_turns(functions: Sequence[Callable[[], None]], seconds: float, device: 
         start = time.perf_counter()
         for _ in range(block):
             function()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        _wait(device)
         return (time.perf_counter() - start) / block * 1e3
 
     for function in functions:
@@ -131,6 +131,12 @@ def take_turns(functions: Sequence[Callable[[], None]], seconds: float, device: 
         for spent, function in zip(times, functions, strict=True):
             spent.append(timed(function))
     return [statistics.median(spent) for spent in times]
+
+
+def _wait(device: torch.device) -> None:
+    """Until a GPU has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def measure(case: Case, device: torch.device) -> dict[str, float]:
@@ -226,7 +232,9 @@ def _peak(before: int, device: torch.device) -> float:
     """MiB taken at the most: on a processor beside the interpreter, the libraries and the data set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / MIB
+    status = Path("/proc/self/status")
+    peaks = [line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line] if status.exists() else []
+    return (int(peaks[0]) * 1024 - before) / MIB if peaks else math.nan
 
 
 def _device(case: Case, device: torch.device) -> dict[str, float]:
@@ -258,10 +266,13 @@ def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
             for each, weight in zip(inputs, weights, strict=True):
                 torch.bmm(each, weight)
 
+    done = rows // piece * piece / rows
+
     def whole() -> None:
         evaluate_population(population, small, "test", samples)
 
     floor_ms, step_ms = take_turns([floor, whole], case.seconds, device)
+    floor_ms /= done
     return {
         "floor_ms": floor_ms,
         "evaluation_ms": step_ms,
@@ -279,15 +290,18 @@ def _epoch(trainer: Trainer) -> dict[str, float]:
         nonlocal spent
         start = time.perf_counter()
         advance()
+        _wait(trainer.device)
         spent += time.perf_counter() - start
 
     trainer.advance = timed
+    _wait(trainer.device)
     start = time.perf_counter()
     trainer.train_epoch(lambda: bool(trainer.healthy()))
     epoch = time.perf_counter() - start
     trainer.population.follow(trainer.values[-1])
     start = time.perf_counter()
     evaluate_population(trainer.population, trainer.data, "validation", 1)
+    _wait(trainer.device)
     return {"epoch_over_steps": epoch / spent, "validation_over_epoch": (time.perf_counter() - start) / epoch}
 
 

@@ -98,8 +98,10 @@ class Bench:
         environments: dict[str, list[str]] = {}
         described = []
         for run in runs:
-            # The population's seconds are shared among its members.
-            seconds = sum(session["seconds"] / session["population"] for session in run.sessions())
+            # A population's seconds are shared among its members; older runs tell its size at the start only.
+            seconds = sum(
+                session.get("member_seconds", session["seconds"] / session["population"]) for session in run.sessions()
+            )
             for session in run.sessions():
                 known = {name: session.get(name) for name in ENVIRONMENT}
                 names = environments.setdefault(json.dumps(known, sort_keys=True), [])

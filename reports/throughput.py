@@ -207,7 +207,7 @@ def measure(case: Case, bench: Bench) -> tuple[dict[str, float], dict[str, Any]]
             reason = (ended.stderr.strip().splitlines() or [f"exit {ended.returncode}"])[-1]
             raise InputError(f"a measurement of {case.config.strategy} x {case.members} failed: {reason}")
         environment = discrete_vae.runs.environment(bench.device)
-        environment["machine"] = describe(bench.device)
+        environment |= {"machine": describe(bench.device), "memory_mib": memory(bench.device)}
         environment.pop("command")
         metrics = json.loads(ended.stdout.strip().splitlines()[-1])
         write_atomically(path, json.dumps(asked | {"metrics": metrics, "environment": environment}, indent=2) + "\n")
@@ -228,15 +228,17 @@ def population_curve(
             environments += [environment] if environment not in environments else []
             found[f"population, P = {members}"] = case, metrics
             done(members)
-            free = torch.cuda.mem_get_info(bench.device)[0] if bench.device.type == "cuda" else memory()
-            if 2 * 2.5 * metrics["peak_mib"] * MIB > free:  # twice as many, and the floor's own matrices
+            # Twice as many, and the floor's own matrices; by what is stored, so that a second call stops here too.
+            if 2 * 2.5 * metrics["peak_mib"] > environment["memory_mib"]:
                 break
     return found
 
 
-def memory() -> int:
-    """Bytes of memory that the machine has free."""
-    return int(psutil.virtual_memory().available)
+def memory(device: torch.device) -> int:
+    """MiB of memory that the device has."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory // MIB
+    return int(psutil.virtual_memory().total) // MIB
 
 
 def tidy(bench: Bench, name: str, case: Case, metrics: Mapping[str, float]) -> pd.DataFrame:
@@ -254,13 +256,12 @@ def tidy(bench: Bench, name: str, case: Case, metrics: Mapping[str, float]) -> p
 def describe(device: torch.device) -> str:
     """The machine in a line, for captions and provenance."""
     known = discrete_vae.runs.environment(device)
-    total = psutil.virtual_memory().total / 2**30
     blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"  # type: ignore[no-untyped-call]
-    text = f"{known['device']}, {torch.backends.cpu.get_cpu_capability()}, {known['cores']} cores, {total:.0f} GiB"
+    kind = f"{torch.backends.cpu.get_cpu_capability()}, {known['cores']} cores"
     if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        text = f"{known['device']}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
-    return f"{text}; torch {known['packages']['torch']}, {blas}"
+        kind = f"CUDA {torch.version.cuda}"
+    size = f"{memory(device) / 2**10:.0f} GiB"
+    return f"{known['device']}, {kind}, {size}; torch {known['packages']['torch']}, {blas}"
 
 
 def cell(metrics: Mapping[str, float] | None, name: str, digits: int = 2) -> Latex:
@@ -311,8 +312,8 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
     epoch = next(metrics for metrics in found.values() if "epoch_over_steps" in metrics)
     caption = Latex(
         f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
-        "its matrix products and one fused Adam update of the same shapes, floor and step called in turn in one "
-        "process (medians). Recorded: "
+        "its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn "
+        "in one process (medians). Recorded: "
         "as it runs by default; compiled: with \\texttt{-{}-compile}, whose ratio is to the floor measured beside it. "
         "To GS: the recorded step beside one of Gumbel-Softmax in the same process. "
         "Images a second: compiled where that was measured. An epoch of Gumbel-Softmax, recorded, takes "
@@ -416,7 +417,8 @@ def evaluation_table(found: Measured, results: pd.DataFrame, runs: Sequence[Run]
     precision: list[Row | Latex] = []
     for name in dict.fromkeys(run.config.precision for run in runs):
         values = by_seed(results, f"precision {name}", "validation", "elbo")
-        seconds = [run.sessions()[-1]["seconds"] for run in runs if run.config.precision == name]
+        group = [run for run in runs if run.config.precision == name]
+        seconds = [sum(session["seconds"] for session in run.sessions()) for run in group]
         precision.append([name, spread(values), number(max(seconds), 0)])
     epochs, count = runs[0].config.epochs, len({run.config.seed for run in runs})
     caption = Latex(

@@ -227,6 +227,30 @@ def test_killed_after_a_neighbour_failed(nursery: Nursery, tmp_path: Path, batch
     assert content(tmp_path / "cut", pair[:1]) == content(tmp_path / "whole", pair[:1])
 
 
+def test_stopped_in_the_epoch_in_which_a_neighbour_failed(nursery: Nursery, tmp_path: Path) -> None:
+    """The failure waits for the epoch's end, so that the survivor comes to it in a population of the same size."""
+    pair = [PAIR[0], config(seed=1, learning_rate=Schedule(1e30))]
+    assert nursery.train(tmp_path / "whole", pair)[0] == "finished"
+    end, _ = nursery.train(tmp_path / "cut", pair, at=20, kind="batch", number=signal.SIGINT)
+    assert end.startswith("Interrupted")
+    assert Run.open(tmp_path / "cut" / pair[1].name).failure is None
+    assert nursery.train(tmp_path / "cut", pair)[0] == "finished"
+    assert Run.open(tmp_path / "cut" / pair[1].name).status == "failed"
+    assert content(tmp_path / "cut", pair[:1]) == content(tmp_path / "whole", pair[:1])
+
+
+def test_a_neighbour_that_has_ended_does_not_roll_the_others_back(nursery: Nursery, tmp_path: Path) -> None:
+    pair = [replace(PAIR[0], epochs=3), replace(PAIR[1], epochs=1)]
+    assert nursery.train(tmp_path / "whole", pair)[0] == "finished"
+    end, _ = nursery.train(tmp_path / "cut", pair, at=45, kind="batch", number=signal.SIGINT)
+    assert "saved at step 50 of 120" in end
+    assert reached(tmp_path / "cut", pair) == (50, 40)
+    assert checkpoints.steps(tmp_path / "cut" / pair[1].name) == [40]
+    assert nursery.train(tmp_path / "cut", pair)[0] == "finished"
+    assert [each["steps"] for each in Run.open(tmp_path / "cut" / pair[0].name).sessions()] == [[0, 50], [50, 120]]
+    assert content(tmp_path / "cut", pair) == content(tmp_path / "whole", pair)
+
+
 def test_killed_while_old_checkpoints_are_removed(
     nursery: Nursery, uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
@@ -288,7 +312,7 @@ def test_seeds_added_later_leave_finished_runs_alone(
 
 
 def test_seeds_added_to_an_unfinished_run_do_not_roll_it_back(nursery: Nursery, tmp_path: Path) -> None:
-    nursery.train(tmp_path, PAIR, at=42, kind="batch", number=signal.SIGINT)
+    nursery.train(tmp_path, PAIR, at=45, kind="batch", number=signal.SIGINT)
     before = reached(tmp_path)
     assert before == (50, 50)
     more = [*PAIR, config(seed=2)]
@@ -303,7 +327,7 @@ def test_a_finished_pair_is_not_trained_again(nursery: Nursery, tmp_path: Path) 
 
 
 def test_a_corrupt_newest_checkpoint(nursery: Nursery, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
-    nursery.train(tmp_path, PAIR, at=42, kind="batch", number=signal.SIGINT)
+    nursery.train(tmp_path, PAIR, at=45, kind="batch", number=signal.SIGINT)
     folder = tmp_path / PAIR[1].name
     assert checkpoints.steps(folder) == [40, 50]
     newest = checkpoints.path_of(folder, 50)

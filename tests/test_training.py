@@ -238,10 +238,14 @@ def test_members_leave_when_they_have_their_epochs(data: Dataset, tmp_path: Path
     for run in together:
         (alone,) = train([run.config], tmp_path / "alone", data)
         assert run.finished
-        assert run.sessions()[0] | {"seconds": 0} == alone.sessions()[0] | {"seconds": 0, "population": 4}
+        times = {"seconds": 0, "member_seconds": 0}
+        assert run.sessions()[0] | times == alone.sessions()[0] | times | {"population": 4}
         assert distance(run, alone) < 1e-3
         pd.testing.assert_frame_equal(run.history(), alone.history(), rtol=1e-3)
         assert sorted(path.name for path in run.folder.iterdir()) == sorted(p.name for p in alone.folder.iterdir())
+    shares = [run.sessions()[0]["member_seconds"] for run in together]
+    assert shares[0] == shares[3] > shares[2] > shares[1] > 0
+    assert sum(shares) == pytest.approx(together[0].sessions()[0]["seconds"], abs=0.1), "nobody's time counts twice"
 
 
 def test_a_pruned_run_leaves_and_goes_on_later(data: Dataset, tmp_path: Path) -> None:
@@ -264,6 +268,22 @@ def test_a_pruned_run_leaves_and_goes_on_later(data: Dataset, tmp_path: Path) ->
         assert run.finished
         assert distance(run, other) < 1e-3
         pd.testing.assert_frame_equal(run.history(), other.history(), rtol=1e-3)
+
+
+def test_a_pruned_run_stays_out_after_an_interruption(data: Dataset, tmp_path: Path) -> None:
+    """The others then go on alone as they would have, with the same bits."""
+    pair = [config(epochs=3), config(seed=1, epochs=3)]
+
+    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+        return run.config.seed == 1 and metrics["elbo"] < 0
+
+    whole, pruned = train(pair, tmp_path / "whole", data, prune=prune)
+    assert (whole.step, pruned.step) == (75, 25)
+    with pytest.raises(BrokenPipeError):
+        train(pair, tmp_path / "cut", data, prune=prune, progress=Told(until=75))
+    cut, out = train(pair, tmp_path / "cut", data, prune=prune)
+    assert (cut.step, out.step) == (75, 25)
+    assert distance(cut, whole) == 0
 
 
 def test_writing_takes_a_small_share_of_the_time(
