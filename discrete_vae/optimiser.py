@@ -20,14 +20,14 @@ class PopulationAdam:
         self.first = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.second = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.slices = [slice(None)] if shared_rate else [slice(p, p + 1) for p in range(members)]
+        if not self.parameters:
+            self.slices = []
         self.groups = [
             tuple([tensor.detach()[s] for tensor in tensors] for tensors in (self.parameters, self.first, self.second))
             for s in self.slices
         ]
         # One count for each group, on the parameters' device, as the kernel wants it.
-        self.counts = [
-            torch.zeros((), device=parameter.device) for parameter in self.parameters[:1] for _ in self.slices
-        ]
+        self.counts = [torch.zeros((), device=self.parameters[0].device) for _ in self.slices]
 
     def set_step(self, step: int) -> None:
         """Say how many updates the moments have seen."""
@@ -38,7 +38,7 @@ class PopulationAdam:
     def step(self, gradients: Sequence[Tensor], learning_rates: Tensor) -> None:
         """One update; ``gradients`` in the order of the parameters, ``learning_rates`` is ``[P]``."""
         # The kernel of torch.optim.Adam(fused=True) itself: its Python takes a fifth of a small update.
-        for s, count, (parameters, first, second) in zip(self.slices, self.counts, self.groups, strict=False):
+        for s, count, (parameters, first, second) in zip(self.slices, self.counts, self.groups, strict=True):
             torch._fused_adam_(
                 parameters,
                 [gradient[s] for gradient in gradients],

@@ -146,8 +146,9 @@ def _train_population(
     journal.write_sessions(trainer)
     while True:
         trainer.train_epoch(look)
+        whole = trainer.step % trainer.steps_per_epoch == 0
         pruned: set[Run] = set()
-        if trainer.healthy() and trainer.step % trainer.steps_per_epoch == 0:
+        if whole and trainer.healthy():
             metrics = _end_epoch(trainer, journal)
             pruned = {run for run, values in metrics.items() if prune(run, trainer.epoch, values)}
             elbo = next(iter(metrics.values()))["elbo"]
@@ -158,7 +159,6 @@ def _train_population(
                 if run.finished:  # only now, when all have written: see _resume_at
                     checkpoints.prune(run.folder, keep=1)
         # Not in the middle of an epoch, from which the others could not go on in a population of this size.
-        whole = trainer.step % trainer.steps_per_epoch == 0
         failed = _record_failures(trainer, progress) if whole or not trainer.healthy() else set()
         stay = [p for p, run in enumerate(trainer.runs) if run not in ended | failed]
         if not stay:

@@ -111,11 +111,11 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     }
 
 
-def take_turns(functions: Sequence[Callable[[], None]], seconds: float, device: torch.device) -> list[float]:
+def take_turns(functions: Sequence[Callable[[], object]], seconds: float, device: torch.device) -> list[float]:
     """Median milliseconds of each function, called in turn for so long; on a GPU in blocks that fill its queue."""
     block = 20 if device.type == "cuda" else 1
 
-    def timed(function: Callable[[], None]) -> float:
+    def timed(function: Callable[[], object]) -> float:
         start = time.perf_counter()
         for _ in range(block):
             function()
@@ -172,7 +172,7 @@ def _beside(case: Case, device: torch.device) -> dict[str, float]:
     """A step beside one of Gumbel-Softmax with the same model."""
     data = load(case.config.data, device=device)
     other = replace(case, config=replace(case.config, strategy="gumbel-softmax", options=None))
-    steps = [_endless(_trainer(each, data, device, _say)) for each in (case, other)]
+    steps = [_endless(_trainer(each, data, device, partial(print, file=sys.stderr))) for each in (case, other)]
     mine, theirs = take_turns(steps, case.seconds, device)
     return {"step_over_gumbel_softmax": mine / theirs}
 
@@ -195,10 +195,6 @@ def _endless(trainer: Trainer) -> Callable[[], None]:
         trainer.advance()
 
     return step
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _textbook(case: Case, device: torch.device) -> dict[str, float]:
@@ -242,12 +238,8 @@ def _device(case: Case, device: torch.device) -> dict[str, float]:
     a, b = (torch.rand(2048, 2048, device=device) for _ in range(2))
     source = torch.rand(2**28, device=device)  # a GiB, which no cache holds
     target = torch.empty_like(source)
-    product_ms, copy_ms = take_turns([lambda: _drop(a @ b), lambda: _drop(target.copy_(source))], case.seconds, device)
+    product_ms, copy_ms = take_turns([lambda: a @ b, lambda: target.copy_(source)], case.seconds, device)
     return {"gflop_per_second": 2 * 2.048**3 / product_ms * 1e3, "gib_per_second": 2 / copy_ms * 1e3}
-
-
-def _drop(result: Tensor) -> None:
-    """Forget a result."""
 
 
 def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
@@ -262,17 +254,12 @@ def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
     inputs = [torch.rand(case.members, piece, weight.shape[1], device=device) for weight in weights]
 
     def floor() -> None:
-        for _ in range(rows // piece):
+        for start in range(0, rows, piece):
             for each, weight in zip(inputs, weights, strict=True):
-                torch.bmm(each, weight)
+                torch.bmm(each[:, : rows - start], weight)
 
-    done = rows // piece * piece / rows
-
-    def whole() -> None:
-        evaluate_population(population, small, "test", samples)
-
+    whole = partial(evaluate_population, population, small, "test", samples)
     floor_ms, step_ms = take_turns([floor, whole], case.seconds, device)
-    floor_ms /= done
     return {
         "floor_ms": floor_ms,
         "evaluation_ms": step_ms,

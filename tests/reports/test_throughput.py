@@ -86,13 +86,10 @@ FILES = {
 
 
 def call(out: Path, runs: Path) -> None:
-    tiny = throughput.Preset("tiny", 0.02, 2, 1, 1, (0,), False, SMALL)
+    strategies = (SMALL.strategy, "target-propagation")
+    growth = {"batch": ("batch_size", (100, 200))}
+    tiny = throughput.Preset("tiny", 0.02, 2, growth, 1, (0,), False, SMALL, strategies, (1,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throughput, "GROWTH", {"batch": ("batch_size", (100, 200))})
-        patch.setattr(throughput, "EVALUATION_MEMBERS", (1,))
-        patch.setattr(
-            throughput, "STRATEGIES", {name: STRATEGIES[name] for name in (SMALL.strategy, "target-propagation")}
-        )
         patch.setitem(command.REPORTS, "throughput", dataclasses.replace(throughput.REPORT, presets={"tiny": tiny}))
         with pytest.raises(SystemExit) as end:
             command.main(["throughput", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
