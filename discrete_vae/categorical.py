@@ -56,8 +56,13 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         (probabilities,) = ctx.saved_tensors
-        weighted: Tensor = probabilities * gradient
-        return torch.addcmul(weighted, probabilities, weighted.sum(-1, keepdim=True), value=-1)
+        return jacobian_product(probabilities, gradient)
+
+
+def jacobian_product(probabilities: Tensor, vector: Tensor) -> Tensor:
+    """``J v`` with the softmax' Jacobian ``J = diag(p) - p p^T`` of each variable: ``[..., N, K]``."""
+    weighted = probabilities * vector
+    return torch.addcmul(weighted, probabilities, weighted.sum(-1, keepdim=True), value=-1)
 
 
 def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) -> Tensor:

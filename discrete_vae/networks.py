@@ -6,9 +6,10 @@ One run is P = 1.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,10 +48,14 @@ class Linear(nn.Module):
 
 
 class MLP(nn.Module):
-    """Affine layers of the given sizes with an activation between them, none behind the last."""
+    """Affine layers of the given sizes with an activation between them, none behind the last.
+
+    With ``cut`` no gradient passes from a layer to the one below it: each has to be trained by a loss of its own.
+    """
 
     def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
+        self.cut = False
         if activation not in ACTIVATIONS:
             raise nearest(activation, ACTIVATIONS, "activation")
         self.activation = ACTIVATIONS[activation]
@@ -62,5 +67,32 @@ class MLP(nn.Module):
         """``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
         hidden: Tensor = self.layers[0](inputs)
         for layer in self.layers[1:]:
-            hidden = layer(self.activation(hidden))
+            hidden = layer(self._activate(hidden))
         return hidden
+
+    def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What each layer takes in and what it puts out, before the activation: the last is ``forward``'s."""
+        taken, given = [inputs], [self.layers[0](inputs)]
+        for layer in self.layers[1:]:
+            taken.append(self._activate(given[-1]))
+            given.append(layer(taken[-1]))
+        return taken, given
+
+    def slope(self, outputs: Tensor) -> Tensor:
+        """Derivative of the activation at a layer's outputs."""
+        with torch.enable_grad():
+            at = outputs.detach().requires_grad_()
+            return torch.autograd.grad(self.activation(at).sum(), at)[0]
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Let gradients pass from layer to layer for a while, also where the network is cut."""
+        cut, self.cut = self.cut, False
+        try:
+            yield
+        finally:
+            self.cut = cut
+
+    def _activate(self, outputs: Tensor) -> Tensor:
+        hidden = self.activation(outputs)
+        return hidden.detach() if self.cut else hidden

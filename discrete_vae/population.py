@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.strategies import Strategy
-from discrete_vae.tasks.vae import VAE, Encoder
+from discrete_vae.tasks.vae import VAE, Encoder, decoder
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
@@ -48,8 +48,12 @@ class Population:
         family = config.strategy_class.latent_family(architecture.latents, architecture.categories)
         model = VAE(architecture, family, pixels, generators("weights"))
         strategy = config.strategy_class.build(
-            config.options, lambda: Encoder(architecture, family, pixels, generators("strategy weights"))
+            config.options,
+            lambda: Encoder(architecture, family, pixels, generators("strategy weights")),
+            lambda: decoder(architecture, family, pixels, generators("strategy decoder weights")),
         )
+        if strategy.local:
+            model.cut()
         return cls(configs, model.to(device), strategy.to(device))
 
     @classmethod

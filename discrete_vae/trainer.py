@@ -114,7 +114,7 @@ class Trainer:
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
             parameters = self.model.encode(observation)
-            estimate = self.strategy(parameters, self.model.objective(observation), noise)
+            estimate = self.strategy(parameters, self.model.objective(observation, values[0]), noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
         loss = reconstruction + values[0] * kl  # [P]; the members' sum keeps their gradients apart

@@ -18,6 +18,7 @@ import torch
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
+from discrete_vae.diagnostics import diagnose
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.files import write_atomically
@@ -225,6 +226,7 @@ def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float
     metric = "reconstruction_relaxed" if relaxed else "reconstruction_hard"
     trainer.population.follow(trainer.values[-1])  # a captured step leaves no values behind
     validation = evaluate_population(trainer.population, trainer.data, "validation", 1)
+    validation |= diagnose(trainer.population, trainer.data)
     columns = {name: values.tolist() for name, values in validation.items()}
     metrics = {}
     for p in trainer.healthy():

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
-from discrete_vae.strategies.target_propagation import Code, Feedback, Inverse, TargetPropagationOptions
+from discrete_vae.strategies.target_propagation import TargetPropagationOptions
+from discrete_vae.strategies.target_propagation.strategy import Code, Feedback, InverseName
 
 THESIS_EPOCHS = 50
 SOURCE = "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"
@@ -49,7 +50,7 @@ class Reading:
     """Part of the run over which beta grows linearly from 0; 0 for a constant beta."""
     code: Code = "probabilities"
     feedback: Feedback = "mean"
-    inverse: Inverse = "encoder"
+    inverse: InverseName = "encoder"
     decay: float = 1.0
     """Factor on the learning rate after each epoch."""
 

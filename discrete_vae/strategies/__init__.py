@@ -7,11 +7,13 @@ A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` 
 from discrete_vae.strategies.base import Claim, Estimate, Family, Objective, Strategy
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
+from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.target_propagation import TargetPropagation
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "gumbel-softmax": GumbelSoftmax,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
+    "reinmax": ReinMax,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
 }
@@ -24,6 +26,7 @@ __all__ = [
     "GaussianReparameterisation",
     "GumbelSoftmax",
     "Objective",
+    "ReinMax",
     "StraightThroughGumbelSoftmax",
     "Strategy",
     "TargetPropagation",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from discrete_vae.categorical import Categorical
 from discrete_vae.errors import InputError
+from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 
@@ -37,8 +38,8 @@ class Family(Protocol):
 class Objective:
     """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
 
-    ``predict`` and ``encode`` are there for strategies that work with targets instead of gradients; an objective
-    without them serves all the others.
+    All but ``decode`` and ``loss`` is there for strategies that work with targets instead of gradients; an objective
+    without it serves all the others.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -51,6 +52,12 @@ class Objective:
     """Output -> the mean observation ``[..., B, D]``."""
     encode: Callable[[Tensor], Tensor] | None = None
     """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
+    decoder: MLP | None = None
+    """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
+    encoder: MLP | None = None
+    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    penalty: Callable[[Tensor], Tensor] | None = None
+    """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
 
     def __call__(self, sample: Tensor) -> Tensor:
         return self.loss(self.decode(sample))
@@ -98,10 +105,15 @@ class Strategy(nn.Module):
     claim: Claim
     Options: ClassVar[type]
     latent_family: ClassVar[Callable[..., Family]] = Categorical
+    local: bool = False
+    """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
 
     @classmethod
-    def build(cls, options: Any, encoder: Callable[[], nn.Module]) -> Self:
-        """The strategy for a run's ``options``; ``encoder()`` makes a fresh network, observation -> parameters."""
+    def build(cls, options: Any, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]) -> Self:
+        """The strategy for a run's ``options``.
+
+        ``encoder()`` and ``decoder()`` make fresh networks of the model's shapes, with weights of their own.
+        """
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
 
@@ -118,6 +130,10 @@ class Strategy(nn.Module):
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         """Logits ``[..., B, N, K]`` (any family's parameters) -> an estimate. Draws all it needs from ``noise``."""
         raise NotImplementedError
+
+    def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
+        """What the strategy can say of its own signal on a batch, ``[...]`` each by name; by default nothing."""
+        return {}
 
 
 def register_hyperparameter(
@@ -138,3 +154,20 @@ def per_member(value: Tensor, like: Tensor) -> Tensor:
 def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     """The value (and gradient) of ``value``, plus the gradient of ``surrogate``, which adds nothing to the value."""
     return value + (surrogate - surrogate.detach())
+
+
+def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:
+    """Zeros of the first ``dimensions`` of ``tensor``'s shape, whose gradient in ``tensor`` is the given one."""
+    return _OnlyGradient.apply(tensor, gradient, dimensions)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _OnlyGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(gradient.to(tensor.dtype))
+        return tensor.new_zeros(tensor.shape[:dimensions])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None

@@ -62,6 +62,12 @@ class Encoder(nn.Module):
         return torch.unflatten(parameters.float(), -1, self.parameter_shape)
 
 
+def decoder(architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]) -> MLP:
+    """Flattened sample ``[P, B, N K]`` -> logits of the pixels ``[P, B, D]``: the encoder's mirror image."""
+    sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), pixels)
+    return MLP(sizes, architecture.activation, generators)
+
+
 class VAE(nn.Module):
     """P variational auto-encoders side by side, one for each generator of initial weights."""
 
@@ -75,8 +81,11 @@ class VAE(nn.Module):
         super().__init__()
         self.family, self.pixels = family, pixels
         self.encoder = Encoder(architecture, family, pixels, generators)
-        sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), pixels)
-        self.decoder = MLP(sizes, architecture.activation, generators)
+        self.decoder = decoder(architecture, family, pixels, generators)
+
+    def cut(self) -> None:
+        """Let no gradient pass from one layer to another, for strategies that give each a loss of its own."""
+        self.encoder.network.cut = self.decoder.cut = True
 
     def encode(self, observation: Tensor) -> Tensor:
         """``[P, B, D] -> [P, B, N, K]``."""
@@ -88,14 +97,18 @@ class VAE(nn.Module):
         logits: Tensor = self.decoder(sample.flatten(-2))
         return logits.float()
 
-    def objective(self, observation: Tensor) -> Objective:
-        """The negative Bernoulli log-likelihood of the observation as a function of the sample."""
+    def objective(self, observation: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        """The negative Bernoulli log-likelihood of the observation as a function of the sample; beta is ``[P]``."""
+        weight = torch.as_tensor(beta).unsqueeze(-1)
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, observation),
             observation=observation,
             predict=torch.sigmoid,
             encode=self.encode,
+            decoder=self.decoder,
+            encoder=self.encoder.network,
+            penalty=lambda logits: weight * self.kl(logits),
         )
 
     def kl(self, parameters: Tensor) -> Tensor:

@@ -1,0 +1,26 @@
+"""What strategies say of their own signal, on the same few validation images after every epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from discrete_vae.data import Dataset
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
+
+IMAGES = 200
+"""Enough for means to two digits, at a few hundredths of an epoch's time."""
+
+
+def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
+    """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time."""
+
+    def generators(stream: str) -> list[torch.Generator]:
+        return [seeded(each.seed, "diagnostics", stream, device=population.device) for each in population.configs]
+
+    index = torch.arange(min(IMAGES, len(data.validation)), device=population.device)
+    observation = data.validation.batch(index.expand(len(population.configs), -1), generators("images"))
+    with torch.no_grad():
+        parameters = population.model.encode(observation)
+    return population.strategy.diagnose(parameters, population.model.objective(observation), Noise(generators("noise")))

@@ -1,0 +1,82 @@
+"""What can be said of a target signal beside the gradient that it stands for."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Objective
+
+if TYPE_CHECKING:
+    from discrete_vae.strategies.target_propagation.strategy import TargetPropagation
+
+DRAWS = 16
+"""Samples an image over which targets are averaged, and random directions of the trace."""
+OUTSIDE = 1e-6
+"""How far below 0 an entry of a target has to be to count as outside the simplex: rounding is not."""
+DIFFERENCE = 0.01
+"""Step of the numerical derivative, in units of the code."""
+
+
+def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
+    """Means over a batch, ``[...]`` each.
+
+    - ``signal_cosine``, ``signal_ratio``: angle and relative length of the signal, as a change of the sample, beside
+      the true steepest descent, minus the gradient of the loss with respect to the sample; a common part of all
+      categories is without effect and left out of both.
+    - ``pull_cosine``: the same for the pull in the logits beside ``-J`` times the true gradient, the straight-through
+      one.
+    - ``inverse_trace``: trace(J_r J_D) of inverse after decoder, by random directions; ``inverse_trace_positive``: the
+      share of images where it is above 0. A positive one means that the target lies downhill for a squared error.
+    - ``outside_simplex``: share of the latent variables whose target has a negative entry.
+    - ``mean_correction``: ||E_z[pi_hat] - pi|| of a latent variable; 16 samples stand for the mean.
+    """
+    cosines, ratios, pulls, traces, outside, targets = [], [], [], [], [], []
+    for _ in range(DRAWS):
+        with torch.no_grad():
+            decoded, _ = strategy.decode(logits, objective, noise)
+            difference, target, pull = strategy.pull(decoded)
+        whole = objective.decoder.whole() if objective.decoder else contextlib.nullcontext()
+        with torch.enable_grad(), whole:
+            sample = decoded.sample.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(objective(sample).sum(), sample)
+        true, signal = (_centred(each) for each in (-gradient, difference.signal))
+        cosines.append(_cosine(signal, true))
+        ratios.append(signal.flatten(-2).norm(dim=-1) / true.flatten(-2).norm(dim=-1).clamp_min(1e-12))
+        probabilities = logits.softmax(-1)
+        steepest = probabilities * (true - (probabilities * true).sum(-1, keepdim=True))
+        pulls.append(_cosine(-pull, steepest))
+        outside.append((target < -OUTSIDE).any(-1).to(target.dtype).mean(-1))
+        targets.append(target)
+        with torch.no_grad():
+            direction = (2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype)
+            codes = [
+                strategy.inverse.reconstruct(decoded, objective.predict(objective.decode(sample + h * direction)))
+                for h in (DIFFERENCE, -DIFFERENCE)
+            ]
+            traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))
+    correction = (torch.stack(targets).mean(0) - logits.softmax(-1)).norm(dim=-1).mean(-1)
+    trace = torch.stack(traces).mean(0)
+    found = {
+        "signal_cosine": torch.stack(cosines).mean(0),
+        "signal_ratio": torch.stack(ratios).mean(0),
+        "pull_cosine": torch.stack(pulls).mean(0),
+        "inverse_trace": trace,
+        "inverse_trace_positive": (trace > 0).to(trace.dtype),
+        "outside_simplex": torch.stack(outside).mean(0),
+        "mean_correction": correction,
+    }
+    return {name: values.detach().mean(-1) for name, values in found.items()}
+
+
+def _centred(vector: Tensor) -> Tensor:
+    return vector - vector.mean(-1, keepdim=True)
+
+
+def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    return F.cosine_similarity(first.flatten(-2), second.flatten(-2), dim=-1)

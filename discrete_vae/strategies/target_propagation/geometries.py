@@ -1,0 +1,125 @@
+"""The difference correction on the simplex: from a difference of codes to a target and a pull towards it.
+
+Throughout, for each latent variable: logits ``a``, probabilities ``pi``, ``J = diag(pi) - pi pi^T``, the code ``y``
+that is corrected, the aim ``t`` (the code of the output target), the image ``r`` (that of the prediction), the signal
+``delta`` (the same difference in the logits' coordinates, where it is a direction of descent), a step ``alpha``. A
+geometry gives the target and the gradient in the logits of the loss that pulls the encoder there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.strategies.reinmax import second_order_pull
+
+Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", "second-order"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What an inverse sees between the output target and the prediction: ``[..., B, N, K]`` each."""
+
+    aim: Tensor
+    """Code of the output target; it may lie outside the simplex."""
+    image: Tensor
+    """Code of the prediction."""
+    signal: Tensor
+    """Difference of the logits of the two; without effect where it is the same for all categories."""
+    layers: Sequence[Tensor] = ()
+    """How the outputs of the decoder's layers should change, where the inverse knows: ``[..., B, out]``."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a target is wanted: ``[..., B, N, K]`` each."""
+
+    logits: Tensor
+    probabilities: Tensor
+    code: Tensor
+    """What is corrected: the probabilities, or the sample."""
+    sample: Tensor
+    """The one-hot sample that was decoded."""
+    step: Tensor
+    """alpha, ``[]`` or ``[..., 1, 1, 1]``."""
+    temperature: Tensor
+    """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
+
+
+Geometry = Callable[[Point, Difference], tuple[Tensor, Tensor]]
+"""Target, and gradient in the logits of the loss that pulls to it."""
+
+
+def _corrected(at: Point, difference: Difference) -> Tensor:
+    """``y + alpha (t - r)`` (Lee et al. 2015, eq. 15; thesis, eq. 3.7); it can leave the simplex."""
+    return at.code + at.step * difference.aim - at.step * difference.image
+
+
+def euclidean(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """Squared error to ``y + alpha (t - r)`` (thesis, section 4.4): ``2 J (pi - target)``."""
+    target = _corrected(at, difference)
+    return target, jacobian_product(at.probabilities, 2 * (at.probabilities - target))
+
+
+def matching(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """The same target under softmax' matching loss (LocoProp-M, Amid et al. 2022, eq. 5): ``pi - target``."""
+    target = _corrected(at, difference)
+    return target, at.probabilities - target
+
+
+def log_ratio(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """Exponentiated gradient (Kivinen and Warmuth 1997): target ``softmax(a + alpha delta)``, matching loss."""
+    target = softmax(at.logits + at.step * difference.signal)
+    return target, at.probabilities - target
+
+
+def aitchison(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """The same target at its squared Aitchison distance (1986), that of centred log-ratios: ``-2 alpha clr(delta)``."""
+    signal = at.step * difference.signal
+    return softmax(at.logits + signal), 2 * (signal.mean(-1, keepdim=True) - signal)
+
+
+def fisher_rao(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """The difference as a tangent vector of the sphere of square roots, half of the Fisher-Rao metric's (Rao 1945).
+
+    At the image's point ``rho = sqrt(r)`` it is ``(rho / 2) (delta - <r, delta>)``. It is carried along the great
+    circle to ``sqrt(pi)`` and followed from there, no further than to the edge of the orthant, so that the target is a
+    distribution. The pull is down half the squared Fisher-Rao distance.
+    """
+    tiny = torch.finfo(at.logits.dtype).tiny
+    origin, root = difference.image.clamp_min(0).sqrt(), at.probabilities.sqrt()
+    origin = origin / origin.norm(dim=-1, keepdim=True).clamp_min(tiny)
+    tangent = origin / 2 * (difference.signal - (origin.square() * difference.signal).sum(-1, keepdim=True))
+    # Parallel transport on the sphere: v - <v, s> / (1 + <r, s>) (r + s); 1 + <r, s> >= 1 within the orthant.
+    along = (tangent * root).sum(-1, keepdim=True) / (1 + (origin * root).sum(-1, keepdim=True))
+    tangent = at.step * (tangent - along * (origin + root))
+    length = tangent.norm(dim=-1, keepdim=True)
+    direction = tangent / length.clamp_min(tiny)
+    edge = torch.where(direction < 0, torch.atan2(root, -direction), torch.pi).amin(-1, keepdim=True)
+    angle = torch.minimum(length, edge)
+    target = (angle.cos() * root + angle.sin() * direction).square()
+    return target, -2 * root * angle * direction
+
+
+def second_order(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+    """Heun's rule from ``pi`` to the sample (Liu et al. 2023, ReinMax), on a signal instead of a gradient.
+
+    Pull ``-(2 J(q) delta - J delta / 2)``, ``q = (pi + z) / 2``; the target, ``pi`` less that, can leave the simplex.
+    """
+    pull = -second_order_pull(at.logits, at.sample, at.step * difference.signal, at.temperature)
+    return at.probabilities - pull, pull
+
+
+GEOMETRIES: dict[str, Geometry] = {
+    "euclidean": euclidean,
+    "matching": matching,
+    "log-ratio": log_ratio,
+    "aitchison": aitchison,
+    "fisher-rao": fisher_rao,
+    "second-order": second_order,
+}

@@ -1,0 +1,132 @@
+"""Approximate inverses of the decoder: what tells the code how it should change for the prediction to come nearer.
+
+The encoder itself and a learned network map observations to codes, and their difference between the output target and
+the prediction is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import softmax
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Objective, per_member
+from discrete_vae.strategies.target_propagation.geometries import Difference
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Successive layers of a network at work on a batch."""
+
+    network: MLP
+    layers: Sequence[nn.Module]
+    taken: Sequence[Tensor]
+    """What each layer took in: ``[..., B, in]``."""
+    given: Sequence[Tensor]
+    """What each layer gave out, before its activation: ``[..., B, out]``."""
+
+    def slopes(self) -> list[Tensor]:
+        """Derivatives of the activations between the layers, and so one fewer."""
+        return [self.network.slope(given) for given in self.given[:-1]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A sample and what became of it."""
+
+    objective: Objective
+    logits: Tensor
+    code: Tensor
+    sample: Tensor
+    prediction: Tensor
+    """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
+    aim: Tensor
+    """The output target, ``x' + eta (x - x')``: ``[..., B, D]``."""
+    flow: Flow | None
+    """The decoder's layers, for an inverse that looks at them."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Where noise comes from, and its standard deviations at a layer's inputs and outputs, ``[]`` or ``[P]``."""
+
+    noise: Noise
+    inputs: Tensor
+    outputs: Tensor
+
+    def draw(self, like: Tensor, level: Tensor) -> Tensor:
+        """Normal noise of a tensor's shape."""
+        return per_member(level, like) * self.noise.normal(like.shape, like.dtype)
+
+
+class Inverse(nn.Module):
+    """A part of ``TargetPropagation``."""
+
+    layerwise = False
+    """Whether it looks at the decoder's layers."""
+    evaluations = 0
+    """How often its own training calls ``decode``."""
+
+    def difference(self, decoded: Decoded) -> Difference:
+        """Aim, image and signal of a batch; no gradient passes through it."""
+        raise NotImplementedError
+
+    def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
+        """What the inverse itself learns from, ``[...]``."""
+        return decoded.sample.new_zeros(decoded.sample.shape[:-3])
+
+    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+        """The code ``[..., B, N, K]`` of any prediction ``[..., B, D]``, up to what does not depend on it."""
+        raise NotImplementedError
+
+
+class EncoderInverse(Inverse):
+    """The encoder itself (thesis, section 4.4): ``r = f(x')``, and for the observation as output target ``t = y``."""
+
+    def difference(self, decoded: Decoded) -> Difference:
+        encode = decoded.objective.encode
+        assert encode is not None
+        image = encode(decoded.prediction)
+        if decoded.aim is decoded.objective.observation:  # whose code is at hand
+            return Difference(decoded.code, softmax(image), decoded.logits - image)
+        aim = encode(decoded.aim)
+        return Difference(softmax(aim), softmax(image), aim - image)
+
+    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+        assert decoded.objective.encode is not None
+        return softmax(decoded.objective.encode(prediction))
+
+
+class LearnedInverse(Inverse):
+    """A network that reproduces codes: ``||g(D(z + e)) - (z + e)||^2``, e ~ N(0, level^2) (Lee et al. 2015, eq. 13).
+
+    ``network`` maps an observation to logits. The loss is a mean over the batch.
+    """
+
+    evaluations = 1
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def difference(self, decoded: Decoded) -> Difference:
+        both = torch.cat([decoded.aim.expand_as(decoded.prediction), decoded.prediction], -2)
+        aim, image = self.network(both).chunk(2, -3)
+        return Difference(softmax(aim), softmax(image), aim - image)
+
+    def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
+        objective = decoded.objective
+        assert objective.predict is not None
+        with torch.no_grad():
+            noisy = decoded.sample + levels.draw(decoded.sample, levels.inputs)
+            prediction = objective.predict(objective.decode(noisy))
+        error: Tensor = softmax(self.network(prediction)) - noisy
+        return error.square().sum((-1, -2)).mean(-1)
+
+    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+        return softmax(self.network(prediction))

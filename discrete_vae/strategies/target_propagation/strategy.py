@@ -1,0 +1,251 @@
+"""The strategy that the parts make up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import hard_sample, softmax
+from discrete_vae.errors import InputError, check_types, nearest
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    Objective,
+    Strategy,
+    only_gradient,
+    per_member,
+    register_hyperparameter,
+)
+from discrete_vae.strategies.target_propagation import geometries
+from discrete_vae.strategies.target_propagation.diagnostics import diagnose
+from discrete_vae.strategies.target_propagation.feedback import (
+    DifferenceReconstruction,
+    LayerwiseFeedback,
+    LocalDifferenceReconstruction,
+    WeightMirror,
+    carry,
+)
+from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, Point
+from discrete_vae.strategies.target_propagation.inverses import (
+    Decoded,
+    EncoderInverse,
+    Flow,
+    Inverse,
+    LearnedInverse,
+    Levels,
+)
+
+InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "random"]
+Code = Literal["probabilities", "sample"]
+Feedback = Literal["mean", "sample"]
+
+FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
+    "drl": DifferenceReconstruction,
+    "l-drl": LocalDifferenceReconstruction,
+    "mirror": WeightMirror,
+    "random": LayerwiseFeedback,
+}
+
+
+@dataclass(frozen=True)
+class TargetPropagationOptions:
+    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
+
+    inverse: InverseName = "encoder"
+    """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
+    feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), as a weight mirror (Akrout et al.), random."""
+    code: Code = "probabilities"
+    """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
+    feedback: Feedback = "mean"
+    """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
+    noise: Schedule = Schedule(0.1)
+    """Standard deviation of the noise on the code, or on each layer's input, that a learned inverse trains with."""
+    output_noise: Schedule = Schedule(0.1)
+    """The same on each layer's output, for DRL, where it damps, and L-DRL."""
+    geometry: geometries.Name = "euclidean"
+    """How the difference moves the code on the simplex."""
+    step: Schedule = Schedule(1.0)
+    """alpha, how far along the difference the target lies."""
+    temperature: Schedule = Schedule(1.0)
+    """Temperature of the probabilities in the middle of the second-order geometry."""
+    output_target: float = 1.0
+    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself."""
+    feedback_steps: int = 1
+    """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
+    clip: float = 0.0
+    """Longest signal of a latent variable, beyond which it is shortened; 0 for none."""
+    local: bool = False
+    """Whether every layer of encoder and decoder has its own target, and no gradient crosses a layer."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        choices = (("inverse", InverseName), ("code", Code), ("feedback", Feedback), ("geometry", geometries.Name))
+        for name, kind in choices:
+            if getattr(self, name) not in get_args(kind):
+                raise nearest(getattr(self, name), get_args(kind), name)
+        self.temperature.require_positive("temperature")
+        if not 0 < self.output_target <= 1:
+            raise InputError(f"output target is {self.output_target}; give a share above 0, up to 1, the observation")
+        if self.feedback_steps < 1:
+            raise InputError(f"feedback steps is {self.feedback_steps}; give at least 1")
+        if self.clip < 0:
+            raise InputError(f"clip is {self.clip}; give a length above 0, or 0 for none")
+        if self.local and self.inverse not in FEEDBACK:
+            raise InputError(f"local training needs layerwise feedback, not {self.inverse!r}: {', '.join(FEEDBACK)}")
+        _check(self.code, self.geometry)
+
+
+class TargetPropagation(Strategy):
+    """The encoder is pulled to a target; the decoder learns from the hard sample.
+
+    ``inverse`` and ``geometry`` are the parts of this package. The objective has to offer ``observation``, ``predict``
+    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``penalty`` as well.
+    """
+
+    claim: Claim = Claim("Nitta 2017; Lee et al. 2015", unbiased=False, relaxed=False, evaluations=1)
+    Options = TargetPropagationOptions
+    noise: Tensor
+    output_noise: Tensor
+    step: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        inverse: Inverse | None = None,
+        geometry: geometries.Name = "euclidean",
+        *,
+        code: Code = "probabilities",
+        feedback: Feedback = "mean",
+        noise: float | Tensor = 0.1,
+        output_noise: float | Tensor = 0.1,
+        step: float | Tensor = 1.0,
+        temperature: float | Tensor = 1.0,
+        output_target: float = 1.0,
+        feedback_steps: int = 1,
+        clip: float = 0.0,
+        local: bool = False,
+    ) -> None:
+        super().__init__()
+        _check(code, geometry)
+        self.inverse = EncoderInverse() if inverse is None else inverse
+        self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
+        self.output_target, self.feedback_steps, self.clip, self.local = output_target, feedback_steps, clip, local
+        self.claim = replace(self.claim, evaluations=1 + self.inverse.evaluations * feedback_steps)
+        for name, value in (("noise", noise), ("output_noise", output_noise), ("step", step)):
+            register_hyperparameter(self, name, value, minimum=0.0)
+        register_hyperparameter(self, "temperature", temperature)
+
+    @classmethod
+    def build(
+        cls, options: TargetPropagationOptions, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]
+    ) -> Self:
+        inverse: Inverse
+        if options.inverse in FEEDBACK:
+            below = _weights(encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
+            inverse = FEEDBACK[options.inverse](_weights(decoder()), below)
+        else:
+            inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(encoder())
+        return cls(
+            inverse,
+            options.geometry,
+            code=options.code,
+            feedback=options.feedback,
+            output_target=options.output_target,
+            feedback_steps=options.feedback_steps,
+            clip=options.clip,
+            local=options.local,
+        )
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        decoded, output = self.decode(logits, objective, noise)
+        difference, _, pull = self.pull(decoded)
+        loss = objective.loss(output) + only_gradient(logits, pull, logits.dim() - 2)
+        levels = Levels(noise, self.noise, self.output_noise)
+        auxiliary = torch.stack(
+            [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
+        ).mean(0)
+        if self.local:
+            pieces, own = self.local_losses(decoded, difference, pull, levels)
+            loss, auxiliary = loss + sum(pieces), auxiliary + own
+        return Estimate(loss, auxiliary, decoded.sample)
+
+    def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
+        """Draw and decode a sample; also gives the output, from which the decoder learns."""
+        observation, predict = objective.observation, objective.predict
+        if observation is None or predict is None or objective.encode is None:
+            raise InputError("target propagation needs an objective with observation, predict and encode")
+        sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
+        flow = None
+        if self.inverse.layerwise:
+            if objective.decoder is None:
+                raise InputError("layerwise feedback needs an objective with decoder, the network that decode runs")
+            taken, given = objective.decoder.trace(sample.flatten(-2))
+            flow = Flow(objective.decoder, list(objective.decoder.layers), taken, given)
+            output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
+        else:
+            output = objective.decode(sample)
+        with torch.no_grad():
+            prediction = predict(output)
+            if self.feedback == "sample":
+                prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
+            aim = observation if self.output_target == 1 else prediction.lerp(observation, self.output_target)
+            code = softmax(logits) if self.code == "probabilities" else sample
+        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow), output
+
+    @torch.no_grad()
+    def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:
+        """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``."""
+        difference = self.inverse.difference(decoded)
+        if self.clip:
+            length = difference.signal.norm(dim=-1, keepdim=True)
+            shorter = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
+            aim = difference.image + shorter * (difference.aim - difference.image)
+            difference = replace(difference, aim=aim, signal=shorter * difference.signal)
+        step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
+        probabilities = softmax(decoded.logits)
+        point = Point(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
+        return difference, *self.geometry(point, difference)
+
+    def local_losses(
+        self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
+    ) -> tuple[list[Tensor], Tensor]:
+        """A loss ``[..., B]`` of value 0 for every hidden layer, decoder first, and that of the encoder's feedback.
+
+        The gradient of each is its layer's own: the encoder's last layer learns from the pull, the decoder's from the
+        objective.
+        """
+        encoder, penalty = decoded.objective.encoder, decoded.objective.penalty
+        assert isinstance(self.inverse, LayerwiseFeedback)
+        assert decoded.flow is not None
+        if encoder is None or penalty is None:
+            raise InputError("layer-local training needs an objective with encoder and penalty")
+        taken, given = encoder.trace(decoded.objective.observation)  # type: ignore[arg-type]
+        flow = Flow(encoder, list(encoder.layers)[1:], taken[1:], given[1:])
+        with torch.enable_grad():
+            logits = decoded.logits.detach().requires_grad_()
+            (rest,) = torch.autograd.grad(penalty(logits).sum(), logits)
+        with torch.no_grad():
+            signals, below = carry(list(self.inverse.encoder), flow.slopes(), -(pull + rest).flatten(-2))
+            signals = [below * encoder.slope(given[0]), *signals]
+        hidden = zip([*decoded.flow.given[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
+        losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
+        return losses, self.inverse.learn(list(self.inverse.encoder), flow, signals[1:], levels)
+
+    def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
+        return diagnose(self, logits, objective, noise)
+
+
+def _weights(network: MLP) -> Sequence[Tensor]:
+    return [layer.weight for layer in network.layers]
+
+
+def _check(code: str, geometry: str) -> None:
+    if code == "sample" and geometry not in ("euclidean", "matching"):
+        raise InputError(f"geometry {geometry!r} corrects probabilities, not the sample; leave code at 'probabilities'")

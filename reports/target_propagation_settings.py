@@ -1,0 +1,126 @@
+"""What the target-propagation report trains: its variants, how each is tuned, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+
+END = 0.1
+"""The learning rate falls to this share of itself over a run, whatever its length."""
+
+
+RATE = "auxiliary_learning_rate"
+
+
+def falling(initial: float, share: float, epochs: int) -> Schedule:
+    """A schedule that falls to a share of its initial value in so many epochs."""
+    return Schedule(initial, decay=round(share ** (1 / epochs), 6))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of training, and the values of one hyper-parameter of its own that are tried with every learning rate."""
+
+    label: str
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    knob: str = "temperature"
+    """An option of the strategy; ``beta``; or ``step``, which beta follows so that the two terms keep their balance."""
+    values: Sequence[float | tuple[float, float]] = (1.0,)
+    """A pair is an initial value and the share of it that is left at the end."""
+    shared_rate: bool = False
+    """Whether the inverse learns at the model's own learning rate, as a mirror has to."""
+
+    def config(self, trial: Trial, epochs: int, seed: int) -> Config:
+        """The run of a trial at some length: its schedules are stretched to it."""
+        rate = falling(trial.learning_rate, END, epochs)
+        value = falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
+        beta = value.initial if self.knob in ("beta", "step") else 1.0
+        changes: dict[str, Any] = {}
+        options = dict(self.options)
+        if self.knob == RATE:
+            changes[RATE] = falling(value.initial, END, epochs)
+        elif self.knob != "beta":
+            options[self.knob] = value
+        if self.shared_rate:
+            changes[RATE] = rate
+        return Config(
+            self.strategy,
+            STRATEGIES[self.strategy].Options(**options),
+            epochs=epochs,
+            learning_rate=rate,
+            beta=Schedule(beta, warmup=1.0),
+            seed=seed,
+            **changes,
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tuned."""
+
+    learning_rate: float
+    value: float | tuple[float, float]
+
+
+TEMPERATURES = (1.0, 1.15, 1.3)
+STEPS = (0.1, 0.3, 1.0)
+FALLING = (1.0, 0.5)
+
+
+def propagation(label: str, knob: str, values: Sequence[float], **options: Any) -> Variant:
+    """A variant of target propagation."""
+    return Variant(label, "target-propagation", options, knob, values, "inverse" in options and knob != RATE)
+
+
+GUMBEL = Variant("Gumbel-Softmax", "gumbel-softmax", values=(0.5, 0.7, FALLING))
+STRAIGHT_THROUGH = Variant("ST-Gumbel-Softmax", "straight-through-gumbel-softmax", values=(0.5, 1.0, FALLING))
+REINMAX = Variant("ReinMax", "reinmax", values=TEMPERATURES)
+THESIS = propagation("TP, encoder, Euclidean (thesis)", "beta", (0.03, 0.05, 0.1))
+MIRROR = propagation("TP, mirror, second-order", "temperature", TEMPERATURES, inverse="mirror", geometry="second-order")
+LOCAL = propagation(
+    "TP, mirror, second-order, layer-local",
+    "temperature",
+    TEMPERATURES,
+    inverse="mirror",
+    geometry="second-order",
+    local=True,
+)
+L_DRL = propagation(
+    "TP, L-DRL, second-order",
+    RATE,
+    (3e-4, 1e-3, 3e-3),
+    inverse="l-drl",
+    geometry="second-order",
+)
+
+VARIANTS = (
+    GUMBEL,
+    STRAIGHT_THROUGH,
+    REINMAX,
+    # the thesis' rule, and what geometry does for it
+    THESIS,
+    propagation("TP, encoder, matching", "beta", (0.1, 0.3, 1.0), geometry="matching"),
+    propagation("TP, encoder, log-ratio", "beta", (0.1, 0.3, 1.0), geometry="log-ratio"),
+    propagation("TP, encoder, Fisher-Rao", "beta", (0.1, 0.3, 1.0), geometry="fisher-rao"),
+    # what the inverse does
+    propagation("TP, network, Euclidean (Lee et al.)", "beta", (0.03, 0.1, 0.3), inverse="network"),
+    propagation("TP, network, log-ratio", "beta", (0.1, 0.3, 1.0), inverse="network", geometry="log-ratio"),
+    propagation("TP, random, second-order", "beta", (0.1, 0.3, 1.0), inverse="random", geometry="second-order"),
+    propagation("TP, DRL, second-order", "beta", (0.03, 0.1, 0.3), inverse="drl", geometry="second-order"),
+    L_DRL,
+    # what the geometry does with feedback that is right
+    propagation("TP, mirror, Euclidean", "beta", (0.5, 1.0, 2.0), inverse="mirror"),
+    propagation("TP, mirror, log-ratio", "step", STEPS, inverse="mirror", geometry="log-ratio"),
+    propagation("TP, mirror, Fisher-Rao", "step", STEPS, inverse="mirror", geometry="fisher-rao"),
+    propagation("TP, mirror, Aitchison", "beta", (0.1, 0.3, 1.0), inverse="mirror", geometry="aitchison"),
+    MIRROR,
+    LOCAL,
+)
+FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, MIRROR, LOCAL)
