@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,24 +47,18 @@ class Linear(nn.Module):
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
-class MLP(nn.Module):
-    """Affine layers of the given sizes with an activation between them, none behind the last.
+class Stack(nn.Module):
+    """Affine layers with an activation between them, none behind the last; ``layers`` may be of any kind.
 
     With ``cut`` no gradient passes from a layer to the one below it: each has to be trained by a loss of its own.
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, layers: Iterable[nn.Module], activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.cut = False
-        if activation not in ACTIVATIONS:
-            raise nearest(activation, ACTIVATIONS, "activation")
-        self.activation = ACTIVATIONS[activation]
-        self.layers = nn.ModuleList(
-            Linear(inputs, outputs, generators) for inputs, outputs in itertools.pairwise(sizes)
-        )
+        self.layers, self.activation, self.cut = nn.ModuleList(layers), activation, False
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
+        """The first layer's input ``[..., B, in]`` -> the last one's output ``[..., B, out]``."""
         hidden: Tensor = self.layers[0](inputs)
         for layer in self.layers[1:]:
             hidden = layer(self._activate(hidden))
@@ -96,3 +90,13 @@ class MLP(nn.Module):
     def _activate(self, outputs: Tensor) -> Tensor:
         hidden = self.activation(outputs)
         return hidden.detach() if self.cut else hidden
+
+
+class MLP(Stack):
+    """P networks with layers of the given sizes: ``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
+
+    def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
+        if activation not in ACTIVATIONS:
+            raise nearest(activation, ACTIVATIONS, "activation")
+        layers = [Linear(inputs, outputs, generators) for inputs, outputs in itertools.pairwise(sizes)]
+        super().__init__(layers, ACTIVATIONS[activation])

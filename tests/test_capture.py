@@ -25,7 +25,14 @@ from discrete_vae.trainer import Trainer
 
 STEPS = 12
 CASES: dict[str, tuple[str, Any]] = {name: (name, None) for name in STRATEGIES}
-CASES["learned inverse"] = "target-propagation", STRATEGIES["target-propagation"].Options("network", feedback="sample")
+for _name, _options in {
+    "learned inverse": {"inverse": "network", "feedback": "sample"},
+    "l-drl": {"inverse": "l-drl", "geometry": "fisher-rao", "feedback_steps": 2},
+    "drl": {"inverse": "drl", "geometry": "log-ratio", "clip": 0.5, "output_target": 0.5},
+    "mirror": {"inverse": "mirror", "geometry": "second-order", "feedback_steps": 2},
+    "layer-local": {"inverse": "mirror", "geometry": "matching", "local": True},
+}.items():
+    CASES[_name] = "target-propagation", STRATEGIES["target-propagation"].Options(**_options)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from discrete_vae.categorical import Categorical
 from discrete_vae.errors import InputError
-from discrete_vae.networks import MLP
+from discrete_vae.networks import MLP, Stack
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 
@@ -52,9 +52,9 @@ class Objective:
     """Output -> the mean observation ``[..., B, D]``."""
     encode: Callable[[Tensor], Tensor] | None = None
     """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
-    decoder: MLP | None = None
+    decoder: Stack | None = None
     """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
-    encoder: MLP | None = None
+    encoder: Stack | None = None
     """What ``encode`` runs an observation through; it puts out the flattened logits."""
     penalty: Callable[[Tensor], Tensor] | None = None
     """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""

@@ -12,7 +12,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.gradients import sampled_gradients
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import Objective, TargetPropagation
-from discrete_vae.strategies.target_propagation import TargetPropagationOptions
+from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
 
 BATCH, LATENTS, CATEGORIES, PIXELS = 4, 2, 3, 6
@@ -37,6 +37,10 @@ class Map(nn.Module):
 ENCODER, INVERSE = Map(3), Map(4)
 
 
+def inverse_named(name: str) -> Inverse:
+    return LearnedInverse(INVERSE) if name == "network" else EncoderInverse()
+
+
 def decode(sample: Tensor) -> Tensor:
     return torch.sin(sample.flatten(-2) @ DECODER)
 
@@ -59,7 +63,7 @@ def times_jacobian(logits: Tensor, vector: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("code", "feedback", "inverse"), OPTIONS)
 def test_gradient_is_two_j_times_the_distance_to_the_target(code, feedback, inverse) -> None:
-    strategy = TargetPropagation(INVERSE if inverse == "network" else None, code, feedback)
+    strategy = TargetPropagation(inverse_named(inverse), code=code, feedback=feedback)
     result, sample = gradient(strategy, objective(), LOGITS, Noise([seeded(5)]))
     noise = Noise([seeded(5)])
     assert sample.argmax(-1).equal((LOGITS + noise.gumbel(LOGITS.shape, torch.float64)).argmax(-1))
@@ -130,7 +134,7 @@ def test_objective_is_a_black_box_to_the_logits() -> None:
     seen = objective()
     blind = objective(decode=lambda sample: decode(sample).detach())
     for code, feedback, inverse in OPTIONS:
-        strategy = TargetPropagation(INVERSE if inverse == "network" else None, code, feedback)
+        strategy = TargetPropagation(inverse_named(inverse), code=code, feedback=feedback)
         with_decoder, sample = gradient(strategy, seen, LOGITS, Noise([seeded(8)]))
         without, _ = gradient(strategy, blind, LOGITS, Noise([seeded(8)]))
         assert with_decoder.equal(without)
@@ -153,7 +157,7 @@ def test_target_can_leave_the_simplex() -> None:
 
 def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     """||g(D(h + e)) - (h + e)||^2; without noise that of the sample itself, which needs no random number."""
-    estimate = TargetPropagation(INVERSE, noise=0.0)(LOGITS, objective(), Noise([seeded(10)]))
+    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.0)(LOGITS, objective(), Noise([seeded(10)]))
     error = INVERSE(decode(estimate.sample).sigmoid()).softmax(-1) - estimate.sample
     torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean())
 
@@ -161,7 +165,7 @@ def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     noise.gumbel(LOGITS.shape, torch.float64)
     noisy = estimate.sample + 0.3 * noise.normal(LOGITS.shape, torch.float64)
     error = INVERSE(decode(noisy).sigmoid()).softmax(-1) - noisy
-    estimate = TargetPropagation(INVERSE, noise=0.3)(LOGITS, objective(), Noise([seeded(10)]))
+    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.3)(LOGITS, objective(), Noise([seeded(10)]))
     # The noise level is a float32 buffer: 0.3 is rounded at the eighth digit.
     torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean(), rtol=1e-6, atol=0)
 
@@ -175,7 +179,9 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
         for layer in vae.decoder.layers:
             layer.weight *= 3  # predictions that tell the codes apart
     strategy = TargetPropagation.build(
-        TargetPropagationOptions(inverse="network"), lambda: Encoder(architecture, family, PIXELS, [seeded(12)])
+        TargetPropagationOptions(inverse="network"),
+        lambda: Encoder(architecture, family, PIXELS, [seeded(12)]),
+        lambda: pytest.fail("wants no decoder"),
     )
     adam = torch.optim.Adam(strategy.parameters(), lr=1e-2)
     logits, observation, noise = (
@@ -192,7 +198,7 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
         losses.append(estimate.auxiliary.item())
     assert sum(losses[-20:]) < sum(losses[:20]) / 3
     states = enumerate_states(LATENTS, CATEGORIES)
-    recovered = strategy.inverse(vae.decode(states[None]).sigmoid())[0]
+    recovered = strategy.inverse.network(vae.decode(states[None]).sigmoid())[0]
     assert (recovered.argmax(-1) == states.argmax(-1)).all(-1).float().mean() > 0.85
 
 
@@ -206,7 +212,7 @@ def test_objective_without_an_inside_is_refused() -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("option", ["inverse", "code", "feedback"])
+@pytest.mark.parametrize("option", ["inverse", "code", "feedback", "geometry"])
 def test_unknown_option_is_named_with_the_choices(option) -> None:
     with pytest.raises(InputError, match=f"unknown {option} 'guess'; choose from ") as caught:
         TargetPropagationOptions(**{option: "guess"})
@@ -214,9 +220,15 @@ def test_unknown_option_is_named_with_the_choices(option) -> None:
 
 
 def test_build_takes_the_encoder_itself_or_a_network_of_its_shape() -> None:
-    assert TargetPropagation.build(TargetPropagationOptions(), lambda: Map(0)).inverse is None
-    built = TargetPropagation.build(TargetPropagationOptions(inverse="network", code="sample"), lambda: Map(0))
-    assert isinstance(built.inverse, Map)
+    def build(**options) -> TargetPropagation:
+        return TargetPropagation.build(
+            TargetPropagationOptions(**options), lambda: Map(0), lambda: pytest.fail("unused")
+        )
+
+    assert isinstance(build().inverse, EncoderInverse)
+    built = build(inverse="network", code="sample")
+    assert isinstance(built.inverse, LearnedInverse)
+    assert isinstance(built.inverse.network, Map)
     assert (built.code, built.feedback) == ("sample", "mean")
     assert (TargetPropagation().claim.evaluations, built.claim.evaluations) == (1, 2)
 
@@ -224,11 +236,11 @@ def test_build_takes_the_encoder_itself_or_a_network_of_its_shape() -> None:
 @pytest.mark.parametrize("noise", [-0.1, math.nan, math.inf])
 def test_bad_noise_level_is_refused(noise) -> None:
     with pytest.raises(InputError, match="noise is"):
-        TargetPropagation(INVERSE, noise=noise)
+        TargetPropagation(LearnedInverse(INVERSE), noise=noise)
 
 
-@pytest.mark.parametrize("inverse", [None, INVERSE], ids=["encoder", "network"])
+@pytest.mark.parametrize("inverse", ["encoder", "network"])
 def test_gradient_yardstick_takes_an_observation_without_leading_dimensions(inverse) -> None:
     """Draws ``[S, B, N, K]`` of observations ``[B, D]``, as every other strategy and part of an objective allows."""
-    draws = sampled_gradients(TargetPropagation(inverse), LOGITS, objective(), 5, Noise([seeded(0)]))
+    draws = sampled_gradients(TargetPropagation(inverse_named(inverse)), LOGITS, objective(), 5, Noise([seeded(0)]))
     assert draws.shape == (5, *LOGITS.shape)

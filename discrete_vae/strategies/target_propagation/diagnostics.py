@@ -36,6 +36,8 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
     - ``outside_simplex``: share of the latent variables whose target has a negative entry.
     - ``mean_correction``: ||E_z[pi_hat] - pi|| of a latent variable; 16 samples stand for the mean.
     """
+    predict = objective.predict
+    assert predict is not None
     cosines, ratios, pulls, traces, outside, targets = [], [], [], [], [], []
     for _ in range(DRAWS):
         with torch.no_grad():
@@ -56,7 +58,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         with torch.no_grad():
             direction = (2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype)
             codes = [
-                strategy.inverse.reconstruct(decoded, objective.predict(objective.decode(sample + h * direction)))
+                strategy.inverse.reconstruct(decoded, predict(objective.decode(sample + h * direction)))
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))

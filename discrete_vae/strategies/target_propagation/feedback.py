@@ -32,30 +32,39 @@ class LayerwiseFeedback(Inverse):
     The subclasses learn them.
     """
 
+    paper = "Shibuya et al. 2023"
     layerwise = True
     learned = False
 
     def __init__(self, decoder: Sequence[Tensor], encoder: Sequence[Tensor] = ()) -> None:
         super().__init__()
-        self.decoder, self.encoder = (
-            nn.ParameterList(nn.Parameter(weight.detach().clone(), self.learned) for weight in weights)
-            for weights in (decoder, encoder)
-        )
+        self.depths = {"decoder": len(decoder), "encoder": len(encoder)}
+        for name, weights in (("decoder", decoder), ("encoder", encoder)):
+            for depth, weight in enumerate(weights):
+                own = weight.detach().clone()
+                if self.learned:
+                    self.register_parameter(f"{name}{depth}", nn.Parameter(own))
+                else:
+                    self.register_buffer(f"{name}{depth}", own)
+
+    def weights(self, network: str) -> list[Tensor]:
+        """Those of the ``decoder`` or the ``encoder``, upwards."""
+        return [getattr(self, f"{network}{depth}") for depth in range(self.depths[network])]
 
     def difference(self, decoded: Decoded) -> Difference:
         flow, prediction = decoded.flow, decoded.prediction
         assert flow is not None
-        signals, below = carry(list(self.decoder), flow.slopes(), decoded.aim - prediction)
+        signals, below = carry(self.weights("decoder"), flow.slopes(), decoded.aim - prediction)
         signal = torch.unflatten(below, -1, decoded.sample.shape[-2:])
         return Difference(decoded.code + signal, decoded.code, signal, signals)
 
     def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
         assert decoded.flow is not None
-        return self.learn(list(self.decoder), decoded.flow, difference.layers, levels)
+        return self.learn(self.weights("decoder"), decoded.flow, difference.layers, levels)
 
     def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
         assert decoded.flow is not None
-        below = carry(list(self.decoder), decoded.flow.slopes(), prediction)[1]
+        below = carry(self.weights("decoder"), decoded.flow.slopes(), prediction)[1]
         return torch.unflatten(below, -1, decoded.sample.shape[-2:])
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
@@ -69,6 +78,7 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
     Its minimum for noises of equal deviation is the transposed Jacobian, so that targets are those of backpropagation.
     """
 
+    paper = "Ernoult et al. 2022"
     learned = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
@@ -90,6 +100,7 @@ class DifferenceReconstruction(LayerwiseFeedback):
     learning from its own push. The minimum is the Jacobian's pseudo-inverse, damped by n: targets are Gauss-Newton's.
     """
 
+    paper = "Meulemans et al. 2020"
     learned = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
@@ -115,10 +126,11 @@ class WeightMirror(LayerwiseFeedback):
     corrects M by the difference (least mean squares, Widrow and Hoff 1960: a regression with L-DRL's minimum, but with
     no noise there). And M takes the layer's own steps, which need only the activity below and the signal above it
     (Kolen and Pollack 1994), so that it does not lag behind; for that the auxiliary learning rate has to be the
-    learning rate. A lag tells even where it is small: activations of one sign make it nearly a matrix of rank one, whose
-    error all hidden units share.
+    learning rate. A lag tells even where it is small: activations of one sign make it nearly a matrix of rank one,
+    whose error all hidden units share.
     """
 
+    paper = "Akrout et al. 2019"
     learned = True
     PROBES = 20
     """Images of a batch on which a layer is probed; they take the error of n inputs down to n / (n + 20) a step."""

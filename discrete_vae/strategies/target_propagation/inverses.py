@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from discrete_vae.categorical import softmax
-from discrete_vae.networks import MLP
+from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Objective, per_member
 from discrete_vae.strategies.target_propagation.geometries import Difference
@@ -23,7 +23,7 @@ from discrete_vae.strategies.target_propagation.geometries import Difference
 class Flow:
     """Successive layers of a network at work on a batch."""
 
-    network: MLP
+    network: Stack
     layers: Sequence[nn.Module]
     taken: Sequence[Tensor]
     """What each layer took in: ``[..., B, in]``."""
@@ -67,6 +67,8 @@ class Levels:
 class Inverse(nn.Module):
     """A part of ``TargetPropagation``."""
 
+    paper = ""
+    """Where it was published."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
     evaluations = 0
@@ -88,6 +90,8 @@ class Inverse(nn.Module):
 class EncoderInverse(Inverse):
     """The encoder itself (thesis, section 4.4): ``r = f(x')``, and for the observation as output target ``t = y``."""
 
+    paper = "Nitta 2017"
+
     def difference(self, decoded: Decoded) -> Difference:
         encode = decoded.objective.encode
         assert encode is not None
@@ -108,6 +112,7 @@ class LearnedInverse(Inverse):
     ``network`` maps an observation to logits. The loss is a mean over the batch.
     """
 
+    paper = "Lee et al. 2015"
     evaluations = 1
 
     def __init__(self, network: nn.Module) -> None:

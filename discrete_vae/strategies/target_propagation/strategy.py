@@ -60,7 +60,7 @@ class TargetPropagationOptions:
 
     inverse: InverseName = "encoder"
     """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
-    feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), as a weight mirror (Akrout et al.), random."""
+    feedback, random or trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.) or as a mirror (Akrout et al.)."""
     code: Code = "probabilities"
     """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
     feedback: Feedback = "mean"
@@ -109,7 +109,7 @@ class TargetPropagation(Strategy):
     and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``penalty`` as well.
     """
 
-    claim: Claim = Claim("Nitta 2017; Lee et al. 2015", unbiased=False, relaxed=False, evaluations=1)
+    claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
     Options = TargetPropagationOptions
     noise: Tensor
     output_noise: Tensor
@@ -137,7 +137,9 @@ class TargetPropagation(Strategy):
         self.inverse = EncoderInverse() if inverse is None else inverse
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.feedback_steps, self.clip, self.local = output_target, feedback_steps, clip, local
-        self.claim = replace(self.claim, evaluations=1 + self.inverse.evaluations * feedback_steps)
+        self.claim = replace(
+            self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
+        )
         for name, value in (("noise", noise), ("output_noise", output_noise), ("step", step)):
             register_hyperparameter(self, name, value, minimum=0.0)
         register_hyperparameter(self, "temperature", temperature)
@@ -232,18 +234,18 @@ class TargetPropagation(Strategy):
             logits = decoded.logits.detach().requires_grad_()
             (rest,) = torch.autograd.grad(penalty(logits).sum(), logits)
         with torch.no_grad():
-            signals, below = carry(list(self.inverse.encoder), flow.slopes(), -(pull + rest).flatten(-2))
+            signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), -(pull + rest).flatten(-2))
             signals = [below * encoder.slope(given[0]), *signals]
         hidden = zip([*decoded.flow.given[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
         losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
-        return losses, self.inverse.learn(list(self.inverse.encoder), flow, signals[1:], levels)
+        return losses, self.inverse.learn(self.inverse.weights("encoder"), flow, signals[1:], levels)
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
         return diagnose(self, logits, objective, noise)
 
 
 def _weights(network: MLP) -> Sequence[Tensor]:
-    return [layer.weight for layer in network.layers]
+    return [layer.weight for layer in network.layers]  # type: ignore[misc]
 
 
 def _check(code: str, geometry: str) -> None:
