@@ -118,7 +118,7 @@ def test_each_member_has_its_own_temperature(strategy) -> None:
 @BOTH
 def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
     assert strategy.scheduled() == ("temperature",)
-    moved = strategy.build(strategy.Options(), encoder=torch.nn.Identity)
+    moved = strategy.build(strategy.Options(), torch.nn.Identity, torch.nn.Identity)
     moved.follow({"temperature": torch.tensor([2.0])})
     logits = LOGITS[None].clone().requires_grad_()
     gradients = [

@@ -1,0 +1,497 @@
+"""The parts of target propagation: geometries against their closed forms, feedback against what it shall learn."""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import Categorical, enumerate_states, jacobian_product, log_prob
+from discrete_vae.errors import InputError
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import STRATEGIES, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies.base import Strategy
+from discrete_vae.strategies.target_propagation import (
+    GEOMETRIES,
+    DifferenceReconstruction,
+    EncoderInverse,
+    LayerwiseFeedback,
+    LocalDifferenceReconstruction,
+    TargetPropagationOptions,
+    WeightMirror,
+)
+from discrete_vae.strategies.target_propagation.feedback import carry
+from discrete_vae.strategies.target_propagation.geometries import Difference, Point
+from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Levels
+from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+
+BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12
+LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)
+SAMPLE = torch.eye(CATEGORIES, dtype=torch.float64)[torch.randint(CATEGORIES, (BATCH, LATENTS), generator=seeded(1))]
+DIRECTION = torch.randn(LOGITS.shape, generator=seeded(2), dtype=torch.float64)
+ONE = torch.tensor(1.0, dtype=torch.float64)
+ON_THE_SIMPLEX = ["log-ratio", "aitchison", "fisher-rao"]
+
+
+def at(logits: Tensor = LOGITS, step: float = 1.0) -> Point:
+    return Point(logits, logits.softmax(-1), logits.softmax(-1), SAMPLE.expand_as(logits), step * ONE, ONE)
+
+
+def between(aim: Tensor, image: Tensor) -> Difference:
+    """The difference of two codes, by their logits."""
+    return Difference(aim.softmax(-1), image.softmax(-1), aim - image)
+
+
+def j(vector: Tensor, probabilities: Tensor | None = None) -> Tensor:
+    pi = LOGITS.softmax(-1) if probabilities is None else probabilities
+    return torch.einsum("...ij,...j->...i", torch.diag_embed(pi) - pi.unsqueeze(-1) * pi.unsqueeze(-2), vector)
+
+
+FIRST_ORDER: dict[str, Callable[[Tensor], Tensor]] = {
+    "euclidean": lambda delta: 2 * j(j(delta)),
+    "matching": j,
+    "log-ratio": j,
+    "aitchison": lambda delta: 2 * (delta - delta.mean(-1, keepdim=True)),
+    "fisher-rao": j,
+    "second-order": lambda delta: 2 * j(delta, (LOGITS.softmax(-1) + SAMPLE) / 2) - j(delta) / 2,
+}
+"""Gradient in the logits for small ``delta = a' - a``, the logits of the prediction's code less the code's own."""
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_first_order_claims(name) -> None:
+    """Relative error of size delta: it halves with delta (measured order 1), or is that of rounding throughout."""
+
+    def error(size: float) -> float:
+        delta = size * DIRECTION
+        pull = GEOMETRIES[name](at(), between(LOGITS, LOGITS + delta))[1]
+        claim = FIRST_ORDER[name](delta)
+        return ((pull - claim).norm() / claim.norm()).item()
+
+    errors = [error(0.1 / 2**k) for k in range(6)]
+    if max(errors) < 1e-12:
+        assert name in ("aitchison", "second-order")  # linear in delta
+        return
+    assert errors[0] < 0.15
+    assert math.log2(errors[-2] / errors[-1]) == pytest.approx(1, abs=0.02)
+
+
+def fisher_rao_distance(first: Tensor, second: Tensor) -> Tensor:
+    return 2 * (first * second).sqrt().sum(-1).clamp(max=1 - 1e-15).arccos()
+
+
+def centred_log_ratio(probabilities: Tensor) -> Tensor:
+    return probabilities.log() - probabilities.log().mean(-1, keepdim=True)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "euclidean": lambda pi, target: (pi - target).square().sum(),
+    "log-ratio": lambda pi, target: (target * (target.log() - pi.log())).sum(),
+    "aitchison": lambda pi, target: (centred_log_ratio(pi) - centred_log_ratio(target)).square().sum(),
+    "fisher-rao": lambda pi, target: fisher_rao_distance(pi, target).square().sum() / 2,
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_pull_is_the_gradient_of_the_loss_to_the_target(name) -> None:
+    target, pull = GEOMETRIES[name](at(), between(LOGITS, LOGITS + 0.5 * DIRECTION))
+    logits = LOGITS.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(LOSSES[name](logits.softmax(-1), target.detach()), logits)
+    torch.testing.assert_close(pull, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_log_ratio_target_is_the_exponentiated_one() -> None:
+    """With the encoder as inverse and a whole step: softmax(2 a - a')."""
+    target = GEOMETRIES["log-ratio"](at(), between(LOGITS, LOGITS + DIRECTION))[0]
+    torch.testing.assert_close(target, (LOGITS - DIRECTION).softmax(-1))
+
+
+@pytest.mark.parametrize("size", [0.1, 3.0, 1e3])
+@pytest.mark.parametrize("name", ON_THE_SIMPLEX)
+def test_targets_stay_on_the_simplex(name, size) -> None:
+    """However far the difference points, also from the edge, where a probability is 0 in float32."""
+    sure = torch.tensor([80.0, -80.0, 0.0]).expand(BATCH, LATENTS, CATEGORIES)
+    for logits in (LOGITS.float(), sure):
+        for image in (logits, torch.zeros_like(logits), sure.flip(-1)):
+            target, pull = GEOMETRIES[name](at(logits), between(image + size * DIRECTION.float(), image))
+            assert (target >= 0).all()
+            torch.testing.assert_close(target.sum(-1), torch.ones_like(target[..., 0]))
+            assert pull.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(set(GEOMETRIES) - set(ON_THE_SIMPLEX)))
+def test_the_other_targets_can_leave_it(name) -> None:
+    target, _ = GEOMETRIES[name](at(), between(LOGITS + 5 * DIRECTION, LOGITS - 5 * DIRECTION))
+    torch.testing.assert_close(target.sum(-1), torch.ones_like(target[..., 0]))
+    assert (target < -0.1).any()
+
+
+def test_fisher_rao_follows_a_great_circle_as_far_as_the_step_says() -> None:
+    """From pi itself the target lies ``alpha`` times the Fisher-Rao length of the difference away; nothing is bent."""
+    small = 0.1 * DIRECTION
+    velocity = j(small)  # of pi along softmax(a + t small)
+    length = (velocity.square() / LOGITS.softmax(-1)).sum(-1).sqrt()
+    for step in (0.5, 1.0):
+        target = GEOMETRIES["fisher-rao"](at(step=step), between(LOGITS + small, LOGITS))[0]
+        torch.testing.assert_close(fisher_rao_distance(LOGITS.softmax(-1), target), step * length)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_no_difference_no_pull(name) -> None:
+    """At the target already; only the second-order rule and Aitchison's do not look at where that is."""
+    _, pull = GEOMETRIES[name](at(), between(LOGITS, LOGITS))
+    assert pull.abs().max() < 1e-15
+
+
+def mean_pull(objective: Callable[[Tensor], Tensor], name: str) -> Tensor:
+    """Exact mean over the states of one variable of the pull along the true gradient at the sample."""
+    logits = torch.tensor([[0.3, -0.5, 1.0]], dtype=torch.float64)
+    total = torch.zeros_like(logits)
+    for state in enumerate_states(1, 3, torch.float64):
+        sample = state.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(sample), sample)
+        probabilities = logits.softmax(-1)
+        point = Point(logits, probabilities, probabilities, state, ONE, ONE)
+        pull = GEOMETRIES[name](point, Difference(probabilities - gradient, probabilities, -gradient))[1]
+        total += log_prob(logits, state).exp() * pull
+    return total
+
+
+def exact(objective: Callable[[Tensor], Tensor]) -> Tensor:
+    logits = torch.tensor([[0.3, -0.5, 1.0]], dtype=torch.float64, requires_grad=True)
+    value = sum(log_prob(logits, state).exp() * objective(state) for state in enumerate_states(1, 3, torch.float64))
+    return torch.autograd.grad(value, logits)[0]  # type: ignore[arg-type]
+
+
+def test_second_order_rule_is_exact_for_a_quadratic_and_second_order_beyond() -> None:
+    """f(epsilon z): the relative error of the mean pull falls with epsilon^2, with the first-order rule with epsilon."""
+    matrix = torch.randn(3, 3, generator=seeded(3), dtype=torch.float64)
+
+    def quadratic(z: Tensor) -> Tensor:
+        return (z @ matrix @ z.mT).sum() + (z @ matrix[0]).sum()
+
+    torch.testing.assert_close(mean_pull(quadratic, "second-order"), exact(quadratic))
+    assert not torch.allclose(mean_pull(quadratic, "euclidean") / 2, exact(quadratic), rtol=0.1)
+
+    def order(name: str, factor: float) -> float:
+        errors = []
+        for epsilon in (0.02, 0.01):
+
+            def smooth(z: Tensor, epsilon: float = epsilon) -> Tensor:
+                return torch.sin(epsilon * z @ matrix + 1).sum()
+
+            errors.append(((factor * mean_pull(smooth, name) - exact(smooth)).norm() / exact(smooth).norm()).item())
+        return math.log2(errors[0] / errors[1])
+
+    assert order("second-order", 1.0) == pytest.approx(2, abs=0.1)
+    assert order("euclidean", 0.5) == pytest.approx(1, abs=0.1)
+
+
+# Layerwise feedback
+
+
+def decoder(seed: int = 4, scale: float = 2.0) -> MLP:
+    network = MLP((LATENTS * CATEGORIES, HIDDEN, PIXELS), "softplus", [seeded(seed)]).double()
+    for layer in network.layers:
+        layer.weight.data *= scale
+    return network
+
+
+def drawn(seed: int) -> list[Tensor]:
+    """Feedback weights that have nothing to do with the decoder's."""
+    return [layer.weight for layer in decoder(seed).layers]
+
+
+def decoded(network: MLP, batch: int = 50) -> Decoded:
+    """A batch of codes and what becomes of them."""
+    codes = enumerate_states(LATENTS, CATEGORIES, torch.float64)
+    sample = codes[torch.randint(len(codes), (1, batch), generator=seeded(5))]
+    observation = torch.rand(1, batch, PIXELS, generator=seeded(6), dtype=torch.float64).round()
+    objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), observation)
+    taken, given = network.trace(sample.flatten(-2))
+    flow = Flow(network, list(network.layers), taken, given)
+    prediction = given[-1].sigmoid().detach()
+    return Decoded(objective, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
+
+
+def learned(inverse: LayerwiseFeedback, work: Decoded, steps: int, output_noise: float = 0.1) -> LayerwiseFeedback:
+    adam = torch.optim.Adam(inverse.parameters(), lr=0.03)
+    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / steps)
+    levels = Levels(Noise([seeded(7)]), 0.1 * ONE, output_noise * ONE)
+    for _ in range(steps):
+        adam.zero_grad()
+        inverse.loss(work, inverse.difference(work), levels).sum().backward()
+        adam.step()
+        rate.step()
+    return inverse
+
+
+def steepest(work: Decoded) -> Tensor:
+    sample = work.sample.clone().requires_grad_()
+    return -torch.autograd.grad(work.objective(sample).sum(), sample)[0]
+
+
+def cosine(first: Tensor, second: Tensor) -> float:
+    return torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0).item()
+
+
+def test_l_drl_learns_the_transposed_jacobian() -> None:
+    network, inverse = decoder(), LocalDifferenceReconstruction(drawn(8))
+    work = decoded(network)
+    assert abs(cosine(inverse.difference(work).signal, steepest(work))) < 0.6
+    learned(inverse, work, 1500)
+    assert cosine(inverse.difference(work).signal, steepest(work)) > 0.995
+    for own, layer in zip(inverse.weights("decoder"), network.layers, strict=True):
+        assert ((own - layer.weight).norm() / layer.weight.norm()).item() < 0.1
+
+
+def test_drl_learns_to_carry_back_what_was_pushed() -> None:
+    """With little noise to damp it, the inverse after the decoder's Jacobian is the identity: a Gauss-Newton target.
+
+    The slopes on the way up and down are the same, so one set of weights can do that for images of like slopes only:
+    small weights here make them so.
+    """
+    network, inverse = decoder(scale=0.5), DifferenceReconstruction(drawn(8))
+    work = decoded(network)
+    learned(inverse, work, 3000, output_noise=1e-3)
+    assert work.flow is not None
+    push = 1e-4 * torch.randn(work.flow.taken[0].shape, generator=seeded(9), dtype=torch.float64)
+    response = network(work.flow.taken[0] + push) - work.flow.given[-1]
+    back = carry(inverse.weights("decoder"), work.flow.slopes(), response)[1]
+    assert ((back - push).norm() / push.norm()).item() < 0.15
+    assert cosine(inverse.difference(work).signal, steepest(work)) < 0.9  # which backpropagation's is not
+
+
+def test_mirror_becomes_its_layers_weights_and_nothing_else() -> None:
+    network, inverse = decoder(), WeightMirror(drawn(8))
+    work = decoded(network)
+    levels = Levels(Noise([seeded(7)]), ONE, ONE)
+    errors = []
+    for _ in range(60):
+        loss = inverse.loss(work, inverse.difference(work), levels)
+        pairs = zip(inverse.weights("decoder"), network.layers, strict=True)
+        errors.append(max((own - layer.weight).abs().max().item() for own, layer in pairs))
+        assert loss.eq(0).all()
+    # Each step takes away about 20 / (20 + 7) of the squared error.
+    assert errors[-1] < 1e-7 < 1e-2 < errors[0]
+    torch.testing.assert_close(inverse.difference(work).signal, steepest(work))
+
+
+def test_mirror_takes_its_layers_steps() -> None:
+    """Its loss has the gradient of the layer's own weights, from what the layer itself has below and above it."""
+    network = decoder()
+    work = decoded(network)
+    inverse = WeightMirror([layer.weight for layer in network.layers])
+    inverse.loss(work, inverse.difference(work), Levels(Noise([seeded(7)]), ONE, ONE)).sum().backward()
+    work.objective(work.sample).mean(-1).sum().backward()
+    for own, layer in zip(inverse.weights("decoder"), network.layers, strict=True):
+        torch.testing.assert_close(own.grad, layer.weight.grad)
+
+
+def test_random_feedback_has_nothing_to_learn() -> None:
+    inverse = LayerwiseFeedback(drawn(8))
+    assert list(inverse.parameters()) == []
+    assert set(inverse.state_dict()) == {"decoder0", "decoder1"}
+    work = decoded(decoder())
+    assert inverse.loss(work, inverse.difference(work), Levels(Noise(), ONE, ONE)).eq(0).all()
+
+
+def test_signal_is_a_share_of_itself_where_the_output_target_is_on_the_way() -> None:
+    work = decoded(decoder())
+    inverse = WeightMirror(drawn(8))
+    whole = inverse.difference(work).signal
+    near = Decoded(
+        **{**vars(work), "aim": work.prediction.lerp(work.aim, 0.25)},
+    )
+    torch.testing.assert_close(inverse.difference(near).signal, whole / 4)
+
+
+# The strategy on a real VAE
+
+
+def vae(local: bool = False) -> tuple[VAE, Tensor]:
+    model = VAE(Architecture(3, 4, (9, 8)), Categorical(3, 4), PIXELS, [seeded(10), seeded(11)])
+    if local:
+        model.cut()
+    return model, torch.rand(2, 6, PIXELS, generator=seeded(12)).round()
+
+
+def exact_mirror(model: VAE, local: bool = False, **options) -> TargetPropagation:
+    above = [layer.weight for layer in model.encoder.network.layers][1:]
+    mirror = WeightMirror([layer.weight for layer in model.decoder.layers], above if local else [])
+    return TargetPropagation(mirror, "second-order", local=local, **options)
+
+
+def noise() -> Noise:
+    return Noise([seeded(13), seeded(14)])
+
+
+def gradients(model: VAE, strategy: Strategy, observation: Tensor, beta: float = 0.7) -> list[Tensor]:
+    logits = model.encode(observation)
+    weight = torch.full((2,), beta)
+    estimate = strategy(logits, model.objective(observation, weight), noise())
+    loss = estimate.loss.mean(-1) + weight * model.kl(logits).mean(-1)
+    return list(torch.autograd.grad(loss.sum(), list(model.parameters())))
+
+
+def test_second_order_target_propagation_by_an_exact_mirror_is_reinmax() -> None:
+    model, observation = vae()
+    expected = gradients(model, ReinMax(1.3), observation)
+    got = gradients(model, exact_mirror(model, temperature=1.3), observation)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_layer_local_training_by_an_exact_mirror_is_backpropagation() -> None:
+    """Two hidden layers on each side, so that a signal passes a layer that is neither first nor last."""
+    expected = gradients(vae()[0], ReinMax(), vae()[1])
+    model, observation = vae(local=True)
+    got = gradients(model, exact_mirror(model, local=True), observation)
+    for one, other in zip(got, expected, strict=True):
+        assert one.any()
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def touched(loss: Tensor, model: VAE) -> set[str]:
+    """The layers whose parameters the graph of a loss reaches."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss.sum(), parameters, retain_graph=True, allow_unused=True)
+    return {name.rpartition(".")[0] for name, gradient in zip(names, found, strict=True) if gradient is not None}
+
+
+def test_no_gradient_crosses_a_layer() -> None:
+    """The graph of each layer's loss reaches that layer's parameters only, and every layer has one."""
+    model, observation = vae(local=True)
+    strategy = exact_mirror(model, local=True)
+    logits = model.encode(observation)
+    objective = model.objective(observation, torch.ones(2))
+    decoded, output = strategy.decode(logits, objective, noise())
+    difference, _, pull = strategy.pull(decoded)
+    hidden, auxiliary = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
+    losses = [*hidden, objective.loss(output), (logits * pull).sum(), model.kl(logits)]
+    layers = {f"encoder.network.layers.{i}" for i in range(3)} | {f"decoder.layers.{i}" for i in range(3)}
+    assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
+    assert set().union(*(touched(loss, model) for loss in losses)) == layers
+    assert touched(auxiliary, model) == set()
+    whole = strategy(logits, objective, noise())
+    assert touched(whole.loss, model) == layers - {"encoder.network.layers.2"} | {"encoder.network.layers.2"}
+    # Without the cut, the last layer's loss reaches every layer below it.
+    free, _ = vae()
+    assert len(touched(free.objective(observation).loss(free.decode(decoded.sample)), free)) == 3
+
+
+def test_clipped_signals_are_as_long_as_allowed() -> None:
+    model, observation = vae()
+    objective = model.objective(observation)
+    lengths = {}
+    for clip in (0.0, 0.05):
+        strategy = exact_mirror(model, clip=clip)
+        difference = strategy.pull(strategy.decode(model.encode(observation), objective, noise())[0])[0]
+        lengths[clip] = difference.signal.norm(dim=-1)
+        torch.testing.assert_close((difference.aim - difference.image).norm(dim=-1), lengths[clip])
+    assert (lengths[0.0] > 0.05).any()
+    torch.testing.assert_close(lengths[0.05], lengths[0.0].clamp(max=0.05))
+
+
+def test_diagnostics_of_exact_feedback() -> None:
+    model, observation = vae()
+    found = exact_mirror(model).diagnose(model.encode(observation).detach(), model.objective(observation), noise())
+    assert all(value.shape == (2,) for value in found.values())
+    for name in ("signal_cosine", "signal_ratio"):
+        torch.testing.assert_close(found[name], torch.ones(2), rtol=1e-4, atol=1e-4)
+    # J_r J_D is J^T diag(x' (1 - x')) J, which is positive semi-definite.
+    assert (found["inverse_trace_positive"] > 0.9).all()
+    assert (found["pull_cosine"] > 0.3).all()
+
+
+def test_diagnostics_are_the_same_with_layer_local_training() -> None:
+    (model, observation), (cut, _) = vae(), vae(local=True)
+    logits = model.encode(observation).detach()
+    whole = exact_mirror(model).diagnose(logits, model.objective(observation), noise())
+    local = exact_mirror(cut, local=True).diagnose(logits, cut.objective(observation), noise())
+    for name, value in whole.items():
+        torch.testing.assert_close(local[name], value)
+
+
+def test_diagnostics_see_a_target_without_a_signal_and_one_outside() -> None:
+    """A perfect inverse, f(D(z)) = z, in a world where the code can be read off the image."""
+    size = LATENTS * CATEGORIES
+    observation = torch.zeros(BATCH, size, dtype=torch.float64)
+    objective = Objective(
+        decode=lambda sample: sample.flatten(-2) * 40 - 20,
+        loss=lambda output: bernoulli_nll(output, observation),
+        observation=observation,
+        predict=lambda output: (output + 20) / 40,
+        encode=lambda prediction: 60 * prediction.unflatten(-1, (LATENTS, CATEGORIES)),
+    )
+    found = TargetPropagation(EncoderInverse()).diagnose(LOGITS, objective, Noise([seeded(15)]))
+    # 16 samples of z: the mean of 2 pi - z is pi to about sqrt((1 - |pi|^2) / 16), 0.18 at most.
+    assert found["mean_correction"] < 0.2
+    # It is outside where the sample is a category of less than one half.
+    assert 0.4 < found["outside_simplex"] < 1
+    # J_r J_D is the softmax' Jacobian at a corner: next to nothing, but not negative.
+    assert found["inverse_trace"].abs() < 1e-6
+    inside = TargetPropagation(EncoderInverse(), "log-ratio").diagnose(LOGITS, objective, Noise([seeded(15)]))
+    assert inside["outside_simplex"] == 0
+
+
+def test_other_strategies_have_nothing_to_say() -> None:
+    model, observation = vae()
+    assert ReinMax().diagnose(model.encode(observation), model.objective(observation), noise()) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output_target": 0.0}, "output target is 0.0; give a share above 0"),
+        ({"output_target": 1.5}, "output target is 1.5"),
+        ({"feedback_steps": 0}, "feedback steps is 0; give at least 1"),
+        ({"clip": -1.0}, "clip is -1.0"),
+        ({"local": True}, "local training needs layerwise feedback, not 'encoder'"),
+        ({"code": "sample", "geometry": "log-ratio"}, "corrects probabilities, not the sample"),
+    ],
+)
+def test_bad_options_are_refused(options, message) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        TargetPropagationOptions(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "missing"),
+    [
+        (TargetPropagation(WeightMirror([])), "decoder"),
+        (exact_mirror(vae()[0], local=True), "encoder"),
+        (exact_mirror(vae()[0], local=True), "penalty"),
+    ],
+)
+def test_objective_without_layers_is_refused(strategy, missing) -> None:
+    model, observation = vae()
+    whole = model.objective(observation)
+    lacking = Objective(**{**vars(whole), missing: None})
+    with pytest.raises(InputError, match=f"needs an objective with .*{missing}"):
+        copy.deepcopy(strategy)(model.encode(observation), lacking, noise())
+
+
+def test_every_inverse_and_geometry_can_be_configured() -> None:
+    """And each learns something of its own, or says that it does not."""
+    options = STRATEGIES["target-propagation"].Options
+    model, observation = vae()
+    for inverse, geometry in itertools.product(("encoder", "network", "drl", "l-drl", "mirror", "random"), GEOMETRIES):
+        built = TargetPropagation.build(
+            options(inverse=inverse, geometry=geometry), lambda: model.encoder, lambda: model.decoder
+        )
+        estimate = built(model.encode(observation), model.objective(observation), noise())
+        learns = estimate.auxiliary.requires_grad
+        assert learns == (inverse not in ("encoder", "random"))
+        assert bool(list(built.parameters())) == learns
+
+
+def test_jacobian_product_is_what_its_name_says() -> None:
+    vectors: Sequence[Tensor] = (DIRECTION, LOGITS)
+    for vector in vectors:
+        torch.testing.assert_close(jacobian_product(LOGITS.softmax(-1), vector), j(vector))
