@@ -61,7 +61,7 @@ def test_the_strategys_weights_are_not_the_encoders() -> None:
     shared = [name for name in state if name.startswith("strategy.inverse") and name.endswith("weight")]
     assert len(shared) == 3
     for name in shared:
-        twin = state[name.replace("strategy.inverse", "model.encoder")]
+        twin = state[name.replace("strategy.inverse.network", "model.encoder")]
         assert twin.shape == state[name].shape
         assert not torch.equal(twin, state[name])
 
