@@ -11,12 +11,13 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import thesis, throughput
+from reports import target_propagation, thesis, throughput
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
     "thesis": thesis.REPORT,
     "throughput": throughput.REPORT,
+    "target-propagation": target_propagation.REPORT,
 }
 
 app = App(

@@ -56,13 +56,15 @@ class Bench:
             self._data[config] = data.load(config, device=self.device)
         return self._data[config]
 
-    def train(self, configs: Sequence[Config]) -> list[Run]:
-        """The runs of all configurations, in their order; those that are not finished are trained."""
+    def train(self, configs: Sequence[Config], prune: training.Prune = lambda run, epoch, metrics: False) -> list[Run]:
+        """The runs of all configurations, in their order; those that are not finished are trained, or until pruned."""
         made: dict[Config, Run] = {}
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images]
-                found = training.train(wanted, self.runs, self.dataset(images), device=self.device, progress=progress)
+                found = training.train(
+                    wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
+                )
                 made |= {run.config: run for run in found}
         return [made[config] for config in configs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,19 @@ def falling(initial: float, share: float, epochs: int) -> Schedule:
     return Schedule(initial, decay=round(share ** (1 / epochs), 6))
 
 
+Value = float | tuple[float, float]
+"""Of a hyper-parameter; a pair is its initial value and the share of it that is left at the end."""
+
+
 @dataclass(frozen=True)
+class Trial:
+    """What is tuned: the learning rate and the variant's own hyper-parameter."""
+
+    learning_rate: float
+    value: Value
+
+
+@dataclass(frozen=True, eq=False)
 class Variant:
     """One way of training, and the values of one hyper-parameter of its own that are tried with every learning rate."""
 
@@ -31,13 +44,13 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict)
     knob: str = "temperature"
     """An option of the strategy; ``beta``; or ``step``, which beta follows so that the two terms keep their balance."""
-    values: Sequence[float | tuple[float, float]] = (1.0,)
-    """A pair is an initial value and the share of it that is left at the end."""
+    values: Sequence[Value] = (1.0,)
+    """What is tried."""
     shared_rate: bool = False
     """Whether the inverse learns at the model's own learning rate, as a mirror has to."""
 
-    def config(self, trial: Trial, epochs: int, seed: int) -> Config:
-        """The run of a trial at some length: its schedules are stretched to it."""
+    def config(self, trial: Trial, epochs: int, seed: int, base: Config | None = None) -> Config:
+        """The run of a trial at some length: its schedules are stretched to it. Network and batches are the base's."""
         rate = falling(trial.learning_rate, END, epochs)
         value = falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
         beta = value.initial if self.knob in ("beta", "step") else 1.0
@@ -49,23 +62,16 @@ class Variant:
             options[self.knob] = value
         if self.shared_rate:
             changes[RATE] = rate
-        return Config(
-            self.strategy,
-            STRATEGIES[self.strategy].Options(**options),
+        return dataclasses.replace(
+            base or Config(),
+            strategy=self.strategy,
+            options=STRATEGIES[self.strategy].Options(**options),
             epochs=epochs,
             learning_rate=rate,
             beta=Schedule(beta, warmup=1.0),
             seed=seed,
             **changes,
         )
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is tuned."""
-
-    learning_rate: float
-    value: float | tuple[float, float]
 
 
 TEMPERATURES = (1.0, 1.15, 1.3)
@@ -123,3 +129,75 @@ VARIANTS = (
     LOCAL,
 )
 FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, MIRROR, LOCAL)
+
+STILL = 1e-12
+"""A learning rate at which nothing is learned: what is left to a mirror is its probes, and it lags behind its layer."""
+LAGGING = Variant("TP, mirror by probes alone, second-order", "target-propagation", MIRROR.options, RATE, (STILL,))
+LAGGING_LOCAL = Variant(
+    "TP, mirror by probes alone, second-order, layer-local", "target-propagation", LOCAL.options, RATE, (STILL,)
+)
+ABLATIONS = (LAGGING, LAGGING_LOCAL)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How every variant is tuned, with the same budget: short runs of one seed, the worse of them stopped early.
+
+    Every learning rate is tried with every value of the variant's own hyper-parameter. The finalists' best value is
+    then tried at full length with a few learning rates, for short runs want higher ones.
+    """
+
+    epochs: int = 10
+    first: int = 4
+    """Epochs after which all but the best ``keep`` stop."""
+    keep: int = 3
+    rates: Sequence[float] = (2e-3, 4e-3, 8e-3)
+    full_rates: Sequence[float] = (2e-3, 4e-3)
+    seed: int = 0
+    variants: Sequence[Variant] = VARIANTS
+    ablations: Sequence[Variant] = ABLATIONS
+    """Trained like a short run of the best trial of ``MIRROR``, not tuned."""
+
+    def trials(self, variant: Variant) -> list[Trial]:
+        """All that is tried on a variant."""
+        return [Trial(rate, value) for rate in self.rates for value in variant.values]
+
+
+CHOSEN = {
+    GUMBEL: Trial(4e-3, 0.5),
+    THESIS: Trial(2e-3, 0.05),
+    MIRROR: Trial(4e-3, 1.3),
+    LOCAL: Trial(4e-3, 1.3),
+}
+"""What the full preset's search found, for presets that do not search."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of the report is computed."""
+
+    epochs: int
+    seeds: tuple[int, ...]
+    samples: int
+    """Samples an image of the importance-weighted bound on the test images."""
+    finalists: Sequence[Variant]
+    search: Search | None = None
+    base: Config = field(default_factory=Config)
+    """Network and batch size."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        searched = (
+            f"{len(self.search.variants)} variants tuned in {self.search.epochs} epochs" if self.search else "no tuning"
+        )
+        return (
+            f"{self.epochs} epochs, {len(self.seeds)} seeds, {len(self.finalists)} finalists, "
+            f"{self.samples:,} importance samples, {searched}"
+        )
+
+
+PRESETS = {
+    "quick": Preset(4, (1, 2), 20, (GUMBEL, THESIS, MIRROR, LOCAL)),
+    "full": Preset(50, (1, 2, 3, 4, 5), 1000, FINALISTS, Search()),
+}

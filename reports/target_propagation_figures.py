@@ -1,0 +1,70 @@
+"""The target-propagation report's two figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures import COLOURS, DASHES, figure, symbols
+from reports.target_propagation_settings import L_DRL, LAGGING, MIRROR, THESIS
+
+SIGNALS = (
+    THESIS.label,
+    "TP, network, Euclidean (Lee et al.)",
+    "TP, DRL, second-order",
+    L_DRL.label,
+    LAGGING.label,
+    MIRROR.label,
+)
+"""Whose signals are drawn, if they were trained."""
+
+
+def learning_curves(out: Path, curves: pd.DataFrame, rows: Sequence[str]) -> None:
+    """Validation ELBO by epoch: mean and range over seeds."""
+    with figure(out, "learning_curves", height=2.5) as drawing:
+        axes = drawing.subplots()
+        lowest = []
+        for i, row in enumerate(rows):
+            found = curves[(curves["row"] == row) & (curves["metric"] == "elbo")]
+            by_epoch = found.groupby("epoch")["value"].agg(["mean", "min", "max"])
+            if by_epoch.empty:
+                continue
+            colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
+            axes.plot(by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=symbols(row))
+            axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.2, linewidth=0)
+            lowest.append(by_epoch["mean"].iloc[len(by_epoch) // 10])
+        axes.set(xlabel="epoch", ylabel="validation ELBO (nats)")
+        if lowest:
+            axes.set_ylim(bottom=min(lowest) - 5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="lower right")
+
+
+def told(signals: pd.DataFrame) -> list[str]:
+    """The rows of ``SIGNALS`` that have a signal to show."""
+    known = set(signals.loc[signals["metric"] == "signal_cosine", "row"])
+    return [row for row in SIGNALS if row in known]
+
+
+def signals(out: Path, signals: pd.DataFrame, rows: Sequence[str]) -> None:
+    """Cosine and relative length of the target signal beside the true gradient, and targets outside the simplex."""
+    panels = {
+        "signal_cosine": "cosine to the true gradient",
+        "signal_ratio": "length relative to it",
+        "outside_simplex": "targets outside the simplex",
+    }
+    with figure(out, "signals", height=2.6) as drawing:
+        for axes, (metric, title) in zip(drawing.subplots(1, len(panels)), panels.items(), strict=True):
+            for i, row in enumerate(rows):
+                found = signals[(signals["row"] == row) & (signals["metric"] == metric)]
+                mean = found.groupby("epoch")["value"].mean()
+                axes.plot(mean.index, mean, color=COLOURS[i], linestyle=DASHES[i], label=symbols(row), marker=".", ms=3)
+            axes.set_title(title)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if rows:
+            handles, labels = axes.get_legend_handles_labels()
+            drawing.legend(handles, labels, loc="outside lower center", ncols=3)
