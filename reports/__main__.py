@@ -11,13 +11,14 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import target_propagation, thesis, throughput
+from reports import auto_encoder, target_propagation, thesis, throughput
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
     "thesis": thesis.REPORT,
     "throughput": throughput.REPORT,
     "target-propagation": target_propagation.REPORT,
+    "auto-encoder": auto_encoder.REPORT,
 }
 
 app = App(

@@ -218,7 +218,7 @@ def budget(preset: Preset) -> Latex:
         f"Every variant was tuned on the validation ELBO with the same budget: {count} trials of {search.epochs} "
         f"epochs (learning rates {rates}, falling to a tenth over the run, times {len(search.variants[0].values)} "
         f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}; the "
-        f"finalists' best value then with {len(search.full_rates)} learning rates at full length. $\\beta$ rises within "
+        f"finalists' best value then with {len(search.full_rates)} learning rates at full length. $\\beta$ rises in "
         f"the first epoch. Tuning used seed {search.seed}, the table others."
     )
 

@@ -4,6 +4,7 @@ A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` 
 ``strategy(logits, objective, noise)`` gives an ``Estimate`` for any objective of a sample.
 """
 
+from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Objective, Strategy
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
@@ -16,10 +17,13 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "reinmax": ReinMax,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
+    "auto-encoder": AutoEncoder,
+    "target-propagation-auto-encoder": TargetPropagationAutoEncoder,
 }
 
 __all__ = [
     "STRATEGIES",
+    "AutoEncoder",
     "Claim",
     "Estimate",
     "Family",
@@ -30,4 +34,5 @@ __all__ = [
     "StraightThroughGumbelSoftmax",
     "Strategy",
     "TargetPropagation",
+    "TargetPropagationAutoEncoder",
 ]

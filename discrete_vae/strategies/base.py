@@ -18,7 +18,7 @@ from discrete_vae.schedules import Schedule
 
 
 class Family(Protocol):
-    """A kind of latent variable: ``categorical.Categorical`` or ``gaussian.Gaussian``."""
+    """A kind of latent variable: ``Categorical``, ``Gaussian`` or ``Deterministic``, in the modules of these names."""
 
     @property
     def latents(self) -> int: ...

@@ -1,0 +1,59 @@
+"""The deterministic auto-encoder by difference target propagation (thesis, section 3.3), and by backpropagation.
+
+F. Nitta: Training a VAE with a discrete latent space. Bachelor thesis, 2017 (section 3.3, eq. 3.7).
+D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio: Difference Target Propagation. ECML 2015, arXiv 1412.7525 (section 2.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discrete_vae.deterministic import Deterministic
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
+
+
+@dataclass(frozen=True)
+class AutoEncoderOptions:
+    """There is nothing to choose."""
+
+
+class AutoEncoder(Strategy):
+    """Backpropagation through the code y = sigmoid(a). ``categories`` plays no part, and beta has nothing to weigh."""
+
+    claim = Claim("Rumelhart et al. 1986", unbiased=True, relaxed=False, evaluations=1)
+    Options = AutoEncoderOptions
+
+    @staticmethod
+    def latent_family(latents: int, categories: int) -> Deterministic:
+        return Deterministic(latents)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        code = logits.sigmoid()
+        loss = objective(code)
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)
+
+
+class TargetPropagationAutoEncoder(AutoEncoder):
+    """No gradient passes from the decoder to the code: the encoder is pulled to ``y_hat = 2 y - f(x')`` (eq. 3.7).
+
+    Encoder and decoder are each other's approximate inverse, and the pull is the squared error to y_hat. The target
+    sees the observation through the logits only, so it means something only where these are the encoder's own.
+    """
+
+    claim = Claim("Nitta 2017; Lee et al. 2015", unbiased=False, relaxed=False, evaluations=1)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        if objective.predict is None or objective.encode is None:
+            raise InputError("target propagation needs an objective with predict and encode")
+        code = logits.detach().sigmoid()
+        output = objective.decode(code)
+        with torch.no_grad():
+            target = 2 * code - objective.encode(objective.predict(output)).sigmoid()
+            pull = 2 * (code - target) * code * (1 - code)
+        loss = objective.loss(output) + only_gradient(logits, pull, logits.dim() - 2)
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)
