@@ -94,6 +94,21 @@ class Trainer:
             order = torch.randperm(len(self.data.train), generator=seeded(run.config.seed, "order", self.epoch))
             self.order[:, p] = order[: self.order[:, p].numel()].view(self.order[:, p].shape)
         self.values.copy_(self.population.schedules(self.step - offset, self.steps_per_epoch, self.steps_per_epoch))
+        if self.step == 0:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Let the strategy get ready on the first batch, by noise of its own."""
+
+        def generators(stream: str) -> list[torch.Generator]:
+            return [seeded(run.config.seed, "preparation", stream, device=self.device) for run in self.runs]
+
+        self.population.follow(self.values[0])
+        observation = self.data.train.batch(self.order[0], generators("images"))
+        with torch.no_grad():
+            logits = self.model.encode(observation)
+        objective = self.model.objective(observation, self.values[0, 0])
+        self.strategy.prepare(logits, objective, Noise(generators("noise"), self.device), self.values[0, 2])
 
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -96,11 +97,13 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_document(source, parts)
 
 
+@dataclass(frozen=True)
 class Tried:
     """A trial that was run."""
 
-    def __init__(self, variant: Variant, trial: Trial, stage: str, run: Run) -> None:
-        self.variant, self.trial, self.stage, self.run = variant, trial, stage, run
+    variant: Variant
+    trial: Trial
+    run: Run
 
     def last(self, metric: str, epoch: int | None = None) -> float:
         """A validation metric after an epoch, by default the run's last; minus infinity where it has none."""
@@ -117,7 +120,7 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         trials = search.trials(variant)
         configs = [variant.config(trial, search.epochs, search.seed, preset.base) for trial in trials]
         runs = bench.train(configs, lambda run, epoch, metrics: epoch >= search.first)
-        tried = [Tried(variant, trial, "short", run) for trial, run in zip(trials, runs, strict=True)]
+        tried = [Tried(variant, trial, run) for trial, run in zip(trials, runs, strict=True)]
         best = sorted(tried, key=lambda each: each.last("elbo", search.first))[-search.keep :]
         bench.train([each.run.config for each in best])
         tuned += tried
@@ -125,25 +128,15 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
     for variant in search.ablations:
         trial = Trial(chosen[MIRROR].learning_rate, variant.values[0])
         (run,) = bench.train([variant.config(trial, search.epochs, search.seed, preset.base)])
-        tuned.append(Tried(variant, trial, "ablation", run))
-    for variant in preset.finalists:
-        trials = [Trial(rate, chosen[variant].value) for rate in search.full_rates]
-        runs = bench.train([variant.config(trial, preset.epochs, search.seed, preset.base) for trial in trials])
-        tried = [Tried(variant, trial, "full", run) for trial, run in zip(trials, runs, strict=True)]
-        tuned += tried
-        chosen[variant] = max(tried, key=lambda each: each.last("elbo", preset.epochs)).trial
+        tuned.append(Tried(variant, trial, run))
     return tuned, chosen
 
 
 def best_short(search: Search, tuned: Sequence[Tried]) -> dict[str, Tried]:
     """The best short run of every variant, and the ablations, by label."""
     found: dict[str, Tried] = {}
-    for tried in tuned:
-        if tried.stage == "full":
-            continue
-        before = found.get(tried.variant.label)
-        if before is None or tried.last("elbo", search.epochs) > before.last("elbo", search.epochs):
-            found[tried.variant.label] = tried
+    for tried in sorted(tuned, key=lambda each: each.last("elbo", search.epochs)):
+        found[tried.variant.label] = tried
     return found
 
 
@@ -170,7 +163,7 @@ def tuning(tuned: Sequence[Tried]) -> pd.DataFrame:
             value = tried.last(metric)
             rows.append(
                 {
-                    "row": f"{tried.variant.label}, {tried.stage}",
+                    "row": tried.variant.label,
                     "strategy": run.config.strategy,
                     "parameters": parameters(run.config),
                     "seed": run.config.seed,
@@ -217,9 +210,8 @@ def budget(preset: Preset) -> Latex:
     return Latex(
         f"Every variant was tuned on the validation ELBO with the same budget: {count} trials of {search.epochs} "
         f"epochs (learning rates {rates}, falling to a tenth over the run, times {len(search.variants[0].values)} "
-        f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}; the "
-        f"finalists' best value then with {len(search.full_rates)} learning rates at full length. $\\beta$ rises in "
-        f"the first epoch. Tuning used seed {search.seed}, the table others."
+        f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}. $\\beta$ "
+        f"rises within the first epoch. Tuning used seed {search.seed}, the table others."
     )
 
 

@@ -80,7 +80,9 @@ FALLING = (1.0, 0.5)
 
 
 def propagation(label: str, knob: str, values: Sequence[float], **options: Any) -> Variant:
-    """A variant of target propagation."""
+    """A variant of target propagation; a mirror starts as one."""
+    if options.get("inverse") == "mirror":
+        options["warmup"] = 500
     return Variant(label, "target-propagation", options, knob, values, "inverse" in options and knob != RATE)
 
 
@@ -143,16 +145,14 @@ ABLATIONS = (LAGGING, LAGGING_LOCAL)
 class Search:
     """How every variant is tuned, with the same budget: short runs of one seed, the worse of them stopped early.
 
-    Every learning rate is tried with every value of the variant's own hyper-parameter. The finalists' best value is
-    then tried at full length with a few learning rates, for short runs want higher ones.
+    Every learning rate is tried with every value of the variant's own hyper-parameter.
     """
 
     epochs: int = 10
-    first: int = 4
+    first: int = 3
     """Epochs after which all but the best ``keep`` stop."""
-    keep: int = 3
-    rates: Sequence[float] = (2e-3, 4e-3, 8e-3)
-    full_rates: Sequence[float] = (2e-3, 4e-3)
+    keep: int = 2
+    rates: Sequence[float] = (2e-3, 4e-3)
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
     ablations: Sequence[Variant] = ABLATIONS

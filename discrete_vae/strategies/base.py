@@ -131,6 +131,13 @@ class Strategy(nn.Module):
         """Logits ``[..., B, N, K]`` (any family's parameters) -> an estimate. Draws all it needs from ``noise``."""
         raise NotImplementedError
 
+    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
+        """Bring the strategy's own parameters into a state to begin with, on the untrained model's first batch.
+
+        Called once, before a run's first step; ``learning_rates`` are those of these parameters, ``[P]``. By default
+        nothing.
+        """
+
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
         """What the strategy can say of its own signal on a batch, ``[...]`` each by name; by default nothing."""
         return {}

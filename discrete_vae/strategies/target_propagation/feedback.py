@@ -79,7 +79,7 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
     """
 
     paper = "Ernoult et al. 2022"
-    learned = True
+    learned = descends = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         total = super().learn(weights, flow, signals, levels)
@@ -101,7 +101,7 @@ class DifferenceReconstruction(LayerwiseFeedback):
     """
 
     paper = "Meulemans et al. 2020"
-    learned = True
+    learned = descends = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         total = super().learn(weights, flow, signals, levels)
@@ -126,8 +126,8 @@ class WeightMirror(LayerwiseFeedback):
     corrects M by the difference (least mean squares, Widrow and Hoff 1960: a regression with L-DRL's minimum, but with
     no noise there). And M takes the layer's own steps, which need only the activity below and the signal above it
     (Kolen and Pollack 1994), so that it does not lag behind; for that the auxiliary learning rate has to be the
-    learning rate. A lag tells even where it is small: activations of one sign make it nearly a matrix of rank one,
-    whose error all hidden units share.
+    learning rate, and a warm-up by probes lets both optimisers begin with the same gradients. A lag tells even where it
+    is small: activations of one sign make it nearly a matrix of rank one, whose error all hidden units share.
     """
 
     paper = "Akrout et al. 2019"

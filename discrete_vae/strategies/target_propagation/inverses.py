@@ -71,6 +71,8 @@ class Inverse(nn.Module):
     """Where it was published."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
+    descends = False
+    """Whether it learns by the gradient of its loss alone, so that it can before the model does."""
     evaluations = 0
     """How often its own training calls ``decode``."""
 
@@ -113,6 +115,7 @@ class LearnedInverse(Inverse):
     """
 
     paper = "Lee et al. 2015"
+    descends = True
     evaluations = 1
 
     def __init__(self, network: nn.Module) -> None:

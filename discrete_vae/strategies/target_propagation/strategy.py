@@ -13,6 +13,7 @@ from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
+from discrete_vae.optimiser import PopulationAdam
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
@@ -79,6 +80,8 @@ class TargetPropagationOptions:
     """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself."""
     feedback_steps: int = 1
     """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
+    warmup: int = 0
+    """Steps that a learned inverse takes, on the first images, before the model's first."""
     clip: float = 0.0
     """Longest signal of a latent variable, beyond which it is shortened; 0 for none."""
     local: bool = False
@@ -95,6 +98,8 @@ class TargetPropagationOptions:
             raise InputError(f"output target is {self.output_target}; give a share above 0, up to 1, the observation")
         if self.feedback_steps < 1:
             raise InputError(f"feedback steps is {self.feedback_steps}; give at least 1")
+        if self.warmup < 0:
+            raise InputError(f"warmup is {self.warmup}; give at least 0 steps")
         if self.clip < 0:
             raise InputError(f"clip is {self.clip}; give a length above 0, or 0 for none")
         if self.local and self.inverse not in FEEDBACK:
@@ -129,6 +134,7 @@ class TargetPropagation(Strategy):
         temperature: float | Tensor = 1.0,
         output_target: float = 1.0,
         feedback_steps: int = 1,
+        warmup: int = 0,
         clip: float = 0.0,
         local: bool = False,
     ) -> None:
@@ -136,7 +142,8 @@ class TargetPropagation(Strategy):
         _check(code, geometry)
         self.inverse = EncoderInverse() if inverse is None else inverse
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
-        self.output_target, self.feedback_steps, self.clip, self.local = output_target, feedback_steps, clip, local
+        self.output_target, self.clip, self.local = output_target, clip, local
+        self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
             self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
         )
@@ -161,6 +168,7 @@ class TargetPropagation(Strategy):
             feedback=options.feedback,
             output_target=options.output_target,
             feedback_steps=options.feedback_steps,
+            warmup=options.warmup,
             clip=options.clip,
             local=options.local,
         )
@@ -169,14 +177,29 @@ class TargetPropagation(Strategy):
         decoded, output = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
         loss = objective.loss(output) + only_gradient(logits, pull, logits.dim() - 2)
+        pieces, auxiliary = self.learn(decoded, difference, pull, noise)
+        return Estimate(loss + sum(pieces), auxiliary, decoded.sample)
+
+    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
+        adam = PopulationAdam(self.inverse.parameters(), len(learning_rates), shared_rate=False)
+        for _ in range(self.warmup):
+            decoded, _ = self.decode(logits, objective, noise)
+            difference, _, pull = self.pull(decoded)
+            _, auxiliary = self.learn(decoded, difference, pull, noise)
+            if self.inverse.descends:
+                adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), learning_rates)
+
+    def learn(
+        self, decoded: Decoded, difference: Difference, pull: Tensor, noise: Noise
+    ) -> tuple[list[Tensor], Tensor]:
+        """Losses of the model's hidden layers, where these have their own, and that of the inverse."""
         levels = Levels(noise, self.noise, self.output_noise)
-        auxiliary = torch.stack(
-            [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
-        ).mean(0)
-        if self.local:
-            pieces, own = self.local_losses(decoded, difference, pull, levels)
-            loss, auxiliary = loss + sum(pieces), auxiliary + own
-        return Estimate(loss, auxiliary, decoded.sample)
+        steps = [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
+        auxiliary = torch.stack(steps).mean(0)
+        if not self.local:
+            return [], auxiliary
+        pieces, own = self.local_losses(decoded, difference, pull, levels)
+        return pieces, auxiliary + own
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
         """Draw and decode a sample; also gives the output, from which the decoder learns."""

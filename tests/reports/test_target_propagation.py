@@ -1,0 +1,176 @@
+"""The target-propagation and auto-encoder reports on small networks: tuning, files, second calls, what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from discrete_vae import training
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.tasks.vae import Architecture
+from reports import __main__ as command
+from reports import auto_encoder, latex, target_propagation
+from reports.report import Bench
+from reports.tables import COLUMNS
+from reports.target_propagation_settings import (
+    CHOSEN,
+    GUMBEL,
+    LAGGING,
+    MIRROR,
+    PRESETS,
+    THESIS,
+    VARIANTS,
+    Preset,
+    Search,
+    Trial,
+)
+
+ROOT = Path(__file__).parents[2]
+BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
+SEARCH = Search(epochs=3, first=1, keep=2, rates=(4e-3, 8e-3), variants=(GUMBEL, THESIS, MIRROR), ablations=(LAGGING,))
+TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(GUMBEL, MIRROR), search=SEARCH, base=BASE)
+FILES = {
+    "results.csv",
+    "learning_curves.csv",
+    "tuning.csv",
+    "signals.csv",
+    "provenance.json",
+    "target_propagation_table.tex",
+    "target_propagation.md",
+    "target-propagation.tex",
+    *(f"{name}.{suffix}" for name in ("learning_curves", "signals") for suffix in ("pdf", "png")),
+}
+
+
+def call(name: str, preset: object, out: Path, runs: Path) -> int:
+    """``python -m reports NAME`` with a preset of its own; the exit code."""
+    report = dataclasses.replace(command.REPORTS[name], presets={"tiny": preset})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.REPORTS, name, report)
+        with pytest.raises(SystemExit) as end:
+            command.main([name, "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    assert call("target-propagation", TINY, folder / "out", folder / "runs") == 0
+    return folder / "out", folder / "runs"
+
+
+def test_every_file_is_written(made) -> None:
+    files = {path.name for path in made[0].iterdir()}
+    assert files - {"target-propagation.pdf"} == FILES
+    assert ("target-propagation.pdf" in files) == (latex.engine() is not None)
+
+
+def test_results_are_tidy_and_whole(made) -> None:
+    results = pd.read_csv(made[0] / "results.csv")
+    assert list(results.columns) == COLUMNS
+    found = results[(results["split"] == "test") & (results["metric"] == "log_likelihood")]
+    assert found.groupby("row")["seed"].apply(set).to_dict() == {v.label: {1, 2, 3} for v in TINY.finalists}
+    signals = pd.read_csv(made[0] / "signals.csv")
+    assert {"signal_cosine", "outside_simplex"} <= set(signals.loc[signals["row"] == MIRROR.label, "metric"])
+    assert set(signals.loc[signals["row"] == GUMBEL.label, "metric"]) <= {"elbo", "kl", "active_latents"}
+
+
+def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
+    tuning = pd.read_csv(made[0] / "tuning.csv")
+    elbo = tuning[tuning["metric"] == "elbo"]
+    provenance = json.loads((made[0] / "provenance.json").read_text())
+    for variant in SEARCH.variants:
+        mine = elbo[elbo["row"] == variant.label]
+        assert len(mine) == len(SEARCH.trials(variant))
+        assert sorted(mine["epoch"]) == [1] * (len(mine) - 2) + [3, 3]
+        if variant in TINY.finalists:
+            best = mine[mine["epoch"] == 3].sort_values("value").iloc[-1]
+            rate = Schedule.parse(json.loads(best["parameters"])["learning_rate"]).initial
+            assert f"lr {rate:g}," in provenance["chosen"][variant.label]
+    assert len(elbo[elbo["row"] == LAGGING.label]) == 1
+
+
+def test_second_call_trains_nothing_and_writes_the_same_bytes(made, tmp_path, monkeypatch) -> None:
+    out, runs = made
+    monkeypatch.setattr(training, "_train_population", lambda *arguments: pytest.fail("trained again"))
+    assert call("target-propagation", TINY, tmp_path / "out", runs) == 0
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_a_trial_is_the_same_whatever_its_length_but_for_the_stretch() -> None:
+    """The learning rate falls to a tenth over the run, the mirror's with it; step and beta go together."""
+    for epochs in (10, 50):
+        config = MIRROR.config(Trial(4e-3, 1.3), epochs, 0)
+        assert config.learning_rate.initial * config.learning_rate.decay**epochs == pytest.approx(4e-4, rel=1e-3)
+        assert config.auxiliary_learning_rate == config.learning_rate
+        assert config.options.temperature == Schedule(1.3)
+    (stepped,) = (variant for variant in VARIANTS if variant.label == "TP, mirror, log-ratio")
+    config = stepped.config(Trial(4e-3, 0.3), 10, 0)
+    assert (config.options.step, config.beta) == (Schedule(0.3), Schedule(0.3, warmup=1))
+
+
+def test_every_variant_has_as_many_trials_and_configures() -> None:
+    search = Search()
+    assert len({variant.label for variant in search.variants}) == len(search.variants)
+    assert {len(search.trials(variant)) for variant in search.variants} == {6}
+    for variant in search.variants:
+        assert len({variant.config(trial, 10, 0).identity for trial in search.trials(variant)}) == 6
+
+
+def test_quick_preset_needs_no_search_and_knows_its_settings() -> None:
+    assert set(PRESETS["quick"].finalists) == set(CHOSEN)
+    assert PRESETS["quick"].search is None
+
+
+def test_without_a_search_there_is_no_tuning_table(tmp_path) -> None:
+    preset = Preset(epochs=1, seeds=(1,), samples=2, finalists=(THESIS, MIRROR), base=BASE)
+    assert call("target-propagation", preset, tmp_path / "out", tmp_path / "runs") == 0
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not files & {"tuning.csv", "signals.csv"}
+    assert "nothing is bold" in (tmp_path / "out" / "target_propagation_table.tex").read_text()
+
+
+def test_difference_is_told_with_its_test() -> None:
+    def rows(row: str, shift: float) -> list[dict[str, object]]:
+        return [
+            {"row": row, "split": "test", "metric": "elbo", "seed": seed, "value": shift + seed % 2 * noise}
+            for seed, noise in zip(range(5), (0.1, 0.2, 0.0, 0.1, 0.3), strict=True)
+        ]
+
+    results = pd.DataFrame([*rows(MIRROR.label, -92.0), *rows(GUMBEL.label, -94.5)])
+    text = target_propagation.difference(results, MIRROR, GUMBEL, "elbo")
+    assert text is not None
+    assert text.startswith("+2.50")
+    assert target_propagation.difference(results, MIRROR, THESIS, "elbo") is None
+
+
+def test_auto_encoder_report(tmp_path) -> None:
+    preset = auto_encoder.Preset(2, (0, 1, 2), base=BASE)
+    assert call("auto-encoder", preset, tmp_path / "out", tmp_path / "runs") == 0
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    found = results[results["metric"] == "reconstruction_hard"].groupby(["row", "split"])["value"].mean()
+    assert len(found) == 12
+    assert (found > -400).all()
+    names = {path.name for path in (tmp_path / "out").iterdir()} - {"auto-encoder.pdf"}
+    assert names == {
+        "results.csv",
+        "auto_encoder_table.tex",
+        "auto_encoder_curves.pdf",
+        "auto_encoder_curves.png",
+        "auto-encoder.tex",
+        "provenance.json",
+    }
+
+
+def test_bench_prunes_by_epoch(tmp_path) -> None:
+    config = dataclasses.replace(BASE, epochs=3)
+    (run,) = Bench("name", "tiny", tmp_path / "out", tmp_path / "runs").train(
+        [config], lambda run, epoch, metrics: epoch >= 2
+    )
+    assert run.step == 2 * run.steps_per_epoch
