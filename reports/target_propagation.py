@@ -125,8 +125,8 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         bench.train([each.run.config for each in best])
         tuned += tried
         chosen[variant] = max(best, key=lambda each: each.last("elbo", search.epochs)).trial
-    for variant in search.ablations:
-        trial = Trial(chosen[MIRROR].learning_rate, variant.values[0])
+    for variant, like in search.ablations.items():
+        trial = Trial(chosen[like].learning_rate, variant.values[0])
         (run,) = bench.train([variant.config(trial, search.epochs, search.seed, preset.base)])
         tuned.append(Tried(variant, trial, run))
     return tuned, chosen

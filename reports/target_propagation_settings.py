@@ -138,7 +138,6 @@ LAGGING = Variant("TP, mirror by probes alone, second-order", "target-propagatio
 LAGGING_LOCAL = Variant(
     "TP, mirror by probes alone, second-order, layer-local", "target-propagation", LOCAL.options, RATE, (STILL,)
 )
-ABLATIONS = (LAGGING, LAGGING_LOCAL)
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,8 @@ class Search:
     rates: Sequence[float] = (2e-3, 4e-3)
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
-    ablations: Sequence[Variant] = ABLATIONS
-    """Trained like a short run of the best trial of ``MIRROR``, not tuned."""
+    ablations: Mapping[Variant, Variant] = field(default_factory=lambda: {LAGGING: MIRROR, LAGGING_LOCAL: LOCAL})
+    """Trained with the learning rate that is best for another variant, not tuned."""
 
     def trials(self, variant: Variant) -> list[Trial]:
         """All that is tried on a variant."""

@@ -91,7 +91,7 @@ def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
         if variant in TINY.finalists:
             best = mine[mine["epoch"] == 3].sort_values("value").iloc[-1]
             rate = Schedule.parse(json.loads(best["parameters"])["learning_rate"]).initial
-            assert f"lr {rate:g}," in provenance["chosen"][variant.label]
+            assert f"lr {rate:g}," in provenance["settings"]["chosen"][variant.label]
     assert len(elbo[elbo["row"] == LAGGING.label]) == 1
 
 
@@ -129,7 +129,7 @@ def test_quick_preset_needs_no_search_and_knows_its_settings() -> None:
 
 
 def test_without_a_search_there_is_no_tuning_table(tmp_path) -> None:
-    preset = Preset(epochs=1, seeds=(1,), samples=2, finalists=(THESIS, MIRROR), base=BASE)
+    preset = Preset(epochs=1, seeds=(1,), samples=2, finalists=(THESIS,), base=BASE)
     assert call("target-propagation", preset, tmp_path / "out", tmp_path / "runs") == 0
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert not files & {"tuning.csv", "signals.csv"}
@@ -151,12 +151,12 @@ def test_difference_is_told_with_its_test() -> None:
 
 
 def test_auto_encoder_report(tmp_path) -> None:
-    preset = auto_encoder.Preset(2, (0, 1, 2), base=BASE)
+    preset = auto_encoder.Preset(2, (0, 1, 2), rates=(1e-3, 3e-3), base=BASE)
     assert call("auto-encoder", preset, tmp_path / "out", tmp_path / "runs") == 0
     results = pd.read_csv(tmp_path / "out" / "results.csv")
     found = results[results["metric"] == "reconstruction_hard"].groupby(["row", "split"])["value"].mean()
     assert len(found) == 12
-    assert (found > -400).all()
+    assert (found > -784 * 0.6931).all()  # better than an even chance for every pixel
     names = {path.name for path in (tmp_path / "out").iterdir()} - {"auto-encoder.pdf"}
     assert names == {
         "results.csv",
