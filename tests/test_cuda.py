@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,10 +25,17 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 SMALL = Architecture(latents=4, categories=3, hidden=(16,))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_trains_like_the_processor(strategy: str, tmp_path: Path) -> None:
+CASES: dict[str, Any] = {name: (name, None) for name in STRATEGIES}
+CASES["layer-local mirror"] = (
+    "target-propagation",
+    STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", local=True, warmup=3),
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_trains_like_the_processor(case: str, tmp_path: Path) -> None:
     """The noise differs between devices, so the ELBOs after two epochs agree within a few nats, not in their bits."""
-    configs = [Config(strategy, architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)]
+    configs = [Config(*CASES[case], architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)]
     elbos = []
     for device in ("cpu", "cuda"):
         runs = train(configs, tmp_path / device, load(device=device), device=device)

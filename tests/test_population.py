@@ -21,6 +21,10 @@ PIXELS = 12
 CPU = torch.device("cpu")
 LEARNED = "target-propagation", STRATEGIES["target-propagation"].Options("network")
 CASES: dict[str, tuple[str, Any]] = {**{name: (name, None) for name in STRATEGIES}, "learned inverse": LEARNED}
+CASES["layer-local mirror"] = (
+    "target-propagation",
+    STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", local=True),
+)
 
 
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:

@@ -144,6 +144,10 @@ OPTIONS["learned inverse"] = (
     "target-propagation",
     STRATEGIES["target-propagation"].Options("network", feedback="sample"),
 )
+OPTIONS["layer-local mirror"] = (
+    "target-propagation",
+    STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", local=True, warmup=3),
+)
 
 
 def content(runs: Path, configs: Sequence[Config]) -> dict[str, Any]:

@@ -32,8 +32,18 @@ from reports.target_propagation_settings import (
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
-SEARCH = Search(epochs=3, first=1, keep=2, rates=(4e-3, 8e-3), variants=(GUMBEL, THESIS, MIRROR), ablations=(LAGGING,))
-TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(GUMBEL, MIRROR), search=SEARCH, base=BASE)
+QUICK_MIRROR, QUICK_LAGGING = (
+    dataclasses.replace(variant, options={**variant.options, "warmup": 5}) for variant in (MIRROR, LAGGING)
+)
+SEARCH = Search(
+    epochs=3,
+    first=1,
+    keep=2,
+    rates=(4e-3, 8e-3),
+    variants=(GUMBEL, THESIS, QUICK_MIRROR),
+    ablations={QUICK_LAGGING: QUICK_MIRROR},
+)
+TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(GUMBEL, QUICK_MIRROR), search=SEARCH, base=BASE)
 FILES = {
     "results.csv",
     "learning_curves.csv",

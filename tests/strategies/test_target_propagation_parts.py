@@ -4,15 +4,21 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from discrete_vae.categorical import Categorical, enumerate_states, jacobian_product, log_prob
+from discrete_vae.config import Config
+from discrete_vae.data import Split, load
 from discrete_vae.errors import InputError
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
@@ -28,6 +34,7 @@ from discrete_vae.strategies.target_propagation.feedback import carry
 from discrete_vae.strategies.target_propagation.geometries import Difference, Point
 from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Levels
 from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+from discrete_vae.trainer import Trainer
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12
 LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)
@@ -496,3 +503,73 @@ def test_jacobian_product_is_what_its_name_says() -> None:
     vectors: Sequence[Tensor] = (DIRECTION, LOGITS)
     for vector in vectors:
         torch.testing.assert_close(jacobian_product(LOGITS.softmax(-1), vector), j(vector))
+
+
+# Warm-up, and training by a mirror
+
+
+def trainer(folder: Path, inverse: str = "mirror", auxiliary: float = 3e-3, **options) -> Trainer:
+    """One run of a small network on the middle of the images, about to take its first step."""
+
+    def cut(split: Split) -> Split:
+        return replace(split, pixels=split.pixels[:500, 300:340], labels=split.labels[:500])
+
+    whole = load()
+    config = Config(
+        "target-propagation",
+        TargetPropagationOptions(inverse, **options),
+        Architecture(3, 4, (11,)),
+        batch_size=50,
+        learning_rate=Schedule(3e-3),
+        auxiliary_learning_rate=Schedule(auxiliary),
+    )
+    data = replace(whole, train=cut(whole.train), validation=cut(whole.validation))
+    return Trainer([Run(folder, config)], data, torch.device("cpu"))
+
+
+@pytest.fixture
+def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "steps_per_epoch", 10)
+
+
+def distance(training: Trainer) -> float:
+    """Of the mirror from the weights that it mirrors, relative, the worst layer's."""
+    inverse = training.strategy.inverse
+    pairs = [
+        *zip(inverse.weights("decoder"), training.model.decoder.layers, strict=True),
+        *zip(inverse.weights("encoder"), list(training.model.encoder.network.layers)[1:], strict=True),
+    ]
+    return max(((own - layer.weight).norm() / layer.weight.norm()).item() for own, layer in pairs)
+
+
+@pytest.mark.usefixtures("_short_epochs")
+def test_a_mirror_that_takes_its_layers_steps_stays_exact(tmp_path) -> None:
+    """Layer-local from a warm start: equal gradients, equal moments, equal steps. By probes alone it lags behind."""
+    found = {}
+    for name, rate in {"together": 3e-3, "probes alone": 1e-12}.items():
+        training = trainer(tmp_path / name, auxiliary=rate, geometry="second-order", local=True, warmup=200)
+        training.begin_epoch()
+        assert distance(training) < 1e-5
+        for _ in range(10):
+            training._update()
+        found[name] = distance(training)
+    assert found["together"] < 1e-5
+    assert found["probes alone"] > 1e-3
+
+
+@pytest.mark.usefixtures("_short_epochs")
+@pytest.mark.parametrize("inverse", ["network", "drl", "l-drl", "mirror"])
+def test_warm_up_moves_the_inverse_alone_and_once(tmp_path, inverse) -> None:
+    def after(warmup: int) -> tuple[Trainer, dict[str, Tensor]]:
+        training = trainer(tmp_path / str(warmup), inverse, warmup=warmup)
+        training.begin_epoch()
+        return training, {name: tensor.clone() for name, tensor in training.state().items()}
+
+    (_, cold), (training, warm) = after(0), after(5)
+    moved = {name for name in cold if not cold[name].equal(warm[name])}
+    assert moved
+    assert all(name.startswith("strategy.inverse") for name in moved)
+    training.train_epoch(lambda: True)
+    before = {name: tensor.clone() for name, tensor in training.state().items()}
+    training.begin_epoch()
+    assert all(before[name].equal(tensor) for name, tensor in training.state().items() if name != "sums")
