@@ -1,7 +1,7 @@
 """The deterministic auto-encoder by difference target propagation (thesis, section 3.3), and by backpropagation.
 
 F. Nitta: Training a VAE with a discrete latent space. Bachelor thesis, 2017 (section 3.3, eq. 3.7).
-D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio: Difference Target Propagation. ECML 2015, arXiv 1412.7525 (section 2.4).
+D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio: Difference Target Propagation. ECML 2015, arXiv 1412.7525.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from discrete_vae.strategies.base import (
 
 
 def second_order_pull(logits: Tensor, sample: Tensor, gradient: Tensor, temperature: Tensor) -> Tensor:
-    """``2 J(q) g - J(pi) g / 2`` with ``q = (softmax(a / tau) + z) / 2`` (Liu et al. 2023, algorithm 2).
+    """``2 J(q) g - J(pi) g / 2`` with ``q = (softmax(a / tau) + z) / 2`` (Liu et al. 2023).
 
     The mean over samples z of ``J(pi) g`` is right to first order in the objective's change from pi to z, and this, by
     Heun's rule, to second.

@@ -73,7 +73,7 @@ class LayerwiseFeedback(Inverse):
 
 
 class LocalDifferenceReconstruction(LayerwiseFeedback):
-    """L-DRL (Ernoult et al. 2022, eq. 12): ``-2 <e, g(f(h + e)) - g(f(h))> + ||g(f(h) + n) - g(f(h))||^2`` a layer.
+    """L-DRL (Ernoult et al. 2022): ``-2 <e, g(f(h + e)) - g(f(h))> + ||g(f(h) + n) - g(f(h))||^2`` a layer.
 
     Its minimum for noises of equal deviation is the transposed Jacobian, so that targets are those of backpropagation.
     """
@@ -94,7 +94,7 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
 
 
 class DifferenceReconstruction(LayerwiseFeedback):
-    """DRL (Meulemans et al. 2020, eq. 11): a push at a layer's input, seen at the output, is to be carried back whole.
+    """DRL (Meulemans et al. 2020): a push at a layer's input, seen at the output, is to be carried back whole.
 
     ``||g(f(h + e)) - g(f(h)) - e||^2 + ||g(f(h) + n) - g(f(h))||^2`` through all layers above, each layer's weights
     learning from its own push. The minimum is the Jacobian's pseudo-inverse, damped by n: targets are Gauss-Newton's.

@@ -56,7 +56,7 @@ Geometry = Callable[[Point, Difference], tuple[Tensor, Tensor]]
 
 
 def _corrected(at: Point, difference: Difference) -> Tensor:
-    """``y + alpha (t - r)`` (Lee et al. 2015, eq. 15; thesis, eq. 3.7); it can leave the simplex."""
+    """``y + alpha (t - r)`` (Lee et al. 2015; thesis, eq. 3.7); it can leave the simplex."""
     return at.code + at.step * difference.aim - at.step * difference.image
 
 
@@ -67,7 +67,7 @@ def euclidean(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
 
 
 def matching(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
-    """The same target under softmax' matching loss (LocoProp-M, Amid et al. 2022, eq. 5): ``pi - target``."""
+    """The same target under softmax' matching loss (LocoProp-M, Amid et al. 2022): ``pi - target``."""
     target = _corrected(at, difference)
     return target, at.probabilities - target
 

@@ -109,7 +109,7 @@ class EncoderInverse(Inverse):
 
 
 class LearnedInverse(Inverse):
-    """A network that reproduces codes: ``||g(D(z + e)) - (z + e)||^2``, e ~ N(0, level^2) (Lee et al. 2015, eq. 13).
+    """A network that reproduces codes: ``||g(D(z + e)) - (z + e)||^2``, e ~ N(0, level^2) (Lee et al. 2015).
 
     ``network`` maps an observation to logits. The loss is a mean over the batch.
     """
