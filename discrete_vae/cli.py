@@ -115,6 +115,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
+        samples: int = 1,
         learning_rate: Schedule = Schedule(3e-4),
         auxiliary_learning_rate: Schedule = Schedule(3e-4),
         beta: Schedule = Schedule(1.0),
@@ -132,6 +133,8 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
             Passes over the 50,000 training images.
         batch_size
             Images in a batch.
+        samples
+            Samples of each image's latents in a step.
         learning_rate
             Adam's step size.
         auxiliary_learning_rate
@@ -160,6 +163,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
             data=data,
             epochs=epochs,
             batch_size=batch_size,
+            samples=samples,
             learning_rate=learning_rate,
             auxiliary_learning_rate=auxiliary_learning_rate,
             beta=beta,

@@ -32,6 +32,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     epochs: int = 50
     batch_size: int = 100
+    samples: int = 1
+    """Samples of each image's latents in a training step; the losses' mean is followed."""
     learning_rate: Schedule = Schedule(3e-4)
     """Adam's step size for encoder and decoder."""
     auxiliary_learning_rate: Schedule = Schedule(3e-4)
@@ -54,6 +56,8 @@ class Config:
             raise InputError(f"epochs is {self.epochs}; give at least 1")
         if not 1 <= self.batch_size <= 50_000:
             raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
+        if self.samples < 1:
+            raise InputError(f"samples is {self.samples}; give at least 1")
         if self.precision not in get_args(Precision):
             raise nearest(self.precision, get_args(Precision), "precision")
         if self.seed < 0:

@@ -129,7 +129,10 @@ class Trainer:
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
             parameters = self.model.encode(observation)
-            estimate = self.strategy(parameters, self.model.objective(observation, values[0]), noise)
+            logits, images = parameters, observation
+            if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
+                logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
+            estimate = self.strategy(logits, self.model.objective(images, values[0]), noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
         loss = reconstruction + values[0] * kl  # [P]; the members' sum keeps their gradients apart

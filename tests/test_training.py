@@ -406,6 +406,33 @@ def test_every_strategy_learns(data: Dataset, tmp_path: Path, case: str) -> None
         assert value(run, "validation", "elbo") > max(untrained, without_latents) + 1
 
 
+@pytest.mark.parametrize("strategy", ["gumbel-softmax", "reinmax", "target-propagation", "auto-encoder"])
+def test_the_gradient_of_two_samples_is_the_mean_of_two_gradients(data: Dataset, tmp_path: Path, strategy: str) -> None:
+    """With the same uniform numbers, of every parameter; and a step is as long as ever."""
+
+    class Half(Noise):
+        def __init__(self, *halves: int) -> None:
+            super().__init__()
+            self.halves = halves
+
+        def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+            batch = shape[1] // len(self.halves)
+            whole = torch.rand(2, *shape[:1], batch, *shape[2:], generator=torch.Generator().manual_seed(5))
+            return torch.cat([whole[half] for half in self.halves], 1)
+
+    def gradients(samples: int, *halves: int) -> list[Tensor]:
+        runs = [Run(tmp_path, config(strategy, samples=samples, seed=seed)) for seed in range(2)]
+        trainer = training.Trainer(runs, data, torch.device("cpu"))
+        trainer.begin_epoch()
+        observation = data.train.batch(trainer.order[0], trainer.generators)
+        statistics, _, *found = trainer.gradients(observation, trainer.values[0], Half(*halves))
+        return [statistics, *found]
+
+    apart = zip(gradients(1, 0), gradients(1, 1), strict=True)
+    for both, (first, second) in zip(gradients(2, 0, 1), apart, strict=True):
+        torch.testing.assert_close(both, (first + second) / 2, rtol=1e-4, atol=1e-6)
+
+
 def test_a_learning_rate_that_has_decayed_moves_nothing(data: Dataset, tmp_path: Path) -> None:
     """1e-3 in the first epoch, 1e-33 in the second, beside a member that goes on; moments move all the same."""
     frozen = config(learning_rate=Schedule(1e-3, decay=1e-30))
