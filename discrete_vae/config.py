@@ -32,8 +32,6 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     epochs: int = 50
     batch_size: int = 100
-    samples: int = 1
-    """Samples of each image's latents in a training step; the losses' mean is followed."""
     learning_rate: Schedule = Schedule(3e-4)
     """Adam's step size for encoder and decoder."""
     auxiliary_learning_rate: Schedule = Schedule(3e-4)
@@ -42,6 +40,8 @@ class Config:
     """Weight of the KL term."""
     precision: Precision = "float32"
     seed: int = 0
+    samples: int = 1
+    """Samples of each image's latents in a training step; the losses' mean is followed."""
 
     def __post_init__(self) -> None:
         check_types(self)
