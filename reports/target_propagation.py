@@ -39,7 +39,7 @@ DIAGNOSTICS = (
     "outside_simplex",
     "mean_correction",
 )
-SHOWN = ("elbo", "kl", "active_latents", *DIAGNOSTICS)
+SHOWN = ("elbo", "kl", "active_latents", "code_entropy", *DIAGNOSTICS)
 
 
 def make(preset: Preset, bench: Bench) -> None:

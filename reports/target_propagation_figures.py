@@ -22,6 +22,19 @@ SIGNALS = (
 """Whose signals are drawn, if they were trained."""
 
 
+PANELS = {
+    "signal_cosine": "cosine to the gradient",
+    "signal_ratio": "length relative to it",
+    "inverse_trace_positive": "images with tr > 0",
+    "outside_simplex": "targets outside",
+    "mean_correction": "mean correction",
+    "kl": "KL (nats)",
+    "code_entropy": "code entropy (nats)",
+    "active_latents": "active latents",
+}
+"""Metrics of a run's history that are drawn, and their titles."""
+
+
 def learning_curves(out: Path, curves: pd.DataFrame, rows: Sequence[str]) -> None:
     """Validation ELBO by epoch: mean and range over seeds."""
     with figure(out, "learning_curves", height=2.5) as drawing:
@@ -50,14 +63,9 @@ def told(signals: pd.DataFrame) -> list[str]:
 
 
 def signals(out: Path, signals: pd.DataFrame, rows: Sequence[str]) -> None:
-    """Cosine and relative length of the target signal beside the true gradient, and targets outside the simplex."""
-    panels = {
-        "signal_cosine": "cosine to the true gradient",
-        "signal_ratio": "length relative to it",
-        "outside_simplex": "targets outside the simplex",
-    }
-    with figure(out, "signals", height=2.6) as drawing:
-        for axes, (metric, title) in zip(drawing.subplots(1, len(panels)), panels.items(), strict=True):
+    """The diagnostics of some rows by epoch, a panel each: of the target signal above, of the code below."""
+    with figure(out, "signals", height=4.2) as drawing:
+        for axes, (metric, title) in zip(drawing.subplots(2, 4).flat, PANELS.items(), strict=True):
             for i, row in enumerate(rows):
                 found = signals[(signals["row"] == row) & (signals["metric"] == metric)]
                 mean = found.groupby("epoch")["value"].mean()
@@ -67,4 +75,4 @@ def signals(out: Path, signals: pd.DataFrame, rows: Sequence[str]) -> None:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if rows:
             handles, labels = axes.get_legend_handles_labels()
-            drawing.legend(handles, labels, loc="outside lower center", ncols=3)
+            drawing.legend(handles, labels, loc="outside lower center", ncols=2)

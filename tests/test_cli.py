@@ -106,7 +106,7 @@ def test_memory_of_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str
         ("train gumbel-softmax --threads 0", ["threads", "0"]),
         ("train gumbel-softmax --device tpu", ["tpu", "cpu"]),
         ("train gumbel-softmax --dataset mnist --folder nowhere", ["nowhere"]),
-        ("train target-propagation --inverse glass", ["mirror", "encoder"]),
+        ("train target-propagation --inverse glass", ["glass", "encoder"]),
         ("train gumbel-softmax --runs /dev/null/runs", ["/dev/null/runs"]),
         ("evaluate", ["no run", "list"]),
         ("evaluate nothing", ["nothing"]),

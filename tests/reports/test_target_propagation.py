@@ -87,7 +87,12 @@ def test_results_are_tidy_and_whole(made) -> None:
     assert found.groupby("row")["seed"].apply(set).to_dict() == {v.label: {1, 2, 3} for v in TINY.finalists}
     signals = pd.read_csv(made[0] / "signals.csv")
     assert {"signal_cosine", "outside_simplex"} <= set(signals.loc[signals["row"] == MIRROR.label, "metric"])
-    assert set(signals.loc[signals["row"] == GUMBEL.label, "metric"]) <= {"elbo", "kl", "active_latents"}
+    assert set(signals.loc[signals["row"] == GUMBEL.label, "metric"]) <= {
+        "elbo",
+        "kl",
+        "active_latents",
+        "code_entropy",
+    }
 
 
 def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
