@@ -64,6 +64,7 @@ class Config:
             raise InputError(f"seed is {self.seed}; give at least 0")
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
+        self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
 
     @property
     def strategy_class(self) -> type[Strategy]:

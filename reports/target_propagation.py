@@ -17,11 +17,11 @@ from reports.target_propagation_settings import (
     CHOSEN,
     GUMBEL,
     L_DRL,
-    LAGGING,
-    LAGGING_LOCAL,
     LOCAL,
     MIRROR,
     PRESETS,
+    PROBES,
+    PROBES_LOCAL,
     REINMAX,
     THESIS,
     Preset,
@@ -125,15 +125,11 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         bench.train([each.run.config for each in best])
         tuned += tried
         chosen[variant] = max(best, key=lambda each: each.last("elbo", search.epochs)).trial
-    for variant, like in search.ablations.items():
-        trial = Trial(chosen[like].learning_rate, variant.values[0])
-        (run,) = bench.train([variant.config(trial, search.epochs, search.seed, preset.base)])
-        tuned.append(Tried(variant, trial, run))
     return tuned, chosen
 
 
 def best_short(search: Search, tuned: Sequence[Tried]) -> dict[str, Tried]:
-    """The best short run of every variant, and the ablations, by label."""
+    """The best short run of every variant, by label."""
     found: dict[str, Tried] = {}
     for tried in sorted(tuned, key=lambda each: each.last("elbo", search.epochs)):
         found[tried.variant.label] = tried
@@ -185,8 +181,6 @@ def setting(variant: Variant, trial: Trial) -> Latex:
         "step": r"$\alpha = \beta$",
         "auxiliary_learning_rate": "lr of feedback",
     }
-    if trial.value in (1e-12,):
-        return Latex(f"lr {trial.learning_rate:g}")
     return Latex(f"lr {trial.learning_rate:g}, {names[variant.knob]} {_value(trial.value)}")
 
 
@@ -204,7 +198,7 @@ def budget(preset: Preset) -> Latex:
     """How the settings were found."""
     search = preset.search
     if search is None:
-        return Latex("The settings are those that the full preset's search found for 50 epochs; nothing is tuned here.")
+        return Latex("The settings are those that the full preset's search found; nothing is tuned here.")
     count = len(search.trials(search.variants[0]))
     rates = ", ".join(f"{rate:g}" for rate in search.rates)
     return Latex(
@@ -249,7 +243,7 @@ def main_table(
     lower = (
         f" Below: the best of each variant's {len(preset.search.trials(preset.search.variants[0]))} short runs (one "
         f"seed, {preset.search.epochs} epochs): validation ELBO and KL in nats, and of its signal after the last "
-        r"epoch the cosine and relative length to the true gradient in the sample, the share of images with "
+        r"epoch the cosine and relative length to minus the true gradient in the sample, the share of images with "
         r"$\mathrm{tr}(J_r J_D) > 0$, the share of targets outside the simplex, and $\|E_z[\hat\pi] - \pi\|$."
         if short and preset.search
         else ""
@@ -333,7 +327,7 @@ def comparison(results: pd.DataFrame) -> Latex:
     pairs = [
         (MIRROR, GUMBEL, "Target propagation by a mirror less Gumbel-Softmax"),
         (LOCAL, GUMBEL, "fully layer-local less Gumbel-Softmax"),
-        (MIRROR, REINMAX, "mirror less ReinMax, the same rule on the true gradient"),
+        (MIRROR, REINMAX, "mirror less ReinMax"),
         (LOCAL, REINMAX, "layer-local less ReinMax"),
         (MIRROR, THESIS, "mirror less the thesis' rule"),
     ]
@@ -356,8 +350,8 @@ def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
         (REINMAX, "the true gradient (ReinMax)"),
         (MIRROR, "a mirror that takes its layer's steps"),
         (LOCAL, "the same, layer-local"),
-        (LAGGING, "a mirror by probes alone, which lags behind"),
-        (LAGGING_LOCAL, "the same, layer-local"),
+        (PROBES, "a mirror by probes alone, which lags behind"),
+        (PROBES_LOCAL, "the same, layer-local"),
         (L_DRL, "L-DRL, which is noisy at its own minimum"),
     ]
     parts = [

@@ -9,21 +9,21 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures import COLOURS, DASHES, figure, symbols
-from reports.target_propagation_settings import L_DRL, LAGGING, MIRROR, THESIS
+from reports.target_propagation_settings import L_DRL, MIRROR, PROBES, THESIS
 
 SIGNALS = (
     THESIS.label,
     "TP, network, Euclidean (Lee et al.)",
     "TP, DRL, second-order",
     L_DRL.label,
-    LAGGING.label,
+    PROBES.label,
     MIRROR.label,
 )
 """Whose signals are drawn, if they were trained."""
 
 
 PANELS = {
-    "signal_cosine": "cosine to the gradient",
+    "signal_cosine": "cosine to descent",
     "signal_ratio": "length relative to it",
     "inverse_trace_positive": "images with tr > 0",
     "outside_simplex": "targets outside",
@@ -69,7 +69,15 @@ def signals(out: Path, signals: pd.DataFrame, rows: Sequence[str]) -> None:
             for i, row in enumerate(rows):
                 found = signals[(signals["row"] == row) & (signals["metric"] == metric)]
                 mean = found.groupby("epoch")["value"].mean()
-                axes.plot(mean.index, mean, color=COLOURS[i], linestyle=DASHES[i], label=symbols(row), marker=".", ms=3)
+                axes.plot(
+                    mean.index,
+                    mean,
+                    color=COLOURS[i % len(COLOURS)],
+                    linestyle=DASHES[i % len(DASHES)],
+                    label=symbols(row),
+                    marker=".",
+                    ms=3,
+                )
             axes.set_title(title)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -30,6 +30,7 @@ for _name, _options in {
     "l-drl": {"inverse": "l-drl", "geometry": "fisher-rao", "feedback_steps": 2},
     "drl": {"inverse": "drl", "geometry": "log-ratio", "clip": 0.5, "output_target": 0.5},
     "mirror": {"inverse": "mirror", "geometry": "second-order", "feedback_steps": 2},
+    "probes": {"inverse": "probes", "geometry": "aitchison"},
     "layer-local": {"inverse": "mirror", "geometry": "matching", "local": True},
 }.items():
     CASES[_name] = "target-propagation", STRATEGIES["target-propagation"].Options(**_options)

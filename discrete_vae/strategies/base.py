@@ -118,6 +118,10 @@ class Strategy(nn.Module):
         return cls(**fixed)
 
     @classmethod
+    def check(cls, options: Any, learning_rate: Schedule, auxiliary_learning_rate: Schedule) -> None:
+        """Raise ``InputError`` where a run's learning rates do not suit its options; by default they all do."""
+
+    @classmethod
     def scheduled(cls) -> tuple[str, ...]:
         """Names of the options that are schedules, and so of the buffers that follow them."""
         return tuple(name for name, field in options_of(cls).items() if isinstance(field.default, Schedule))

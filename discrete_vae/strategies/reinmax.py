@@ -49,7 +49,7 @@ class ReinMaxOptions:
 
 
 class ReinMax(Strategy):
-    """Forward a one-hot sample, backward Heun's rule; exact for an objective that is quadratic in one variable alone.
+    """Forward a one-hot sample, backward Heun's rule; exact at temperature 1 for a quadratic objective of one variable.
 
     Raises ``InputError`` where the temperature is not above 0.
     """

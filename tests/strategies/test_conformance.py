@@ -46,6 +46,7 @@ from discrete_vae.strategies.target_propagation import (
     LearnedInverse,
     LocalDifferenceReconstruction,
     WeightMirror,
+    WeightProbe,
 )
 from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
 
@@ -187,6 +188,7 @@ class Row:
 
 LEARNED: dict[type[LayerwiseFeedback], Callable[[Tensor], Tensor]] = {
     WeightMirror: lambda weight: weight,
+    WeightProbe: lambda weight: weight,
     LocalDifferenceReconstruction: lambda weight: weight,
     DifferenceReconstruction: lambda weight: torch.linalg.pinv(weight).mT,
     LayerwiseFeedback: lambda weight: torch.randn(weight.shape, generator=seeded(9), dtype=torch.float64).to(weight),
@@ -209,24 +211,25 @@ def propagation(problem: Problem, temperature: float, inverse: type[Inverse], **
 PROPAGATION: list[tuple[str, dict[str, Any], float, float]] = [
     ("encoder, matching", {"inverse": EncoderInverse, "geometry": "matching"}, 0.92, 0.317),
     ("encoder, log-ratio", {"inverse": EncoderInverse, "geometry": "log-ratio"}, 0.06, 0.1615),
-    ("encoder, Fisher-Rao", {"inverse": EncoderInverse, "geometry": "fisher-rao"}, 0.77, 0.2116),
+    ("encoder, Fisher-Rao", {"inverse": EncoderInverse, "geometry": "fisher-rao"}, 0.85, 0.2313),
     ("network, log-ratio", {"inverse": LearnedInverse, "geometry": "log-ratio"}, -0.45, 0.349),
     ("mirror, Euclidean", {"inverse": WeightMirror}, 0.87, 0.871),
     ("mirror, Euclidean, half the way", {"inverse": WeightMirror, "output_target": 0.5}, 0.87, 0.435),
-    ("mirror, matching", {"inverse": WeightMirror, "geometry": "matching"}, 0.53, 2.129),
+    ("mirror, matching", {"inverse": WeightMirror, "geometry": "matching"}, 0.86, 1.34),
     ("mirror, log-ratio", {"inverse": WeightMirror, "geometry": "log-ratio"}, 0.39, 0.286),
     ("mirror, log-ratio, small step", {"inverse": WeightMirror, "geometry": "log-ratio", "step": 0.1}, 0.84, 0.0413),
     ("mirror, Aitchison", {"inverse": WeightMirror, "geometry": "aitchison"}, 0.86, 2.68),
-    ("mirror, Fisher-Rao", {"inverse": WeightMirror, "geometry": "fisher-rao"}, 0.77, 0.395),
-    ("mirror, Fisher-Rao, small step", {"inverse": WeightMirror, "geometry": "fisher-rao", "step": 0.1}, 0.87, 0.0435),
+    ("mirror, Fisher-Rao", {"inverse": WeightMirror, "geometry": "fisher-rao"}, 0.66, 0.325),
+    ("mirror, Fisher-Rao, small step", {"inverse": WeightMirror, "geometry": "fisher-rao", "step": 0.1}, 0.86, 0.0424),
     ("mirror, second-order", {"inverse": WeightMirror, "geometry": "second-order"}, 0.99, 0.774),
-    ("mirror, second-order, clipped", {"inverse": WeightMirror, "geometry": "second-order", "clip": 0.5}, 0.84, 0.2354),
+    ("mirror, second-order, clipped", {"inverse": WeightMirror, "geometry": "second-order", "clip": 0.5}, 0.76, 0.2553),
     (
         "mirror, second-order, layer-local",
         {"inverse": WeightMirror, "geometry": "second-order", "local": True},
         0.99,
         0.774,
     ),
+    ("probes, second-order", {"inverse": WeightProbe, "geometry": "second-order"}, 0.99, 0.774),
     ("L-DRL, second-order", {"inverse": LocalDifferenceReconstruction, "geometry": "second-order"}, 0.99, 0.774),
     ("DRL, second-order", {"inverse": DifferenceReconstruction, "geometry": "second-order"}, 0.48, 0.0627),
     ("random, second-order", {"inverse": LayerwiseFeedback, "geometry": "second-order"}, -0.33, 1.36),

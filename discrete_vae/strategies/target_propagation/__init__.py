@@ -10,7 +10,7 @@ is pulled; the output target x_hat lies on the way from x' to the observation. `
 
 - the thesis' rule: the encoder as its own inverse, Euclidean difference;
 - Lee et al.'s: ``LearnedInverse``;
-- the one that wins: ``WeightMirror``, second-order geometry.
+- ReinMax' rule on targets: ``WeightMirror``, second-order geometry.
 
 The thesis' target sees the observation through the logits only, so it means something only where these are the
 encoder's own, f(x).
@@ -31,6 +31,7 @@ from discrete_vae.strategies.target_propagation.feedback import (
     LayerwiseFeedback,
     LocalDifferenceReconstruction,
     WeightMirror,
+    WeightProbe,
 )
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.strategies.target_propagation.inverses import EncoderInverse, Inverse, LearnedInverse
@@ -47,4 +48,5 @@ __all__ = [
     "TargetPropagation",
     "TargetPropagationOptions",
     "WeightMirror",
+    "WeightProbe",
 ]

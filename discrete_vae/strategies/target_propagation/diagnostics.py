@@ -31,10 +31,11 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
       categories is without effect and left out of both.
     - ``pull_cosine``: the same for the pull in the logits beside ``-J`` times the true gradient, the straight-through
       one.
-    - ``inverse_trace``: trace(J_r J_D) of inverse after decoder, by random directions; ``inverse_trace_positive``: the
-      share of images where it is above 0. A positive one means that the target lies downhill for a squared error.
+    - ``inverse_trace``: trace(J_r J_D) of inverse after decoder along the simplex, by random directions;
+      ``inverse_trace_positive``: the share of images where it is above 0.
     - ``outside_simplex``: share of the latent variables whose target has a negative entry.
-    - ``mean_correction``: ||E_z[pi_hat] - pi|| of a latent variable; 16 samples stand for the mean.
+    - ``mean_correction``: ||E_z[pi_hat] - pi|| of a latent variable, root mean square; from the product of two halves
+      of the samples, so that their own spread does not count.
     """
     predict = objective.predict
     assert predict is not None
@@ -56,13 +57,14 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         outside.append((target < -OUTSIDE).any(-1).to(target.dtype).mean(-1))
         targets.append(target)
         with torch.no_grad():
-            direction = (2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype)
+            direction = _centred((2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype))
             codes = [
                 strategy.inverse.reconstruct(decoded, predict(objective.decode(sample + h * direction)))
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))
-    correction = (torch.stack(targets).mean(0) - logits.softmax(-1)).norm(dim=-1).mean(-1)
+    corrections = torch.stack(targets) - logits.softmax(-1)
+    halves = corrections[::2].mean(0) * corrections[1::2].mean(0)
     trace = torch.stack(traces).mean(0)
     found = {
         "signal_cosine": torch.stack(cosines).mean(0),
@@ -71,9 +73,11 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         "inverse_trace": trace,
         "inverse_trace_positive": (trace > 0).to(trace.dtype),
         "outside_simplex": torch.stack(outside).mean(0),
-        "mean_correction": correction,
+        "mean_correction": halves.sum(-1).mean(-1),
     }
-    return {name: values.detach().mean(-1) for name, values in found.items()}
+    means = {name: values.detach().mean(-1) for name, values in found.items()}
+    means["mean_correction"] = means["mean_correction"].clamp_min(0).sqrt()
+    return means
 
 
 def _centred(vector: Tensor) -> Tensor:

@@ -29,10 +29,12 @@ class LayerwiseFeedback(Inverse):
 
     ``decoder`` are their initial values, from the code outwards, each of the shape of its layer's own weights,
     ``[..., in, out]``; ``encoder``, the same for all but the encoder's first layer, is for layer-local training alone.
-    The subclasses learn them.
+    The subclasses learn them. The error that is carried is how the prediction should change, which for a Bernoulli or
+    another canonical loss is minus its gradient in the output; no other loss is meant.
     """
 
     paper = "Shibuya et al. 2023"
+    needs = ("observation", "predict", "decoder")
     layerwise = True
     learned = False
 
@@ -56,6 +58,7 @@ class LayerwiseFeedback(Inverse):
         assert flow is not None
         signals, below = carry(self.weights("decoder"), flow.slopes(), decoded.aim - prediction)
         signal = torch.unflatten(below, -1, decoded.sample.shape[-2:])
+        signal = signal - signal.mean(-1, keepdim=True)  # along the simplex; the rest of it is without effect
         return Difference(decoded.code + signal, decoded.code, signal, signals)
 
     def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
@@ -69,7 +72,7 @@ class LayerwiseFeedback(Inverse):
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         """The loss ``[...]`` of the feedback weights of some layers, whose outputs should change by ``signals``."""
-        return flow.taken[0].new_zeros(flow.taken[0].shape[:-2])
+        return nothing(flow)
 
 
 class LocalDifferenceReconstruction(LayerwiseFeedback):
@@ -79,10 +82,10 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
     """
 
     paper = "Ernoult et al. 2022"
-    learned = descends = True
+    learned = prepares = descends = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
-        total = super().learn(weights, flow, signals, levels)
+        total = nothing(flow)
         for weight, layer, inputs, outputs in zip(weights, flow.layers, flow.taken, flow.given, strict=True):
             with torch.no_grad():
                 push = levels.draw(inputs, levels.inputs)
@@ -97,14 +100,15 @@ class DifferenceReconstruction(LayerwiseFeedback):
     """DRL (Meulemans et al. 2020): a push at a layer's input, seen at the output, is to be carried back whole.
 
     ``||g(f(h + e)) - g(f(h)) - e||^2 + ||g(f(h) + n) - g(f(h))||^2`` through all layers above, each layer's weights
-    learning from its own push. The minimum is the Jacobian's pseudo-inverse, damped by n: targets are Gauss-Newton's.
+    learning from its own push. The minimum is an inverse of the Jacobian, damped by n, as near as one set of weights
+    can be to it for all images.
     """
 
     paper = "Meulemans et al. 2020"
-    learned = descends = True
+    learned = prepares = descends = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
-        total = super().learn(weights, flow, signals, levels)
+        total = nothing(flow)
         slopes, top = flow.slopes(), flow.given[-1]
         for i, weight in enumerate(weights):
             with torch.no_grad():
@@ -119,35 +123,50 @@ class DifferenceReconstruction(LayerwiseFeedback):
         return total
 
 
-class WeightMirror(LayerwiseFeedback):
-    """Feedback that becomes its layer's own weights, and stays so: both rules of Akrout et al. (2019) together.
+class WeightProbe(LayerwiseFeedback):
+    """Feedback that becomes its layer's own weights: least mean squares (Widrow and Hoff 1960) on random pushes.
 
-    A mirror compares what comes out of a layer for a random push e at its input with what ``e M`` foretells, and
-    corrects M by the difference (least mean squares, Widrow and Hoff 1960: a regression with L-DRL's minimum, but with
-    no noise there). And M takes the layer's own steps, which need only the activity below and the signal above it
-    (Kolen and Pollack 1994), so that it does not lag behind; for that the auxiliary learning rate has to be the
-    learning rate, and a warm-up by probes lets both optimisers begin with the same gradients. A lag tells even where it
-    is small: activations of one sign make it nearly a matrix of rank one, whose error all hidden units share.
+    What comes out of a layer for a push e at its input is compared with what ``e M`` foretells, and M is corrected by
+    the difference, in place and at every call: a regression with L-DRL's minimum, but with no noise there. By itself it
+    lags behind a layer that learns.
     """
 
     paper = "Akrout et al. 2019"
-    learned = True
+    prepares = True
     PROBES = 20
-    """Images of a batch on which a layer is probed; they take the error of n inputs down to n / (n + 20) a step."""
+    """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step."""
+
+    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
+        with torch.no_grad(), torch.autocast(flow.taken[0].device.type, enabled=False):
+            for weight, layer, inputs in zip(weights, flow.layers, flow.taken, strict=True):
+                inputs = inputs[..., : self.PROBES, :].to(weight.dtype)
+                push = levels.noise.normal(inputs.shape, inputs.dtype)
+                surprise = layer(inputs + push) - layer(inputs) - push @ weight
+                weight += _mean_like(push.mT @ surprise, weight) / (inputs.shape[-2] + inputs.shape[-1])
+        return nothing(flow)
+
+
+class WeightMirror(WeightProbe):
+    """A probe that also takes its layer's own steps, and so stays exact (Kolen and Pollack 1994; Akrout et al. 2019).
+
+    These steps need only the activity below the layer and the signal above it. For both to take the same, the auxiliary
+    learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
+    """
+
+    learned = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""
         total = super().learn(weights, flow, signals, levels)
-        with torch.no_grad():
-            for weight, layer, inputs, outputs in zip(weights, flow.layers, flow.taken, flow.given, strict=True):
-                inputs, outputs = inputs[..., : self.PROBES, :], outputs[..., : self.PROBES, :]
-                push = levels.noise.normal(inputs.shape, inputs.dtype)
-                surprise = layer(inputs + push) - outputs - push @ weight
-                weight += _mean_like(push.mT @ surprise, weight) / (inputs.shape[-2] + inputs.shape[-1])
         for weight, inputs, signal in zip(weights, flow.taken, signals, strict=True):
             gradient = -_mean_like(inputs.detach().mT @ signal, weight) / inputs.shape[-2]
             total = total + only_gradient(weight, gradient, weight.dim() - 2)
         return total
+
+
+def nothing(flow: Flow) -> Tensor:
+    """Zeros ``[...]``, a loss for each member."""
+    return flow.taken[0].new_zeros(flow.taken[0].shape[:-2])
 
 
 def _mean_like(value: Tensor, weight: Tensor) -> Tensor:

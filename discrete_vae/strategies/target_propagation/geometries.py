@@ -85,25 +85,33 @@ def aitchison(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
 
 
 def fisher_rao(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
-    """The difference as a tangent vector of the sphere of square roots, half of the Fisher-Rao metric's (Rao 1945).
+    """The difference on the sphere of square roots, where Fisher and Rao's metric (1945) is four times the usual one.
 
-    At the image's point ``rho = sqrt(r)`` it is ``(rho / 2) (delta - <r, delta>)``. It is carried along the great
-    circle to ``sqrt(pi)`` and followed from there, no further than to the edge of the orthant, so that the target is a
-    distribution. The pull is down half the squared Fisher-Rao distance.
+    The direction and distance from the image to the aim, or for a step below 1 to ``softmax(log r + alpha delta)``, are
+    carried along the great circle from ``sqrt(r)`` to ``sqrt(pi)`` (parallel transport) and followed from there. What
+    leaves the orthant is put back to its edge. The pull is down half the squared Fisher-Rao distance to the target.
     """
     tiny = torch.finfo(at.logits.dtype).tiny
-    origin, root = difference.image.clamp_min(0).sqrt(), at.probabilities.sqrt()
-    origin = origin / origin.norm(dim=-1, keepdim=True).clamp_min(tiny)
-    tangent = origin / 2 * (difference.signal - (origin.square() * difference.signal).sum(-1, keepdim=True))
-    # Parallel transport on the sphere: v - <v, s> / (1 + <r, s>) (r + s); 1 + <r, s> >= 1 within the orthant.
+    image = difference.image.clamp_min(tiny)
+    origin, root = image.sqrt(), at.probabilities.sqrt()
+    tangent = _towards(origin, softmax(image.log() + at.step * difference.signal).sqrt())
+    # <v, s> / (1 + <r, s>) (r + s) is what a great circle's turn takes away; 1 + <r, s> >= 1 within the orthant.
     along = (tangent * root).sum(-1, keepdim=True) / (1 + (origin * root).sum(-1, keepdim=True))
-    tangent = at.step * (tangent - along * (origin + root))
+    tangent = tangent - along * (origin + root)
     length = tangent.norm(dim=-1, keepdim=True)
-    direction = tangent / length.clamp_min(tiny)
-    edge = torch.where(direction < 0, torch.atan2(root, -direction), torch.pi).amin(-1, keepdim=True)
-    angle = torch.minimum(length, edge)
-    target = (angle.cos() * root + angle.sin() * direction).square()
-    return target, -2 * root * angle * direction
+    angle = length.clamp(max=1.5)  # below a quarter turn: something of the point stays within the orthant
+    reached = (angle.cos() * root + angle.sin() * tangent / length.clamp_min(tiny)).clamp_min(0)
+    reached = reached / reached.norm(dim=-1, keepdim=True)
+    return reached.square(), -2 * root * _towards(root, reached)
+
+
+def _towards(start: Tensor, end: Tensor) -> Tensor:
+    """The tangent of the unit sphere at ``start`` whose great circle reaches ``end`` after its length."""
+    chord = end - (start * end).sum(-1, keepdim=True) * start
+    sine = chord.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, (start * end).sum(-1, keepdim=True))
+    tangent: Tensor = chord * (angle / sine.clamp_min(torch.finfo(start.dtype).tiny))
+    return tangent
 
 
 def second_order(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:

@@ -69,10 +69,13 @@ class Inverse(nn.Module):
 
     paper = ""
     """Where it was published."""
+    needs: tuple[str, ...] = ("observation", "predict")
+    """What it asks of an objective."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
+    prepares = False
+    """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
-    """Whether it learns by the gradient of its loss alone, so that it can before the model does."""
     evaluations = 0
     """How often its own training calls ``decode``."""
 
@@ -93,6 +96,7 @@ class EncoderInverse(Inverse):
     """The encoder itself (thesis, section 4.4): ``r = f(x')``, and for the observation as output target ``t = y``."""
 
     paper = "Nitta 2017"
+    needs = ("observation", "predict", "encode")
 
     def difference(self, decoded: Decoded) -> Difference:
         encode = decoded.objective.encode
@@ -115,7 +119,7 @@ class LearnedInverse(Inverse):
     """
 
     paper = "Lee et al. 2015"
-    descends = True
+    prepares = descends = True
     evaluations = 1
 
     def __init__(self, network: nn.Module) -> None:

@@ -31,6 +31,7 @@ from discrete_vae.strategies.target_propagation.feedback import (
     LayerwiseFeedback,
     LocalDifferenceReconstruction,
     WeightMirror,
+    WeightProbe,
     carry,
 )
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, Point
@@ -43,7 +44,7 @@ from discrete_vae.strategies.target_propagation.inverses import (
     Levels,
 )
 
-InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "random"]
+InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "probes", "random"]
 Code = Literal["probabilities", "sample"]
 Feedback = Literal["mean", "sample"]
 
@@ -51,6 +52,7 @@ FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
     "drl": DifferenceReconstruction,
     "l-drl": LocalDifferenceReconstruction,
     "mirror": WeightMirror,
+    "probes": WeightProbe,
     "random": LayerwiseFeedback,
 }
 
@@ -61,13 +63,14 @@ class TargetPropagationOptions:
 
     inverse: InverseName = "encoder"
     """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
-    feedback, random or trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.) or as a mirror (Akrout et al.)."""
+    feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), a weight mirror (Akrout et al.), only its
+    probes, or random (Shibuya et al.). A mirror wants the learning rate as auxiliary learning rate, and a warmup."""
     code: Code = "probabilities"
     """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
     feedback: Feedback = "mean"
     """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
     noise: Schedule = Schedule(0.1)
-    """Standard deviation of the noise on the code, or on each layer's input, that a learned inverse trains with."""
+    """Standard deviation of the noise on the code or, for DRL and L-DRL, on each layer's input; no other reads it."""
     output_noise: Schedule = Schedule(0.1)
     """The same on each layer's output, for DRL, where it damps, and L-DRL."""
     geometry: geometries.Name = "euclidean"
@@ -104,6 +107,11 @@ class TargetPropagationOptions:
             raise InputError(f"clip is {self.clip}; give a length above 0, or 0 for none")
         if self.local and self.inverse not in FEEDBACK:
             raise InputError(f"local training needs layerwise feedback, not {self.inverse!r}: {', '.join(FEEDBACK)}")
+        if self.inverse in ("drl", "l-drl"):  # whose losses have no minimum without
+            self.noise.require_positive("noise")
+            self.output_noise.require_positive("output noise")
+        if self.inverse == "mirror" and self.feedback == "sample":
+            raise InputError("a mirror takes its layers' own steps, which follow the mean x'; leave feedback at 'mean'")
         _check(self.code, self.geometry)
 
 
@@ -139,8 +147,14 @@ class TargetPropagation(Strategy):
         local: bool = False,
     ) -> None:
         super().__init__()
+        if geometry not in GEOMETRIES:
+            raise nearest(geometry, GEOMETRIES, "geometry")
+        if feedback_steps < 1:
+            raise InputError(f"feedback steps is {feedback_steps}; give at least 1")
         _check(code, geometry)
         self.inverse = EncoderInverse() if inverse is None else inverse
+        if local and not self.inverse.layerwise:
+            raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
         self.feedback_steps, self.warmup = feedback_steps, warmup
@@ -173,6 +187,16 @@ class TargetPropagation(Strategy):
             local=options.local,
         )
 
+    @classmethod
+    def check(
+        cls, options: TargetPropagationOptions, learning_rate: Schedule, auxiliary_learning_rate: Schedule
+    ) -> None:
+        if options.inverse == "mirror" and auxiliary_learning_rate != learning_rate:
+            raise InputError(
+                f"auxiliary learning rate is {auxiliary_learning_rate}; a mirror takes its layers' own steps and needs "
+                f"their learning rate, {learning_rate}"
+            )
+
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         decoded, output = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
@@ -182,7 +206,7 @@ class TargetPropagation(Strategy):
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
         adam = PopulationAdam(self.inverse.parameters(), len(learning_rates), shared_rate=False)
-        for _ in range(self.warmup):
+        for _ in range(self.warmup if self.inverse.prepares else 0):
             decoded, _ = self.decode(logits, objective, noise)
             difference, _, pull = self.pull(decoded)
             _, auxiliary = self.learn(decoded, difference, pull, noise)
@@ -203,14 +227,16 @@ class TargetPropagation(Strategy):
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
         """Draw and decode a sample; also gives the output, from which the decoder learns."""
+        needs = (*self.inverse.needs, *(("encoder", "penalty") if self.local else ()))
+        if any(getattr(objective, name) is None for name in needs):
+            raise InputError(f"target propagation needs an objective with {', '.join(needs[:-1])} and {needs[-1]}")
         observation, predict = objective.observation, objective.predict
-        if observation is None or predict is None or objective.encode is None:
-            raise InputError("target propagation needs an objective with observation, predict and encode")
+        assert observation is not None
+        assert predict is not None
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         flow = None
         if self.inverse.layerwise:
-            if objective.decoder is None:
-                raise InputError("layerwise feedback needs an objective with decoder, the network that decode runs")
+            assert objective.decoder is not None
             taken, given = objective.decoder.trace(sample.flatten(-2))
             flow = Flow(objective.decoder, list(objective.decoder.layers), taken, given)
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
@@ -247,21 +273,34 @@ class TargetPropagation(Strategy):
         objective.
         """
         encoder, penalty = decoded.objective.encoder, decoded.objective.penalty
+        observation = decoded.objective.observation
         assert isinstance(self.inverse, LayerwiseFeedback)
         assert decoded.flow is not None
-        if encoder is None or penalty is None:
-            raise InputError("layer-local training needs an objective with encoder and penalty")
-        taken, given = encoder.trace(decoded.objective.observation)  # type: ignore[arg-type]
-        flow = Flow(encoder, list(encoder.layers)[1:], taken[1:], given[1:])
+        assert encoder is not None
+        assert penalty is not None
+        assert observation is not None
+        if not encoder.cut or not decoded.flow.network.cut:
+            raise InputError("layer-local training needs networks that are cut; see VAE.cut")
+        taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
+        above = list(encoder.layers)[1:]
+        flow = Flow(encoder, above, taken[1:], given[1:])
         with torch.enable_grad():
             logits = decoded.logits.detach().requires_grad_()
             (rest,) = torch.autograd.grad(penalty(logits).sum(), logits)
-        with torch.no_grad():
-            signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), -(pull + rest).flatten(-2))
-            signals = [below * encoder.slope(given[0]), *signals]
+        top = -(pull + rest).flatten(-2)
+        if not above:  # one layer, which the pull and the penalty train
+            signals = [top]
+        else:
+            with torch.no_grad():
+                signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), top)
+                signals = [below * encoder.slope(given[0]), *signals]
         hidden = zip([*decoded.flow.given[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
         losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
-        return losses, self.inverse.learn(self.inverse.weights("encoder"), flow, signals[1:], levels)
+        if not above:
+            return losses, top.new_zeros(top.shape[:-2])
+        weights = self.inverse.weights("encoder")
+        steps = [self.inverse.learn(weights, flow, signals[1:], levels) for _ in range(self.feedback_steps)]
+        return losses, torch.stack(steps).mean(0)
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
         return diagnose(self, logits, objective, noise)
