@@ -78,7 +78,8 @@ def make(preset: Preset, bench: Bench) -> None:
     ]
     caption = Latex(
         "Reconstruction log-likelihood of binarised MNIST by a deterministic auto-encoder, nats an image, higher is "
-        rf"better: mean $\pm$ 95\% interval over {len(preset.seeds)} seeds, {preset.epochs} epochs."
+        rf"better: mean $\pm$ 95\% interval over {len(preset.seeds)} seeds, {preset.epochs} epochs; bold: best of its "
+        r"column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
     )
     panel = Panel(Latex("lrrr"), [Latex(r"& train & validation & test \\")], body)
     bench.write("auto_encoder_table.tex", table("auto_encoder", caption, [panel]))

@@ -89,6 +89,7 @@ def make(preset: Preset, bench: Bench) -> None:
         "target_propagation.tex",
         length=note,
         comparison=comparison(results),
+        geometry=geometry(short, preset),
         lost=lost(short, preset),
         tuning=budget(preset),
         signal_note=Latex("the best short run of each" if short else "the mean of the runs of the table"),
@@ -317,9 +318,8 @@ def difference(results: pd.DataFrame, first: Variant, second: Variant, metric: s
     if found.half_width is None or len(seeds) < statistics.MINIMUM_SEEDS:
         return rf"{text} nats ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
     p = statistics.paired_p(one, other)
-    return rf"{text} $\pm$ {found.half_width:.2f} nats (paired $p$ {'< 0.0001' if p < 1e-4 else f'= {p:.2g}'})".replace(
-        "$p$ <", "$p <$"
-    ).replace("$p$ =", "$p =$")
+    level = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return rf"{text} $\pm$ {found.half_width:.2f} nats (paired ${level}$)"
 
 
 def comparison(results: pd.DataFrame) -> Latex:
@@ -338,7 +338,33 @@ def comparison(results: pd.DataFrame) -> Latex:
             sentences.append(f"{text}: test ELBO {elbo}, IW bound {bound}")
     if not sentences:
         return Latex("A row that the comparison needs did not finish.")
-    return Latex("; ".join(sentences) + ".")
+    return Latex("; ".join(sentences) + r". Each $p$ is of its own test.")
+
+
+def geometry(short: Mapping[str, Tried], preset: Preset) -> Latex:
+    """What other geometries do for each inverse, by the short runs."""
+    if preset.search is None or not short:
+        return Latex("")
+    epochs, sentences = preset.search.epochs, []
+    for inverse, text in (
+        ("encoder", "the encoder as inverse"),
+        ("network", "a learned network"),
+        ("mirror", "a mirror"),
+    ):
+        found = {
+            variant: short[variant.label].last("elbo", epochs)
+            for variant in preset.search.variants
+            if variant.label in short
+            and variant.strategy == "target-propagation"
+            and variant.options.get("inverse", "encoder") == inverse
+            and not variant.options.get("local")
+        }
+        if found:
+            parts = [
+                f"{variant.options.get('geometry', 'euclidean')} {number(value, 1)}" for variant, value in found.items()
+            ]
+            sentences.append(f"with {text} {', '.join(parts)}")
+    return Latex(f"Validation ELBO after {epochs} epochs by geometry: {'; '.join(sentences)}.")
 
 
 def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
@@ -350,14 +376,14 @@ def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
         (REINMAX, "the true gradient (ReinMax)"),
         (MIRROR, "a mirror that takes its layer's steps"),
         (LOCAL, "the same, layer-local"),
-        (PROBES, "a mirror by probes alone, which lags behind"),
+        (PROBES, "probes alone, which lag behind"),
         (PROBES_LOCAL, "the same, layer-local"),
-        (L_DRL, "L-DRL, which is noisy at its own minimum"),
+        (L_DRL, "L-DRL, which lags and is noisy at its own minimum"),
     ]
     parts = [
-        f"{text} {number(short[variant.label].last('elbo', epochs), 1)}"
+        f"{text} {shown(short[variant.label].last('elbo', epochs), 1)}"
         + (
-            f" (cosine {number(short[variant.label].last('signal_cosine', epochs), 4)})"
+            f" (cosine {shown(short[variant.label].last('signal_cosine', epochs), 4)})"
             if variant is not REINMAX
             else ""
         )
