@@ -8,13 +8,20 @@ from torch import Tensor
 from discrete_vae.data import Dataset
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
+from discrete_vae.strategies import Strategy
 
 IMAGES = 200
-"""Enough for means to two digits, at a few hundredths of an epoch's time."""
+"""Enough for means to two digits."""
 
 
 def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
-    """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time."""
+    """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time.
+
+    Nothing for a strategy that has nothing to say.
+    """
+
+    if type(population.strategy).diagnose is Strategy.diagnose:
+        return {}
 
     def generators(stream: str) -> list[torch.Generator]:
         return [seeded(each.seed, "diagnostics", stream, device=population.device) for each in population.configs]

@@ -94,7 +94,7 @@ class Trainer:
             order = torch.randperm(len(self.data.train), generator=seeded(run.config.seed, "order", self.epoch))
             self.order[:, p] = order[: self.order[:, p].numel()].view(self.order[:, p].shape)
         self.values.copy_(self.population.schedules(self.step - offset, self.steps_per_epoch, self.steps_per_epoch))
-        if self.step == 0:
+        if self.step == 0 and self.strategy.warmup:
             self._prepare()
 
     def _prepare(self) -> None:

@@ -54,6 +54,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
     """Runs with a seed and schedules of their own, in which all that may change does so at every step."""
     strategy, options = CASES[case]
     options = options or STRATEGIES[strategy].Options()
+    mirror = getattr(options, "inverse", None) == "mirror"
     falling = {name: Schedule(0.9, decay=0.9, unit="step") for name in STRATEGIES[strategy].scheduled()}
     return [
         Config(
@@ -62,7 +63,8 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
             Architecture(3, 4, (11,)),
             batch_size=64,
             seed=seed,
-            learning_rate=Schedule(3e-3 * (1 + seed), decay=0.9, unit="step"),
+            learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
+            auxiliary_learning_rate=rate if mirror else Schedule(3e-4),
             beta=Schedule(1.0, warmup=3),
             **fields,
         )

@@ -28,6 +28,8 @@ CASES["layer-local mirror"] = (
 
 
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
+    if getattr(options, "inverse", None) == "mirror":
+        fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
     return Config(strategy, options, Architecture(4, 3, (8, 6)), batch_size=1000, **fields)
 
 

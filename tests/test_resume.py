@@ -131,6 +131,8 @@ def nursery() -> Iterator[Nursery]:
 
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
     """Two epochs of 40 steps, which look out for signals at steps 25, 50 and 75."""
+    if getattr(options, "inverse", None) == "mirror":
+        fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
     return Config(strategy, options, Architecture(3, 3, (15,)), epochs=2, batch_size=100, **fields)
 
 

@@ -107,6 +107,8 @@ class Strategy(nn.Module):
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     local: bool = False
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
+    warmup: int = 0
+    """Steps that ``prepare`` takes before the model's first; without any it is not called."""
 
     @classmethod
     def build(cls, options: Any, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]) -> Self:
