@@ -31,6 +31,11 @@ Prune = Callable[[Run, int, Mapping[str, float]], bool]
 """Whether a run shall leave, from its epoch and its validation metrics."""
 
 
+def never(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+    """The ``Prune`` that lets every run go on."""
+    return False
+
+
 class Interrupted(Exception):
     """Training was stopped by a signal, after saving; its text says how to resume."""
 
@@ -52,7 +57,7 @@ def train(
     progress: Progress | None = None,
     checkpoint_every: int | None = None,
     compiled: bool = False,
-    prune: Prune = lambda run, epoch, metrics: False,
+    prune: Prune = never,
 ) -> list[Run]:
     """Train runs to their end, each in its folder below ``runs``; what is finished is not trained again.
 

@@ -56,7 +56,7 @@ class Bench:
             self._data[config] = data.load(config, device=self.device)
         return self._data[config]
 
-    def train(self, configs: Sequence[Config], prune: training.Prune = lambda run, epoch, metrics: False) -> list[Run]:
+    def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:
         """The runs of all configurations, in their order; those that are not finished are trained, or until pruned."""
         made: dict[Config, Run] = {}
         with terminal_progress() as progress:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from discrete_vae.runs import Run, parameters
+from discrete_vae.training import Prune, never
 from reports import statistics, target_propagation_figures
 from reports.latex import Latex, number, render, symbols
 from reports.report import Bench, Report
@@ -115,24 +116,33 @@ class Tried:
 
 
 def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dict[Variant, Trial]]:
-    """Run every variant's trials, and give them with what is best for each."""
+    """Run every variant's trials, and give them with what is best for each.
+
+    For a finalist that is decided at full length, between its best short trials: a short run may prefer other settings.
+    """
+
+    def run(variant: Variant, trials: Sequence[Trial], epochs: int, prune: Prune = never) -> list[Tried]:
+        runs = bench.train([variant.config(trial, epochs, search.seed, preset.base) for trial in trials], prune)
+        return [Tried(variant, trial, each) for trial, each in zip(trials, runs, strict=True)]
+
     tuned, chosen = [], {}
     for variant in search.variants:
-        trials = search.trials(variant)
-        configs = [variant.config(trial, search.epochs, search.seed, preset.base) for trial in trials]
-        runs = bench.train(configs, lambda run, epoch, metrics: epoch >= search.first)
-        tried = [Tried(variant, trial, run) for trial, run in zip(trials, runs, strict=True)]
-        best = sorted(tried, key=lambda each: each.last("elbo", search.first))[-search.keep :]
-        bench.train([each.run.config for each in best])
-        tuned += tried
-        chosen[variant] = max(best, key=lambda each: each.last("elbo", search.epochs)).trial
+        short = run(variant, search.trials(variant), search.epochs, lambda run, epoch, metrics: epoch >= search.first)
+        best = sorted(short, key=lambda each: each.last("elbo", search.first))[-search.keep :]
+        last = run(variant, [each.trial for each in best], search.epochs)
+        tuned += short
+        if variant in preset.finalists:
+            last = run(variant, [each.trial for each in best], preset.epochs)
+            tuned += last
+        chosen[variant] = max(last, key=lambda each: each.last("elbo")).trial
     return tuned, chosen
 
 
 def best_short(search: Search, tuned: Sequence[Tried]) -> dict[str, Tried]:
     """The best short run of every variant, by label."""
     found: dict[str, Tried] = {}
-    for tried in sorted(tuned, key=lambda each: each.last("elbo", search.epochs)):
+    short = [tried for tried in tuned if tried.run.config.epochs == search.epochs]
+    for tried in sorted(short, key=lambda each: each.last("elbo", search.epochs)):
         found[tried.variant.label] = tried
     return found
 
@@ -205,8 +215,9 @@ def budget(preset: Preset) -> Latex:
     return Latex(
         f"Every variant was tuned on the validation ELBO with the same budget: {count} trials of {search.epochs} "
         f"epochs (learning rates {rates}, falling to a tenth over the run, times {len(search.variants[0].values)} "
-        f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}. $\\beta$ "
-        f"rises within the first epoch. Tuning used seed {search.seed}, the table others."
+        f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}; between "
+        f"these, the finalists' were chosen at full length. $\\beta$ rises within the first epoch. Tuning used seed "
+        f"{search.seed}, the table others."
     )
 
 

@@ -163,7 +163,7 @@ class Search:
 
 
 CHOSEN = {
-    GUMBEL: Trial(4e-3, 0.35),
+    GUMBEL: Trial(4e-3, 0.5),
     THESIS: Trial(2e-3, 0.05),
     MIRROR: Trial(4e-3, 1.3),
     LOCAL: Trial(4e-3, 1.3),

@@ -91,10 +91,10 @@ def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
     provenance = json.loads((made[0] / "provenance.json").read_text())
     for variant in SEARCH.variants:
         mine = elbo[elbo["row"] == variant.label]
-        assert len(mine) == len(SEARCH.trials(variant))
-        assert sorted(mine["epoch"]) == [1] * (len(mine) - 2) + [3, 3]
+        whole = [2, 2] if variant in TINY.finalists else []
+        assert sorted(mine["epoch"]) == [1] * (len(SEARCH.trials(variant)) - 2) + whole + [3, 3]
         if variant in TINY.finalists:
-            best = mine[mine["epoch"] == 3].sort_values("value").iloc[-1]
+            best = mine[mine["epoch"] == 2].sort_values("value").iloc[-1]
             rate = Schedule.parse(json.loads(best["parameters"])["learning_rate"]).initial
             assert f"lr {rate:g}," in provenance["settings"]["chosen"][variant.label]
 
