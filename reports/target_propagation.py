@@ -209,7 +209,7 @@ def budget(preset: Preset) -> Latex:
     """How the settings were found."""
     search = preset.search
     if search is None:
-        return Latex("The settings are those that the full preset's search found; nothing is tuned here.")
+        return Latex("The settings are set beforehand; nothing is tuned here.")
     count = len(search.trials(search.variants[0]))
     rates = ", ".join(f"{rate:g}" for rate in search.rates)
     return Latex(
@@ -381,7 +381,7 @@ def geometry(short: Mapping[str, Tried], preset: Preset) -> Latex:
 def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
     """Where nats are lost between the true gradient and learned feedback, by the short runs."""
     if preset.search is None or not short:
-        return Latex("The full preset compares all variants; see the committed results.")
+        return Latex("The full preset compares all variants.")
     epochs = preset.search.epochs
     names = [
         (REINMAX, "the true gradient (ReinMax)"),

@@ -168,7 +168,7 @@ CHOSEN = {
     MIRROR: Trial(4e-3, 1.3),
     LOCAL: Trial(4e-3, 1.3),
 }
-"""What the full preset's search found, for presets that do not search."""
+"""For presets that do not search: near what first searches found, not yet the whole search's result."""
 
 
 @dataclass(frozen=True)

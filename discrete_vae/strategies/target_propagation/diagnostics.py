@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from discrete_vae.categorical import jacobian_product
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Objective
 
@@ -39,6 +40,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
     """
     predict = objective.predict
     assert predict is not None
+    probabilities = logits.softmax(-1)
     cosines, ratios, pulls, traces, outside, targets = [], [], [], [], [], []
     for _ in range(DRAWS):
         with torch.no_grad():
@@ -51,9 +53,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         true, signal = (_centred(each) for each in (-gradient, difference.signal))
         cosines.append(_cosine(signal, true))
         ratios.append(signal.flatten(-2).norm(dim=-1) / true.flatten(-2).norm(dim=-1).clamp_min(1e-12))
-        probabilities = logits.softmax(-1)
-        steepest = probabilities * (true - (probabilities * true).sum(-1, keepdim=True))
-        pulls.append(_cosine(-pull, steepest))
+        pulls.append(_cosine(-pull, jacobian_product(probabilities, true)))
         outside.append((target < -OUTSIDE).any(-1).to(target.dtype).mean(-1))
         targets.append(target)
         with torch.no_grad():
@@ -63,7 +63,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))
-    corrections = torch.stack(targets) - logits.softmax(-1)
+    corrections = torch.stack(targets) - probabilities
     halves = corrections[::2].mean(0) * corrections[1::2].mean(0)
     trace = torch.stack(traces).mean(0)
     found = {
