@@ -127,12 +127,13 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
 
     tuned, chosen = [], {}
     for variant in search.variants:
-        short = run(variant, search.trials(variant), search.epochs, lambda run, epoch, metrics: epoch >= search.first)
+        short = run(variant, variant.trials, search.epochs, lambda run, epoch, metrics: epoch >= search.first)
         best = sorted(short, key=lambda each: each.last("elbo", search.first))[-search.keep :]
         last = run(variant, [each.trial for each in best], search.epochs)
+        last.sort(key=lambda each: each.last("elbo"))
         tuned += short
-        if variant in preset.finalists:
-            last = run(variant, [each.trial for each in best], preset.epochs)
+        if variant in preset.finalists and len(last) > 1:
+            last = run(variant, [each.trial for each in last[-search.contenders :]], preset.epochs)
             tuned += last
         chosen[variant] = max(last, key=lambda each: each.last("elbo")).trial
     return tuned, chosen
@@ -210,14 +211,13 @@ def budget(preset: Preset) -> Latex:
     search = preset.search
     if search is None:
         return Latex("The settings are set beforehand; nothing is tuned here.")
-    count = len(search.trials(search.variants[0]))
-    rates = ", ".join(f"{rate:g}" for rate in search.rates)
+    first = search.variants[0]
     return Latex(
-        f"Every variant was tuned on the validation ELBO with the same budget: {count} trials of {search.epochs} "
-        f"epochs (learning rates {rates}, falling to a tenth over the run, times {len(search.variants[0].values)} "
-        f"values of the variant's own hyper-parameter), all but {search.keep} stopped after {search.first}; between "
-        f"these, the finalists' were chosen at full length. $\\beta$ rises within the first epoch. Tuning used seed "
-        f"{search.seed}, the table others."
+        f"Every variant was tuned on the validation ELBO with the same budget: {len(first.trials)} trials of "
+        f"{search.epochs} epochs ({len(first.rates)} learning rates, falling to a tenth over the run, times "
+        f"{len(first.values)} values of the variant's own hyper-parameter), all but {search.keep} stopped after "
+        f"{search.first}; between the best {search.contenders}, the finalists' were chosen at full length. $\\beta$ "
+        f"rises within the first epoch. Tuning used seed {search.seed}, the table others."
     )
 
 
@@ -253,7 +253,7 @@ def main_table(
         else f"nothing is bold, for fewer than {statistics.MINIMUM_SEEDS} seeds support no winner"
     )
     lower = (
-        f" Below: the best of each variant's {len(preset.search.trials(preset.search.variants[0]))} short runs (one "
+        f" Below: the best of each variant's {len(preset.search.variants[0].trials)} short runs (one "
         f"seed, {preset.search.epochs} epochs): validation ELBO and KL in nats, and of its signal after the last "
         r"epoch the cosine and relative length to minus the true gradient in the sample, the share of images with "
         r"$\mathrm{tr}(J_r J_D) > 0$, the share of targets outside the simplex, and $\|E_z[\hat\pi] - \pi\|$."

@@ -46,8 +46,17 @@ class Variant:
     """An option of the strategy; ``beta``; or ``step``, which beta follows so that the two terms keep their balance."""
     values: Sequence[Value] = (1.0,)
     """What is tried."""
+    rates: Sequence[float] = (2e-3, 4e-3, 6e-3)
+    """The learning rates that each of them is tried with, the best of them inside their range."""
+    samples: int = 1
+    """Samples of each image's latents in a training step."""
     shared_rate: bool = False
     """Whether the inverse learns at the model's own learning rate, as a mirror has to."""
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All that is tried: every learning rate with every value."""
+        return [Trial(rate, value) for rate in self.rates for value in self.values]
 
     def config(self, trial: Trial, epochs: int, seed: int, base: Config | None = None) -> Config:
         """The run of a trial at some length: its schedules are stretched to it. Network and batches are the base's."""
@@ -70,6 +79,7 @@ class Variant:
             learning_rate=rate,
             beta=Schedule(beta, warmup=1.0),
             seed=seed,
+            samples=self.samples,
             **changes,
         )
 
@@ -87,7 +97,10 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     """A variant of target propagation; a mirror starts as one."""
     if options.get("inverse") in ("mirror", "probes"):
         options["warmup"] = 500
-    return Variant(label, "target-propagation", options, knob, values, "inverse" in options and knob != RATE)
+    shared = "inverse" in options and knob != RATE
+    # What lacks a layerwise signal breaks down at the others' learning rates.
+    rates = (5e-4, 1e-3, 2e-3) if options.get("inverse", "network") == "network" else Variant.rates
+    return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
 GUMBEL = Variant("Gumbel-Softmax", "gumbel-softmax", values=(0.25, 0.35, 0.5, FALLING))
@@ -144,22 +157,16 @@ FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
 
 @dataclass(frozen=True)
 class Search:
-    """How every variant is tuned, with the same budget: short runs of one seed, the worse of them stopped early.
-
-    Every learning rate is tried with every value of the variant's own hyper-parameter.
-    """
+    """How every variant is tuned, with the same budget: short runs of one seed, the worse of them stopped early."""
 
     epochs: int = 10
     first: int = 3
     """Epochs after which all but the best ``keep`` stop."""
-    keep: int = 2
-    rates: Sequence[float] = (2e-3, 4e-3, 6e-3)
+    keep: int = 3
+    contenders: int = 2
+    """Of these, how many of a finalist are compared at full length."""
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
-
-    def trials(self, variant: Variant) -> list[Trial]:
-        """All that is tried on a variant."""
-        return [Trial(rate, value) for rate in self.rates for value in variant.values]
 
 
 CHOSEN = {

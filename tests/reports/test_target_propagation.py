@@ -31,9 +31,11 @@ from reports.target_propagation_settings import (
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
-QUICK_MIRROR = dataclasses.replace(MIRROR, options={**MIRROR.options, "warmup": 5}, values=(1.0, 1.3))
-SEARCH = Search(epochs=3, first=1, keep=2, rates=(4e-3, 8e-3), variants=(GUMBEL, THESIS, QUICK_MIRROR))
-TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(GUMBEL, QUICK_MIRROR), search=SEARCH, base=BASE)
+RATES = (4e-3, 8e-3)
+QUICK_GUMBEL, QUICK_THESIS = (dataclasses.replace(variant, rates=RATES) for variant in (GUMBEL, THESIS))
+QUICK_MIRROR = dataclasses.replace(MIRROR, options={**MIRROR.options, "warmup": 5}, values=(1.0, 1.3), rates=RATES)
+SEARCH = Search(epochs=3, first=1, keep=3, contenders=2, variants=(QUICK_GUMBEL, QUICK_THESIS, QUICK_MIRROR))
+TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(QUICK_GUMBEL, QUICK_MIRROR), search=SEARCH, base=BASE)
 FILES = {
     "results.csv",
     "learning_curves.csv",
@@ -92,7 +94,7 @@ def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
     for variant in SEARCH.variants:
         mine = elbo[elbo["row"] == variant.label]
         whole = [2, 2] if variant in TINY.finalists else []
-        assert sorted(mine["epoch"]) == [1] * (len(SEARCH.trials(variant)) - 2) + whole + [3, 3]
+        assert sorted(mine["epoch"]) == [1] * (len(variant.trials) - 3) + whole + [3, 3, 3]
         if variant in TINY.finalists:
             best = mine[mine["epoch"] == 2].sort_values("value").iloc[-1]
             rate = Schedule.parse(json.loads(best["parameters"])["learning_rate"]).initial
@@ -122,9 +124,9 @@ def test_a_trial_is_the_same_whatever_its_length_but_for_the_stretch() -> None:
 def test_every_variant_has_as_many_trials_and_configures() -> None:
     search = Search()
     assert len({variant.label for variant in search.variants}) == len(search.variants)
-    assert {len(search.trials(variant)) for variant in search.variants} == {12}
+    assert {len(variant.trials) for variant in search.variants} == {12}
     for variant in search.variants:
-        assert len({variant.config(trial, 10, 0).identity for trial in search.trials(variant)}) == 12
+        assert len({variant.config(trial, 10, 0).identity for trial in variant.trials}) == 12
 
 
 def test_quick_preset_needs_no_search_and_knows_its_settings() -> None:
