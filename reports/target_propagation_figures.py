@@ -35,25 +35,34 @@ PANELS = {
 """Metrics of a run's history that are drawn, and their titles."""
 
 
+NEAR = 15
+"""Nats from the best that the closer look at the learning curves takes in."""
+
+
 def learning_curves(out: Path, curves: pd.DataFrame, rows: Sequence[str]) -> None:
-    """Validation ELBO by epoch: mean and range over seeds."""
-    with figure(out, "learning_curves", height=2.5) as drawing:
-        axes = drawing.subplots()
-        lowest = []
-        for i, row in enumerate(rows):
-            found = curves[(curves["row"] == row) & (curves["metric"] == "elbo")]
-            by_epoch = found.groupby("epoch")["value"].agg(["mean", "min", "max"])
-            if by_epoch.empty:
-                continue
-            colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
-            axes.plot(by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=symbols(row))
-            axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.2, linewidth=0)
-            lowest.append(by_epoch["mean"].iloc[len(by_epoch) // 10])
-        axes.set(xlabel="epoch", ylabel="validation ELBO (nats)")
-        if lowest:
-            axes.set_ylim(bottom=min(lowest) - 5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="lower right")
+    """Validation ELBO by epoch, mean and range over seeds: all of it, and a closer look at the best."""
+    elbo = curves[curves["metric"] == "elbo"]
+    with figure(out, "learning_curves", height=2.6) as drawing:
+        for axes, low in zip(drawing.subplots(1, 2), (None, NEAR), strict=True):
+            lowest, highest = [], []
+            for i, row in enumerate(rows):
+                by_epoch = elbo[elbo["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"])
+                if by_epoch.empty:
+                    continue
+                colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
+                axes.plot(by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=symbols(row))
+                axes.fill_between(
+                    by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.2, linewidth=0
+                )
+                lowest.append(by_epoch["mean"].iloc[len(by_epoch) // 10])
+                highest.append(by_epoch["max"].max())
+            if lowest:
+                axes.set_ylim(min(lowest) - 5 if low is None else max(highest) - low, max(highest) + 1)
+            axes.set(xlabel="epoch", ylabel="validation ELBO (nats)")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            drawing.legend(handles, labels, loc="outside lower center", ncols=3)
 
 
 def told(signals: pd.DataFrame) -> list[str]:

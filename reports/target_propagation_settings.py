@@ -98,8 +98,8 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     if options.get("inverse") in ("mirror", "probes"):
         options["warmup"] = 500
     shared = "inverse" in options and knob != RATE
-    # What lacks a layerwise signal breaks down at the others' learning rates.
-    rates = (5e-4, 1e-3, 2e-3) if options.get("inverse", "network") == "network" else Variant.rates
+    # An inverse that is not held to the decoder's weights falls behind at the others' learning rates.
+    rates = Variant.rates if options.get("inverse") in ("mirror", "probes") else (5e-4, 1e-3, 2e-3)
     return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
@@ -176,6 +176,19 @@ CHOSEN = {
     LOCAL: Trial(4e-3, 1.3),
 }
 """For presets that do not search: near what first searches found, not yet the whole search's result."""
+
+
+DIAGNOSTICS = (
+    "signal_cosine",
+    "signal_ratio",
+    "pull_cosine",
+    "inverse_trace_positive",
+    "outside_simplex",
+    "mean_correction",
+)
+"""Metrics of the target signal in a run's history."""
+SHOWN = ("elbo", "kl", "active_latents", "code_entropy", *DIAGNOSTICS)
+"""Metrics of a run's history that the report tells."""
 
 
 @dataclass(frozen=True)

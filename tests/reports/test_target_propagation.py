@@ -14,7 +14,7 @@ from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks.vae import Architecture
 from reports import __main__ as command
-from reports import auto_encoder, latex, target_propagation
+from reports import auto_encoder, latex
 from reports.report import Bench
 from reports.tables import COLUMNS
 from reports.target_propagation_settings import (
@@ -28,6 +28,7 @@ from reports.target_propagation_settings import (
     Search,
     Trial,
 )
+from reports.target_propagation_text import difference
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
@@ -150,10 +151,10 @@ def test_difference_is_told_with_its_test() -> None:
         ]
 
     results = pd.DataFrame([*rows(MIRROR.label, -92.0), *rows(GUMBEL.label, -94.5)])
-    text = target_propagation.difference(results, MIRROR, GUMBEL, "elbo")
+    text = difference(results, MIRROR, GUMBEL, "elbo")
     assert text is not None
     assert text.startswith("+2.50")
-    assert target_propagation.difference(results, MIRROR, THESIS, "elbo") is None
+    assert difference(results, MIRROR, THESIS, "elbo") is None
 
 
 def test_auto_encoder_report(tmp_path) -> None:

@@ -1,0 +1,125 @@
+"""The target-propagation report's table, and the finalists' for the README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reports import statistics
+from reports.latex import Latex, number, symbols
+from reports.tables import MISSING, Panel, Row, by_seed, spread, table
+from reports.target_propagation_settings import SHOWN, Preset, Search, Trial, Value, Variant
+from reports.target_propagation_tuning import Tried
+
+
+def setting(variant: Variant, trial: Trial) -> Latex:
+    """``lr 0.004, tau 0.5``."""
+    names = {
+        "temperature": r"$\tau$",
+        "beta": r"$\beta$",
+        "step": r"$\alpha = \beta$",
+        "auxiliary_learning_rate": "lr of feedback",
+    }
+    return Latex(f"lr {trial.learning_rate:g}, {names[variant.knob]} {_value(trial.value)}")
+
+
+def _value(value: Value) -> str:
+    return rf"{value[0]:g} to {value[0] * value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
+
+
+def main_table(
+    results: pd.DataFrame, settings: Mapping[str, Latex], short: Mapping[str, Tried], preset: Preset, note: Latex
+) -> Latex:
+    """The finalists, and below them the best short run of every variant."""
+    columns = [("train", "elbo"), ("validation", "elbo"), ("test", "elbo"), ("test", "log_likelihood"), ("test", "kl")]
+
+    def column(split: str, metric: str) -> dict[str, Latex]:
+        values = {row: by_seed(results, row, split, metric) for row in settings}
+        best = statistics.winner(values) if metric != "kl" else None
+        return {row: spread(values[row], row == best) for row in settings}
+
+    made = [column(*each) for each in columns]
+    body: list[Row | Latex] = [[symbols(row), text, *(each[row] for each in made)] for row, text in settings.items()]
+    panels = [
+        Panel(
+            Latex("llrrrrr"),
+            [
+                Latex(r" & & \multicolumn{3}{c}{ELBO} & IW bound & KL \\"),
+                Latex(r"\cmidrule(lr){3-5}"),
+                Latex(rf"{note} & & train & valid. & test & test & test \\"),
+            ],
+            body,
+        )
+    ]
+    if short and preset.search:
+        panels.append(variants_panel(short, preset.search))
+    bold = (
+        "bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
+        if len(preset.seeds) >= statistics.MINIMUM_SEEDS
+        else f"nothing is bold, for fewer than {statistics.MINIMUM_SEEDS} seeds support no winner"
+    )
+    lower = (
+        f" Below: the best of each variant's {len(preset.search.variants[0].trials)} short runs (one "
+        f"seed, {preset.search.epochs} epochs): validation ELBO and KL in nats, and of its signal after the last "
+        r"epoch the cosine and relative length to minus the true gradient in the sample, the share of images with "
+        r"$\mathrm{tr}(J_r J_D) > 0$, the share of targets outside the simplex, and $\|E_z[\hat\pi] - \pi\|$."
+        if short and preset.search
+        else ""
+    )
+    caption = Latex(
+        rf"Hard samples, exact KL, nats an image, higher is better. Mean $\pm$ 95\% interval; {bold}. The test ELBO "
+        f"and the importance-weighted (IW) bound take {preset.samples:,} samples. TP: target propagation.{lower}"
+    )
+    return table("target_propagation", caption, panels, size="scriptsize", separation="3.5pt")
+
+
+def variants_panel(short: Mapping[str, Tried], search: Search) -> Panel:
+    """The best short run of every variant with its diagnostics."""
+    ordered = sorted(short.items(), key=lambda item: item[1].last("elbo"), reverse=True)
+    rows: list[Row | Latex] = []
+    for label, tried in ordered:
+        values = {metric: tried.last(metric) for metric in SHOWN}
+        cells = [shown(values["elbo"], 1), shown(values["kl"], 1)]
+        cells += [shown(values["signal_cosine"]), shown(values["signal_ratio"])]
+        cells += [percent(values["inverse_trace_positive"]), percent(values["outside_simplex"])]
+        rows.append([symbols(label), setting(tried.variant, tried.trial), *cells, shown(values["mean_correction"], 3)])
+    return Panel(
+        Latex("llrrrrrrr"),
+        [Latex(rf"{search.epochs} epochs, one seed & & ELBO & KL & cosine & length & trace & outside & correction \\")],
+        rows,
+    )
+
+
+def shown(value: float, digits: int = 2) -> Latex:
+    """A number, or a dash where the strategy has none."""
+    return MISSING if value == float("-inf") else number(value, digits)
+
+
+def percent(value: float) -> Latex:
+    """A share in percent, or a dash."""
+    return MISSING if value == float("-inf") else Latex(rf"{100 * value:.0f}\,\%")
+
+
+def markdown(results: pd.DataFrame, settings: Mapping[str, Latex]) -> str:
+    """The finalists for the README."""
+    heads = {
+        "valid. ELBO": ("validation", "elbo"),
+        "test ELBO": ("test", "elbo"),
+        "test IW bound": ("test", "log_likelihood"),
+        "test KL": ("test", "kl"),
+    }
+    lines = ["| | settings | " + " | ".join(heads) + " |", "| --- | --- |" + " ---: |" * len(heads)]
+    for row, text in settings.items():
+        cells = []
+        for split, metric in heads.values():
+            values = list(by_seed(results, row, split, metric).values())
+            if not values:
+                cells.append("")
+                continue
+            found = statistics.interval(values)
+            half = f" ± {found.half_width:.2f}" if found.half_width is not None else ""
+            cells.append(f"{found.mean:.2f}{half}")
+        plain = text.replace(r"$\tau$", "tau").replace(r"$\beta$", "beta")
+        lines.append(f"| {row} | {plain} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
