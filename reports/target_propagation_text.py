@@ -141,12 +141,8 @@ def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
         (L_DRL, "L-DRL, which lags and is noisy at its own minimum"),
     ]
     parts = [
-        f"{text} {shown(short[variant.label].last('elbo', epochs), 1)}"
-        + (
-            f" (cosine {shown(short[variant.label].last('signal_cosine', epochs), 4)})"
-            if variant is not REINMAX
-            else ""
-        )
+        f"{text} {shown(short[variant.label].last('elbo'), 1)}"
+        + (f" (cosine {shown(short[variant.label].last('signal_cosine'), 4)})" if variant is not REINMAX else "")
         for variant, text in names
         if variant.label in short
     ]
