@@ -33,6 +33,8 @@ class Trial:
 
     learning_rate: float
     value: Value
+    weight: float = 1.0
+    """Factor on beta, the weight of the KL term."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,8 @@ class Variant:
     """What is tried."""
     rates: Sequence[float] = (2e-3, 4e-3, 6e-3)
     """The learning rates that each of them is tried with, the best of them inside their range."""
-    samples: int = 1
-    """Samples of each image's latents in a training step."""
+    known: Sequence[Trial] = ()
+    """Settings known from elsewhere, which at full length are tried as well."""
     shared_rate: bool = False
     """Whether the inverse learns at the model's own learning rate, as a mirror has to."""
 
@@ -62,7 +64,7 @@ class Variant:
         """The run of a trial at some length: its schedules are stretched to it. Network and batches are the base's."""
         rate = falling(trial.learning_rate, END, epochs)
         value = falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
-        beta = value.initial if self.knob in ("beta", "step") else 1.0
+        beta = trial.weight * (value.initial if self.knob in ("beta", "step") else 1.0)
         changes: dict[str, Any] = {}
         options = dict(self.options)
         if self.knob == RATE:
@@ -79,7 +81,6 @@ class Variant:
             learning_rate=rate,
             beta=Schedule(beta, warmup=1.0),
             seed=seed,
-            samples=self.samples,
             **changes,
         )
 
@@ -106,7 +107,9 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
 GUMBEL = Variant("Gumbel-Softmax", "gumbel-softmax", values=(0.25, 0.35, 0.5, FALLING))
 STRAIGHT_THROUGH = Variant("ST-Gumbel-Softmax", "straight-through-gumbel-softmax", values=(0.7, 1.0, 1.4, FALLING))
 REINMAX = Variant("ReinMax", "reinmax", values=TEMPERATURES)
-THESIS = propagation("TP, encoder, Euclidean (thesis)", "beta", SMALL_BETAS)
+THESIS = dataclasses.replace(
+    propagation("TP, encoder, Euclidean (thesis)", "beta", SMALL_BETAS), known=(Trial(3e-4, 0.05),)
+)
 MIRROR = propagation("TP, mirror, second-order", "temperature", TEMPERATURES, inverse="mirror", geometry="second-order")
 LOCAL = propagation(
     "TP, mirror, second-order, layer-local",
@@ -164,7 +167,9 @@ class Search:
     """Epochs after which all but the best ``keep`` stop."""
     keep: int = 3
     contenders: int = 2
-    """Of these, how many of a finalist are compared at full length."""
+    """Of these, how many of a finalist are compared at full length, with what is known from elsewhere."""
+    weights: Sequence[float] = (1.4,)
+    """With the best of them, what beta is multiplied by at full length, where it keeps the decoder from overfitting."""
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -49,7 +49,10 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         short[variant.label] = best[-1]
         tuned += [*first[: -search.keep], *best]
         if variant in preset.finalists:
-            best = run(variant, [each.trial for each in best[-search.contenders :]], preset.epochs)
+            trials = [*(each.trial for each in best[-search.contenders :]), *variant.known]
+            best = run(variant, trials, preset.epochs)
+            best += run(variant, [replace(best[-1].trial, weight=weight) for weight in search.weights], preset.epochs)
+            best.sort(key=lambda each: each.last("elbo"))
             tuned += best
         chosen[variant] = best[-1].trial
     return tuned, chosen, short
