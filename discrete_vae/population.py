@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from discrete_vae import checkpoints, schedules
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
+from discrete_vae.networks import MLP
 from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
-from discrete_vae.strategies import Strategy
+from discrete_vae.strategies import Networks, Strategy
 from discrete_vae.tasks.vae import VAE, Encoder, decoder
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
@@ -46,11 +48,17 @@ class Population:
 
         architecture = config.architecture
         family = config.strategy_class.latent_family(architecture.latents, architecture.categories)
+        hidden, activation, size = architecture.hidden, architecture.activation, math.prod(family.sample_shape)
         model = VAE(architecture, family, pixels, generators("weights"))
         strategy = config.strategy_class.build(
             config.options,
-            lambda: Encoder(architecture, family, pixels, generators("strategy weights")),
-            lambda: decoder(architecture, family, pixels, generators("strategy decoder weights")),
+            Networks(
+                len(configs),
+                lambda: Encoder(architecture, family, pixels, generators("strategy weights")),
+                lambda: decoder(architecture, family, pixels, generators("strategy decoder weights")),
+                lambda: MLP((pixels, *hidden, 1), activation, generators("baseline weights")),
+                lambda: MLP((size, *reversed(hidden), 1), activation, generators("critic weights")),
+            ),
         )
         if strategy.local:
             model.cut()

@@ -135,7 +135,7 @@ class Trainer:
             estimate = self.strategy(logits, self.model.objective(images, values[0]), noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
-        loss = reconstruction + values[0] * kl  # [P]; the members' sum keeps their gradients apart
+        loss = reconstruction + (0 if self.strategy.whole else values[0] * kl)  # [P]; the sum keeps gradients apart
         total = loss + estimate.auxiliary
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()

@@ -4,17 +4,43 @@ A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` 
 ``strategy(logits, objective, noise)`` gives an ``Estimate`` for any objective of a sample.
 """
 
+from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, Objective, Strategy
+from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.enumeration import Enumeration, LocalExpectation
+from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
+from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
+from discrete_vae.strategies.leave_one_out import Rloo, Vimco
+from discrete_vae.strategies.muprop import MuProp
+from discrete_vae.strategies.rebar import Rebar, Relax
 from discrete_vae.strategies.reinmax import ReinMax
+from discrete_vae.strategies.score_function import Nvil, ScoreFunction
+from discrete_vae.strategies.straight_through import SlopeAnnealedStraightThrough, StraightThrough
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.zgr import Darn, Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "gumbel-softmax": GumbelSoftmax,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
+    "straight-through": StraightThrough,
+    "slope-annealed-straight-through": SlopeAnnealedStraightThrough,
+    "gapped-straight-through": GappedStraightThrough,
+    "gumbel-rao": GumbelRao,
+    "darn": Darn,
+    "zgr": Zgr,
     "reinmax": ReinMax,
+    "score-function": ScoreFunction,
+    "nvil": Nvil,
+    "rloo": Rloo,
+    "vimco": Vimco,
+    "muprop": MuProp,
+    "rebar": Rebar,
+    "relax": Relax,
+    "arsm": Arsm,
+    "enumeration": Enumeration,
+    "local-expectation": LocalExpectation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
@@ -23,16 +49,33 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 __all__ = [
     "STRATEGIES",
+    "Arsm",
     "AutoEncoder",
     "Claim",
+    "Darn",
+    "Enumeration",
     "Estimate",
     "Family",
+    "GappedStraightThrough",
     "GaussianReparameterisation",
+    "GumbelRao",
     "GumbelSoftmax",
+    "LocalExpectation",
+    "MuProp",
+    "Networks",
+    "Nvil",
     "Objective",
+    "Rebar",
     "ReinMax",
+    "Relax",
+    "Rloo",
+    "ScoreFunction",
+    "SlopeAnnealedStraightThrough",
+    "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "Vimco",
+    "Zgr",
 ]

@@ -58,6 +58,8 @@ class Objective:
     """What ``encode`` runs an observation through; it puts out the flattened logits."""
     penalty: Callable[[Tensor], Tensor] | None = None
     """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
+    cost: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
 
     def __call__(self, sample: Tensor) -> Tensor:
         return self.loss(self.decode(sample))
@@ -89,9 +91,30 @@ class Claim:
     """How often one training step calls ``decode``."""
 
 
+@dataclass(frozen=True)
+class Networks:
+    """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
+
+    members: int
+    """Runs of the population, P."""
+    encoder: Callable[[], nn.Module]
+    """Observation ``[P, B, D]`` -> logits ``[P, B, N, K]``."""
+    decoder: Callable[[], MLP]
+    """Flattened sample ``[P, B, N K]`` -> output ``[P, B, D]``."""
+    baseline: Callable[[], nn.Module]
+    """Observation ``[P, B, D]`` -> a number ``[P, B, 1]``, through the encoder's hidden layers."""
+    critic: Callable[[], nn.Module]
+    """Flattened sample ``[P, B, N K]`` -> a number ``[P, B, 1]``, through the decoder's hidden layers."""
+
+
 def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
     """The hyper-parameters of a strategy by name."""
     return {field.name: field for field in dataclasses.fields(strategy.Options)}
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """There is nothing to choose."""
 
 
 class Strategy(nn.Module):
@@ -103,19 +126,18 @@ class Strategy(nn.Module):
     """
 
     claim: Claim
-    Options: ClassVar[type]
+    Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     local: bool = False
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
+    whole: bool = False
+    """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     warmup: int = 0
     """Steps that ``prepare`` takes before the model's first; without any it is not called."""
 
     @classmethod
-    def build(cls, options: Any, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]) -> Self:
-        """The strategy for a run's ``options``.
-
-        ``encoder()`` and ``decoder()`` make fresh networks of the model's shapes, with weights of their own.
-        """
+    def build(cls, options: Any, networks: Networks) -> Self:
+        """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
 
@@ -160,7 +182,7 @@ def register_hyperparameter(
 
 
 def per_member(value: Tensor, like: Tensor) -> Tensor:
-    """A hyper-parameter ``[]`` or ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
+    """A number ``[]`` or one a member ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
     return value.to(like.dtype).reshape(value.shape + (1,) * (like.dim() - value.dim()))
 
 

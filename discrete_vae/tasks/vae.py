@@ -109,6 +109,7 @@ class VAE(nn.Module):
             decoder=self.decoder,
             encoder=self.encoder.network,
             penalty=lambda logits: weight * self.kl(logits),
+            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
         )
 
     def kl(self, parameters: Tensor) -> Tensor:

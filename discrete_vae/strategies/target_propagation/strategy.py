@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError, check_types, nearest
@@ -18,6 +18,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
+    Networks,
     Objective,
     Strategy,
     only_gradient,
@@ -166,15 +167,13 @@ class TargetPropagation(Strategy):
         register_hyperparameter(self, "temperature", temperature)
 
     @classmethod
-    def build(
-        cls, options: TargetPropagationOptions, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]
-    ) -> Self:
+    def build(cls, options: TargetPropagationOptions, networks: Networks) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
-            below = _weights(encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
-            inverse = FEEDBACK[options.inverse](_weights(decoder()), below)
+            below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
+            inverse = FEEDBACK[options.inverse](_weights(networks.decoder()), below)
         else:
-            inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(encoder())
+            inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(networks.encoder())
         return cls(
             inverse,
             options.geometry,

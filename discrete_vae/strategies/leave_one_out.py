@@ -1,0 +1,91 @@
+"""Score functions with several samples, each of which has the others for its baseline: RLOO and VIMCO.
+
+W. Kool, H. van Hoof, M. Welling: Buy 4 REINFORCE Samples, Get a Baseline for Free! ICLR 2019 workshop.
+A. Mnih, D. J. Rezende: Variational Inference for Monte Carlo Objectives. ICML 2016, arXiv 1602.06725.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import log_prob
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
+from discrete_vae.strategies.score_function import draw
+
+
+@dataclass(frozen=True)
+class LeaveOneOutOptions:
+    """Hyper-parameters of estimators with several samples."""
+
+    samples: int = 4
+    """Samples of each image's latents, at least 2."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.samples < 2:
+            raise InputError(f"samples is {self.samples}; give at least 2, for each has the others as its baseline")
+
+
+class Rloo(Strategy):
+    """``mean_s (f(z_s) - mean of the other f) grad log q(z_s)`` (Kool et al. 2019); the loss is the samples' mean.
+
+    Raises ``InputError`` for fewer than 2 samples.
+    """
+
+    claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=1)
+    Options = LeaveOneOutOptions
+
+    def __init__(self, samples: int = 4) -> None:
+        super().__init__()
+        self.samples = LeaveOneOutOptions(samples).samples
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = torch.stack([draw(logits, noise) for _ in range(self.samples)])
+        losses = self.losses(logits, sample, objective)
+        loss, signal = self.combine(losses)
+        score = (signal.detach() * log_prob(logits, sample)).sum(0)
+        return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
+        """What each sample ``[S, ..., B, N, K]`` costs: ``[S, ..., B]``."""
+        return objective(sample)
+
+    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of all samples ``[..., B]``, and what each of them changed in it: ``[S, ..., B]``."""
+        mean = losses.mean(0)
+        return mean, (losses - mean) / (len(losses) - 1)
+
+
+class Vimco(Rloo):
+    """The multi-sample bound ``-log mean_s exp(-f_s)``, each sample against the bound without it.
+
+    In the bound without it, its log-weight is replaced by the mean of the others' (Mnih and Rezende 2016, eq. 9).
+    ``f`` includes what the sample costs by itself, ``Objective.cost``, so that the loss is the whole bound.
+    """
+
+    claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=1)
+    whole = True
+
+    def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
+        losses = objective(sample)
+        return losses if objective.cost is None else losses + objective.cost(logits, sample)
+
+    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        samples = len(losses)
+        others = (losses.sum(0) - losses) / (samples - 1)
+        # [S, S, ...]: in row s, the losses with that of s replaced.
+        own = torch.eye(samples, dtype=torch.bool, device=losses.device).view(
+            samples, samples, *[1] * (losses.dim() - 1)
+        )
+        without = torch.where(own, others, losses.unsqueeze(0))
+        return _bound(losses, 0), _bound(losses, 0) - _bound(without, 1)
+
+
+def _bound(losses: Tensor, dimension: int) -> Tensor:
+    return math.log(losses.shape[dimension]) - (-losses).logsumexp(dimension)

@@ -1,0 +1,118 @@
+"""REBAR and RELAX: the score function with a relaxed control variate, which learns to lower the variance.
+
+G. Tucker, A. Mnih, C. J. Maddison, D. Lawson, J. Sohl-Dickstein: REBAR: Low-variance, unbiased gradient estimates for
+discrete latent variable models. NeurIPS 2017, arXiv 1703.07370.
+W. Grathwohl, D. Choi, Y. Wu, G. Roeder, D. Duvenaud: Backpropagation through the Void. ICLR 2018, arXiv 1711.00123.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import hard_sample, log_prob, softmax
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Objective, Strategy, only_gradient, per_member
+from discrete_vae.strategies.gumbel_rao import perturbed_given
+
+
+@dataclass(frozen=True)
+class RebarOptions:
+    """Hyper-parameters of REBAR and RELAX: where what is learned starts."""
+
+    temperature: float = 0.5
+    """Temperature of the relaxed samples at the start."""
+    weight: float = 1.0
+    """eta, the weight of the control variate at the start."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.temperature <= 0:
+            raise InputError(f"temperature is {self.temperature}; give a number above 0")
+
+
+class Rebar(Strategy):
+    """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)`` with ``c(l) = eta f(softmax(l / tau))``.
+
+    z' are the perturbed logits, z their argmax, z~ perturbed logits redrawn given z. Temperature and eta descend the
+    gradient of the estimate's variance. Raises ``InputError`` for a temperature that is not above 0.
+    """
+
+    claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
+    Options = RebarOptions
+
+    def __init__(
+        self,
+        temperature: float = 0.5,
+        weight: float = 1.0,
+        critic: nn.Module | None = None,
+        members: int | None = None,
+    ) -> None:
+        super().__init__()
+        RebarOptions(temperature, weight)
+        shape = () if members is None else (members,)
+        self.log_temperature = nn.Parameter(torch.full(shape, temperature).log())
+        self.weight = nn.Parameter(torch.full(shape, weight))
+        self.critic = critic
+
+    @classmethod
+    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+        return cls(options.temperature, options.weight, members=networks.members)
+
+    def control(self, perturbed: Tensor, objective: Objective) -> Tensor:
+        """The control variate at perturbed logits ``[..., B, N, K]``: ``[..., B]``."""
+        relaxed = softmax(perturbed / per_member(self.log_temperature.exp(), perturbed))
+        value = objective(relaxed)
+        value = per_member(self.weight, value) * value
+        return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
+        gumbel, again = (noise.gumbel(work.shape, work.dtype) for _ in range(2))
+        sample = hard_sample(logits, gumbel)
+        loss = objective(sample)
+        own = list(self.parameters())
+        with torch.enable_grad():
+            at = work.requires_grad_()
+            one = sample.to(at.dtype)
+            free, given = at + gumbel, perturbed_given(at, one, again)
+            control, conditional = self.control(free, objective), self.control(given, objective)
+            (score,) = torch.autograd.grad(log_prob(at, one).sum(), at)
+            (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True)
+            gap = (loss.detach() - conditional).unsqueeze(-1).unsqueeze(-1)
+            pull = gap * score + path
+            # The estimate's mean does not depend on what is learned, so its square has the variance's gradient.
+            square = pull.square().sum((-1, -2)).mean(-1)
+            slopes = torch.autograd.grad(square.sum(), own)
+        pull = pull.detach().to(logits.dtype)
+        auxiliary = square.detach() + sum(
+            _linear(parameter, slope, square) for parameter, slope in zip(own, slopes, strict=True)
+        )
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)
+
+
+def _linear(parameter: Tensor, slope: Tensor, like: Tensor) -> Tensor:
+    """A member's numbers of value 0 whose gradient in the parameter is the given one: ``[P]``, or of no dimension."""
+    product = (parameter - parameter.detach()) * slope.detach()
+    kept = like.dim() if parameter.dim() and parameter.shape[:1] == like.shape else 0
+    return product.sum(tuple(range(kept, product.dim())))
+
+
+@dataclass(frozen=True)
+class RelaxOptions(RebarOptions):
+    """Hyper-parameters of RELAX."""
+
+
+class Relax(Rebar):
+    """REBAR whose control variate has a network beside the relaxed objective (Grathwohl et al. 2018, eq. 8)."""
+
+    claim = Claim("Grathwohl et al. 2018", unbiased=True, relaxed=False, evaluations=3)
+    Options = RelaxOptions
+
+    @classmethod
+    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+        return cls(options.temperature, options.weight, networks.critic(), networks.members)

@@ -1,0 +1,44 @@
+"""Straight-through: the sample is differentiated as if it were its probabilities.
+
+Y. Bengio, N. Leonard, A. Courville: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+Computation. 2013, arXiv 1308.3432. For categories as in Jang et al. 2017, with the softmax' slope.
+J. Chung, S. Ahn, Y. Bengio: Hierarchical Multiscale Recurrent Neural Networks. ICLR 2017, arXiv 1609.01704 (annealing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.noise import Noise
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.base import Claim, per_member
+from discrete_vae.strategies.pathwise import Pathwise, Pull, TemperatureOptions
+
+
+class StraightThrough(Pathwise):
+    """Forward a one-hot sample, backward ``softmax(l / tau)``: ``J(p_tau) g / tau``."""
+
+    claim = Claim("Bengio et al. 2013", unbiased=False, relaxed=False, evaluations=1)
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+        temperature = per_member(self.temperature, logits)
+        probabilities = softmax(logits / temperature)
+        return lambda gradient: jacobian_product(probabilities, gradient) / temperature
+
+
+@dataclass(frozen=True)
+class SlopeAnnealedOptions(TemperatureOptions):
+    """Hyper-parameters of slope annealing."""
+
+    temperature: Schedule = Schedule(1.0, decay=0.961538, minimum=0.2)
+    """One over the slope, which grows by 1.04 an epoch up to 5 (Chung et al. 2017)."""
+
+
+class SlopeAnnealedStraightThrough(StraightThrough):
+    """Straight-through whose backward slope grows, towards the sample's own step."""
+
+    claim = replace(StraightThrough.claim, paper="Chung et al. 2017")
+    Options = SlopeAnnealedOptions
