@@ -13,11 +13,16 @@ from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparame
 from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
 from discrete_vae.strategies.leave_one_out import Rloo, Vimco
+from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.rebar import Rebar, Relax
 from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.score_function import Nvil, ScoreFunction
-from discrete_vae.strategies.straight_through import SlopeAnnealedStraightThrough, StraightThrough
+from discrete_vae.strategies.straight_through import (
+    DecoupledStraightThrough,
+    SlopeAnnealedStraightThrough,
+    StraightThrough,
+)
 from discrete_vae.strategies.target_propagation import TargetPropagation
 from discrete_vae.strategies.zgr import Darn, Zgr
 
@@ -26,11 +31,13 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
     "straight-through": StraightThrough,
     "slope-annealed-straight-through": SlopeAnnealedStraightThrough,
+    "decoupled-straight-through": DecoupledStraightThrough,
     "gapped-straight-through": GappedStraightThrough,
     "gumbel-rao": GumbelRao,
     "darn": Darn,
     "zgr": Zgr,
     "reinmax": ReinMax,
+    "minimum-variance": MinimumVariance,
     "score-function": ScoreFunction,
     "nvil": Nvil,
     "rloo": Rloo,
@@ -53,6 +60,7 @@ __all__ = [
     "AutoEncoder",
     "Claim",
     "Darn",
+    "DecoupledStraightThrough",
     "Enumeration",
     "Estimate",
     "Family",
@@ -61,6 +69,7 @@ __all__ = [
     "GumbelRao",
     "GumbelSoftmax",
     "LocalExpectation",
+    "MinimumVariance",
     "MuProp",
     "Networks",
     "Nvil",

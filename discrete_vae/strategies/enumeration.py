@@ -11,7 +11,7 @@ from torch import Tensor
 from discrete_vae.categorical import enumerate_states, jacobian_product, log_prob, one_hot, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient, with_gradient_of
-from discrete_vae.strategies.score_function import draw
+from discrete_vae.strategies.pathwise import draw
 
 
 class Enumeration(Strategy):

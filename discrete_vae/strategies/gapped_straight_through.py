@@ -15,7 +15,7 @@ from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pathwise, Pull, TemperatureOptions
+from discrete_vae.strategies.pathwise import Pull, TemperatureOptions, Tempered
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GappedStraightThroughOptions(TemperatureOptions):
             raise InputError(f"gap is {self.gap}; give a margin above 0, or 0 for one that follows the probability")
 
 
-class GappedStraightThrough(Pathwise):
+class GappedStraightThrough(Tempered):
     """Forward a one-hot sample, backward ``softmax((l + m) / tau)`` with the move m as a constant (eq. 8 to 10).
 
     m lifts the sample's logit to the largest, and lowers those within the gap of it. Raises ``InputError`` for a

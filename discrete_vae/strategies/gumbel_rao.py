@@ -16,7 +16,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pathwise, Pull, TemperatureOptions
+from discrete_vae.strategies.pathwise import Pull, TemperatureOptions, Tempered
 
 
 def perturbed_given(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class GumbelRaoOptions(TemperatureOptions):
             raise InputError(f"draws is {self.draws}; give at least 1")
 
 
-class GumbelRao(Pathwise):
+class GumbelRao(Tempered):
     """Forward a one-hot sample, backward the mean of ``J(p) g / tau`` over perturbed logits that lead to the sample.
 
     Raises ``InputError`` where the temperature is not above 0 or there is no draw.

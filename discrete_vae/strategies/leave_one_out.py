@@ -16,7 +16,7 @@ from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
-from discrete_vae.strategies.score_function import draw
+from discrete_vae.strategies.pathwise import draw
 
 
 @dataclass(frozen=True)

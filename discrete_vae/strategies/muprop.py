@@ -11,7 +11,8 @@ from torch import Tensor
 from discrete_vae.categorical import jacobian_product, log_prob, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, only_gradient, with_gradient_of
-from discrete_vae.strategies.score_function import ScoreFunction, draw
+from discrete_vae.strategies.pathwise import draw
+from discrete_vae.strategies.score_function import ScoreFunction
 
 
 def differentiated(objective: Objective, at: Tensor) -> tuple[Tensor, Tensor]:

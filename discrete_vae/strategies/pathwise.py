@@ -35,6 +35,34 @@ class _Pulled(torch.autograd.Function):
         return ctx.pull(gradient), None, None
 
 
+def draw(logits: Tensor, noise: Noise) -> Tensor:
+    """A one-hot sample ``[..., N, K]`` without a gradient."""
+    return hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
+
+
+class Pathwise(Strategy):
+    """Forward a one-hot sample, backward ``pull``."""
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+        """The backward pass at logits and their one-hot sample ``[..., N, K]``, which get no gradient here."""
+        raise NotImplementedError
+
+    def draw(self, logits: Tensor, noise: Noise) -> Tensor:
+        """A one-hot sample ``[..., N, K]`` without a gradient."""
+        return draw(logits, noise)
+
+    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
+        """One-hot sample ``[..., N, K]`` with the estimator's gradient."""
+        noise = noise or Noise(device=logits.device)
+        sample = self.draw(logits, noise)
+        return with_pull(logits, sample, self.pull(logits.detach(), sample, noise))
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = self.sample(logits, noise)
+        loss = objective(sample)
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())
+
+
 @dataclass(frozen=True)
 class TemperatureOptions:
     """Hyper-parameters of an estimator with a temperature."""
@@ -47,8 +75,8 @@ class TemperatureOptions:
         self.temperature.require_positive("temperature")
 
 
-class Pathwise(Strategy):
-    """Forward a one-hot sample, backward ``pull``; raises ``InputError`` where the temperature is not above 0."""
+class Tempered(Pathwise):
+    """With a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
 
     Options: ClassVar[type] = TemperatureOptions
     temperature: Tensor
@@ -56,19 +84,3 @@ class Pathwise(Strategy):
     def __init__(self, temperature: float | Tensor = 1.0) -> None:
         super().__init__()
         register_hyperparameter(self, "temperature", temperature)
-
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        """The backward pass at logits and their one-hot sample ``[..., N, K]``, which get no gradient here."""
-        raise NotImplementedError
-
-    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
-        """One-hot sample ``[..., N, K]`` with the estimator's gradient."""
-        noise = noise or Noise(device=logits.device)
-        work = torch.promote_types(logits.dtype, torch.float32)
-        sample = hard_sample(logits, noise.gumbel(logits.shape, work))
-        return with_pull(logits, sample, self.pull(logits.detach(), sample, noise))
-
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = self.sample(logits, noise)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())

@@ -11,7 +11,7 @@ from torch import Tensor
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pathwise, Pull
+from discrete_vae.strategies.pathwise import Pull, Tempered
 
 
 def second_order_pull(logits: Tensor, sample: Tensor, gradient: Tensor, temperature: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def second_order_pull(logits: Tensor, sample: Tensor, gradient: Tensor, temperat
     return 2 * jacobian_product(middle, gradient) - jacobian_product(softmax(logits), gradient) / 2
 
 
-class ReinMax(Pathwise):
+class ReinMax(Tempered):
     """Forward a one-hot sample, backward Heun's rule; exact, at temperature 1, for a quadratic of one variable."""
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=1)

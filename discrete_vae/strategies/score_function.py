@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import hard_sample, log_prob
+from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import (
@@ -24,11 +24,7 @@ from discrete_vae.strategies.base import (
     per_member,
     with_gradient_of,
 )
-
-
-def draw(logits: Tensor, noise: Noise) -> Tensor:
-    """A one-hot sample ``[..., N, K]`` without a gradient."""
-    return hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
+from discrete_vae.strategies.pathwise import draw
 
 
 class Moving(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, NoOptions, Strategy
+from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.pathwise import Pathwise, Pull
 
 
@@ -20,17 +20,7 @@ def score_pull(probabilities: Tensor, sample: Tensor, gradient: Tensor) -> Tenso
     return (gradient * away).sum(-1, keepdim=True) * away
 
 
-class Untempered(Pathwise):
-    """A pathwise estimator without hyper-parameters."""
-
-    Options = NoOptions
-    temperature: None  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        Strategy.__init__(self)
-
-
-class Darn(Untempered):
+class Darn(Pathwise):
     """Backward ``<g, z - pi> (z - pi)`` (Gregor et al. 2014; for categories Jang et al. 2017, appendix)."""
 
     claim = Claim("Gregor et al. 2014", unbiased=False, relaxed=False, evaluations=1)
@@ -40,7 +30,7 @@ class Darn(Untempered):
         return lambda gradient: score_pull(probabilities, sample, gradient)
 
 
-class Zgr(Untempered):
+class Zgr(Pathwise):
     """The zero-temperature limit of Gumbel-Rao, the mean of straight-through and DARN (Shekhovtsov 2023)."""
 
     claim = Claim("Shekhovtsov 2023", unbiased=False, relaxed=False, evaluations=1)

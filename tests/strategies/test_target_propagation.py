@@ -11,7 +11,7 @@ from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import sampled_gradients
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import Objective, TargetPropagation
+from discrete_vae.strategies import Networks, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
 
@@ -35,6 +35,11 @@ class Map(nn.Module):
 
 
 ENCODER, INVERSE = Map(3), Map(4)
+
+
+def networks(encoder) -> Networks:
+    """For a strategy that is to ask for an encoder and nothing else."""
+    return Networks(1, encoder, *[lambda: pytest.fail("wants no other network")] * 3)
 
 
 def inverse_named(name: str) -> Inverse:
@@ -180,8 +185,7 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
             layer.weight *= 3  # predictions that tell the codes apart
     strategy = TargetPropagation.build(
         TargetPropagationOptions(inverse="network"),
-        lambda: Encoder(architecture, family, PIXELS, [seeded(12)]),
-        lambda: pytest.fail("wants no decoder"),
+        networks(lambda: Encoder(architecture, family, PIXELS, [seeded(12)])),
     )
     adam = torch.optim.Adam(strategy.parameters(), lr=1e-2)
     logits, observation, noise = (
@@ -221,9 +225,7 @@ def test_unknown_option_is_named_with_the_choices(option) -> None:
 
 def test_build_takes_the_encoder_itself_or_a_network_of_its_shape() -> None:
     def build(**options) -> TargetPropagation:
-        return TargetPropagation.build(
-            TargetPropagationOptions(**options), lambda: Map(0), lambda: pytest.fail("unused")
-        )
+        return TargetPropagation.build(TargetPropagationOptions(**options), networks(lambda: Map(0)))
 
     assert isinstance(build().inverse, EncoderInverse)
     built = build(inverse="network", code="sample")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.categorical import Categorical, enumerate_states, jacobian_product, log_prob
 from discrete_vae.config import Config
@@ -19,7 +19,7 @@ from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies import STRATEGIES, Networks, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
     GEOMETRIES,
@@ -577,7 +577,8 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
         ("encoder", "network", "drl", "l-drl", "mirror", "probes", "random"), GEOMETRIES
     ):
         built = TargetPropagation.build(
-            options(inverse=inverse, geometry=geometry), lambda: model.encoder, lambda: model.decoder
+            options(inverse=inverse, geometry=geometry),
+            Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
         estimate = built(model.encode(observation), model.objective(observation), noise())
         learns = estimate.auxiliary.requires_grad
