@@ -33,8 +33,6 @@ class Trial:
 
     learning_rate: float
     value: Value
-    weight: float = 1.0
-    """Factor on beta, the weight of the KL term."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Variant:
         """The run of a trial at some length: its schedules are stretched to it. Network and batches are the base's."""
         rate = falling(trial.learning_rate, END, epochs)
         value = falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
-        beta = trial.weight * (value.initial if self.knob in ("beta", "step") else 1.0)
+        beta = value.initial if self.knob in ("beta", "step") else 1.0
         changes: dict[str, Any] = {}
         options = dict(self.options)
         if self.knob == RATE:
@@ -174,8 +172,6 @@ class Search:
     keep: int = 3
     contenders: int = 2
     """Of these, how many of a finalist are compared at full length, with what is known from elsewhere."""
-    weights: Sequence[float] = (1.4,)
-    """With the best of them, what beta is multiplied by at full length, where it keeps the decoder from overfitting."""
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
 
