@@ -100,8 +100,8 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     if options.get("inverse") in ("mirror", "probes"):
         options["warmup"] = 500
     shared = "inverse" in options and knob != RATE
-    # An inverse that is not held to the decoder's weights falls behind at the others' learning rates.
-    rates = Variant.rates if options.get("inverse") in ("mirror", "probes") else (5e-4, 1e-3, 2e-3)
+    # What is pulled to codes instead of along a signal breaks down at the others' learning rates.
+    rates = (5e-4, 1e-3, 2e-3) if options.get("inverse", "encoder") in ("encoder", "network") else Variant.rates
     return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
@@ -129,7 +129,7 @@ PROBES_LOCAL = propagation(
     geometry="second-order",
     local=True,
 )
-L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-4, 3e-4, 1e-3, 3e-3), inverse="l-drl", **SECOND_ORDER)
+L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-3, 3e-3, 6e-3, 1e-2), inverse="l-drl", **SECOND_ORDER)
 
 VARIANTS = (
     GUMBEL,

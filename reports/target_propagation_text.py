@@ -139,7 +139,7 @@ def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
         (LOCAL, "the same, layer-local"),
         (PROBES, "probes alone, which lag behind"),
         (PROBES_LOCAL, "the same, layer-local"),
-        (L_DRL, "L-DRL, which lags and is noisy at its own minimum"),
+        (L_DRL, "L-DRL, which lags and is noisy"),
     ]
     parts = [
         f"{text} {shown(short[variant.label].last('elbo'), 1)}"
