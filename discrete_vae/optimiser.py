@@ -41,7 +41,7 @@ class PopulationAdam:
         for s, count, (parameters, first, second) in zip(self.slices, self.counts, self.groups, strict=True):
             torch._fused_adam_(
                 parameters,
-                [gradient[s] for gradient in gradients],
+                [gradient[s].contiguous() for gradient in gradients],  # it reads memory, whatever the strides
                 first,
                 second,
                 [],

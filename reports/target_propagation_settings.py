@@ -33,8 +33,6 @@ class Trial:
 
     learning_rate: float
     value: Value
-    weight: float = 1.0
-    """Factor on beta, the weight of the KL term."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Variant:
         """The run of a trial at some length: its schedules are stretched to it. Network and batches are the base's."""
         rate = falling(trial.learning_rate, END, epochs)
         value = falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
-        beta = trial.weight * (value.initial if self.knob in ("beta", "step") else 1.0)
+        beta = value.initial if self.knob in ("beta", "step") else 1.0
         changes: dict[str, Any] = {}
         options = dict(self.options)
         if self.knob == RATE:
@@ -102,8 +100,8 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     if options.get("inverse") in ("mirror", "probes"):
         options["warmup"] = 500
     shared = "inverse" in options and knob != RATE
-    # An inverse that is not held to the decoder's weights falls behind at the others' learning rates.
-    rates = Variant.rates if options.get("inverse") in ("mirror", "probes") else (5e-4, 1e-3, 2e-3)
+    # What is pulled to codes instead of along a signal breaks down at the others' learning rates.
+    rates = (5e-4, 1e-3, 2e-3) if options.get("inverse", "encoder") in ("encoder", "network") else Variant.rates
     return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
@@ -131,7 +129,7 @@ PROBES_LOCAL = propagation(
     geometry="second-order",
     local=True,
 )
-L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-4, 3e-4, 1e-3, 3e-3), inverse="l-drl", **SECOND_ORDER)
+L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-3, 3e-3, 6e-3, 1e-2), inverse="l-drl", **SECOND_ORDER)
 
 VARIANTS = (
     GUMBEL,
@@ -174,8 +172,6 @@ class Search:
     keep: int = 3
     contenders: int = 2
     """Of these, how many of a finalist are compared at full length, with what is known from elsewhere."""
-    weights: Sequence[float] = (1.4,)
-    """With the best of them, what beta is multiplied by at full length, where it keeps the decoder from overfitting."""
     seed: int = 0
     variants: Sequence[Variant] = VARIANTS
 

@@ -14,20 +14,14 @@ from reports.target_propagation_tuning import Tried
 
 
 def setting(variant: Variant, trial: Trial) -> Latex:
-    """``lr 0.004, tau 0.5``, and beta where it is not 1."""
+    """``lr 0.004, tau 0.5``."""
     names = {
         "temperature": r"$\tau$",
         "beta": r"$\beta$",
         "step": r"$\alpha = \beta$",
         "auxiliary_learning_rate": "lr of feedback",
     }
-    if trial.weight == 1:
-        beta = ""
-    elif variant.knob in ("beta", "step"):
-        beta = rf", $\beta$ times {trial.weight:g}"
-    else:
-        beta = rf", $\beta$ {trial.weight:g}"
-    return Latex(f"lr {trial.learning_rate:g}, {names[variant.knob]} {_value(trial.value)}{beta}")
+    return Latex(f"lr {trial.learning_rate:g}, {names[variant.knob]} {_value(trial.value)}")
 
 
 def _value(value: Value) -> str:

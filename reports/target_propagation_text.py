@@ -41,9 +41,8 @@ def budget(preset: Preset) -> Latex:
         f"Every variant was tuned on the validation ELBO with the same budget: {len(first.trials)} trials of "
         f"{search.epochs} epochs ({len(first.rates)} learning rates, falling to a tenth over the run, times "
         f"{len(first.values)} values of the variant's own hyper-parameter), all but {search.keep} stopped after "
-        f"{search.first}; between the best {search.contenders}, the finalists' were chosen at full length, and "
-        f"tried with $\\beta$ times {' and '.join(f'{weight:g}' for weight in search.weights)} there. $\\beta$ "
-        f"rises within the first epoch. Tuning used seed {search.seed}, the table others."
+        f"{search.first}; between the best {search.contenders}, the finalists' were chosen at full length. "
+        f"$\\beta$ rises within the first epoch. Tuning used seed {search.seed}, the table others."
     )
 
 
@@ -140,7 +139,7 @@ def lost(short: Mapping[str, Tried], preset: Preset) -> Latex:
         (LOCAL, "the same, layer-local"),
         (PROBES, "probes alone, which lag behind"),
         (PROBES_LOCAL, "the same, layer-local"),
-        (L_DRL, "L-DRL, which lags and is noisy at its own minimum"),
+        (L_DRL, "L-DRL, which lags and is noisy"),
     ]
     parts = [
         f"{text} {shown(short[variant.label].last('elbo'), 1)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -51,8 +51,6 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         if variant in preset.finalists:
             trials = [*(each.trial for each in best[-search.contenders :]), *variant.known]
             best = run(variant, trials, preset.epochs)
-            best += run(variant, [replace(best[-1].trial, weight=weight) for weight in search.weights], preset.epochs)
-            best.sort(key=lambda each: each.last("elbo"))
             tuned += best
         chosen[variant] = best[-1].trial
     return tuned, chosen, short

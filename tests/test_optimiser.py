@@ -51,6 +51,19 @@ def test_equals_torch_adam_on_separate_models(rates, shared) -> None:
             torch.testing.assert_close(optimiser.second[i][member], state["exp_avg_sq"], rtol=1e-5, atol=1e-7)
 
 
+def test_layout_of_the_gradients_in_memory_does_not_matter() -> None:
+    """The derivative of a transposed weight comes transposed."""
+    plain, transposed = (PopulationAdam(new_parameters(), MEMBERS, shared_rate=False) for _ in range(2))
+    for step in range(3):
+        given = gradients(step)
+        plain.step(given, torch.tensor(OWN))
+        turned = [gradient.mT.contiguous().mT for gradient in given]
+        assert turned[0].stride() != given[0].stride()
+        transposed.step(turned, torch.tensor(OWN))
+    for expected, found in zip(plain.parameters, transposed.parameters, strict=True):
+        assert found.equal(expected)
+
+
 def test_first_update_is_the_learning_rate_against_the_sign() -> None:
     """Worked by hand: after one step m / sqrt(v) is the gradient's sign."""
     optimiser = PopulationAdam(new_parameters(), MEMBERS, shared_rate=False)

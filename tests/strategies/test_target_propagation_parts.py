@@ -660,3 +660,20 @@ def test_warm_up_moves_the_inverse_alone_and_once(tmp_path, inverse) -> None:
     before = {name: tensor.clone() for name, tensor in training.state().items()}
     training.begin_epoch()
     assert all(before[name].equal(tensor) for name, tensor in training.state().items() if name != "sums")
+
+
+@pytest.mark.usefixtures("_short_epochs")
+@pytest.mark.parametrize("inverse", ["l-drl", "drl"])
+def test_feedback_that_descends_its_loss_finds_the_decoder_in_training(tmp_path, inverse) -> None:
+    """From the weights' own size and random directions; DRL's aim is an inverse, which here is not far from them."""
+    training = trainer(tmp_path, inverse)
+
+    def cosines() -> list[float]:
+        pairs = zip(training.strategy.inverse.weights("decoder"), training.model.decoder.layers, strict=True)
+        return [torch.cosine_similarity(own.flatten(), layer.weight.flatten(), 0).item() for own, layer in pairs]
+
+    before = cosines()
+    for _ in range(40):
+        training.train_epoch(lambda: True)
+    assert max(before) < 0.3
+    assert min(cosines()) > (0.9 if inverse == "l-drl" else 0.5)
