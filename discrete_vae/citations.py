@@ -1,0 +1,34 @@
+"""What to cite for a strategy."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+from discrete_vae.errors import nearest
+from discrete_vae.strategies import STRATEGIES
+
+PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4})")
+
+
+def citation(strategy: str) -> str:
+    """BibTeX of the papers that a strategy's claim names, such as ``citation("reinmax")``.
+
+    Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
+    """
+    if strategy not in STRATEGIES:
+        raise nearest(strategy, STRATEGIES, "strategy")
+    known = entries()
+    return "\n\n".join(known[key] for key in keys(STRATEGIES[strategy].claim.paper)) + "\n"
+
+
+def keys(paper: str) -> list[str]:
+    """``Nitta 2017; Lee et al. 2015`` -> the entries' keys, ``nitta2017`` and ``lee2015``."""
+    return [name.lower() + year for name, year in PAPER.findall(paper)]
+
+
+def entries() -> dict[str, str]:
+    """All entries of ``references.bib`` by key."""
+    text = resources.files("discrete_vae").joinpath("references.bib").read_text()
+    found = [entry.strip() for entry in text.split("\n\n")]
+    return {entry.partition("{")[2].partition(",")[0]: entry for entry in found}
