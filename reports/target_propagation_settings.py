@@ -178,7 +178,7 @@ class Search:
 
 CHOSEN = {
     GUMBEL: Trial(4e-3, 0.5),
-    THESIS: Trial(2e-3, 0.05),
+    THESIS: Trial(3e-4, 0.05),
     MIRROR: Trial(4e-3, 1.3),
     LOCAL: Trial(4e-3, 1.3),
 }
