@@ -524,3 +524,73 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row) -> None:
     losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
     expected = torch.autograd.grad(losses.sum(), problem.outer)[0]
     torch.testing.assert_close(gradient(estimate.loss, problem.outer), expected)
+
+
+class Flipped(ReinMax):
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
+        right = super().pull(logits, sample, noise)
+        return lambda gradient: -right(gradient)
+
+
+class Untempered(StraightThrough):
+    """Without the 1 / tau of the chain rule."""
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
+        right = super().pull(logits, sample, noise)
+        return lambda gradient: right(gradient) * self.temperature
+
+
+class Leaking(ScoreFunction):
+    """The baseline is part of the signal's graph, and so learns from the model's loss."""
+
+    def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        centred, auxiliary = super().centre(signal, objective)
+        return centred - 0.1 * self.baseline(objective.observation).squeeze(-1), auxiliary
+
+
+class Dropped(Rloo):
+    """The mean of all samples as baseline, which has the sample's own loss in it."""
+
+    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        mean = losses.mean(0)
+        return mean, (losses - mean) / len(losses)
+
+
+class Frozen(MuProp):
+    """The expansion is taken off the signal and its gradient is not put back."""
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate = super().forward(logits.detach().requires_grad_(), objective, noise)
+        signal, _ = self.centre(estimate.loss.detach(), objective)
+        return Estimate(
+            with_gradient_of(objective(estimate.sample), signal * log_prob(logits, estimate.sample) / 2),
+            estimate.auxiliary,
+            estimate.sample,
+        )
+
+
+PLANTED: list[tuple[str, Row, Callable[[Row], None]]] = [
+    ("sign flipped", Row("reinmax", lambda _, t: Flipped(), 0.99, 0.774), test_gradient_is_what_the_claim_says),
+    (
+        "temperature dropped from the backward pass",
+        Row("straight-through, half the temperature", lambda _, t: Untempered(t), 0.76, 0.671),
+        test_gradient_is_what_the_claim_says,
+    ),
+    (
+        "baseline leaks a gradient",
+        Row("nvil", lambda p, t: p.warm(Leaking(baseline=p.linear(PIXELS)))),
+        test_loss_and_auxiliary_train_their_own_parameters_only,
+    ),
+    ("own loss in the baseline", Row("rloo", lambda _, t: Dropped()), test_gradient_is_what_the_claim_says),
+    ("half of the score lost", Row("muprop", lambda p, t: p.warm(Frozen())), test_gradient_is_what_the_claim_says),
+]
+
+
+@pytest.mark.parametrize(("row", "test"), [case[1:] for case in PLANTED], ids=[case[0] for case in PLANTED])
+def test_the_table_catches_planted_mistakes(row, test) -> None:
+    """What the row of the same name passes, a strategy with the mistake in it does not."""
+    honest = next(other for other in ROWS if other.name == row.name)
+    assert (honest.cosine, honest.length) == (row.cosine, row.length)
+    test(honest)
+    with pytest.raises(AssertionError):
+        test(row)
