@@ -47,7 +47,7 @@ class Variant:
     values: Sequence[Value] = (1.0,)
     """What is tried."""
     rates: Sequence[float] = (2e-3, 4e-3, 6e-3)
-    """The learning rates that each of them is tried with, the best of them inside their range."""
+    """The learning rates that each of them is tried with."""
     samples: int = 1
     """Samples of each image's latents in a training step."""
     known: Sequence[Trial] = ()

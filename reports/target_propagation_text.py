@@ -41,8 +41,8 @@ def budget(preset: Preset) -> Latex:
         f"Every variant was tuned on the validation ELBO with the same budget: {len(first.trials)} trials of "
         f"{search.epochs} epochs ({len(first.rates)} learning rates, falling to a tenth over the run, times "
         f"{len(first.values)} values of the variant's own hyper-parameter), all but {search.keep} stopped after "
-        f"{search.first}; between the best {search.contenders}, the finalists' were chosen at full length. "
-        f"$\\beta$ rises within the first epoch. Tuning used seed {search.seed}, the table others."
+        f"{search.first}; between the best {search.contenders}, and settings known to suit long runs, the finalists' "
+        f"were chosen at full length. $\\beta$ rises within the first epoch. Tuning used seed {search.seed}, the table others."
     )
 
 
