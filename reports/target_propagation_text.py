@@ -42,7 +42,8 @@ def budget(preset: Preset) -> Latex:
         f"{search.epochs} epochs ({len(first.rates)} learning rates, falling to a tenth over the run, times "
         f"{len(first.values)} values of the variant's own hyper-parameter), all but {search.keep} stopped after "
         f"{search.first}; between the best {search.contenders}, and settings known to suit long runs, the finalists' "
-        f"were chosen at full length. $\\beta$ rises within the first epoch. Tuning used seed {search.seed}, the table others."
+        f"were chosen at full length. $\\beta$ rises within the first epoch. "
+        f"Tuning used seed {search.seed}, the table others."
     )
 
 
