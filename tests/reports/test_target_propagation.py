@@ -28,7 +28,7 @@ from reports.target_propagation_settings import (
     Search,
     Trial,
 )
-from reports.target_propagation_text import difference
+from reports.target_propagation_text import difference, yardsticks
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
@@ -157,6 +157,23 @@ def test_difference_is_told_with_its_test() -> None:
     assert text is not None
     assert text.startswith("+2.50")
     assert difference(results, MIRROR, THESIS, "elbo") is None
+
+
+def test_the_yardsticks_disagreement_is_told_from_the_numbers() -> None:
+    def told(gumbel_bound: float) -> str:
+        numbers = {MIRROR.label: (-90.0, -79.0, 31.0), GUMBEL.label: (-95.0, gumbel_bound, 27.0)}
+        metrics = ("elbo", "log_likelihood", "kl")
+        rows = [
+            {"row": row, "split": "test", "metric": metric, "seed": seed, "value": value}
+            for row, values in numbers.items()
+            for metric, value in zip(metrics, values, strict=True)
+            for seed in (1, 2)
+        ]
+        return yardsticks(pd.DataFrame(rows))
+
+    assert "disagree: the bound adds $18.0$ nats to Gumbel-Softmax' ELBO and $11.0$" in told(-77.0)
+    assert "$27.0$ nats, against $31.0$" in told(-77.0)
+    assert "agree on which" in told(-81.0)
 
 
 def test_auto_encoder_report(tmp_path) -> None:
