@@ -25,6 +25,11 @@ class Interval:
     half_width: float | None
     count: int
 
+    def text(self, digits: int, interval: bool = True) -> str:
+        """``-103.1 ± 0.2``, or the mean alone."""
+        half = f" ± {self.half_width:.{digits}f}" if interval and self.half_width is not None else ""
+        return f"{self.mean:.{digits}f}{half}"
+
 
 def interval(values: Sequence[float]) -> Interval:
     """Student's t interval for the mean. Raises ``ValueError`` for no values."""

@@ -13,7 +13,7 @@ from reports.report import Bench, Report
 from reports.tables import COLUMNS, measured
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset
 from reports.target_propagation_tables import main_table, markdown, setting
-from reports.target_propagation_text import budget, comparison, geometry, goals, length, lost
+from reports.target_propagation_text import budget, comparison, geometry, goals, length, lost, yardsticks
 from reports.target_propagation_tuning import Tried, tune, tuning
 
 
@@ -65,6 +65,7 @@ def make(preset: Preset, bench: Bench) -> None:
         length=note,
         comparison=comparison(results),
         goals=goals(results),
+        yardsticks=yardsticks(results),
         geometry=geometry(short, preset),
         lost=lost(short, preset),
         tuning=budget(preset),

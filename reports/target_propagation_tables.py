@@ -111,15 +111,8 @@ def markdown(results: pd.DataFrame, settings: Mapping[str, Latex]) -> str:
     }
     lines = ["| | settings | " + " | ".join(heads) + " |", "| --- | --- |" + " ---: |" * len(heads)]
     for row, text in settings.items():
-        cells = []
-        for split, metric in heads.values():
-            values = list(by_seed(results, row, split, metric).values())
-            if not values:
-                cells.append("")
-                continue
-            found = statistics.interval(values)
-            half = f" ± {found.half_width:.2f}" if found.half_width is not None else ""
-            cells.append(f"{found.mean:.2f}{half}")
+        columns = [list(by_seed(results, row, *each).values()) for each in heads.values()]
+        cells = [statistics.interval(values).text(2) if values else "" for values in columns]
         plain = text.replace(r"$\tau$", "tau").replace(r"$\beta$", "beta")
         lines.append(f"| {row} | {plain} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

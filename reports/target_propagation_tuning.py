@@ -50,7 +50,7 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
         tuned += [*first[: -search.keep], *best]
         if variant in preset.finalists:
             trials = [*(each.trial for each in best[-search.contenders :]), *variant.known]
-            best = run(variant, trials, preset.epochs)
+            best = run(variant, list(dict.fromkeys(trials)), preset.epochs)
             tuned += best
         chosen[variant] = best[-1].trial
     return tuned, chosen, short

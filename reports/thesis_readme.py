@@ -29,12 +29,7 @@ def table(results: pd.DataFrame, rows: Sequence[str]) -> str:
         cells = [f"{printed.train:.1f} / {printed.validation:.1f}" if printed else ""]
         for head, metrics in COLUMNS.items():
             values = [list(by_seed(results, row, *each).values()) for each in metrics]
-            cells.append(" / ".join(_cell(each, interval=head.startswith("test")) for each in values if each))
+            interval = head.startswith("test")
+            cells.append(" / ".join(statistics.interval(each).text(1, interval) for each in values if each))
         lines.append([row.replace("tau", "τ"), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _cell(values: Sequence[float], interval: bool) -> str:
-    found = statistics.interval(values)
-    spread = f" ± {found.half_width:.1f}" if interval and found.half_width is not None else ""
-    return f"{found.mean:.1f}{spread}"

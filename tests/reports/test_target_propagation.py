@@ -28,12 +28,14 @@ from reports.target_propagation_settings import (
     Search,
     Trial,
 )
-from reports.target_propagation_text import difference
+from reports.target_propagation_text import difference, yardsticks
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
 RATES = (4e-3, 8e-3)
-QUICK_GUMBEL, QUICK_THESIS = (dataclasses.replace(variant, rates=RATES) for variant in (GUMBEL, THESIS))
+QUICK_GUMBEL, QUICK_THESIS = (
+    dataclasses.replace(variant, rates=RATES, known=(Trial(1e-3, 0.5),)) for variant in (GUMBEL, THESIS)
+)
 QUICK_MIRROR = dataclasses.replace(MIRROR, options={**MIRROR.options, "warmup": 5}, values=(1.0, 1.3), rates=RATES)
 SEARCH = Search(epochs=3, first=1, keep=3, contenders=2, variants=(QUICK_GUMBEL, QUICK_THESIS, QUICK_MIRROR))
 TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(QUICK_GUMBEL, QUICK_MIRROR), search=SEARCH, base=BASE)
@@ -94,7 +96,7 @@ def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
     provenance = json.loads((made[0] / "provenance.json").read_text())
     for variant in SEARCH.variants:
         mine = elbo[elbo["row"] == variant.label]
-        whole = [2, 2] if variant in TINY.finalists else []
+        whole = [2] * (2 + len(variant.known)) if variant in TINY.finalists else []
         assert sorted(mine["epoch"]) == [1] * (len(variant.trials) - 3) + whole + [3, 3, 3]
         if variant in TINY.finalists:
             best = mine[mine["epoch"] == 2].sort_values("value").iloc[-1]
@@ -155,6 +157,23 @@ def test_difference_is_told_with_its_test() -> None:
     assert text is not None
     assert text.startswith("+2.50")
     assert difference(results, MIRROR, THESIS, "elbo") is None
+
+
+def test_the_yardsticks_disagreement_is_told_from_the_numbers() -> None:
+    def told(gumbel_bound: float) -> str:
+        numbers = {MIRROR.label: (-90.0, -79.0, 31.0), GUMBEL.label: (-95.0, gumbel_bound, 27.0)}
+        metrics = ("elbo", "log_likelihood", "kl")
+        rows = [
+            {"row": row, "split": "test", "metric": metric, "seed": seed, "value": value}
+            for row, values in numbers.items()
+            for metric, value in zip(metrics, values, strict=True)
+            for seed in (1, 2)
+        ]
+        return yardsticks(pd.DataFrame(rows))
+
+    assert "disagree: the bound adds $18.0$ nats to Gumbel-Softmax' ELBO and $11.0$" in told(-77.0)
+    assert "$27.0$ nats, against $31.0$" in told(-77.0)
+    assert "agree on which" in told(-81.0)
 
 
 def test_auto_encoder_report(tmp_path) -> None:
