@@ -29,7 +29,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
@@ -111,7 +111,8 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
     def command(
         *,
         options: Any = strategy.Options(),  # noqa: B008
-        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),
+        task: str = "vae",
+        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
@@ -129,6 +130,8 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         """
         Parameters
         ----------
+        task
+            What is modelled: vae, or structured-prediction, the lower half of an image from its upper half.
         epochs
             Passes over the 50,000 training images.
         batch_size
@@ -159,6 +162,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         base = Config(
             strategy=name,
             options=options,
+            task=task,
             architecture=architecture,
             data=data,
             epochs=epochs,

@@ -8,11 +8,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from discrete_vae.categorical import Categorical
 from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import TASKS, Architecture
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -40,6 +41,8 @@ class Config:
     """Weight of the KL term."""
     precision: Precision = "float32"
     seed: int = 0
+    task: str = "vae"
+    """What is modelled, a row of ``TASKS``."""
     samples: int = 1
     """Samples of each image's latents in a training step; the losses' mean is followed."""
 
@@ -48,6 +51,11 @@ class Config:
         if self.strategy not in STRATEGIES:
             raise nearest(self.strategy, STRATEGIES, "strategy")
         options = STRATEGIES[self.strategy].Options
+        if self.task not in TASKS:
+            raise nearest(self.task, TASKS, "task")
+        plain = self.task == "vae" and self.architecture.layers == 1
+        if self.strategy_class.latent_family is not Categorical and not plain:
+            raise InputError(f"{self.strategy} has no categorical latents; give it the vae of one stochastic layer")
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):

@@ -1,4 +1,4 @@
-"""Several stochastic layers: each layer's objective is the estimate of the layers behind it."""
+"""Several stochastic layers: what the layers behind cost is itself an estimate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from discrete_vae.strategies.base import Estimate, Objective, Strategy
 
 @dataclass(frozen=True)
 class Layer:
-    """A stochastic layer behind another, as functions of the sample ``[..., B, N, K]`` of the one before."""
+    """A stochastic layer behind another."""
 
-    logits: Callable[[Tensor], Tensor]
-    """The sample before -> this layer's logits ``[..., B, N', K']``."""
+    logits: Callable[[Tensor, Tensor], Tensor]
+    """The sample before, ``[..., B, N, K]``, and its objective's output -> this layer's logits ``[..., B, N', K']``."""
     objective: Callable[[Tensor], Objective]
-    """The sample before -> what this layer's own sample costs, ``[..., B]``, but for the layers behind."""
+    """The sample before -> what this layer's own sample costs, but for the layers behind it."""
 
 
 def nested(
@@ -29,35 +29,35 @@ def nested(
 
     ``logits`` and ``objective`` are the first layer's, ``layers`` those behind it, and there is a strategy for each.
     Because an estimate's loss has its objective's value, and in its gradient all that depends on what came before, it
-    serves as the objective of the layer before.
+    serves as a part of the objective of the layer before. What is unbiased stays so, but for a bound over several
+    samples, which is not a mean of what its samples cost.
     """
     first, *rest = strategies
+    estimate: Estimate
     if not layers:
-        return first(logits, objective, noise)
-    layer, *behind = layers
+        estimate = first(logits, objective, noise)
+        return estimate
+    layer, *others = layers
     auxiliary: list[Tensor] = []
 
-    def loss(sample: Tensor) -> Tensor:
-        return objective(sample) + _folded(inner, sample, logits.dim())
-
-    def inner(sample: Tensor) -> Tensor:
+    def behind(sample: Tensor, output: Tensor) -> Tensor:
         deeper = layer.objective(sample)
-        given = layer.logits(sample)
-        estimate = nested(rest, given, deeper, behind, noise)
-        auxiliary.append(estimate.auxiliary)
-        return estimate.loss if deeper.penalty is None else estimate.loss + deeper.penalty(given)
+        given = layer.logits(sample, output)
+        inner = nested(rest, given, deeper, others, noise)
+        auxiliary.append(inner.auxiliary)
+        return inner.loss if deeper.penalty is None else inner.loss + deeper.penalty(given)
 
-    whole = Objective(decode=lambda sample: sample, loss=loss, observation=objective.observation)
+    whole = replace(objective, behind=lambda sample, output: _folded(behind, sample, output, logits.dim()))
     estimate = first(logits, whole, noise)
     return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(auxiliary).mean(0))
 
 
-def _folded(function: Callable[[Tensor], Tensor], sample: Tensor, dimensions: int) -> Tensor:
-    """A function of ``[P, B, N, K]`` at samples with further dimensions in front, which are put beside B meanwhile."""
-    extra = sample.dim() - dimensions
-    if not extra:
-        return function(sample)
-    leading = sample.shape[:extra]
-    together = sample.flatten(0, extra - 1).movedim(0, -4).flatten(-4, -3)  # [P, S B, N, K]
-    losses = torch.unflatten(function(together), -1, (-1, sample.shape[-3])).movedim(-2, 0)
+def _folded(function: Callable[[Tensor, Tensor], Tensor], sample: Tensor, output: Tensor, dimensions: int) -> Tensor:
+    """A function of ``[P, B, N, K]`` and ``[P, B, D]``, at samples with dimensions before P: these go beside B."""
+    if not (extra := sample.dim() - dimensions):
+        return function(sample, output)
+    leading, batch = sample.shape[:extra], sample.shape[-3]
+    samples = sample.flatten(0, extra - 1).movedim(0, -4).flatten(-4, -3)  # [P, S B, N, K]
+    outputs = output.flatten(0, extra - 1).movedim(0, -3).flatten(-3, -2)
+    losses = torch.unflatten(function(samples, outputs), -1, (-1, batch)).movedim(-2, 0)
     return losses.reshape(*leading, *losses.shape[1:])

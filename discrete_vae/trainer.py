@@ -42,7 +42,7 @@ class Trainer:
             PopulationAdam(module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
             for module, rates in (
                 (self.model, [config.learning_rate for config in configs]),
-                (self.strategy, [config.auxiliary_learning_rate for config in configs]),
+                (self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
             )
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
@@ -105,10 +105,12 @@ class Trainer:
 
         self.population.follow(self.values[0])
         observation = self.data.train.batch(self.order[0], generators("images"))
+        noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
-            logits = self.model.encode(observation)
-        objective = self.model.objective(observation, self.values[0, 0])
-        self.strategy.prepare(logits, objective, Noise(generators("noise"), self.device), self.values[0, 2])
+            parameters = self.model.encode(observation)
+        layers = self.model.walk(observation, parameters, self.values[0, 0], noise)
+        for strategy, (logits, objective) in zip(self.population.layers, layers, strict=True):
+            strategy.prepare(logits, objective, noise, self.values[0, 2])
 
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
@@ -132,7 +134,7 @@ class Trainer:
             logits, images = parameters, observation
             if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
                 logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
-            estimate = self.strategy(logits, self.model.objective(images, values[0]), noise)
+            estimate = self.model.estimate(self.population.layers, images, logits, values[0], noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
         loss = reconstruction + (0 if self.strategy.whole else values[0] * kl)  # [P]; the sum keeps gradients apart

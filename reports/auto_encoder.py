@@ -10,7 +10,7 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, render

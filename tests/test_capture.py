@@ -20,7 +20,7 @@ from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Estimate, Objective
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.trainer import Trainer
 
 STEPS = 12

@@ -16,7 +16,7 @@ from discrete_vae.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.trainer import Trainer
 from discrete_vae.training import train
 

@@ -37,7 +37,7 @@ UP, DOWN = normal("up", SIZE, SIZE), normal("down", SIZE, 4)
 LOGITS, TARGET = normal("logits", BATCH, LATENTS, CATEGORIES), normal("target", BATCH, 4).sigmoid()
 
 
-def upper_logits(lower: Tensor) -> Tensor:
+def upper_logits(lower: Tensor, output: Tensor) -> Tensor:
     return (lower.flatten(-2) @ UP).unflatten(-1, (LATENTS, CATEGORIES))
 
 

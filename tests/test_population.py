@@ -15,7 +15,7 @@ from discrete_vae.population import SCHEDULED, Population
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 
 PIXELS = 12
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from discrete_vae.noise import Noise
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.training import train
 
 SMALL = Architecture(4, 3, (16,))

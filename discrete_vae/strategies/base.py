@@ -60,9 +60,18 @@ class Objective:
     """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
     cost: Callable[[Tensor, Tensor], Tensor] | None = None
     """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
+    context: Tensor | None = None
+    """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
+    behind: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
 
     def __call__(self, sample: Tensor) -> Tensor:
-        return self.loss(self.decode(sample))
+        return self.cost_of(sample, self.decode(sample))
+
+    def cost_of(self, sample: Tensor, output: Tensor) -> Tensor:
+        """The objective at a sample whose output is at hand."""
+        loss = self.loss(output)
+        return loss if self.behind is None else loss + self.behind(sample, output)
 
 
 @dataclass(frozen=True)

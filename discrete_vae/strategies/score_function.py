@@ -111,9 +111,9 @@ class ScoreFunction(Strategy):
         """The learning signal ``[..., B]`` less its baselines, and the loss that the learned one is trained by."""
         auxiliary = signal.new_zeros(signal.shape[:-1])
         if self.baseline is not None:
-            if objective.observation is None:
-                raise InputError("a learned baseline needs an objective with observation")
-            predicted = self.baseline(objective.observation).squeeze(-1)
+            if objective.context is None:
+                raise InputError("a learned baseline needs an objective with context")
+            predicted = self.baseline(objective.context).squeeze(-1)
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)
             auxiliary = (signal - mean - predicted).square().mean(-1)

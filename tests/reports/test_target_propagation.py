@@ -12,7 +12,7 @@ import pytest
 from discrete_vae import training
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import auto_encoder, latex
 from reports.report import Bench

@@ -66,7 +66,8 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
-from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import bernoulli_nll
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 2, 2, 3, 8, 5
 DRAWS, NODES = 200_000, 161
@@ -161,6 +162,7 @@ class Problem:
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, observation),
             observation=observation,
+            context=observation,
             predict=torch.sigmoid,
             encode=self.encode,
             decoder=Counted(self),

@@ -13,7 +13,8 @@ from discrete_vae.gradients import sampled_gradients
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import Networks, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
-from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import Encoder, bernoulli_nll
 
 BATCH, LATENTS, CATEGORIES, PIXELS = 4, 2, 3, 6
 LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)

@@ -33,7 +33,8 @@ from discrete_vae.strategies.target_propagation import (
 from discrete_vae.strategies.target_propagation.feedback import carry
 from discrete_vae.strategies.target_propagation.geometries import Difference, Point
 from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Levels
-from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.trainer import Trainer
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12

@@ -12,7 +12,8 @@ from discrete_vae.categorical import Categorical
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import Encoder, bernoulli_nll
 
 PIXELS = 12
 

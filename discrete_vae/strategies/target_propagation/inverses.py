@@ -47,6 +47,8 @@ class Decoded:
     """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
     aim: Tensor
     """The output target, ``x' + eta (x - x')``: ``[..., B, D]``."""
+    direct: Tensor | None
+    """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
     flow: Flow | None
     """The decoder's layers, for an inverse that looks at them."""
 
@@ -69,7 +71,7 @@ class Inverse(nn.Module):
 
     paper = ""
     """Where it was published."""
-    needs: tuple[str, ...] = ("observation", "predict")
+    needs: tuple[str, ...] = ("predict",)
     """What it asks of an objective."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
@@ -96,7 +98,7 @@ class EncoderInverse(Inverse):
     """The encoder itself (thesis, section 4.4): ``r = f(x')``, and for the observation as output target ``t = y``."""
 
     paper = "Nitta 2017"
-    needs = ("observation", "predict", "encode")
+    needs = ("predict", "encode")
 
     def difference(self, decoded: Decoded) -> Difference:
         encode = decoded.objective.encode
