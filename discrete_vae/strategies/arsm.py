@@ -36,9 +36,9 @@ class Arsm(Strategy):
             pairs = list(itertools.combinations(range(categories), 2))
             swapped = []
             for first, second in pairs:
-                order = list(range(categories))
-                order[first], order[second] = second, first
-                swapped.append(self._choose(logits, gumbel[..., order]))
+                entries = list(gumbel.unbind(-1))
+                entries[first], entries[second] = entries[second], entries[first]
+                swapped.append(self._choose(logits, torch.stack(entries, -1)))
             losses = objective(torch.stack(swapped))
             table = loss.detach().expand(categories, categories, *loss.shape).clone()  # [K, K, ..., B], by c and j
             for (first, second), value in zip(pairs, losses, strict=True):

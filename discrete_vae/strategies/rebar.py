@@ -99,7 +99,7 @@ def _linear(parameter: Tensor, slope: Tensor, like: Tensor) -> Tensor:
     """A member's numbers of value 0 whose gradient in the parameter is the given one: ``[P]``, or of no dimension."""
     product = (parameter - parameter.detach()) * slope.detach()
     kept = like.dim() if parameter.dim() and parameter.shape[:1] == like.shape else 0
-    return product.sum(tuple(range(kept, product.dim())))
+    return product.flatten(kept).sum(-1) if product.dim() > kept else product
 
 
 @dataclass(frozen=True)

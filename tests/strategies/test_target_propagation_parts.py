@@ -393,10 +393,10 @@ def test_no_gradient_crosses_a_layer() -> None:
     strategy = exact_mirror(model, local=True)
     logits = model.encode(observation)
     objective = model.objective(observation, torch.ones(2))
-    decoded, output = strategy.decode(logits, objective, noise())
+    decoded, loss = strategy.decode(logits, objective, noise())
     difference, _, pull = strategy.pull(decoded)
     hidden, auxiliary = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
-    losses = [*hidden, objective.loss(output), (logits * pull).sum(), model.kl(logits)]
+    losses = [*hidden, loss, (logits * pull).sum(), model.kl(logits)]
     layers = {f"encoder.network.layers.{i}" for i in range(3)} | {f"decoder.layers.{i}" for i in range(3)}
     assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
     assert set().union(*(touched(loss, model) for loss in losses)) == layers
@@ -559,8 +559,8 @@ def test_output_target_on_the_way_and_clipping_of_an_encoder_inverse(share, clip
     model, observation = vae()
     objective = model.objective(observation)
     strategy = TargetPropagation(output_target=share, clip=clip)
-    decoded, output = strategy.decode(model.encode(observation), objective, noise())
-    prediction = output.sigmoid()
+    decoded, _ = strategy.decode(model.encode(observation), objective, noise())
+    prediction = model.decode(decoded.sample).sigmoid()
     image = model.encode(prediction)
     aim = model.encode(observation if share == 1 else prediction + share * (observation - prediction))
     shorter = (clip / (aim - image).norm(dim=-1, keepdim=True)).clamp(max=1) if clip else 1.0

@@ -47,10 +47,10 @@ class Decoded:
     """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
     aim: Tensor
     """The output target, ``x' + eta (x - x')``: ``[..., B, D]``."""
-    direct: Tensor | None
-    """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
     flow: Flow | None
     """The decoder's layers, for an inverse that looks at them."""
+    direct: Tensor | None = None
+    """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ class TargetPropagation(Strategy):
             if self.output_target != 1:
                 aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        return Decoded(objective, logits.detach(), code, sample, prediction, aim, direct, flow), loss
+        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct), loss
 
     def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
