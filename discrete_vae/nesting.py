@@ -45,7 +45,7 @@ def nested(
         given = layer.logits(sample, output)
         inner = nested(rest, given, deeper, others, noise)
         auxiliary.append(inner.auxiliary)
-        return inner.loss if deeper.penalty is None else inner.loss + deeper.penalty(given)
+        return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
 
     whole = replace(objective, behind=lambda sample, output: _folded(behind, sample, output, logits.dim()))
     estimate = first(logits, whole, noise)

@@ -25,6 +25,7 @@ from discrete_vae.strategies import (
     ScoreFunction,
     Strategy,
     TargetPropagation,
+    Vimco,
 )
 from discrete_vae.strategies.target_propagation.feedback import WeightMirror
 from discrete_vae.tasks import TASKS, Architecture, Task
@@ -112,6 +113,18 @@ def test_unbiased_estimates_stay_so(task: str, layers: int, kind: type[Strategy]
     for name, expected, found in zip(names, truth, sampled, strict=True):
         error = gradient_error(found.flatten(1).double(), expected.flatten().double())
         assert error.z_score < 5.5, name
+
+
+def test_a_bound_of_several_samples_lies_between_elbo_and_likelihood() -> None:
+    """4,000 draws of an upper layer's bound; each side is several standard errors away."""
+    members = 4000
+    alone, model = build("vae", 2), build("vae", 2, members)
+    elbo, likelihood = (float(each.mean()) for each in exact(alone, images()))
+    logits, noise = model.encode(images(members)), Noise([seeded(seed, "draw") for seed in range(members)])
+    estimate = model.estimate([ScoreFunction(), Vimco()], images(members), logits, torch.ones(members), noise)
+    loss = (estimate.loss + model.kl(logits)).mean(-1)
+    error = float(loss.std()) / math.sqrt(members)
+    assert -likelihood + 3 * error < float(loss.mean()) < -elbo - 3 * error
 
 
 @pytest.mark.parametrize(("task", "layers"), MODELS)
