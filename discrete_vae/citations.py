@@ -12,14 +12,15 @@ PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4})")
 
 
 def citation(strategy: str) -> str:
-    """BibTeX of the papers that a strategy's claim names, such as ``citation("reinmax")``.
+    """BibTeX of the papers that a strategy's claim names, such as ``citation("reinmax")``; empty for common knowledge.
 
     Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
     known = entries()
-    return "\n\n".join(known[key] for key in keys(STRATEGIES[strategy].claim.paper)) + "\n"
+    found = [known[key] for key in keys(STRATEGIES[strategy].claim.paper)]
+    return "\n\n".join(found) + "\n" * bool(found)
 
 
 def keys(paper: str) -> list[str]:
