@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 import discrete_vae.runs
-from discrete_vae.config import Config, Precision
+from discrete_vae.config import Config, Optimiser, Precision
 from discrete_vae.data import DataConfig, load
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
@@ -119,6 +119,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         samples: int = 1,
         learning_rate: Schedule = Schedule(3e-4),
         auxiliary_learning_rate: Schedule = Schedule(3e-4),
+        optimiser: Optimiser = "adam",
         beta: Schedule = Schedule(1.0),
         precision: Precision = "float32",
         seeds: int = 1,
@@ -139,9 +140,11 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         samples
             Samples of each image's latents in a step.
         learning_rate
-            Adam's step size.
+            Step size.
         auxiliary_learning_rate
-            Adam's step size for the strategy's own networks, such as a learned inverse.
+            Step size for the strategy's own networks, such as a learned inverse.
+        optimiser
+            Adam, or sgd with momentum 0.9, for both.
         beta
             Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
         precision
@@ -170,6 +173,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
             samples=samples,
             learning_rate=learning_rate,
             auxiliary_learning_rate=auxiliary_learning_rate,
+            optimiser=optimiser,
             beta=beta,
             precision=precision,
             seed=seed,

@@ -13,7 +13,7 @@ from discrete_vae.capture import Graphed, Recorded
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.optimiser import PopulationAdam
+from discrete_vae.optimiser import OPTIMISERS
 from discrete_vae.population import Population, fill
 from discrete_vae.runs import Run
 
@@ -39,7 +39,7 @@ class Trainer:
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
         self.optimisers = [
-            PopulationAdam(module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
+            OPTIMISERS[self.config.optimiser](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
             for module, rates in (
                 (self.model, [config.learning_rate for config in configs]),
                 (self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
@@ -147,8 +147,8 @@ class Trainer:
         """All that a checkpoint holds, ``[P, ...]`` each."""
         state = self.population.state()
         for which, optimiser in zip(("model", "strategy"), self.optimisers, strict=True):
-            for i, (first, second) in enumerate(zip(optimiser.first, optimiser.second, strict=True)):
-                state[f"adam.{which}.{i}.first"], state[f"adam.{which}.{i}.second"] = first, second
+            for name, tensors in optimiser.state().items():
+                state |= {f"{self.config.optimiser}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
         state["sums"] = self.sums
         return state
 
