@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib import resources
 
 from discrete_vae.errors import nearest
@@ -18,9 +19,14 @@ def citation(strategy: str) -> str:
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
+    return bibliography([strategy])
+
+
+def bibliography(strategies: Iterable[str]) -> str:
+    """BibTeX of all papers of several strategies, in alphabetical order, each once."""
     known = entries()
-    found = [known[key] for key in keys(STRATEGIES[strategy].claim.paper)]
-    return "\n\n".join(found) + "\n" * bool(found)
+    papers = {key for name in strategies for key in keys(STRATEGIES[name].claim.paper)}
+    return "\n".join(known[key] + "\n" for key in sorted(papers))
 
 
 def keys(paper: str) -> list[str]:

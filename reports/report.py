@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from discrete_vae import data, evaluation, training
+from discrete_vae.citations import bibliography
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.files import writable, write_atomically
@@ -131,6 +132,10 @@ class Bench:
             "environments": everywhere,
             "runs": described,
         }
+
+    def cite(self, strategies: Iterable[str]) -> None:
+        """Write ``references.bib``: what to cite for the strategies that the report used."""
+        self.write("references.bib", bibliography(strategies))
 
     def write_document(self, source: latex.Latex, parts: Sequence[str]) -> None:
         """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed."""

@@ -15,7 +15,7 @@ def test_every_strategy_has_its_paper(strategy: str) -> None:
     text = discrete_vae.citation(strategy)
     papers = keys(STRATEGIES[strategy].claim.paper)
     assert papers
-    assert re.findall(r"^@\w+\{(\w+),$", text, flags=re.MULTILINE) == papers
+    assert re.findall(r"^@\w+\{(\w+),$", text, flags=re.MULTILINE) == sorted(papers)
     for paper in papers:
         assert f"year = {{{paper[-4:]}}}" in entries()[paper]
 

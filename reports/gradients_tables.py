@@ -1,0 +1,50 @@
+"""The gradients report's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports.latex import Latex, number
+from reports.tables import Panel, table
+
+if TYPE_CHECKING:
+    from reports.gradients import Row
+
+COLUMNS = ("bias", "variance", "cosine")
+
+
+def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int]) -> Latex:
+    """Each strategy at its defaults: bias, deviation and cosine at every stage, and the time of its step."""
+    body = []
+    for row in {row.label: row for row in reversed(rows)}.values():
+        found = results[results["row"] == row.label]
+        if row.temperature is not None:
+            found = found[found["temperature"] == row.temperature]
+        values = found.set_index(["epoch", "metric"])["value"]
+        cells = [_short(float(values[stage, metric])) for stage in stages for metric in COLUMNS]
+        step = number(float(values.xs("step_over_gumbel_softmax", level="metric").median()), 1)
+        body.append([row.label, *cells, step])
+    body.reverse()
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{after {stage} epoch{'s' * (stage != 1)}}}" for stage in stages)
+    rules = "".join(rf"\cmidrule(lr){{{2 + 3 * i}-{4 + 3 * i}}}" for i in range(len(stages)))
+    names = " & ".join("bias & variance & cosine" for _ in stages)
+    caption = Latex(
+        "The gradient in the logits beside the exact one, by summing over all states. Bias: length of the mean error "
+        "relative to the exact gradient, without the share of the draws' own noise; variance: of one draw, relative to "
+        "the exact gradient's square; cosine: of one draw, for all images together. Step: time of estimate and gradient on "
+        "100 images, in those of Gumbel-Softmax. Every strategy is at its defaults."
+    )
+    panel = Panel(
+        Latex("l" + "rrr" * len(stages) + "r"),
+        [Latex(rf"& {heads} & \\"), Latex(rules), Latex(rf"& {names} & step \\")],
+        body,
+    )
+    return table("gradients", caption, [panel], size="scriptsize", separation="3.5pt")
+
+
+def _short(value: float) -> Latex:
+    """Three digits, whatever the size."""
+    return number(value, 2 if value < 10 else 1 if value < 100 else 0)
