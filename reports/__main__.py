@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import auto_encoder, gradients, target_propagation, thesis, throughput
+from reports import auto_encoder, gradients, jang, reinmax, target_propagation, thesis, throughput
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
@@ -20,6 +20,8 @@ REPORTS: dict[str, Report] = {
     "target-propagation": target_propagation.REPORT,
     "auto-encoder": auto_encoder.REPORT,
     "gradients": gradients.REPORT,
+    "jang": jang.REPORT,
+    "reinmax": reinmax.REPORT,
 }
 
 app = App(

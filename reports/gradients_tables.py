@@ -34,8 +34,8 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
     caption = Latex(
         "The gradient in the logits beside the exact one, by summing over all states. Bias: length of the mean error "
         "relative to the exact gradient, without the share of the draws' own noise; variance: of one draw, relative to "
-        "the exact gradient's square; cosine: of one draw, for all images together. Step: time of estimate and gradient on "
-        "100 images, in those of Gumbel-Softmax. Every strategy is at its defaults."
+        "the exact gradient's square; cosine: of one draw, for all images together. Step: time of estimate and "
+        "gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its defaults."
     )
     panel = Panel(
         Latex("l" + "rrr" * len(stages) + "r"),

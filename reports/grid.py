@@ -1,0 +1,228 @@
+"""Strategies times tasks with a grid of learning rates: what reports of other papers' tables share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.config import Config
+from discrete_vae.runs import Run, parameters
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from reports import statistics
+from reports.latex import Latex, number, render
+from reports.report import Bench
+from reports.tables import MISSING, Panel, by_seed, measured, spread, table
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A strategy, and the options that are tried of it in each cell."""
+
+    label: str
+    strategy: str
+    options: Sequence[Mapping[str, Any]] = ({},)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A column of the table: a task on some data."""
+
+    label: str
+    base: Config
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Options that are set in this column for every strategy that has them, and not tried."""
+
+    def configs(self, row: Row, rate: float, epochs: int, seeds: Sequence[int]) -> list[list[Config]]:
+        """The runs of every setting of a row's options at a learning rate: for each its seeds."""
+        kind = STRATEGIES[row.strategy].Options
+        known = {item.name for item in dataclasses.fields(kind)}
+        fixed = {name: value for name, value in self.fixed.items() if name in known}
+        settings = list(dict.fromkeys(kind(**{**options, **fixed}) for options in row.options))
+        return [
+            [
+                dataclasses.replace(
+                    self.base,
+                    strategy=row.strategy,
+                    options=options,
+                    learning_rate=Schedule(rate),
+                    auxiliary_learning_rate=Schedule(rate),
+                    epochs=epochs,
+                    seed=seed,
+                )
+                for seed in seeds
+            ]
+            for options in settings
+        ]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of the table is computed."""
+
+    cells: Sequence[Cell]
+    rows: Sequence[Row]
+    rates: Sequence[float]
+    epochs: int
+    seeds: tuple[int, ...]
+    samples: int
+    """Samples an image of the bound on the test images."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return (
+            f"{len(self.cells)} tasks, {len(self.rows)} strategies, {len(self.rates)} learning rates, {self.epochs} "
+            f"epochs, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, {self.samples:,} importance samples"
+        )
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper's table shows, and its numbers."""
+
+    template: str
+    shown: tuple[str, str]
+    """Split and metric of its numbers, which it gives with the other sign."""
+    published: Mapping[tuple[str, str], float]
+    """By row and column."""
+
+
+Chosen = dict[tuple[str, str], list[Run]]
+"""The runs of the best setting, by the labels of row and column."""
+
+
+def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run]]]:
+    """Train the whole grid; the best setting of each row and column by the mean validation ELBO over seeds."""
+    chosen: Chosen = {}
+    every: list[tuple[str, str, Run]] = []
+    for cell in preset.cells:
+        for row in preset.rows:
+            grid = [group for rate in preset.rates for group in cell.configs(row, rate, preset.epochs, preset.seeds)]
+            runs = iter(bench.train([config for group in grid for config in group]))
+            trained = [[next(runs) for _ in group] for group in grid]
+            every += [(row.label, cell.label, run) for group in trained for run in group]
+            chosen[row.label, cell.label] = max(trained, key=lambda group: sum(map(_validation, group)))
+    return chosen, every
+
+
+def _validation(run: Run) -> float:
+    """The last validation ELBO; minus infinity for a run that failed."""
+    if run.failure is not None:
+        return float("-inf")
+    history = run.history()
+    found = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
+    return float(found["value"].iloc[-1])
+
+
+def make(preset: Preset, bench: Bench, paper: Paper) -> None:
+    """Train and evaluate what is missing, then write the table with the paper's numbers beside it, and the document."""
+    chosen, every = tune(preset, bench)
+    samples = {"train": 1, "validation": 1, "test": preset.samples}
+    final = [run for runs in chosen.values() for run in runs]
+    for split, count in samples.items():
+        bench.evaluate(final, split, count)
+    results = pd.concat(
+        [
+            measured(bench.report, f"{row}, {cell}", run, samples)
+            for (row, cell), runs in chosen.items()
+            for run in runs
+        ],
+        ignore_index=True,
+    )
+    bench.write_results(results)
+    bench.write_results(_tuning(every), "tuning.csv")
+    bench.write(f"{bench.report}_table.tex", grid_table(preset, results, chosen, paper, bench.report))
+    bench.write(f"{bench.report}.md", markdown(preset, results, paper))
+    bench.cite([row.strategy for row in preset.rows])
+    bench.write_provenance([run for _, _, run in every], samples=samples, epochs=preset.epochs)
+    data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
+    source = render(
+        paper.template,
+        epochs=preset.epochs,
+        seeds=len(preset.seeds),
+        rates=", ".join(f"{rate:g}" for rate in preset.rates),
+        data="; ".join(data),
+        samples=f"{preset.samples:,}",
+    )
+    bench.write_document(source, [f"{bench.report}_table.tex"])
+
+
+def _tuning(every: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": f"{row}, {cell}",
+            "strategy": run.config.strategy,
+            "parameters": parameters(run.config),
+            "seed": run.config.seed,
+            "split": "validation",
+            "metric": "elbo",
+            "value": None if run.failure is not None else _validation(run),
+            "run": run.config.name,
+        }
+        for row, cell, run in every
+    )
+
+
+def grid_table(preset: Preset, results: pd.DataFrame, chosen: Chosen, paper: Paper, label: str) -> Latex:
+    """Ours, the paper's number, and the learning rate that was chosen; lower is better."""
+    values = {
+        cell.label: {
+            row.label: _positive(by_seed(results, f"{row.label}, {cell.label}", *paper.shown)) for row in preset.rows
+        }
+        for cell in preset.cells
+    }
+    best = {
+        cell: statistics.winner({row: {seed: -each for seed, each in found.items()} for row, found in column.items()})
+        for cell, column in values.items()
+    }
+    body = []
+    for row in preset.rows:
+        cells: list[object] = [row.label]
+        for cell in preset.cells:
+            printed = paper.published.get((row.label, cell.label))
+            rate = chosen[row.label, cell.label][0].config.learning_rate.initial
+            cells += [
+                spread(values[cell.label][row.label], row.label == best[cell.label]),
+                MISSING if printed is None else number(printed, 1),
+                f"{rate:g}",
+            ]
+        body.append(cells)
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{cell.label}}}" for cell in preset.cells)
+    rules = "".join(rf"\cmidrule(lr){{{2 + 3 * i}-{4 + 3 * i}}}" for i in range(len(preset.cells)))
+    panel = Panel(
+        Latex("l" + "rrr" * len(preset.cells)),
+        [Latex(rf"& {heads} \\"), Latex(rules), Latex(" & ours & printed & lr" * len(preset.cells) + r" \\")],
+        body,
+    )
+    split, metric = paper.shown
+    what = "bound" if metric == "log_likelihood" else "ELBO"
+    over = f"; mean $\\pm$ 95\\% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else ", one seed"
+    caption = Latex(
+        f"Negative {what} of the {split} images in nats, lower is better, after {preset.epochs} epochs{over}. The "
+        "learning rate (lr), the same for all to choose from, and each strategy's options were chosen by the "
+        "validation ELBO."
+    )
+    return table(label, caption, [panel], size="scriptsize", separation="3.5pt")
+
+
+def markdown(preset: Preset, results: pd.DataFrame, paper: Paper) -> str:
+    """The table for the README: ours, and the printed number in brackets."""
+    lines = [["", *(cell.label for cell in preset.cells)], ["---", *["---:"] * len(preset.cells)]]
+    for row in preset.rows:
+        cells = []
+        for cell in preset.cells:
+            values = list(_positive(by_seed(results, f"{row.label}, {cell.label}", *paper.shown)).values())
+            printed = paper.published.get((row.label, cell.label))
+            text = statistics.interval(values).text(1) if values else ""
+            cells.append(text + (f" ({printed:.1f})" if printed is not None else ""))
+        lines.append([row.label, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _positive(values: Mapping[int, float]) -> dict[int, float]:
+    return {seed: -value for seed, value in values.items()}
