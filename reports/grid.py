@@ -35,13 +35,13 @@ class Cell:
     label: str
     base: Config
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Options that are set in this column for every strategy that has them, and not tried."""
+    """Options that are set in this column for every strategy that has them, of this type, and not tried."""
 
     def configs(self, row: Row, rate: float, epochs: int, seeds: Sequence[int]) -> list[list[Config]]:
         """The runs of every setting of a row's options at a learning rate: for each its seeds."""
         kind = STRATEGIES[row.strategy].Options
-        known = {item.name for item in dataclasses.fields(kind)}
-        fixed = {name: value for name, value in self.fixed.items() if name in known}
+        known = {item.name: item.default for item in dataclasses.fields(kind)}
+        fixed = {name: value for name, value in self.fixed.items() if isinstance(known.get(name), type(value))}
         settings = list(dict.fromkeys(kind(**{**options, **fixed}) for options in row.options))
         return [
             [
