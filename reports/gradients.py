@@ -253,7 +253,9 @@ def make(preset: Preset, bench: Bench) -> None:
                 done(1)
     results = pd.DataFrame(found)
     bench.write_results(results)
-    bench.write("gradients_table.tex", gradients_table(results, preset.rows, [epochs for epochs, _ in stages]))
+    bench.write(
+        "gradients_table.tex", gradients_table(results, preset.rows, [epochs for epochs, _ in stages], preset.draws)
+    )
     gradients_figures.plane(bench.out, results, [epochs for epochs, _ in stages])
     bench.cite([row.strategy for row in preset.rows])
     bench.write_provenance(runs, images=preset.images, draws=preset.draws, fit=preset.fit)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = ("bias", "variance", "cosine")
 
 
-def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int]) -> Latex:
+def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int], draws: int) -> Latex:
     """Each strategy at its defaults: bias, deviation and cosine at every stage, and the time of its step."""
     body = []
     for row in {row.label: row for row in reversed(rows)}.values():
@@ -24,7 +24,12 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
         if row.temperature is not None:
             found = found[found["temperature"] == row.temperature]
         values = found.set_index(["epoch", "metric"])["value"]
-        cells = [_short(float(values[stage, metric])) for stage in stages for metric in COLUMNS]
+        cells = []
+        for stage in stages:
+            bias, variance, cosine = (float(values[stage, metric]) for metric in COLUMNS)
+            noise = 2 * (variance / draws) ** 0.5
+            cells += [_short(bias) if bias > noise else Latex(f"$<$\\,{_short(max(noise, 0.01))}")]
+            cells += [_short(variance), _short(cosine)]
         step = number(float(values.xs("step_over_gumbel_softmax", level="metric").median()), 1)
         body.append([row.label, *cells, step])
     body.reverse()
@@ -33,9 +38,10 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
     names = " & ".join("bias & variance & cosine" for _ in stages)
     caption = Latex(
         "The gradient in the logits beside the exact one, by summing over all states. Bias: length of the mean error "
-        "relative to the exact gradient, without the share of the draws' own noise; variance: of one draw, relative to "
-        "the exact gradient's square; cosine: of one draw, for all images together. Step: time of estimate and "
-        "gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its defaults."
+        "relative to the exact gradient, without the share of the draws' own noise, or what that noise would hide; "
+        "variance: of one draw, relative to the exact gradient's square; cosine: of one draw, for all images together. "
+        "Step: time of estimate and gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its "
+        "defaults."
     )
     panel = Panel(
         Latex("l" + "rrr" * len(stages) + "r"),

@@ -17,6 +17,7 @@ from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.rebar import Rebar, Relax
 from discrete_vae.strategies.reinmax import ReinMax
+from discrete_vae.strategies.reinmax_control_variate import ReinMaxControlVariate
 from discrete_vae.strategies.score_function import Nvil, ScoreFunction
 from discrete_vae.strategies.straight_through import (
     DecoupledStraightThrough,
@@ -37,6 +38,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "darn": Darn,
     "zgr": Zgr,
     "reinmax": ReinMax,
+    "reinmax-control-variate": ReinMaxControlVariate,
     "minimum-variance": MinimumVariance,
     "score-function": ScoreFunction,
     "nvil": Nvil,
@@ -76,6 +78,7 @@ __all__ = [
     "Objective",
     "Rebar",
     "ReinMax",
+    "ReinMaxControlVariate",
     "Relax",
     "Rloo",
     "ScoreFunction",
