@@ -58,13 +58,15 @@ class Row:
 def rows() -> list[Row]:
     """Every categorical strategy at its defaults and, if it has a temperature, at others; target propagation in three.
 
-    Enumeration is the exact gradient itself.
+    Enumeration is the exact gradient itself, and a bound of several samples has another gradient.
     """
     feedback = {"geometry": "second-order", "warmup": 500}
     variants: dict[str, tuple[str, Mapping[str, Any]]] = {
         name: (name, {})
         for name, strategy in STRATEGIES.items()
-        if strategy.latent_family is Categorical and name not in ("enumeration", "target-propagation")
+        if strategy.latent_family is Categorical
+        and not strategy.whole
+        and name not in ("enumeration", "target-propagation")
     }
     variants |= {
         "target-propagation, thesis": ("target-propagation", {}),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -97,6 +98,5 @@ def test_second_call_measures_nothing_and_writes_the_same_bytes(made: tuple[Path
 
 def test_every_strategy_is_in_the_table() -> None:
     named = {each.strategy for each in gradients.rows()}
-    assert {name for name, kind in STRATEGIES.items() if kind.latent_family is STRATEGIES["reinmax"].latent_family} == (
-        named | {"enumeration"}
-    )
+    categorical = {name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical}
+    assert categorical - named == {"enumeration", "vimco"}
