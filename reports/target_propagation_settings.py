@@ -48,8 +48,6 @@ class Variant:
     """What is tried."""
     rates: Sequence[float] = (2e-3, 4e-3, 6e-3)
     """The learning rates that each of them is tried with."""
-    samples: int = 1
-    """Samples of each image's latents in a training step."""
     known: Sequence[Trial] = ()
     """Settings known from elsewhere, which at full length are tried as well."""
     shared_rate: bool = False
@@ -81,7 +79,6 @@ class Variant:
             learning_rate=rate,
             beta=Schedule(beta, warmup=1.0),
             seed=seed,
-            samples=self.samples,
             **changes,
         )
 
@@ -166,9 +163,6 @@ VARIANTS = (
     propagation("TP, mirror, Fisher-Rao", "step", STEPS, inverse="mirror", geometry="fisher-rao"),
     MIRROR,
     LOCAL,
-    # what more samples of an image do
-    dataclasses.replace(GUMBEL, label="Gumbel-Softmax, 4 samples", samples=4),
-    dataclasses.replace(MIRROR, label="TP, mirror, second-order, 4 samples", samples=4),
 )
 FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
 

@@ -145,7 +145,6 @@ def geometry(short: Mapping[str, Tried], preset: Preset) -> Latex:
             and variant.strategy == "target-propagation"
             and variant.options.get("inverse", "encoder") == inverse
             and not variant.options.get("local")
-            and variant.samples == 1
         }
         if found:
             parts = [
