@@ -102,24 +102,27 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
-# A temperature that falls pays at the end: short runs stop it too early.
+# What short runs stop too early: temperatures that fall pay at the end, and so do higher learning rates.
 GUMBEL = Variant(
     "Gumbel-Softmax",
     "gumbel-softmax",
     values=(0.25, 0.35, 0.5, FALLING),
-    known=(Trial(4e-3, FALLING), Trial(4e-3, (0.5, 0.5))),
+    known=(Trial(4e-3, FALLING), Trial(4e-3, (0.5, 0.5)), Trial(6e-3, (0.5, 0.5))),
 )
 STRAIGHT_THROUGH = Variant(
     "ST-Gumbel-Softmax",
     "straight-through-gumbel-softmax",
     values=(0.7, 1.0, 1.4, FALLING),
-    known=(Trial(4e-3, FALLING),),
+    known=(Trial(4e-3, FALLING), Trial(6e-3, FALLING)),
 )
-REINMAX = Variant("ReinMax", "reinmax", values=TEMPERATURES)
+REINMAX = Variant("ReinMax", "reinmax", values=TEMPERATURES, known=(Trial(6e-3, 1.3),))
 THESIS = dataclasses.replace(
     propagation("TP, encoder, Euclidean (thesis)", "beta", SMALL_BETAS), known=(Trial(3e-4, 0.05),)
 )
-MIRROR = propagation("TP, mirror, second-order", "temperature", TEMPERATURES, inverse="mirror", geometry="second-order")
+MIRROR = dataclasses.replace(
+    propagation("TP, mirror, second-order", "temperature", TEMPERATURES, inverse="mirror", geometry="second-order"),
+    known=(Trial(6e-3, 1.3),),
+)
 LOCAL = propagation(
     "TP, mirror, second-order, layer-local",
     "temperature",
