@@ -109,6 +109,7 @@ GUMBEL = Variant(
     values=(0.25, 0.35, 0.5, FALLING),
     known=(Trial(4e-3, FALLING), Trial(4e-3, (0.5, 0.5)), Trial(6e-3, (0.5, 0.5))),
 )
+CONSTANT = Variant("Gumbel-Softmax, constant temperature", "gumbel-softmax", values=(0.25, 0.35, 0.5, 0.7))
 STRAIGHT_THROUGH = Variant(
     "ST-Gumbel-Softmax",
     "straight-through-gumbel-softmax",
@@ -144,6 +145,7 @@ L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-3, 3e-3, 6e-3, 1e-2), i
 
 VARIANTS = (
     GUMBEL,
+    CONSTANT,
     STRAIGHT_THROUGH,
     REINMAX,
     # the thesis' rule, and what geometry does for it
@@ -167,7 +169,7 @@ VARIANTS = (
     MIRROR,
     LOCAL,
 )
-FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
+FINALISTS = (GUMBEL, CONSTANT, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,12 @@ class Search:
 
 
 CHOSEN = {
-    GUMBEL: Trial(4e-3, 0.5),
+    GUMBEL: Trial(4e-3, (0.5, 0.5)),
     THESIS: Trial(3e-4, 0.05),
-    MIRROR: Trial(4e-3, 1.3),
-    LOCAL: Trial(4e-3, 1.3),
+    MIRROR: Trial(6e-3, 1.3),
+    LOCAL: Trial(6e-3, 1.3),
 }
-"""For presets that do not search: near what first searches found, not yet the whole search's result."""
+"""For presets that do not search: what the full preset's search found."""
 
 
 DIAGNOSTICS = (
