@@ -12,20 +12,21 @@ from discrete_vae.strategies import STRATEGIES
 PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4})")
 
 
-def citation(strategy: str) -> str:
-    """BibTeX of the papers that a strategy's claim names, such as ``citation("reinmax")``; empty for common knowledge.
+def citation(strategy: str, **options: object) -> str:
+    """BibTeX of the papers behind a strategy, such as ``citation("reinmax")``; empty for common knowledge.
 
-    Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
+    ``options`` are the strategy's, where the papers depend on them: ``citation("target-propagation",
+    inverse="mirror")``. Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
-    return bibliography([strategy])
+    return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 
-def bibliography(strategies: Iterable[str]) -> str:
-    """BibTeX of all papers of several strategies, in alphabetical order, each once."""
+def bibliography(used: Iterable[tuple[str, object]]) -> str:
+    """BibTeX of all papers of several strategies and their options, in alphabetical order, each once."""
     known = entries()
-    papers = {key for name in strategies for key in keys(STRATEGIES[name].claim.paper)}
+    papers = {key for name, options in used for key in keys(STRATEGIES[name].papers(options))}
     return "\n".join(known[key] + "\n" for key in sorted(papers))
 
 

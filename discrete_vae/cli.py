@@ -144,7 +144,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         auxiliary_learning_rate
             Step size for the strategy's own networks, such as a learned inverse.
         optimiser
-            Adam, or sgd with momentum 0.9, for both.
+            Of encoder and decoder: adam, or sgd with momentum 0.9.
         beta
             Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
         precision

@@ -47,7 +47,7 @@ class Config:
     task: str = "vae"
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
-    """Adam, or gradient descent with momentum 0.9."""
+    """For encoder and decoder Adam, or gradient descent with momentum 0.9; a strategy's own parameters take Adam."""
 
     def __post_init__(self) -> None:
         check_types(self)

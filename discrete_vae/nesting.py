@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Estimate, Objective, Strategy
 
@@ -30,8 +31,10 @@ def nested(
     ``logits`` and ``objective`` are the first layer's, ``layers`` those behind it, and there is a strategy for each.
     Because an estimate's loss has its objective's value, and in its gradient all that depends on what came before, it
     serves as a part of the objective of the layer before. What is unbiased stays so, but for a bound over several
-    samples, which is not a mean of what its samples cost.
+    samples, which is not a mean of what its samples cost. Raises ``InputError`` for another number of strategies.
     """
+    if len(strategies) != len(layers) + 1:
+        raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
     first, *rest = strategies
     estimate: Estimate
     if not layers:
@@ -49,7 +52,9 @@ def nested(
 
     whole = replace(objective, behind=lambda sample, output: _folded(behind, sample, output, logits.dim()))
     estimate = first(logits, whole, noise)
-    return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(auxiliary).mean(0))
+    # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
+    learning = [each for each in auxiliary if each.requires_grad] or auxiliary
+    return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
 
 
 def _folded(function: Callable[[Tensor, Tensor], Tensor], sample: Tensor, output: Tensor, dimensions: int) -> Tensor:

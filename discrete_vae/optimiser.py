@@ -15,6 +15,8 @@ class PopulationAdam:
     slice is a parameter of its own, which gives the same numbers, since Adam acts on each element alone.
     """
 
+    name = "adam"
+
     def __init__(self, parameters: Iterable[nn.Parameter], members: int, shared_rate: bool) -> None:
         self.parameters = list(parameters)
         self.first = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -63,6 +65,7 @@ class PopulationAdam:
 class PopulationSgd:
     """Gradient descent with momentum 0.9 (Polyak 1964, as torch's SGD) over parameters ``[P, ...]``."""
 
+    name = "sgd"
     MOMENTUM = 0.9
 
     def __init__(self, parameters: Iterable[nn.Parameter], members: int, shared_rate: bool) -> None:
@@ -84,4 +87,6 @@ class PopulationSgd:
             parameter.sub_(learning_rates.view(-1, *[1] * (velocity.dim() - 1)) * velocity)
 
 
-OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {"adam": PopulationAdam, "sgd": PopulationSgd}
+OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {
+    optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationSgd)
+}

@@ -38,11 +38,12 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
+        own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
         self.optimisers = [
-            OPTIMISERS[self.config.optimiser](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
-            for module, rates in (
-                (self.model, [config.learning_rate for config in configs]),
-                (self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
+            OPTIMISERS[name](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
+            for name, module, rates in (
+                (self.config.optimiser, self.model, [config.learning_rate for config in configs]),
+                (own, self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
             )
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
@@ -148,7 +149,7 @@ class Trainer:
         state = self.population.state()
         for which, optimiser in zip(("model", "strategy"), self.optimisers, strict=True):
             for name, tensors in optimiser.state().items():
-                state |= {f"{self.config.optimiser}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
+                state |= {f"{optimiser.name}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
         state["sums"] = self.sums
         return state
 

@@ -15,7 +15,7 @@ def cost(z: torch.Tensor) -> torch.Tensor:
     return (z.argmax(-1) - wanted).abs().sum(-1).float()  # no gradient passes argmax
 
 
-strategy, noise = Rloo(samples=8), Noise()
+strategy, noise = Rloo(draws=8), Noise()
 for step in range(201):
     estimate = strategy(logits, Objective(decode=lambda z: z, loss=cost), noise)
     adam.zero_grad()

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from discrete_vae import schedules
 from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
 from discrete_vae.files import write_atomically
@@ -23,14 +24,14 @@ from discrete_vae.noise import Noise, seeded
 from discrete_vae.optimiser import PopulationAdam
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
-from discrete_vae.runs import Run, parameters
+from discrete_vae.runs import Run, environment, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks import Architecture
 from reports import gradients_figures
 from reports.gradients_tables import gradients_table
 from reports.latex import Latex, render
-from reports.report import Bench, Report
+from reports.report import ENVIRONMENT, Bench, Report
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
@@ -77,7 +78,7 @@ def rows() -> list[Row]:
     for label, (name, options) in variants.items():
         made = STRATEGIES[name].Options(**options)
         found.append(Row(label, name, made))
-        if found[-1].temperature is not None and not options:
+        if found[-1].temperature is not None and made != STRATEGIES["target-propagation"].Options():
             others = (value for value in TEMPERATURES if value != found[-1].temperature)
             found += [Row(label, name, dataclasses.replace(made, temperature=Schedule(value))) for value in others]
     return found
@@ -117,6 +118,8 @@ class Problem:
     logits: Tensor
     exact: Tensor
     """``[1, B, N, K]`` each."""
+    epochs: int
+    """How long the model was trained: a strategy's schedules stand where they are then."""
     training: Tensor
     """Images ``[1, M, D]`` to fit a strategy's own parameters on."""
 
@@ -139,7 +142,7 @@ class Problem:
         parts = [
             exact_gradient(logits[:, [i]], population.model.objective(images[:, [i]])) for i in range(preset.images)
         ]
-        return cls(population, images, logits, torch.cat(parts, 1), training)
+        return cls(population, images, logits, torch.cat(parts, 1), run.config.epochs if run else 0, training)
 
     def fitted(self, row: Row, steps: int) -> Strategy:
         """The row's strategy; what it learns by itself, and what it keeps a mean of, is fitted to this model."""
@@ -148,8 +151,11 @@ class Problem:
         device = self.images.device
         strategy = own.strategy_class.build(row.options, model.networks(0, lambda stream: [seeded(0, stream)]))
         strategy.to(device)
-        values = {name: torch.tensor([getattr(row.options, name).initial]) for name in strategy.scheduled()}
-        strategy.follow({name: value.to(device) for name, value in values.items()})
+        steps_per_epoch = 500
+        for name in strategy.scheduled():
+            schedule = getattr(row.options, name)
+            value = schedules.table([schedule], self.epochs * steps_per_epoch, 1, steps_per_epoch)[0]
+            strategy.follow({name: value.to(device)})
         if not set(strategy.state_dict()) - set(strategy.scheduled()):
             return strategy
         noise = Noise([seeded(0, "fit", device=device)], device)
@@ -222,6 +228,7 @@ def make(preset: Preset, bench: Bench) -> None:
     runs = bench.train([dataclasses.replace(preset.base, epochs=epochs) for epochs in preset.epochs])
     stages: list[tuple[int, Run | None]] = [(0, None), *zip(preset.epochs, runs, strict=True)]
     found: list[dict[str, Any]] = []
+    environments: list[dict[str, Any]] = []
     with terminal_progress() as progress, progress.counting("gradients", len(stages) * len(preset.rows)) as done:
         for epochs, run in stages:
             problem: Problem | None = None
@@ -230,13 +237,15 @@ def make(preset: Preset, bench: Bench) -> None:
                 asked = [own.to_dict(), preset.base.to_dict(), epochs, preset.images, preset.draws, preset.fit]
                 key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
                 stored = bench.runs / "gradients" / f"{row.strategy}-{key}.json"
-                if stored.exists():
-                    metrics = json.loads(stored.read_text())
-                else:
+                if not stored.exists():
                     problem = problem or Problem.of(preset, run, bench)
-                    metrics = measure(problem, row, preset)
+                    measured = {"metrics": measure(problem, row, preset), "environment": environment(bench.device)}
                     stored.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomically(stored, json.dumps(metrics, indent=2) + "\n")
+                    write_atomically(stored, json.dumps(measured, indent=2) + "\n")
+                measured = json.loads(stored.read_text())
+                metrics = measured["metrics"]
+                known = {name: measured["environment"].get(name) for name in ENVIRONMENT}
+                environments += [known] if known not in environments else []
                 found += [
                     {
                         "row": row.label,
@@ -258,9 +267,9 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write(
         "gradients_table.tex", gradients_table(results, preset.rows, [epochs for epochs, _ in stages], preset.draws)
     )
-    gradients_figures.plane(bench.out, results, [epochs for epochs, _ in stages])
-    bench.cite([row.strategy for row in preset.rows])
-    bench.write_provenance(runs, images=preset.images, draws=preset.draws, fit=preset.fit)
+    gradients_figures.plane(bench.out, results, [epochs for epochs, _ in stages], preset.draws)
+    bench.cite([(row.strategy, row.options) for row in preset.rows])
+    bench.write_provenance(runs, images=preset.images, draws=preset.draws, fit=preset.fit, measured_on=environments)
     architecture = preset.base.architecture
     source = render(
         "gradients.tex",

@@ -47,7 +47,7 @@ ROWS = {
         Row("Gumbel-Rao (10)", "gumbel-rao", ANNEALED),
         Row("ReinMax", "reinmax"),
         Row("MVE", "minimum-variance"),
-        Row("TP, mirror", "target-propagation", [SECOND_ORDER]),
+        Row("TP, mirror", "target-propagation", [SECOND_ORDER], shared_rate=True),
     )
 }
 PRINTED = {

@@ -27,7 +27,7 @@ ROWS = {
         Row("ZGR", "zgr"),
         Row("MVE", "minimum-variance"),
         Row("RLOO (4)", "rloo"),
-        Row("TP, mirror", "target-propagation", [{**SECOND_ORDER, **each} for each in TEMPERATURES]),
+        Row("TP, mirror", "target-propagation", [{**SECOND_ORDER, **each} for each in TEMPERATURES], shared_rate=True),
     )
 }
 PRINTED = {

@@ -133,9 +133,9 @@ class Bench:
             "runs": described,
         }
 
-    def cite(self, strategies: Iterable[str]) -> None:
-        """Write ``references.bib``: what to cite for the strategies that the report used."""
-        self.write("references.bib", bibliography(strategies))
+    def cite(self, used: Iterable[tuple[str, object]]) -> None:
+        """Write ``references.bib``: what to cite for the strategies, with their options, that the report used."""
+        self.write("references.bib", bibliography(used))
 
     def write_document(self, source: latex.Latex, parts: Sequence[str]) -> None:
         """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import one_hot
+from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
 
@@ -27,6 +28,8 @@ class Arsm(Strategy):
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         categories = logits.shape[-1]
+        if categories < 2:
+            raise InputError(f"ARSM swaps categories, and there is {categories}; give at least 2")
         with torch.no_grad():
             work = torch.promote_types(logits.dtype, torch.float32)
             gumbel = noise.gumbel(logits.shape, work)  # -log of exponential numbers, whose shares are uniform

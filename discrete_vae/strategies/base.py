@@ -38,8 +38,8 @@ class Family(Protocol):
 class Objective:
     """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
 
-    All but ``decode`` and ``loss`` is there for strategies that work with targets instead of gradients; an objective
-    without it serves all the others.
+    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``cost`` for a bound of several
+    samples, ``penalty`` for the layers of a nested objective, and the rest for targets in place of gradients.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -83,7 +83,7 @@ class Estimate:
     auxiliary: Tensor
     """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
     sample: Tensor
-    """``[..., B, N, K]``, the sample that was decoded."""
+    """``[..., B, N, K]``, the sample that was decoded; with several of them, one more dimension in front."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ class Strategy(nn.Module):
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
     whole: bool = False
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    mirrors: bool = False
+    """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
     warmup: int = 0
     """Steps that ``prepare`` takes before the model's first; without any it is not called."""
 
@@ -149,6 +151,11 @@ class Strategy(nn.Module):
         """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
+
+    @classmethod
+    def papers(cls, options: Any) -> str:
+        """What to cite for these options: ``First author et al. year``, parted by semicolons."""
+        return cls.claim.paper
 
     @classmethod
     def check(cls, options: Any, learning_rate: Schedule, auxiliary_learning_rate: Schedule) -> None:

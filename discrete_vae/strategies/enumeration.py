@@ -26,7 +26,7 @@ class Enumeration(Strategy):
         sample = draw(logits, noise)
         loss = objective(sample)
         *batch, latents, categories = logits.shape
-        states = enumerate_states(latents, categories, logits.dtype).to(logits.device)
+        states = enumerate_states(latents, categories, logits.dtype, logits.device)
         states = states.reshape(-1, *[1] * len(batch), latents, categories).expand(-1, *batch, -1, -1)
         with torch.no_grad():
             losses = objective(states)

@@ -23,13 +23,13 @@ from discrete_vae.strategies.pathwise import draw
 class LeaveOneOutOptions:
     """Hyper-parameters of estimators with several samples."""
 
-    samples: int = 4
+    draws: int = 4
     """Samples of each image's latents, at least 2."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.samples < 2:
-            raise InputError(f"samples is {self.samples}; give at least 2, for each has the others as its baseline")
+        if self.draws < 2:
+            raise InputError(f"draws is {self.draws}; give at least 2, for each has the others as its baseline")
 
 
 class Rloo(Strategy):
@@ -41,12 +41,12 @@ class Rloo(Strategy):
     claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=1)
     Options = LeaveOneOutOptions
 
-    def __init__(self, samples: int = 4) -> None:
+    def __init__(self, draws: int = 4) -> None:
         super().__init__()
-        self.samples = LeaveOneOutOptions(samples).samples
+        self.draws = LeaveOneOutOptions(draws).draws
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = torch.stack([draw(logits, noise) for _ in range(self.samples)])
+        sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])
         losses = self.losses(logits, sample, objective)
         loss, signal = self.combine(losses)
         score = (signal.detach() * log_prob(logits, sample)).sum(0)

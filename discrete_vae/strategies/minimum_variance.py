@@ -17,13 +17,16 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Claim, per_member, register_hyperparameter
 from discrete_vae.strategies.pathwise import Pathwise, Pull
 
+LARGEST = 1e6
+"""The paper's last t; much beyond, the system is singular in double precision."""
+
 
 @dataclass(frozen=True)
 class MinimumVarianceOptions:
     """Hyper-parameters of the minimum-variance estimator."""
 
     weight: Schedule = Schedule(1.0, decay=1.318257)
-    """t, how much bias counts beside variance; by default it grows to a million in 50 epochs."""
+    """t, how much bias counts beside variance; by default it grows to a million in 50 epochs, and stays there."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -45,7 +48,8 @@ class MinimumVariance(Pathwise):
         register_hyperparameter(self, "weight", weight)
 
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        matrix = backward_matrix(softmax(logits.double()), sample.double(), per_member(self.weight, logits.double()))
+        weight = per_member(self.weight, logits.double()).clamp_max(LARGEST)
+        matrix = backward_matrix(softmax(logits.double()), sample.double(), weight)
         return lambda gradient: (gradient.double().unsqueeze(-2) @ matrix).squeeze(-2).to(gradient.dtype)
 
 
@@ -60,7 +64,7 @@ def backward_matrix(probabilities: Tensor, sample: Tensor, weight: Tensor) -> Te
     off = -t * row * column / scale
     system = off - torch.diag_embed(off.diagonal(dim1=-2, dim2=-1)) + torch.diag_embed(own.squeeze(-1))
     right = (1 + t * row) / (1 + 2 * t * row) * jacobian
-    v = torch.linalg.solve(system, right)
+    v = torch.linalg.solve_ex(system, right)[0]  # which asks the device for nothing
     x = sample.unsqueeze(-1)
     taken = (x * v).sum(-2, keepdim=True)  # v_xk
     chosen = (x * row).sum(-2, keepdim=True)  # p_x

@@ -7,6 +7,7 @@ W. Grathwohl, D. Choi, Y. Wu, G. Roeder, D. Duvenaud: Backpropagation through th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,8 +32,8 @@ class RebarOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.temperature <= 0:
-            raise InputError(f"temperature is {self.temperature}; give a number above 0")
+        if not 0 < self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature}; give a finite number above 0")
 
 
 class Rebar(Strategy):
@@ -57,7 +58,7 @@ class Rebar(Strategy):
         shape = () if members is None else (members,)
         self.log_temperature = nn.Parameter(torch.full(shape, temperature).log())
         self.weight = nn.Parameter(torch.full(shape, weight))
-        self.critic = critic
+        self.critic, self.members = critic, members
 
     @classmethod
     def build(cls, options: RebarOptions, networks: Networks) -> Self:
@@ -82,24 +83,25 @@ class Rebar(Strategy):
             free, given = at + gumbel, perturbed_given(at, one, again)
             control, conditional = self.control(free, objective), self.control(given, objective)
             (score,) = torch.autograd.grad(log_prob(at, one).sum(), at)
-            (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True)
+            (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True, allow_unused=True)
+            if path is None:
+                raise InputError(
+                    "REBAR needs an objective that has a gradient in a relaxed sample; take a score function"
+                )
             gap = (loss.detach() - conditional).unsqueeze(-1).unsqueeze(-1)
             pull = gap * score + path
             # The estimate's mean does not depend on what is learned, so its square has the variance's gradient.
             square = pull.square().sum((-1, -2)).mean(-1)
             slopes = torch.autograd.grad(square.sum(), own)
         pull = pull.detach().to(logits.dtype)
-        auxiliary = square.detach() + sum(
-            _linear(parameter, slope, square) for parameter, slope in zip(own, slopes, strict=True)
-        )
+        auxiliary = square.detach()
+        for parameter, slope in zip(own, slopes, strict=True):  # in value 0, with these slopes
+            linear = (parameter - parameter.detach()) * slope.detach()
+            if self.members is None:
+                auxiliary = auxiliary + linear.sum() / square.numel()
+            else:
+                auxiliary = auxiliary + linear.view(self.members, -1).sum(-1)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)
-
-
-def _linear(parameter: Tensor, slope: Tensor, like: Tensor) -> Tensor:
-    """A member's numbers of value 0 whose gradient in the parameter is the given one: ``[P]``, or of no dimension."""
-    product = (parameter - parameter.detach()) * slope.detach()
-    kept = like.dim() if parameter.dim() and parameter.shape[:1] == like.shape else 0
-    return product.flatten(kept).sum(-1) if product.dim() > kept else product
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ class Relax(Rebar):
     claim = Claim("Grathwohl et al. 2018", unbiased=True, relaxed=False, evaluations=3)
     Options = RelaxOptions
 
+    def __init__(
+        self, critic: nn.Module, temperature: float = 0.5, weight: float = 1.0, members: int | None = None
+    ) -> None:
+        super().__init__(temperature, weight, critic, members)
+
     @classmethod
     def build(cls, options: RebarOptions, networks: Networks) -> Self:
-        return cls(options.temperature, options.weight, networks.critic(), networks.members)
+        return cls(networks.critic(), options.temperature, options.weight, networks.members)

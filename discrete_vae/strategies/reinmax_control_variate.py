@@ -14,9 +14,18 @@ from torch import Tensor, nn
 
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Objective, only_gradient, per_member
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    Networks,
+    Objective,
+    Strategy,
+    only_gradient,
+    per_member,
+    register_hyperparameter,
+)
 from discrete_vae.strategies.muprop import differentiated
-from discrete_vae.strategies.pathwise import TemperatureOptions, Tempered, draw
+from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 from discrete_vae.strategies.reinmax import second_order_pull
 
 
@@ -33,16 +42,19 @@ def mean_pull(logits: Tensor, vector: Tensor, temperature: Tensor) -> Tensor:
     return 2 * mean - jacobian_product(probabilities, vector) / 2
 
 
-class ReinMaxControlVariate(Tempered):
+class ReinMaxControlVariate(Strategy):
     """``R(g) - eta (R(c) - E[R(c)])`` with ReinMax' pull R, the gradient g, and c that at the mean sample.
 
     eta descends the logarithm of the estimate's second moment, so that what c cannot foretell does no harm.
     """
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)
+    Options = TemperatureOptions
+    temperature: Tensor
 
     def __init__(self, temperature: float | Tensor = 1.0, members: int | None = None) -> None:
-        super().__init__(temperature)
+        super().__init__()
+        register_hyperparameter(self, "temperature", temperature)
         self.weight = nn.Parameter(torch.full(() if members is None else (members,), 0.5))
 
     @classmethod

@@ -30,7 +30,8 @@ from discrete_vae.strategies.pathwise import draw
 class Moving(nn.Module):
     """Moving mean and variance of what a step sees; a step is told those of the steps before it.
 
-    Its own would make the estimate biased, for they depend on its sample.
+    Its own would make the estimate biased, for they depend on its sample. The first step, which has none before it, is
+    told for each image the mean and variance of the others in its batch.
     """
 
     mean: Tensor
@@ -48,18 +49,23 @@ class Moving(nn.Module):
     @torch.no_grad()
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Take in ``[..., B]``; give mean and variance of the values so far, shaped to broadcast against them."""
-        weight = self.weight.clamp_min(1 - self.decay)
-        mean = self.mean / weight
-        variance = (self.square / weight - mean.square()).clamp_min(0)
-        found = per_member(mean, values).clone(), per_member(variance, values).clone()
         over = tuple(range(self.mean.dim(), values.dim()))
+        weight = self.weight.clamp_min(1 - self.decay)
+        others = max(values[0].numel() if self.mean.dim() else values.numel(), 2) - 1
+        moments = []
+        for buffer, new in ((self.mean, values), (self.square, values.square())):
+            beside = (new.sum(over, keepdim=True) - new) / others
+            before = per_member(buffer / weight, new).expand_as(new)
+            moments.append(torch.where(per_member(self.weight, new) > 0, before, beside))
+        mean, square = moments
+        variance = (square - mean.square()).clamp_min(0)
         for buffer, new in (
             (self.mean, values),
             (self.square, values.square()),
             (self.weight, torch.ones_like(values)),
         ):
             buffer.lerp_(new.mean(over).to(buffer.dtype), 1 - self.decay)
-        return found
+        return mean, variance
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,11 @@ class Nvil(ScoreFunction):
     claim = Claim("Mnih and Gregor 2014", unbiased=False, relaxed=False, evaluations=1)
     Options = NvilOptions
 
+    def __init__(
+        self, baseline: nn.Module, decay: float = 0.8, normalise: bool = True, members: int | None = None
+    ) -> None:
+        super().__init__(decay, normalise, baseline, members)
+
     @classmethod
     def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
-        return cls(options.decay, options.normalise, networks.baseline(), networks.members)
+        return cls(networks.baseline(), options.decay, options.normalise, networks.members)

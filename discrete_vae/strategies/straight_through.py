@@ -36,7 +36,7 @@ class SlopeAnnealedOptions(TemperatureOptions):
     """Hyper-parameters of slope annealing."""
 
     temperature: Schedule = Schedule(1.0, decay=0.961538, minimum=0.2)
-    """One over the slope, which grows by 1.04 an epoch up to 5 (Chung et al. 2017)."""
+    """One over the slope, which is multiplied by 1.04 an epoch up to 5; that of Chung et al. grows linearly."""
 
 
 class SlopeAnnealedStraightThrough(StraightThrough):

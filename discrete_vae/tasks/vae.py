@@ -33,7 +33,7 @@ class VAE(Task):
         return parameters
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
-        weight = torch.as_tensor(beta).unsqueeze(-1)
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, images),
@@ -48,7 +48,8 @@ class VAE(Task):
         )
 
     def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
-        return [self._layer(up, down, torch.as_tensor(beta).unsqueeze(-1)) for up, down in self._pairs()]
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
+        return [self._layer(up, down, weight) for up, down in self._pairs()]
 
     def _pairs(self) -> list[tuple[MLP, MLP]]:
         """The maps up to each layer and down from it."""

@@ -155,7 +155,7 @@ class WeightMirror(WeightProbe):
     learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
     """
 
-    learned = True
+    learned = mirrors = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""

@@ -78,6 +78,8 @@ class Inverse(nn.Module):
     prepares = False
     """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
+    mirrors = False
+    """Whether it takes its layers' own steps, by the same optimiser."""
     evaluations = 0
     """How often its own training calls ``decode``."""
 

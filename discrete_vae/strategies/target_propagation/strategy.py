@@ -158,6 +158,7 @@ class TargetPropagation(Strategy):
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
+        self.mirrors = self.inverse.mirrors
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
             self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
@@ -185,6 +186,11 @@ class TargetPropagation(Strategy):
             clip=options.clip,
             local=options.local,
         )
+
+    @classmethod
+    def papers(cls, options: TargetPropagationOptions) -> str:
+        inverse = FEEDBACK.get(options.inverse, EncoderInverse if options.inverse == "encoder" else LearnedInverse)
+        return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
 
     @classmethod
     def check(
