@@ -17,7 +17,7 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(2**24).sum()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(int(statistics.median(faults() for _ in range(9))))  # now and then the system itself takes pages back
+print(int(statistics.median(faults() for _ in range(9))))  # one in many has been seen to fault all the same
 """
 
 
