@@ -110,7 +110,6 @@ GUMBEL = Variant(
     values=(0.25, 0.35, 0.5, FALLING),
     known=(Trial(4e-3, FALLING), Trial(4e-3, (0.5, 0.5)), Trial(6e-3, (0.5, 0.5))),
 )
-CONSTANT = Variant("Gumbel-Softmax, constant temperature", "gumbel-softmax", values=(0.25, 0.35, 0.5, 0.7))
 STRAIGHT_THROUGH = Variant(
     "ST-Gumbel-Softmax",
     "straight-through-gumbel-softmax",
@@ -143,7 +142,6 @@ L_DRL = propagation("TP, L-DRL, second-order", RATE, (1e-3, 3e-3, 6e-3, 1e-2), i
 
 VARIANTS = (
     GUMBEL,
-    CONSTANT,
     STRAIGHT_THROUGH,
     REINMAX,
     # the thesis' rule, and what geometry does for it
@@ -167,7 +165,7 @@ VARIANTS = (
     MIRROR,
     LOCAL,
 )
-FINALISTS = (GUMBEL, CONSTANT, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
+FINALISTS = (GUMBEL, STRAIGHT_THROUGH, REINMAX, THESIS, MIRROR, LOCAL)
 
 
 @dataclass(frozen=True)

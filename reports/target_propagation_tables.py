@@ -36,11 +36,17 @@ def main_table(
 
     def column(split: str, metric: str) -> dict[str, Latex]:
         values = {row: by_seed(results, row, split, metric) for row in settings}
-        best = statistics.winner(values) if metric != "kl" else None
+        if metric == "kl":  # neither better nor worse, and no room
+            return {
+                row: number(statistics.interval(list(found.values())).mean) for row, found in values.items() if found
+            }
+        best = statistics.winner(values)
         return {row: spread(values[row], row == best) for row in settings}
 
     made = [column(*each) for each in columns]
-    body: list[Row | Latex] = [[symbols(row), text, *(each[row] for each in made)] for row, text in settings.items()]
+    body: list[Row | Latex] = [
+        [symbols(row), text, *(each.get(row, MISSING) for each in made)] for row, text in settings.items()
+    ]
     panels = [
         Panel(
             Latex("llrrrrr"),
@@ -71,7 +77,7 @@ def main_table(
         rf"Hard samples, exact KL, nats an image, higher is better. Mean $\pm$ 95\% interval; {bold}. The test ELBO "
         f"and the importance-weighted (IW) bound take {preset.samples:,} samples. TP: target propagation.{lower}"
     )
-    return table("target_propagation", caption, panels, size="scriptsize", separation="3.5pt")
+    return table("target_propagation", caption, panels, size="scriptsize", separation="3pt")
 
 
 def variants_panel(short: Mapping[str, Tried], search: Search) -> Panel:
