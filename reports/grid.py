@@ -39,27 +39,24 @@ class Cell:
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Options that are set in this column where a row would try others."""
 
-    def configs(self, row: Row, rate: float, epochs: int, seeds: Sequence[int]) -> list[list[Config]]:
-        """The runs of every setting of a row's options at a learning rate: for each its seeds."""
+    def configs(self, row: Row, rates: Sequence[float], epochs: int, seed: int) -> list[Config]:
+        """The runs of every setting of a row's options at every learning rate."""
         kind = STRATEGIES[row.strategy].Options
         tried = (
             options | {name: value for name, value in self.fixed.items() if name in options} for options in row.options
         )
-        settings = list(dict.fromkeys(kind(**options) for options in tried))
         return [
-            [
-                dataclasses.replace(
-                    self.base,
-                    strategy=row.strategy,
-                    options=options,
-                    learning_rate=Schedule(rate),
-                    auxiliary_learning_rate=Schedule(rate if row.shared_rate else 1e-3),
-                    epochs=epochs,
-                    seed=seed,
-                )
-                for seed in seeds
-            ]
-            for options in settings
+            dataclasses.replace(
+                self.base,
+                strategy=row.strategy,
+                options=options,
+                learning_rate=Schedule(rate),
+                auxiliary_learning_rate=Schedule(rate if row.shared_rate else 1e-3),
+                epochs=epochs,
+                seed=seed,
+            )
+            for options in dict.fromkeys(kind(**options) for options in tried)
+            for rate in rates
         ]
 
 
@@ -70,6 +67,8 @@ class Preset:
     cells: Sequence[Cell]
     rows: Sequence[Row]
     rates: Sequence[float]
+    trial_epochs: int
+    """Length of the runs that a setting is chosen by, with the first seed."""
     epochs: int
     seeds: tuple[int, ...]
     samples: int
@@ -79,8 +78,9 @@ class Preset:
     def summary(self) -> str:
         """What it computes, in a line."""
         return (
-            f"{len(self.cells)} tasks, {len(self.rows)} strategies, {len(self.rates)} learning rates, {self.epochs} "
-            f"epochs, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, {self.samples:,} importance samples"
+            f"{len(self.cells)} tasks, {len(self.rows)} strategies, {len(self.rates)} learning rates chosen after "
+            f"{self.trial_epochs} epochs, {self.epochs} epochs, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, "
+            f"{self.samples:,} importance samples"
         )
 
 
@@ -100,17 +100,17 @@ Chosen = dict[tuple[str, str], list[Run]]
 
 
 def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run]]]:
-    """Train the whole grid; the best setting of each row and column by the mean validation ELBO over seeds."""
+    """Try every setting with the first seed; train the best of each row and column, by its validation ELBO, in full."""
     chosen: Chosen = {}
-    every: list[tuple[str, str, Run]] = []
+    trials: list[tuple[str, str, Run]] = []
     for cell in preset.cells:
         for row in preset.rows:
-            grid = [group for rate in preset.rates for group in cell.configs(row, rate, preset.epochs, preset.seeds)]
-            runs = iter(bench.train([config for group in grid for config in group]))
-            trained = [[next(runs) for _ in group] for group in grid]
-            every += [(row.label, cell.label, run) for group in trained for run in group]
-            chosen[row.label, cell.label] = max(trained, key=lambda group: sum(map(_validation, group)))
-    return chosen, every
+            tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
+            trials += [(row.label, cell.label, run) for run in tried]
+            best = max(tried, key=_validation).config
+            finals = [dataclasses.replace(best, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
+            chosen[row.label, cell.label] = bench.train(finals)
+    return chosen, trials
 
 
 def _validation(run: Run) -> float:
@@ -124,7 +124,7 @@ def _validation(run: Run) -> float:
 
 def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     """Train and evaluate what is missing, then write the table with the paper's numbers beside it, and the document."""
-    chosen, every = tune(preset, bench)
+    chosen, trials = tune(preset, bench)
     samples = {"train": 1, "validation": 1, "test": preset.samples}
     final = [run for runs in chosen.values() for run in runs]
     for split, count in samples.items():
@@ -138,15 +138,16 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         ignore_index=True,
     )
     bench.write_results(results)
-    bench.write_results(_tuning(every), "tuning.csv")
+    bench.write_results(_tuning(trials), "tuning.csv")
     bench.write(f"{bench.report}_table.tex", grid_table(preset, results, chosen, paper, bench.report))
     bench.write(f"{bench.report}.md", markdown(preset, results, paper))
     bench.cite([(run.config.strategy, run.config.options) for run in final])
-    bench.write_provenance([run for _, _, run in every], samples=samples, epochs=preset.epochs)
+    bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
     data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
     source = render(
         paper.template,
         epochs=preset.epochs,
+        trial_epochs=preset.trial_epochs,
         seeds=len(preset.seeds),
         rates=", ".join(f"{rate:g}" for rate in preset.rates),
         data="; ".join(data),
@@ -155,7 +156,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     bench.write_document(source, [f"{bench.report}_table.tex"])
 
 
-def _tuning(every: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
+def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "row": f"{row}, {cell}",
@@ -167,7 +168,7 @@ def _tuning(every: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
             "value": None if run.failure is not None else _validation(run),
             "run": run.config.name,
         }
-        for row, cell, run in every
+        for row, cell, run in trials
     )
 
 
@@ -209,7 +210,7 @@ def grid_table(preset: Preset, results: pd.DataFrame, chosen: Chosen, paper: Pap
     caption = Latex(
         f"Negative {what} of the {split} images in nats, lower is better, after {preset.epochs} epochs{over}. The "
         "learning rate (lr), the same for all to choose from, and each strategy's options were chosen by the "
-        "validation ELBO. "
+        f"validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
         + (
             "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
             if len(preset.seeds) >= statistics.MINIMUM_SEEDS

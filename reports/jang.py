@@ -84,12 +84,31 @@ PRESETS = {
             for name in ("SF", "MuProp", "ST", "Gumbel-S", "ST Gumbel-S", "ReinMax", "TP, mirror")
         ],
         rates=(1e-3, 3e-3),
+        trial_epochs=4,
         epochs=4,
         seeds=(0,),
         samples=100,
     ),
+    "laptop": Preset(
+        cells=cells(FIXED),
+        rows=[
+            dataclasses.replace(ROWS[name], options=ROWS[name].options[-3::2])
+            for name in (*list(ROWS)[:7], "RLOO (4)", "ReinMax", "TP, mirror")
+        ],
+        rates=(3e-4, 1e-3, 3e-3),
+        trial_epochs=10,
+        epochs=100,
+        seeds=(0,),
+        samples=1000,
+    ),
     "full": Preset(
-        cells=cells(FIXED), rows=list(ROWS.values()), rates=RATES, epochs=200, seeds=(0, 1, 2), samples=1000
+        cells=cells(FIXED),
+        rows=list(ROWS.values()),
+        rates=RATES,
+        trial_epochs=200,
+        epochs=200,
+        seeds=(0, 1, 2),
+        samples=1000,
     ),
 }
 

@@ -52,22 +52,37 @@ def cells(data: DataConfig) -> list[Cell]:
     return [Cell(f"{k}x{n}", Config(architecture=Architecture(n, k, (512, 256), "relu"), data=data)) for k, n in SIZES]
 
 
+BUNDLED, GRAYSCALE = DataConfig(), DataConfig("mnist", "none")
 PRESETS = {
     "quick": Preset(
-        cells=[cell for cell in cells(DataConfig()) if cell.label in ("8x4", "10x30")],
+        cells=[cell for cell in cells(BUNDLED) if cell.label in ("8x4", "10x30")],
         rows=[
             dataclasses.replace(ROWS[name], options=[each for each in ROWS[name].options if each in TEMPERATURES[1:2]])
             for name in ("ST-GS", "ST", "ReinMax", "Gumbel-Softmax")
         ],
         rates=(1e-3,),
+        trial_epochs=5,
         epochs=5,
         seeds=(0,),
         samples=20,
     ),
+    "laptop": Preset(
+        cells=[cell for cell in cells(GRAYSCALE) if cell.label in ("8x4", "10x30")],
+        rows=[
+            dataclasses.replace(ROWS[name], options=ROWS[name].options[:3])
+            for name in ("ST-GS", "ST", "ReinMax", "Gumbel-Softmax", "TP, mirror")
+        ],
+        rates=(5e-4, 1e-3),
+        trial_epochs=10,
+        epochs=160,
+        seeds=(0,),
+        samples=1000,
+    ),
     "full": Preset(
-        cells=cells(DataConfig("mnist", "none")),
+        cells=cells(GRAYSCALE),
         rows=list(ROWS.values()),
         rates=(3e-4, 5e-4, 7e-4, 1e-3),
+        trial_epochs=160,
         epochs=160,
         seeds=(0, 1, 2),
         samples=1000,
