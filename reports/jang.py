@@ -93,11 +93,11 @@ PRESETS = {
         cells=cells(FIXED),
         rows=[
             dataclasses.replace(ROWS[name], options=ROWS[name].options[-3::2])
-            for name in (*list(ROWS)[:7], "RLOO (4)", "ReinMax", "TP, mirror")
+            for name in (*list(ROWS)[:7], "ReinMax", "TP, mirror")
         ],
-        rates=(3e-4, 1e-3, 3e-3),
-        trial_epochs=10,
-        epochs=100,
+        rates=(1e-3, 3e-3),
+        trial_epochs=5,
+        epochs=40,
         seeds=(0,),
         samples=1000,
     ),

@@ -70,13 +70,13 @@ PRESETS = {
         cells=[cell for cell in cells(GRAYSCALE) if cell.label in ("8x4", "10x30")],
         rows=[
             dataclasses.replace(ROWS[name], options=ROWS[name].options[:3])
-            for name in ("ST-GS", "ST", "ReinMax", "Gumbel-Softmax", "TP, mirror")
+            for name in ("ST-GS", "ST", "ReinMax", "Gumbel-Softmax")
         ],
-        rates=(5e-4, 1e-3),
-        trial_epochs=10,
+        rates=(5e-4,),
+        trial_epochs=16,
         epochs=160,
         seeds=(0,),
-        samples=1000,
+        samples=100,
     ),
     "full": Preset(
         cells=cells(GRAYSCALE),
