@@ -13,10 +13,10 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from reports import statistics
-from reports.latex import Latex, number, render
+from reports.grid_tables import grid_table, markdown, relations_table
+from reports.latex import render
 from reports.report import Bench
-from reports.tables import MISSING, Panel, by_seed, measured, spread, table
+from reports.tables import by_seed, measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +93,8 @@ class Paper:
     """Split and metric of its numbers, which it gives with the other sign."""
     published: Mapping[tuple[str, str], float]
     """By row and column."""
+    relations: Sequence[tuple[str, str]]
+    """Rows that it compares: the worse one first."""
 
 
 Chosen = dict[tuple[str, str], list[Run]]
@@ -139,8 +141,17 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     )
     bench.write_results(results)
     bench.write_results(_tuning(trials), "tuning.csv")
-    bench.write(f"{bench.report}_table.tex", grid_table(preset, results, chosen, paper, bench.report))
-    bench.write(f"{bench.report}.md", markdown(preset, results, paper))
+    values = {
+        (row, cell): {seed: -value for seed, value in by_seed(results, f"{row}, {cell}", *paper.shown).items()}
+        for row, cell in chosen
+    }
+    parts = {
+        f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
+        f"{bench.report}_relations.tex": relations_table(preset, values, paper, f"{bench.report}-relations"),
+    }
+    for name, part in parts.items():
+        bench.write(name, part)
+    bench.write(f"{bench.report}.md", markdown(preset, values, paper))
     bench.cite([(run.config.strategy, run.config.options) for run in final])
     bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
     data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
@@ -153,7 +164,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         data="; ".join(data),
         samples=f"{preset.samples:,}",
     )
-    bench.write_document(source, [f"{bench.report}_table.tex"])
+    bench.write_document(source, list(parts))
 
 
 def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
@@ -170,69 +181,3 @@ def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
         }
         for row, cell, run in trials
     )
-
-
-def grid_table(preset: Preset, results: pd.DataFrame, chosen: Chosen, paper: Paper, label: str) -> Latex:
-    """Ours, the paper's number, and the learning rate that was chosen; lower is better."""
-    values = {
-        cell.label: {
-            row.label: _positive(by_seed(results, f"{row.label}, {cell.label}", *paper.shown)) for row in preset.rows
-        }
-        for cell in preset.cells
-    }
-    best = {
-        cell: statistics.winner({row: {seed: -each for seed, each in found.items()} for row, found in column.items()})
-        for cell, column in values.items()
-    }
-    body = []
-    for row in preset.rows:
-        cells: list[object] = [row.label]
-        for cell in preset.cells:
-            printed = paper.published.get((row.label, cell.label))
-            found = values[cell.label][row.label]
-            rate = chosen[row.label, cell.label][0].config.learning_rate.initial
-            cells += [
-                spread(found, row.label == best[cell.label]),
-                MISSING if printed is None else number(printed, 1),
-                f"{rate:g}" if found else MISSING,
-            ]
-        body.append(cells)
-    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{cell.label}}}" for cell in preset.cells)
-    rules = "".join(rf"\cmidrule(lr){{{2 + 3 * i}-{4 + 3 * i}}}" for i in range(len(preset.cells)))
-    panel = Panel(
-        Latex("l" + "rrr" * len(preset.cells)),
-        [Latex(rf"& {heads} \\"), Latex(rules), Latex(" & ours & printed & lr" * len(preset.cells) + r" \\")],
-        body,
-    )
-    split, metric = paper.shown
-    what = "bound" if metric == "log_likelihood" else "ELBO"
-    over = f"; mean $\\pm$ 95\\% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else ", one seed"
-    caption = Latex(
-        f"Negative {what} of the {split} images in nats, lower is better, after {preset.epochs} epochs{over}. The "
-        "learning rate (lr), the same for all to choose from, and each strategy's options were chosen by the "
-        f"validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
-        + (
-            "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
-            if len(preset.seeds) >= statistics.MINIMUM_SEEDS
-            else "Too few seeds to call a winner."
-        )
-    )
-    return table(label, caption, [panel], size="scriptsize", separation="3.5pt")
-
-
-def markdown(preset: Preset, results: pd.DataFrame, paper: Paper) -> str:
-    """The table for the README: ours, and the printed number in brackets."""
-    lines = [["", *(cell.label for cell in preset.cells)], ["---", *["---:"] * len(preset.cells)]]
-    for row in preset.rows:
-        cells = []
-        for cell in preset.cells:
-            values = list(_positive(by_seed(results, f"{row.label}, {cell.label}", *paper.shown)).values())
-            printed = paper.published.get((row.label, cell.label))
-            text = statistics.interval(values).text(1) if values else ""
-            cells.append(text + (f" ({printed:.1f})" if printed is not None else ""))
-        lines.append([row.label, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _positive(values: Mapping[int, float]) -> dict[int, float]:
-    return {seed: -value for seed, value in values.items()}

@@ -60,6 +60,7 @@ PAPER = Paper(
     "jang.tex",
     ("test", "log_likelihood"),
     {(row, cell): value for cell, values in PRINTED.items() for row, value in zip(ROWS, values, strict=False)},
+    [(row, "Gumbel-S") for row in ("SF", "MuProp", "ST", "ST Gumbel-S", "ReinMax", "TP, mirror")],
 )
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.nesting import Layer, nested
-from discrete_vae.networks import ACTIVATIONS, MLP
+from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
 
@@ -36,6 +36,8 @@ class Architecture:
     """Activation of the hidden layers."""
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
+    initialisation: str = "glorot"
+    """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -46,6 +48,12 @@ class Architecture:
             raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
         if self.activation not in ACTIVATIONS:
             raise nearest(self.activation, ACTIVATIONS, "activation")
+        if self.initialisation not in INITIALISATIONS:
+            raise nearest(self.initialisation, INITIALISATIONS, "initialisation")
+
+    def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
+        """A network of these sizes, with this architecture's activation and initialisation."""
+        return MLP(sizes, self.activation, generators, self.initialisation)
 
 
 class Encoder(nn.Module):
@@ -61,7 +69,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.parameter_shape = family.parameter_shape
         sizes = (inputs, *architecture.hidden, math.prod(family.parameter_shape))
-        self.network = MLP(sizes, architecture.activation, generators)
+        self.network = architecture.mlp(sizes, generators)
 
     def forward(self, observation: Tensor) -> Tensor:
         parameters: Tensor = self.network(observation)
@@ -71,7 +79,7 @@ class Encoder(nn.Module):
 def decoder(architecture: Architecture, family: Family, outputs: int, generators: Sequence[torch.Generator]) -> MLP:
     """Flattened sample ``[P, B, N K]`` -> logits of the pixels ``[P, B, D]``: the encoder's mirror image."""
     sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), outputs)
-    return MLP(sizes, architecture.activation, generators)
+    return architecture.mlp(sizes, generators)
 
 
 class Task(nn.Module):
@@ -164,14 +172,14 @@ class Task(nn.Module):
     def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> Networks:
         """For a layer whose sample is decoded to so many numbers, maybe by hidden layers, in such a context."""
         family, size, suffix = self.family, math.prod(self.family.sample_shape), f" {layer}" if layer else ""
-        widths, activation = self.architecture.hidden, self.architecture.activation
+        widths, mlp = self.architecture.hidden, self.architecture.mlp
         own = self.architecture if hidden else replace(self.architecture, hidden=())
         return Networks(
             len(next(self.parameters())),
             lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
             lambda: decoder(own, family, outputs, generators(f"strategy decoder weights{suffix}")),
-            lambda: MLP((context, *widths, 1), activation, generators(f"baseline weights{suffix}")),
-            lambda: MLP((size, *reversed(widths), 1), activation, generators(f"critic weights{suffix}")),
+            lambda: mlp((context, *widths, 1), generators(f"baseline weights{suffix}")),
+            lambda: mlp((size, *reversed(widths), 1), generators(f"critic weights{suffix}")),
         )
 
     def _variables(self, flat: Tensor) -> Tensor:
@@ -181,8 +189,7 @@ class Task(nn.Module):
     def _maps(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.ModuleList:
         """An affine map for every pair of neighbouring stochastic layers."""
         sizes = (math.prod(self.family.sample_shape), outputs)
-        activation = self.architecture.activation
-        return nn.ModuleList(MLP(sizes, activation, generators) for _ in range(self.architecture.layers - 1))
+        return nn.ModuleList(self.architecture.mlp(sizes, generators) for _ in range(self.architecture.layers - 1))
 
 
 def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:

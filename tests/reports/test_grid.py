@@ -36,7 +36,10 @@ TINY = Preset(
     seeds=(0, 1, 2),
     samples=3,
 )
-FILES = {"results.csv", "tuning.csv", "provenance.json", "references.bib", "jang.md", "jang.tex", "jang_table.tex"}
+FILES = {"results.csv", "tuning.csv", "provenance.json", "references.bib", "jang.md", "jang.tex"} | {
+    "jang_table.tex",
+    "jang_relations.tex",
+}
 
 
 def call(preset: Preset, out: Path, runs: Path) -> int:
