@@ -271,7 +271,6 @@ def make(preset: Preset, bench: Bench) -> None:
     )
     unbiased = {row.strategy for row in preset.rows if STRATEGIES[row.strategy].claim.unbiased}
     gradients_figures.plane(bench.out, results, unbiased, [epochs for epochs, _ in stages], preset.draws)
-    bench.cite([(row.strategy, row.options) for row in preset.rows])
     bench.write_provenance(runs, images=preset.images, draws=preset.draws, fit=preset.fit, measured_on=environments)
     architecture = preset.base.architecture
     source = render(
@@ -282,7 +281,8 @@ def make(preset: Preset, bench: Bench) -> None:
         fit=preset.fit,
         stages=", ".join(str(epochs) for epochs, _ in stages),
     )
-    bench.write_document(source, ["gradients_table.tex", "gradients_plane.pdf"])
+    used = [(row.strategy, row.options) for row in preset.rows]
+    bench.write_document(source, ["gradients_table.tex", "gradients_plane.pdf"], used)
 
 
 PRESETS = {

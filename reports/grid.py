@@ -15,7 +15,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.grid_tables import grid_table, markdown, relations_table
 from reports.latex import render
-from reports.report import Bench
+from reports.report import Bench, strategies
 from reports.tables import by_seed, measured
 
 
@@ -152,7 +152,6 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     for name, part in parts.items():
         bench.write(name, part)
     bench.write(f"{bench.report}.md", markdown(preset, values, paper))
-    bench.cite([(run.config.strategy, run.config.options) for run in final])
     bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
     data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
     source = render(
@@ -164,7 +163,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         data="; ".join(data),
         samples=f"{preset.samples:,}",
     )
-    bench.write_document(source, list(parts))
+    bench.write_document(source, list(parts), strategies(final))
 
 
 def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:

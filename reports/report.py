@@ -133,18 +133,25 @@ class Bench:
             "runs": described,
         }
 
-    def cite(self, used: Iterable[tuple[str, object]]) -> None:
-        """Write ``references.bib``: what to cite for the strategies, with their options, that the report used."""
-        self.write("references.bib", bibliography(used))
+    def write_document(
+        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]]
+    ) -> None:
+        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed.
 
-    def write_document(self, source: latex.Latex, parts: Sequence[str]) -> None:
-        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed."""
+        It closes with what to cite for the strategies, given with their options: ``references.bib``.
+        """
         self.write(f"{self.report}.tex", source)
-        compiled = latex.compile_document(self.out, self.report, parts)
+        self.write("references.bib", bibliography(strategies))
+        compiled = latex.compile_document(self.out, self.report, [*parts, "references.bib"])
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
         if not compiled:
             console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
+
+
+def strategies(runs: Iterable[Run]) -> list[tuple[str, object]]:
+    """What the runs were trained by, with its options."""
+    return [(run.config.strategy, run.config.options) for run in runs]
 
 
 ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")

@@ -45,6 +45,7 @@ FILES = {
     "tuning.csv",
     "signals.csv",
     "provenance.json",
+    "references.bib",
     "target_propagation_table.tex",
     "target_propagation.md",
     "target-propagation.tex",
@@ -190,6 +191,7 @@ def test_auto_encoder_report(tmp_path) -> None:
         "auto_encoder_curves.pdf",
         "auto_encoder_curves.png",
         "auto-encoder.tex",
+        "references.bib",
         "provenance.json",
     }
 

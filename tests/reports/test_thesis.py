@@ -40,6 +40,7 @@ FILES = {
     "results.csv",
     "learning_curves.csv",
     "provenance.json",
+    "references.bib",
     "table_5_1.tex",
     "table_5_1.md",
     "sensitivity.tex",
