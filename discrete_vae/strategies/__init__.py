@@ -7,25 +7,28 @@ A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` 
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
-from discrete_vae.strategies.enumeration import Enumeration, LocalExpectation
+from discrete_vae.strategies.darn import Darn
+from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
+from discrete_vae.strategies.enumeration import Enumeration
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
-from discrete_vae.strategies.leave_one_out import Rloo, Vimco
+from discrete_vae.strategies.local_expectation import LocalExpectation
 from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
-from discrete_vae.strategies.rebar import Rebar, Relax
+from discrete_vae.strategies.nvil import Nvil
+from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.reinmax_control_variate import ReinMaxControlVariate
-from discrete_vae.strategies.score_function import Nvil, ScoreFunction
-from discrete_vae.strategies.straight_through import (
-    DecoupledStraightThrough,
-    SlopeAnnealedStraightThrough,
-    StraightThrough,
-)
+from discrete_vae.strategies.relax import Relax
+from discrete_vae.strategies.rloo import Rloo
+from discrete_vae.strategies.score_function import ScoreFunction
+from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
+from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.target_propagation import TargetPropagation
-from discrete_vae.strategies.zgr import Darn, Zgr
+from discrete_vae.strategies.vimco import Vimco
+from discrete_vae.strategies.zgr import Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "gumbel-softmax": GumbelSoftmax,

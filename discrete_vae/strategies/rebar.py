@@ -1,8 +1,7 @@
-"""REBAR and RELAX: the score function with a relaxed control variate, which learns to lower the variance.
+"""REBAR: the score function with a relaxed control variate, which learns to lower the variance.
 
 G. Tucker, A. Mnih, C. J. Maddison, D. Lawson, J. Sohl-Dickstein: REBAR: Low-variance, unbiased gradient estimates for
 discrete latent variable models. NeurIPS 2017, arXiv 1703.07370.
-W. Grathwohl, D. Choi, Y. Wu, G. Roeder, D. Duvenaud: Backpropagation through the Void. ICLR 2018, arXiv 1711.00123.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from discrete_vae.strategies.gumbel_rao import perturbed_given
 
 @dataclass(frozen=True)
 class RebarOptions:
-    """Hyper-parameters of REBAR and RELAX: where what is learned starts."""
+    """Hyper-parameters of REBAR: where what is learned starts."""
 
     temperature: float = 0.5
     """Temperature of the relaxed samples at the start."""
@@ -102,24 +101,3 @@ class Rebar(Strategy):
             else:
                 auxiliary = auxiliary + linear.view(self.members, -1).sum(-1)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)
-
-
-@dataclass(frozen=True)
-class RelaxOptions(RebarOptions):
-    """Hyper-parameters of RELAX."""
-
-
-class Relax(Rebar):
-    """REBAR whose control variate has a network beside the relaxed objective (Grathwohl et al. 2018, eq. 8)."""
-
-    claim = Claim("Grathwohl et al. 2018", unbiased=True, relaxed=False, evaluations=3)
-    Options = RelaxOptions
-
-    def __init__(
-        self, critic: nn.Module, temperature: float = 0.5, weight: float = 1.0, members: int | None = None
-    ) -> None:
-        super().__init__(temperature, weight, critic, members)
-
-    @classmethod
-    def build(cls, options: RebarOptions, networks: Networks) -> Self:
-        return cls(networks.critic(), options.temperature, options.weight, networks.members)

@@ -1,7 +1,6 @@
-"""The score-function estimator (REINFORCE) with the baselines of NVIL.
+"""The score-function estimator (REINFORCE) with moving, and maybe learned, baselines.
 
 R. J. Williams: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning. 1992.
-A. Mnih, K. Gregor: Neural Variational Inference and Learning in Belief Networks. ICML 2014, arXiv 1402.0030.
 """
 
 from __future__ import annotations
@@ -128,27 +127,3 @@ class ScoreFunction(Strategy):
             mean, variance = self.moving(residual)
         centred = residual - mean
         return (centred / variance.sqrt().clamp_min(1) if self.normalise else centred), auxiliary
-
-
-@dataclass(frozen=True)
-class NvilOptions(ScoreFunctionOptions):
-    """Hyper-parameters of NVIL."""
-
-    normalise: bool = True
-    """Whether the signal is divided by its moving standard deviation, where that is above 1."""
-
-
-class Nvil(ScoreFunction):
-    """The score function with a learned baseline, a moving mean and variance normalisation (Mnih and Gregor 2014)."""
-
-    claim = Claim("Mnih and Gregor 2014", unbiased=False, relaxed=False, evaluations=1)
-    Options = NvilOptions
-
-    def __init__(
-        self, baseline: nn.Module, decay: float = 0.8, normalise: bool = True, members: int | None = None
-    ) -> None:
-        super().__init__(decay, normalise, baseline, members)
-
-    @classmethod
-    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
-        return cls(networks.baseline(), options.decay, options.normalise, networks.members)

@@ -1,12 +1,10 @@
-"""Score functions with several samples, each of which has the others for its baseline: RLOO and VIMCO.
+"""RLOO: the score function with several samples, each of which has the others for its baseline.
 
 W. Kool, H. van Hoof, M. Welling: Buy 4 REINFORCE Samples, Get a Baseline for Free! ICLR 2019 workshop.
-A. Mnih, D. J. Rezende: Variational Inference for Monte Carlo Objectives. ICML 2016, arXiv 1602.06725.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -60,32 +58,3 @@ class Rloo(Strategy):
         """The loss of all samples ``[..., B]``, and what each of them changed in it: ``[S, ..., B]``."""
         mean = losses.mean(0)
         return mean, (losses - mean) / (len(losses) - 1)
-
-
-class Vimco(Rloo):
-    """The multi-sample bound ``-log mean_s exp(-f_s)``, each sample against the bound without it.
-
-    In the bound without it, its log-weight is replaced by the mean of the others' (Mnih and Rezende 2016, eq. 9).
-    ``f`` includes what the sample costs by itself, ``Objective.cost``, so that the loss is the whole bound.
-    """
-
-    claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=1)
-    whole = True
-
-    def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
-        losses = objective(sample)
-        return losses if objective.cost is None else losses + objective.cost(logits, sample)
-
-    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        samples = len(losses)
-        others = (losses.sum(0) - losses) / (samples - 1)
-        # [S, S, ...]: in row s, the losses with that of s replaced.
-        own = torch.eye(samples, dtype=torch.bool, device=losses.device).view(
-            samples, samples, *[1] * (losses.dim() - 1)
-        )
-        without = torch.where(own, others, losses.unsqueeze(0))
-        return _bound(losses, 0), _bound(losses, 0) - _bound(without, 1)
-
-
-def _bound(losses: Tensor, dimension: int) -> Tensor:
-    return math.log(losses.shape[dimension]) - (-losses).logsumexp(dimension)
