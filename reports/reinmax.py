@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
@@ -10,7 +11,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from reports import grid
 from reports.grid import Cell, Paper, Preset, Row
-from reports.report import Bench, Report
+from reports.report import Report
 
 SIZES = ((8, 4), (4, 24), (8, 16), (16, 12), (64, 8), (10, 30))
 """Categories and latents, in the paper's order."""
@@ -96,9 +97,9 @@ PRESETS = {
 }
 
 
-def make(preset: Preset, bench: Bench) -> None:
-    """Train and evaluate what is missing, then write the table and the document."""
-    grid.make(preset, bench, PAPER)
-
-
-REPORT = Report("reinmax", "the VAE table of the ReinMax paper, with other strategies beside", PRESETS, make)
+REPORT = Report(
+    "reinmax",
+    "the VAE table of the ReinMax paper, with other strategies beside",
+    PRESETS,
+    partial(grid.make, paper=PAPER),
+)

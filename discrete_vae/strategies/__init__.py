@@ -1,7 +1,27 @@
 """Latent-training strategies, one file a paper, one row of ``STRATEGIES`` each.
 
-A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` works in any training loop, and
-``strategy(logits, objective, noise)`` gives an ``Estimate`` for any objective of a sample.
+A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2):
+
+- Pathwise, biased: ``GumbelSoftmax``, ``StraightThroughGumbelSoftmax``, ``GumbelRao``, ``StraightThrough`` and its
+  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``MinimumVariance``. Their
+  ``sample(logits)`` drops into any training loop in place of ``torch.nn.functional.gumbel_softmax``::
+
+      z = ReinMax(temperature=1.3).sample(logits)
+
+- Score functions, unbiased but for ``Nvil``'s normalisation: ``ScoreFunction``, ``Nvil``, ``Rloo``, ``Vimco``,
+  ``MuProp``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the sample as well::
+
+      objective = Objective(decode=decoder, loss=lambda output: nll(output, x))  # a number an example, in nats
+      estimate = Rloo(draws=4)(logits, objective, Noise())
+      (estimate.loss.mean() + estimate.auxiliary).backward()
+
+  ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
+  control variate) learns from ``auxiliary`` alone.
+- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
+- Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
+
+What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
+gives the BibTeX.
 """
 
 from discrete_vae.strategies.arsm import Arsm
