@@ -1,0 +1,21 @@
+"""Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
+
+from discrete_vae.tuning.search import Search, Study, configure, median, tpe
+from discrete_vae.tuning.storage import alone, hidden, open_storage, revive
+from discrete_vae.tuning.worker import Worker, done, open_study, standing
+
+__all__ = [
+    "Search",
+    "Study",
+    "Worker",
+    "alone",
+    "configure",
+    "done",
+    "hidden",
+    "median",
+    "open_storage",
+    "open_study",
+    "revive",
+    "standing",
+    "tpe",
+]
