@@ -15,6 +15,7 @@ class TerminalProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._studies: dict[str, TaskID] = {}
 
     def start(self, label: str, total: int, done: int) -> None:
         """A bar for a population of runs: ``total`` steps, of which ``done`` were made before."""
@@ -25,6 +26,13 @@ class TerminalProgress:
         assert self._task is not None
         numbers = f"loss {loss:.1f}" + ("" if elbo is None else f"  ELBO {elbo:.1f}")
         self._progress.update(self._task, completed=done, numbers=numbers)
+
+    def study(self, name: str, done: int, total: int, best: float | None) -> None:
+        """A bar for a study: ``done`` of its trials have ended, and the best value so far."""
+        if name not in self._studies:
+            self._studies[name] = self._progress.add_task(name, total=total, completed=done, numbers="")
+        numbers = f"trial {done} of {total}" + ("" if best is None else f"  best ELBO {best:.2f}")
+        self._progress.update(self._studies[name], completed=done, total=total, numbers=numbers)
 
     def message(self, text: str) -> None:
         """A line above the bars."""

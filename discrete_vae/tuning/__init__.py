@@ -1,11 +1,12 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
-from discrete_vae.tuning.search import Search, Study, configure, median, tpe
+from discrete_vae.tuning.search import Search, Space, Study, configure, median, tpe
 from discrete_vae.tuning.storage import alone, hidden, open_storage, revive
-from discrete_vae.tuning.worker import Worker, done, open_study, standing
+from discrete_vae.tuning.worker import Worker, done, open_study, ranked, standing
 
 __all__ = [
     "Search",
+    "Space",
     "Study",
     "Worker",
     "alone",
@@ -15,6 +16,7 @@ __all__ = [
     "median",
     "open_storage",
     "open_study",
+    "ranked",
     "revive",
     "standing",
     "tpe",

@@ -93,10 +93,11 @@ def hidden(text: str) -> str:
     return re.sub(r"(?<=://)([^\s:/@]+):[^\s@]*@", r"\1:***@", text)
 
 
-def open_storage(url: str | None, grace: float = GRACE) -> BaseStorage:
-    """A storage by its URL or, for SQLite, the file's path.
+def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> BaseStorage:
+    """A storage by its URL or, for SQLite, the file's path, which is made if it is not there.
 
-    Raises ``InputError`` for a URL that cannot be read, and for a storage that cannot be reached.
+    Raises ``InputError`` for a URL that cannot be read, for a storage that cannot be reached and, unless it may be
+    made, for a file that is not there.
     """
     url = url or DEFAULT
     if url.startswith("grpc://"):
@@ -107,9 +108,12 @@ def open_storage(url: str | None, grace: float = GRACE) -> BaseStorage:
         parsed = make_url(url)
     except ArgumentError:
         raise InputError(
-            f"storage {hidden(url)!r} cannot be read; give a file, postgresql+psycopg://user@host/database, or grpc://host:port"
+            f"storage {hidden(url)!r} cannot be read; give a file, postgresql+psycopg://user@host/database, or "
+            "grpc://host:port"
         ) from None
     lite = parsed.get_backend_name() == "sqlite"
+    if lite and not make and not Path(parsed.database or "").exists():
+        raise InputError(f"there is no file {parsed.database}; python -m studies run NAME makes one")
     interval = max(1, round(grace / 4))
     try:
         with warnings.catch_warnings():

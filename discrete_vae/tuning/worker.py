@@ -43,7 +43,7 @@ Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
 class Progress(training.Progress, Protocol):
     """Where a worker tells how far the study is."""
 
-    def study(self, done: int, total: int, best: float | None) -> None: ...
+    def study(self, name: str, done: int, total: int, best: float | None) -> None: ...
 
 
 def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
@@ -77,6 +77,12 @@ def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Those that have ended: complete, pruned or failed."""
     return [trial for trial in standing(trials) if trial.state.is_finished()]
+
+
+def ranked(found: OptunaStudy) -> list[FrozenTrial]:
+    """The complete trials, best first."""
+    complete = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: trial.values[0], reverse=True)
 
 
 @dataclass
@@ -218,7 +224,7 @@ class Worker:
             return
         ended = done(found.get_trials(deepcopy=False))
         values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
-        self.progress.study(len(ended), trials, max(values, default=None))
+        self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
 
 
 def _last(run: Run) -> dict[str, Any]:
