@@ -42,6 +42,9 @@ class Bench:
     out: Path
     runs: Path = Path("runs")
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    folder: Path | None = None
+    """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
+    download: bool = False
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -54,7 +57,7 @@ class Bench:
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
         if config not in self._data:
-            self._data[config] = data.load(config, device=self.device)
+            self._data[config] = data.load(config, self.folder, self.device, self.download)
         return self._data[config]
 
     def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:
