@@ -16,6 +16,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -205,11 +206,16 @@ def parameters(config: Config) -> str:
     return json.dumps(values, sort_keys=True)
 
 
+def hidden(text: str) -> str:
+    """A text with the passwords of the URLs in it replaced by ``***``."""
+    return re.sub(r"(?<=://)([^\s:/@]+):[^\s@]*@", r"\1:***@", text)
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device and commit, as provenance of a result."""
     packages = ("discrete-vae", "torch", "numpy", "pandas", "scipy", "matplotlib")
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": hidden(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in packages},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from discrete_vae.errors import InputError
+from discrete_vae.runs import hidden
 
 DEFAULT = "studies.sqlite"
 GRACE = 120.0
@@ -86,11 +86,6 @@ def _away(error: BaseException | None) -> bool:
             return isinstance(error, OperationalError) or error.connection_invalidated
         error = error.__cause__
     return False
-
-
-def hidden(text: str) -> str:
-    """A text with the passwords of the URLs in it replaced by ``***``."""
-    return re.sub(r"(?<=://)([^\s:/@]+):[^\s@]*@", r"\1:***@", text)
 
 
 def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> BaseStorage:

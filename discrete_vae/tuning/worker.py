@@ -24,9 +24,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from discrete_vae import training
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
-from discrete_vae.runs import Run
+from discrete_vae.runs import Run, hidden
 from discrete_vae.tuning.search import Search, SeededByTrial, Study, differences
-from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, hidden, revive
+from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, revive
 
 DEFINITION = "definition"
 """A study's attribute: what all of its trials share."""
