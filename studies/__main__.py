@@ -28,6 +28,7 @@ from discrete_vae.tuning import Study, Worker, done, open_storage, open_study, r
 from discrete_vae.tuning.storage import DEFAULT, GRACE
 from discrete_vae.tuning.worker import FAILURE, METRICS, VALUES
 from studies import studies
+from studies.pictures import Pictures
 
 app = App(
     name="python -m studies",
@@ -69,6 +70,8 @@ class Asked:
     """An SQLite file, postgresql+psycopg://user:password@host/database, or grpc://host:port; else studies.sqlite."""
     runs: Path = Path("runs")
     """Folder that holds the runs' folders."""
+    artifacts: Path = Path("artifacts")
+    """Folder for each trial's pictures, which optuna-dashboard shows."""
     batch: int = 1
     """Trials that train side by side, as one population; worth it on a GPU."""
     grace: float = GRACE
@@ -143,13 +146,15 @@ def work(name: str, asked: Asked) -> None:
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
     with terminal_progress() as progress:
         for part, (each, search) in found.items():
+            images = data.load(search.base.data, device=device)
             member = Worker(
                 asked.runs,
-                data.load(search.base.data, device=device),
+                images,
                 device,
                 asked.batch,
                 asked.compile,
                 progress,
+                Pictures(asked.artifacts, images),
             )
             try:
                 member.work(each, study, search, study.trials, asked.timeout)
