@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import auto_encoder, gradients, jang, reinmax, target_propagation, thesis, throughput
+from reports import auto_encoder, gradients, jang, reinmax, studies, target_propagation, thesis, throughput
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
@@ -22,6 +22,7 @@ REPORTS: dict[str, Report] = {
     "gradients": gradients.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
+    "studies": studies.REPORT,
 }
 
 app = App(
@@ -38,13 +39,14 @@ For example `python -m reports thesis --preset quick --out out`. A second call t
 def make(
     name: str,
     *,
-    preset: str = "quick",
+    preset: Annotated[str | None, Parameter(show_default=False)] = None,
     out: Path,
     runs: Path = Path("runs"),
     device: str = "cpu",
     threads: Annotated[int | None, Parameter(show_default=False)] = None,
     folder: Annotated[Path | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
+    storage: Annotated[str | None, Parameter(show_default=False)] = None,
 ) -> None:
     """Make a report.
 
@@ -53,7 +55,7 @@ def make(
     name
         The report; `list` shows them.
     preset
-        How long to train: quick, full, or another that `list` shows.
+        How long to train: quick, full, or another that `list` shows; by default the first of them.
     out
         Folder for the report's files.
     runs
@@ -66,13 +68,16 @@ def make(
         Folder with IDX files, for presets that train on data that are not bundled.
     download
         Download such data if they are not there.
+    storage
+        Where the studies are, for their report: as for `python -m studies`.
     """
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")
     report = REPORTS[name]
+    preset = preset or next(iter(report.presets))
     if preset not in report.presets:
         raise nearest(preset, report.presets, "preset")
-    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download)
+    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
     bench.check_out()
     report.make(report.presets[preset], bench)
 

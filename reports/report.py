@@ -45,6 +45,8 @@ class Bench:
     folder: Path | None = None
     """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
     download: bool = False
+    storage: str | None = None
+    """Of Optuna studies, for the report on them."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
