@@ -143,7 +143,7 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
     heads = Latex(rf"study & complete & pruned & failed & best of {budget} & best of all \\")
     caption = Latex(
         "Validation ELBO of the best trial in nats, mean $\\pm$ 95\\% interval over its seeds; the comparison at an "
-        "equal budget is that of the first column of these. A best trial's value flatters: it was chosen by these very seeds."
+        "equal budget is that of the first column of these. A best trial's value flatters: these very seeds chose it."
     )
     return table("studies-compare", caption, [Panel(Latex("lrrrrr"), [heads], body)])
 

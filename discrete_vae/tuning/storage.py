@@ -99,13 +99,14 @@ def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> Ba
         return _proxy(url)
     if "://" not in url:
         url = f"sqlite:///{url}"
+    unreadable = InputError(
+        f"storage {hidden(url)!r} cannot be read; give a file, postgresql+psycopg://user@host/database, or "
+        "grpc://host:port"
+    )
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise InputError(
-            f"storage {hidden(url)!r} cannot be read; give a file, postgresql+psycopg://user@host/database, or "
-            "grpc://host:port"
-        ) from None
+        raise unreadable from None
     lite = parsed.get_backend_name() == "sqlite"
     if lite and not make and not Path(parsed.database or "").exists():
         raise InputError(f"there is no file {parsed.database}; python -m studies run NAME makes one")
@@ -120,6 +121,8 @@ def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> Ba
                 grace_period=max(2, round(grace)),
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(RETRIES, True),
             )
+    except ArgumentError:
+        raise unreadable from None
     except ImportError as error:
         raise InputError(f"storage {hidden(url)!r} wants a package that is not installed: {error}") from error
     except (DBAPIError, StorageInternalError) as error:
