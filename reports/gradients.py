@@ -51,9 +51,9 @@ class Row:
 
     @property
     def temperature(self) -> float | None:
-        """Of its schedule, if it has one."""
+        """A constant one, if it has one."""
         schedule = getattr(self.options, "temperature", None)
-        return schedule.initial if isinstance(schedule, Schedule) else None
+        return schedule.initial if isinstance(schedule, Schedule) and schedule.decay == 1 else None
 
 
 def rows() -> list[Row]:

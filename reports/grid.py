@@ -60,6 +60,11 @@ class Cell:
         ]
 
 
+def growing(epochs: int) -> dict[str, Schedule]:
+    """MVE's weight, which grows from 1 to a million over a run of so many epochs."""
+    return {"weight": Schedule(1.0, decay=round(10 ** (6 / epochs), 6))}
+
+
 @dataclass(frozen=True)
 class Preset:
     """How much of the table is computed."""
@@ -109,9 +114,9 @@ def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run
         for row in preset.rows:
             tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
             trials += [(row.label, cell.label, run) for run in tried]
-            best = max(tried, key=_validation).config
-            finals = [dataclasses.replace(best, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
-            chosen[row.label, cell.label] = bench.train(finals)
+            best = max(tried, key=_validation)
+            finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
+            chosen[row.label, cell.label] = bench.train(finals) if best.failure is None else [best]
     return chosen, trials
 
 
@@ -162,6 +167,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         rates=", ".join(f"{rate:g}" for rate in preset.rates),
         data="; ".join(data),
         samples=f"{preset.samples:,}",
+        vimco=any(row.strategy == "vimco" for row in preset.rows),
     )
     bench.write_document(source, list(parts), strategies(final))
 
