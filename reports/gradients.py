@@ -287,7 +287,7 @@ def make(preset: Preset, bench: Bench) -> None:
 
 PRESETS = {
     "quick": Preset((1, 3), 20, 500, 300),
-    "laptop": Preset((1, 20), 20, 2000, 1000),
+    "laptop": Preset((1, 20), 20, 1000, 500),
     "full": Preset((1, 20), 50, 5000, 2000),
 }
 REPORT = Report("gradients", "bias, variance and direction of every strategy's gradient along training", PRESETS, make)

@@ -13,7 +13,7 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from reports.grid_tables import grid_table, markdown, relations_table
+from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
 from reports.report import Bench, strategies
 from reports.tables import by_seed, measured
@@ -146,10 +146,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     )
     bench.write_results(results)
     bench.write_results(_tuning(trials), "tuning.csv")
-    values = {
-        (row, cell): {seed: -value for seed, value in by_seed(results, f"{row}, {cell}", *paper.shown).items()}
-        for row, cell in chosen
-    }
+    values = shown(preset, results, paper)
     parts = {
         f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
         f"{bench.report}_relations.tex": relations_table(preset, values, paper, f"{bench.report}-relations"),
@@ -170,6 +167,17 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         vimco=any(row.strategy == "vimco" for row in preset.rows),
     )
     bench.write_document(source, list(parts), strategies(final))
+
+
+def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:
+    """What the table shows, of tidy results."""
+    return {
+        (row.label, cell.label): {
+            seed: -value for seed, value in by_seed(results, f"{row.label}, {cell.label}", *paper.shown).items()
+        }
+        for cell in preset.cells
+        for row in preset.rows
+    }
 
 
 def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
