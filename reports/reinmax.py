@@ -78,7 +78,7 @@ PRESETS = {
         cells=[cell for cell in cells(GRAYSCALE) if cell.label in ("8x4", "10x30")],
         rows=[
             dataclasses.replace(ROWS[name], options=ROWS[name].options[:3])
-            for name in ("ST-GS", "ST", "ReinMax", "Gumbel-Softmax")
+            for name in ("ST-GS", "ReinMax", "Gumbel-Softmax")
         ],
         rates=(5e-4,),
         trial_epochs=16,
