@@ -75,7 +75,7 @@ PRESETS = {
         samples=20,
     ),
     "laptop": Preset(
-        cells=[cell for cell in cells(GRAYSCALE) if cell.label in ("8x4", "10x30")],
+        cells=[cell for cell in cells(GRAYSCALE) if cell.label == "10x30"],
         rows=[
             dataclasses.replace(ROWS[name], options=ROWS[name].options[:3])
             for name in ("ST-GS", "ReinMax", "Gumbel-Softmax")
