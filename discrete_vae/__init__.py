@@ -4,4 +4,9 @@
 - ``discrete_vae.categorical``: one-hot latents: samples, densities, divergences, enumeration.
 - ``discrete_vae.config``, ``training``, ``evaluation``, ``runs``: from a configuration to a folder of numbers.
 - ``discrete_vae.gradients``: a strategy's gradient against the exact one.
+- ``discrete_vae.citation("reinmax")``: what to cite for a strategy.
 """
+
+from discrete_vae.citations import citation
+
+__all__ = ["citation"]

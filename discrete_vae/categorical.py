@@ -142,7 +142,9 @@ def exp_concrete_log_density(logits: Tensor, temperature: Tensor | float, log_sa
     )
 
 
-def enumerate_states(latents: int, categories: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def enumerate_states(
+    latents: int, categories: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Tensor:
     """All K^N one-hot states, in counting order: ``[K^N, N, K]``.
 
     Raises ``InputError`` above 2^20 states: enumeration is for small problems.
@@ -152,7 +154,7 @@ def enumerate_states(latents: int, categories: int, dtype: torch.dtype = torch.f
             f"{categories}^{latents} states are too many to enumerate (at most {MAXIMUM_STATES}); "
             "take fewer latents or categories"
         )
-    digits = torch.cartesian_prod(*[torch.arange(categories)] * latents).reshape(-1, latents)
+    digits = torch.cartesian_prod(*[torch.arange(categories, device=device)] * latents).reshape(-1, latents)
     return one_hot(digits, categories, dtype)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 import discrete_vae.runs
-from discrete_vae.config import Config, Precision
+from discrete_vae.config import Config, Optimiser, Precision
 from discrete_vae.data import DataConfig, load
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
@@ -29,7 +29,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
@@ -111,13 +111,15 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
     def command(
         *,
         options: Any = strategy.Options(),  # noqa: B008
-        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),
+        task: str = "vae",
+        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
         samples: int = 1,
         learning_rate: Schedule = Schedule(3e-4),
         auxiliary_learning_rate: Schedule = Schedule(3e-4),
+        optimiser: Optimiser = "adam",
         beta: Schedule = Schedule(1.0),
         precision: Precision = "float32",
         seeds: int = 1,
@@ -129,6 +131,8 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         """
         Parameters
         ----------
+        task
+            What is modelled: vae, or structured-prediction, the lower half of an image from its upper half.
         epochs
             Passes over the 50,000 training images.
         batch_size
@@ -136,9 +140,11 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         samples
             Samples of each image's latents in a step.
         learning_rate
-            Adam's step size.
+            Step size.
         auxiliary_learning_rate
-            Adam's step size for the strategy's own networks, such as a learned inverse.
+            Step size for the strategy's own networks, such as a learned inverse.
+        optimiser
+            Of encoder and decoder: adam, or sgd with momentum 0.9.
         beta
             Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
         precision
@@ -159,6 +165,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         base = Config(
             strategy=name,
             options=options,
+            task=task,
             architecture=architecture,
             data=data,
             epochs=epochs,
@@ -166,6 +173,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
             samples=samples,
             learning_rate=learning_rate,
             auxiliary_learning_rate=auxiliary_learning_rate,
+            optimiser=optimiser,
             beta=beta,
             precision=precision,
             seed=seed,
@@ -286,9 +294,9 @@ def sample(
     found = find_run(run, where.runs)
     population = Population.load([found], 784, device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
-    latents = population.model.family.prior_sample(rows * columns, noise)
     with torch.no_grad():
-        pixels = torch.sigmoid(population.model.decode(latents.unsqueeze(0))).reshape(rows, columns, 28, 28)
+        latents = population.model.prior_sample(rows * columns, noise)
+        pixels = torch.sigmoid(population.model.decode(latents)).reshape(rows, columns, 28, 28)
     grid = pixels.transpose(1, 2).reshape(rows * 28, columns * 28)
     out = out or found.folder / "samples.png"
     png = io.BytesIO()

@@ -8,13 +8,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from discrete_vae.categorical import Categorical
 from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import TASKS, Architecture
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+Optimiser = Literal["adam", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,30 @@ class Config:
     epochs: int = 50
     batch_size: int = 100
     learning_rate: Schedule = Schedule(3e-4)
-    """Adam's step size for encoder and decoder."""
+    """Step size for encoder and decoder."""
     auxiliary_learning_rate: Schedule = Schedule(3e-4)
-    """Adam's step size for the strategy's own parameters, such as a learned inverse."""
+    """Step size for the strategy's own parameters, such as a learned inverse."""
     beta: Schedule = Schedule(1.0)
     """Weight of the KL term."""
     precision: Precision = "float32"
     seed: int = 0
     samples: int = 1
     """Samples of each image's latents in a training step; the losses' mean is followed."""
+    task: str = "vae"
+    """What is modelled, a row of ``TASKS``."""
+    optimiser: Optimiser = "adam"
+    """For encoder and decoder Adam, or gradient descent with momentum 0.9; a strategy's own parameters take Adam."""
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.strategy not in STRATEGIES:
             raise nearest(self.strategy, STRATEGIES, "strategy")
         options = STRATEGIES[self.strategy].Options
+        if self.task not in TASKS:
+            raise nearest(self.task, TASKS, "task")
+        plain = self.task == "vae" and self.architecture.layers == 1
+        if self.strategy_class.latent_family is not Categorical and not plain:
+            raise InputError(f"{self.strategy} has no categorical latents; give it the vae of one stochastic layer")
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):
@@ -60,6 +71,8 @@ class Config:
             raise InputError(f"samples is {self.samples}; give at least 1")
         if self.precision not in get_args(Precision):
             raise nearest(self.precision, get_args(Precision), "precision")
+        if self.optimiser not in get_args(Optimiser):
+            raise nearest(self.optimiser, get_args(Optimiser), "optimiser")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; give at least 0")
         self.learning_rate.require_positive("learning rate", warmup=True)

@@ -17,6 +17,7 @@ IMAGES = 200
 def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
     """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time.
 
+    Of several stochastic layers it is the last one's, whose objective is whole by itself.
     Nothing for a strategy that has nothing to say.
     """
 
@@ -28,6 +29,8 @@ def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
 
     index = torch.arange(min(IMAGES, len(data.validation)), device=population.device)
     observation = data.validation.batch(index.expand(len(population.configs), -1), generators("images"))
+    noise = Noise(generators("noise"))
     with torch.no_grad():
         parameters = population.model.encode(observation)
-    return population.strategy.diagnose(parameters, population.model.objective(observation), Noise(generators("noise")))
+    logits, objective = population.model.walk(observation, parameters, 1.0, noise)[-1]
+    return population.layers[-1].diagnose(logits, objective, noise)

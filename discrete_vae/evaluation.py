@@ -17,7 +17,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.runs import EVALUATION, Run
-from discrete_vae.tasks.vae import VAE, bernoulli_nll
+from discrete_vae.tasks import Task
 
 ROWS = {"cpu": 4_000, "cuda": 64_000}
 """Images times samples of a member decoded at once: enough for the device's products, few enough for its caches.
@@ -30,7 +30,7 @@ ACTIVE = 0.01
 
 def member_memory(population: Population) -> int:
     """Bytes that the evaluation of one member takes beside its parameters, by its largest tensors."""
-    family, pixels = population.model.family, population.model.pixels
+    family, pixels = population.model.family, population.model.outputs
     widths = (*population.configs[0].architecture.hidden, pixels)
     row = 5 * math.prod(family.sample_shape) + 2 * max(widths) + 2 * pixels
     return 4 * row * ROWS[population.device.type]
@@ -50,12 +50,13 @@ def evaluate_population(
     many as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one
     fits.
 
-    - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, exact.
+    - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, which is
+      exact for one stochastic layer, over the same samples for several, and 0 for a task without a posterior.
     - ``reconstruction_relaxed``: one relaxed sample an image, only where the strategy trains with relaxed samples.
     - ``log_likelihood``: importance-weighted bound with ``samples`` samples (Burda et al. 2016, eq. 8),
       only for more than one sample.
-    - ``active_latents``: how many have a mean KL above 0.01 nats; ``code_entropy``: entropy of the latents under the
-      posterior averaged over the images.
+    - ``active_latents``: how many of the first layer have a mean KL above 0.01 nats; ``code_entropy``: entropy of these
+      latents under the posterior averaged over the images.
 
     The noise is that of (seed, split): the same call gives the same numbers.
     """
@@ -96,8 +97,8 @@ def _evaluate(
         observation = images.batch(index.expand(members, -1), binarisation)
         parameters = model.encode(observation)
         batch = _importance(model, observation, parameters, noise, samples, chunk)
-        if population.strategy.claim.relaxed:
-            estimate = population.strategy(parameters, model.objective(observation), relaxed)
+        if population.strategy.claim.relaxed and model.exact:
+            estimate = model.estimate(population.layers, observation, parameters, 1.0, relaxed)
             batch["reconstruction_relaxed"] = -estimate.loss
         for name, values in batch.items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + values.double().sum(-1)
@@ -106,28 +107,28 @@ def _evaluate(
         advance(len(index) * members)
     metrics = {name: total / len(images) for name, total in sums.items()}
     kl, code = kl / len(images), code / len(images)
-    metrics["kl"] = kl.sum(-1)
+    sampled = 0.0 - metrics.pop("log_ratio")  # not minus zero
+    metrics["kl"] = kl.sum(-1) if model.posterior and model.exact else sampled
     metrics["elbo"] = metrics["reconstruction_hard"] - metrics["kl"]
-    metrics["active_latents"] = (kl > ACTIVE).sum(-1)
+    if model.posterior:
+        metrics["active_latents"] = (kl > ACTIVE).sum(-1)
     metrics["code_entropy"] = model.family.code_entropy(torch.as_tensor(code))
     return metrics
 
 
 def _importance(
-    model: VAE, observation: Tensor, parameters: Tensor, noise: Noise, samples: int, chunk: int
+    model: Task, observation: Tensor, parameters: Tensor, noise: Noise, samples: int, chunk: int
 ) -> dict[str, Tensor]:
-    """Mean reconstruction and log mean importance weight of each image ``[P, B, D]``, ``chunk`` samples at a time."""
+    """Mean reconstruction, log-ratio and log mean weight of each image ``[P, B, D]``, ``chunk`` samples at a time."""
     reconstruction = observation.new_zeros(observation.shape[:-1])
-    log_weight = torch.full_like(reconstruction, -math.inf)
+    ratio, log_weight = torch.zeros_like(reconstruction), torch.full_like(reconstruction, -math.inf)
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        sample = model.family.sample(parameters, noise, count)  # [P, S, B, N, K]
-        output = torch.unflatten(model.decode(sample.flatten(1, 2)), 1, (count, -1))  # [P, S, B, D]
-        log_prob = -bernoulli_nll(output, observation.unsqueeze(1))
-        log_ratio = model.family.log_ratio(parameters.unsqueeze(1), sample)
+        log_prob, log_ratio = model.weigh(observation, parameters, noise, count)
         reconstruction += log_prob.sum(1)
+        ratio += log_ratio.sum(1)
         log_weight = torch.logaddexp(log_weight, (log_prob + log_ratio).logsumexp(1))
-    means = {"reconstruction_hard": reconstruction / samples}
+    means = {"reconstruction_hard": reconstruction / samples, "log_ratio": ratio / samples}
     if samples > 1:
         means["log_likelihood"] = log_weight - math.log(samples)
     return means

@@ -27,24 +27,41 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+INITIALISATIONS: dict[str, Callable[[int, int], tuple[float, float]]] = {
+    "glorot": lambda inputs, outputs: (math.sqrt(6 / (inputs + outputs)), 0.0),
+    "fan-in": lambda inputs, outputs: (1 / math.sqrt(inputs), 1 / math.sqrt(inputs)),
+}
+"""Bounds within which weights and biases start uniform: of Glorot and Bengio (2010), and of ``torch.nn.Linear``."""
+
+
 class Linear(nn.Module):
     """P affine maps, ``[..., P, B, in] -> [..., P, B, out]``.
 
-    Weights start uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio 2010), each member's from its own generator;
-    biases start at zero.
+    Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator.
     """
 
-    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, generators: Sequence[torch.Generator], initialisation: str = "glorot"
+    ) -> None:
         super().__init__()
-        bound = math.sqrt(6 / (inputs + outputs))
-        weights = [torch.rand(inputs, outputs, generator=generator) for generator in generators]
-        self.weight = nn.Parameter(torch.stack(weights).mul_(2 * bound).sub_(bound))
-        self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs))
+        bounds = INITIALISATIONS[initialisation](inputs, outputs)
+        self.weight, self.bias = (
+            nn.Parameter(_uniform((rows, outputs), bound, generators))
+            for rows, bound in zip((inputs, 1), bounds, strict=True)
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         if inputs.dim() > 3:  # further dimensions before P, such as repeated draws
             return inputs @ self.weight + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+def _uniform(shape: tuple[int, int], bound: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """``[P, *shape]`` in +-bound; nothing is drawn for a bound of zero."""
+    if not bound:
+        return torch.zeros(len(generators), *shape)
+    drawn = [torch.rand(*shape, generator=generator) for generator in generators]
+    return torch.stack(drawn).mul_(2 * bound).sub_(bound)
 
 
 class Stack(nn.Module):
@@ -95,8 +112,16 @@ class Stack(nn.Module):
 class MLP(Stack):
     """P networks with layers of the given sizes: ``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
 
-    def __init__(self, sizes: Sequence[int], activation: str, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str,
+        generators: Sequence[torch.Generator],
+        initialisation: str = "glorot",
+    ) -> None:
         if activation not in ACTIVATIONS:
             raise nearest(activation, ACTIVATIONS, "activation")
-        layers = [Linear(inputs, outputs, generators) for inputs, outputs in itertools.pairwise(sizes)]
+        if initialisation not in INITIALISATIONS:
+            raise nearest(initialisation, INITIALISATIONS, "initialisation")
+        layers = [Linear(inputs, outputs, generators, initialisation) for inputs, outputs in itertools.pairwise(sizes)]
         super().__init__(layers, ACTIVATIONS[activation])

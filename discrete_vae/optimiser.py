@@ -1,4 +1,4 @@
-"""Adam for a population: torch's fused kernel, with a learning rate for each member."""
+"""Adam and gradient descent with momentum for a population, with a learning rate for each member."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 class PopulationAdam:
     """Adam (Kingma and Ba 2015, torch's defaults) over parameters ``[P, ...]``.
 
-    Members that share their learning rate are updated as one tensor; otherwise each member's slice is a parameter of
-    its own, which gives the same numbers, since Adam acts on each element alone.
+    By torch's fused kernel. Members that share their learning rate are updated as one tensor; otherwise each member's
+    slice is a parameter of its own, which gives the same numbers, since Adam acts on each element alone.
     """
+
+    name = "adam"
 
     def __init__(self, parameters: Iterable[nn.Parameter], members: int, shared_rate: bool) -> None:
         self.parameters = list(parameters)
@@ -28,6 +30,10 @@ class PopulationAdam:
         ]
         # One count for each group, on the parameters' device, as the kernel wants it.
         self.counts = [torch.zeros((), device=self.parameters[0].device) for _ in self.slices]
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """What it remembers of the gradients, by name, in the order of the parameters."""
+        return {"first": self.first, "second": self.second}
 
     def set_step(self, step: int) -> None:
         """Say how many updates the moments have seen."""
@@ -54,3 +60,33 @@ class PopulationAdam:
                 amsgrad=False,
                 maximize=False,
             )
+
+
+class PopulationSgd:
+    """Gradient descent with momentum 0.9 (Polyak 1964, as torch's SGD) over parameters ``[P, ...]``."""
+
+    name = "sgd"
+    MOMENTUM = 0.9
+
+    def __init__(self, parameters: Iterable[nn.Parameter], members: int, shared_rate: bool) -> None:
+        self.parameters = list(parameters)
+        self.velocity = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """What it remembers of the gradients, by name, in the order of the parameters."""
+        return {"velocity": self.velocity}
+
+    def set_step(self, step: int) -> None:
+        """It counts no updates."""
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], learning_rates: Tensor) -> None:
+        """One update; ``gradients`` in the order of the parameters, ``learning_rates`` is ``[P]``."""
+        for parameter, velocity, gradient in zip(self.parameters, self.velocity, gradients, strict=True):
+            velocity.mul_(self.MOMENTUM).add_(gradient)
+            parameter.sub_(learning_rates.view(-1, *[1] * (velocity.dim() - 1)) * velocity)
+
+
+OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {
+    optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationSgd)
+}

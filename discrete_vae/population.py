@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.strategies import Strategy
-from discrete_vae.tasks.vae import VAE, Encoder, decoder
+from discrete_vae.tasks import TASKS, Task
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
@@ -26,8 +26,9 @@ class Population:
     """Every tensor in it has a leading dimension P, in the order of ``configs``."""
 
     configs: Sequence[Config]
-    model: VAE
-    strategy: Strategy
+    model: Task
+    strategies: nn.ModuleList
+    """A strategy for each stochastic layer, from the image inwards, all of one kind and with the same options."""
 
     @classmethod
     def build(cls, configs: Sequence[Config], pixels: int, device: torch.device) -> Population:
@@ -46,15 +47,15 @@ class Population:
 
         architecture = config.architecture
         family = config.strategy_class.latent_family(architecture.latents, architecture.categories)
-        model = VAE(architecture, family, pixels, generators("weights"))
-        strategy = config.strategy_class.build(
-            config.options,
-            lambda: Encoder(architecture, family, pixels, generators("strategy weights")),
-            lambda: decoder(architecture, family, pixels, generators("strategy decoder weights")),
+        model = TASKS[config.task](architecture, family, pixels, generators("weights"))
+        strategies = nn.ModuleList(
+            config.strategy_class.build(config.options, model.networks(layer, generators))
+            for layer in range(architecture.layers)
         )
-        if strategy.local:
+        population = cls(configs, model.to(device), strategies.to(device))
+        if population.strategy.local:
             model.cut()
-        return cls(configs, model.to(device), strategy.to(device))
+        return population
 
     @classmethod
     def load(cls, runs: Sequence[Run], pixels: int, device: torch.device) -> Population:
@@ -72,8 +73,19 @@ class Population:
         return population
 
     def follow(self, values: Tensor) -> None:
-        """Set the strategy's scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
-        self.strategy.follow(dict(zip(self.strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
+        """Set the strategies' scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
+        for strategy in self.layers:
+            strategy.follow(dict(zip(strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
+
+    @property
+    def layers(self) -> list[Strategy]:
+        """The strategies, as such."""
+        return list(self.strategies)  # type: ignore[arg-type]
+
+    @property
+    def strategy(self) -> Strategy:
+        """The first layer's strategy, which is of the kind of all."""
+        return self.layers[0]
 
     @property
     def device(self) -> torch.device:
@@ -88,15 +100,16 @@ class Population:
 
     def part(self, members: slice) -> Population:
         """Some of the members, in the same storage."""
-        tensors = [*self.model.parameters(), *self.strategy.parameters(), *self.strategy.buffers()]
+        tensors = [*self.model.parameters(), *self.strategies.parameters(), *self.strategies.buffers()]
         own = {id(tensor): tensor.detach()[members] if tensor.dim() else tensor for tensor in tensors}
         own |= {id(tensor): nn.Parameter(own[id(tensor)]) for tensor in tensors if isinstance(tensor, nn.Parameter)}
         # A copy in which each tensor stands for a cut of its own.
-        return Population(self.configs[members], *copy.deepcopy((self.model, self.strategy), own))
+        return Population(self.configs[members], *copy.deepcopy((self.model, self.strategies), own))
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""
-        modules: dict[str, nn.Module] = {"model": self.model, "strategy": self.strategy}
+        modules: dict[str, nn.Module] = {"model": self.model}
+        modules |= {f"strategy{layer or ''}": strategy for layer, strategy in enumerate(self.layers)}
         scheduled = self.strategy.scheduled()
         return {
             f"{prefix}.{name}": tensor

@@ -13,7 +13,7 @@ from discrete_vae.capture import Graphed, Recorded
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.optimiser import PopulationAdam
+from discrete_vae.optimiser import OPTIMISERS
 from discrete_vae.population import Population, fill
 from discrete_vae.runs import Run
 
@@ -38,11 +38,12 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
+        own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
         self.optimisers = [
-            PopulationAdam(module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
-            for module, rates in (
-                (self.model, [config.learning_rate for config in configs]),
-                (self.strategy, [config.auxiliary_learning_rate for config in configs]),
+            OPTIMISERS[name](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
+            for name, module, rates in (
+                (self.config.optimiser, self.model, [config.learning_rate for config in configs]),
+                (own, self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
             )
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
@@ -105,10 +106,12 @@ class Trainer:
 
         self.population.follow(self.values[0])
         observation = self.data.train.batch(self.order[0], generators("images"))
+        noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
-            logits = self.model.encode(observation)
-        objective = self.model.objective(observation, self.values[0, 0])
-        self.strategy.prepare(logits, objective, Noise(generators("noise"), self.device), self.values[0, 2])
+            parameters = self.model.encode(observation)
+        layers = self.model.walk(observation, parameters, self.values[0, 0], noise)
+        for strategy, (logits, objective) in zip(self.population.layers, layers, strict=True):
+            strategy.prepare(logits, objective, noise, self.values[0, 2])
 
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
@@ -132,10 +135,10 @@ class Trainer:
             logits, images = parameters, observation
             if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
                 logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
-            estimate = self.strategy(logits, self.model.objective(images, values[0]), noise)
+            estimate = self.model.estimate(self.population.layers, images, logits, values[0], noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
-        loss = reconstruction + values[0] * kl  # [P]; the members' sum keeps their gradients apart
+        loss = reconstruction + (0 if self.strategy.whole else values[0] * kl)  # [P]; the sum keeps gradients apart
         total = loss + estimate.auxiliary
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
@@ -145,8 +148,8 @@ class Trainer:
         """All that a checkpoint holds, ``[P, ...]`` each."""
         state = self.population.state()
         for which, optimiser in zip(("model", "strategy"), self.optimisers, strict=True):
-            for i, (first, second) in enumerate(zip(optimiser.first, optimiser.second, strict=True)):
-                state[f"adam.{which}.{i}.first"], state[f"adam.{which}.{i}.second"] = first, second
+            for name, tensors in optimiser.state().items():
+                state |= {f"{optimiser.name}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
         state["sums"] = self.sums
         return state
 

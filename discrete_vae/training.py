@@ -237,12 +237,10 @@ def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float
     for p in trainer.healthy():
         run = trainer.runs[p]
         metrics[run] = {name: float(values[p]) for name, values in columns.items()}
-        rows = [
-            ("train", "loss", loss[p]),
-            ("train", metric, -reconstruction[p]),
-            ("train", "kl", kl[p]),
-            *(("validation", name, value) for name, value in metrics[run].items()),
-        ]
+        rows = [("train", "loss", loss[p])]
+        if trainer.model.exact and not trainer.strategy.whole:
+            rows += [("train", metric, -reconstruction[p]), ("train", "kl", kl[p])]
+        rows += [("validation", name, value) for name, value in metrics[run].items()]
         journal.rows[run].append(pd.DataFrame([(trainer.epoch, *row) for row in rows], columns=HISTORY))
     return metrics
 

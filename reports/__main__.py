@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import auto_encoder, target_propagation, thesis, throughput
+from reports import auto_encoder, gradients, jang, reinmax, target_propagation, thesis, throughput
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
@@ -19,6 +19,9 @@ REPORTS: dict[str, Report] = {
     "throughput": throughput.REPORT,
     "target-propagation": target_propagation.REPORT,
     "auto-encoder": auto_encoder.REPORT,
+    "gradients": gradients.REPORT,
+    "jang": jang.REPORT,
+    "reinmax": reinmax.REPORT,
 }
 
 app = App(
@@ -40,6 +43,8 @@ def make(
     runs: Path = Path("runs"),
     device: str = "cpu",
     threads: Annotated[int | None, Parameter(show_default=False)] = None,
+    folder: Annotated[Path | None, Parameter(show_default=False)] = None,
+    download: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Make a report.
 
@@ -48,7 +53,7 @@ def make(
     name
         The report; `list` shows them.
     preset
-        How long to train: quick or full.
+        How long to train: quick, full, or another that `list` shows.
     out
         Folder for the report's files.
     runs
@@ -57,13 +62,17 @@ def make(
         cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.
     threads
         Processor threads; by default torch's choice.
+    folder
+        Folder with IDX files, for presets that train on data that are not bundled.
+    download
+        Download such data if they are not there.
     """
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")
     report = REPORTS[name]
     if preset not in report.presets:
         raise nearest(preset, report.presets, "preset")
-    bench = Bench(name, preset, out, runs, choose_device(device, threads))
+    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download)
     bench.check_out()
     report.make(report.presets[preset], bench)
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, render
-from reports.report import Bench, Report
+from reports.report import Bench, Report, strategies
 from reports.tables import Panel, by_seed, measured, spread, table
 
 ROWS = {
@@ -94,7 +94,7 @@ def make(preset: Preset, bench: Bench) -> None:
         axes.legend(loc="lower right")
     bench.write_provenance(every, samples=samples, epochs=preset.epochs)
     source = render("auto_encoder.tex", latents=preset.base.architecture.latents)
-    bench.write_document(source, ["auto_encoder_table.tex", "auto_encoder_curves.pdf"])
+    bench.write_document(source, ["auto_encoder_table.tex", "auto_encoder_curves.pdf"], strategies(every))
 
 
 PRESETS = {"quick": Preset(3, (0, 1)), "full": Preset(20, (0, 1, 2))}

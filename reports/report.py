@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from discrete_vae import data, evaluation, training
+from discrete_vae.citations import bibliography
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.files import writable, write_atomically
@@ -41,6 +42,9 @@ class Bench:
     out: Path
     runs: Path = Path("runs")
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    folder: Path | None = None
+    """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
+    download: bool = False
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -53,7 +57,7 @@ class Bench:
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
         if config not in self._data:
-            self._data[config] = data.load(config, device=self.device)
+            self._data[config] = data.load(config, self.folder, self.device, self.download)
         return self._data[config]
 
     def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:
@@ -132,14 +136,25 @@ class Bench:
             "runs": described,
         }
 
-    def write_document(self, source: latex.Latex, parts: Sequence[str]) -> None:
-        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed."""
+    def write_document(
+        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]]
+    ) -> None:
+        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed.
+
+        It closes with what to cite for the strategies, given with their options: ``references.bib``.
+        """
         self.write(f"{self.report}.tex", source)
-        compiled = latex.compile_document(self.out, self.report, parts)
+        self.write("references.bib", bibliography(strategies))
+        compiled = latex.compile_document(self.out, self.report, [*parts, "references.bib"])
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
         if not compiled:
             console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
+
+
+def strategies(runs: Iterable[Run]) -> list[tuple[str, object]]:
+    """What the runs were trained by, with its options."""
+    return [(run.config.strategy, run.config.options) for run in runs]
 
 
 ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")

@@ -9,7 +9,7 @@ import pandas as pd
 from discrete_vae.runs import Run
 from reports import target_propagation_figures
 from reports.latex import Latex, render
-from reports.report import Bench, Report
+from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset
 from reports.target_propagation_tables import main_table, markdown, setting
@@ -72,7 +72,7 @@ def make(preset: Preset, bench: Bench) -> None:
         signal_note=Latex("the best short run of each" if short else "the mean of the runs of the table"),
     )
     parts = ["target_propagation_table.tex", "learning_curves.pdf", "signals.pdf"]
-    bench.write_document(source, parts)
+    bench.write_document(source, parts, strategies([*final, *(tried.run for tried in tuned)]))
 
 
 def history(row: str, run: Run) -> pd.DataFrame:

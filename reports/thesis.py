@@ -11,7 +11,7 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports import statistics, thesis_figures, thesis_readme
 from reports.latex import Latex, escape, number, render, symbols
-from reports.report import Bench, Report
+from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, measured, spread, table
 from reports.thesis_settings import (
     GUMBEL_HALF,
@@ -83,7 +83,7 @@ def make(preset: Preset, bench: Bench) -> None:
         figures=figures,
     )
     parts = ["table_5_1.tex", "sensitivity.tex", *(f"{figure['file']}.pdf" for figure in figures)]
-    bench.write_document(source, parts)
+    bench.write_document(source, parts, strategies(found))
 
 
 def printed() -> pd.DataFrame:

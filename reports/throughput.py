@@ -65,7 +65,10 @@ def make(preset: Preset, bench: Bench) -> None:
         cases={name: measurement.case.to_dict() for name, measurement in measurements.items()},
     )
     parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
-    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts)
+    used = [
+        (measurement.case.config.strategy, measurement.case.config.options) for measurement in measurements.values()
+    ]
+    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts, used)
 
 
 def measure_all(cases: Mapping[str, Case], bench: Bench) -> dict[str, Measurement]:

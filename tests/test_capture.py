@@ -20,7 +20,7 @@ from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Estimate, Objective
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.trainer import Trainer
 
 STEPS = 12
@@ -34,6 +34,15 @@ for _name, _options in {
     "layer-local": {"inverse": "mirror", "geometry": "matching", "local": True},
 }.items():
     CASES[_name] = "target-propagation", STRATEGIES["target-propagation"].Options(**_options)
+DEEP = Architecture(3, 4, (11,), layers=2)
+FIELDS: dict[str, dict[str, Any]] = {
+    "vae of two layers": {"architecture": DEEP},
+    "relaxed prediction": {"architecture": DEEP, "task": "structured-prediction"},
+    "mirrored prediction": {"architecture": DEEP, "task": "structured-prediction", "optimiser": "sgd"},
+}
+"""What else a case sets."""
+CASES["vae of two layers"], CASES["relaxed prediction"] = ("nvil", None), ("gumbel-softmax", None)
+CASES["mirrored prediction"] = CASES["mirror"]
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +69,12 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
         Config(
             strategy,
             replace(options, **falling) if seed else options,
-            Architecture(3, 4, (11,)),
             batch_size=64,
             seed=seed,
             learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
             auxiliary_learning_rate=rate if mirror else Schedule(3e-4),
             beta=Schedule(1.0, warmup=3),
-            **fields,
+            **{"architecture": Architecture(3, 4, (11,)), **FIELDS.get(case, {}), **fields},
         )
         for seed in range(count)
     ]

@@ -13,7 +13,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 
 ANNEALED = Schedule(1.0, decay=0.97044553, every=1000, unit="step", minimum=0.5)
 
@@ -53,6 +53,8 @@ CHANGES: dict[str, Any] = {
     "epochs": 51,
     "batch_size": 101,
     "samples": 2,
+    "task": "structured-prediction",
+    "optimiser": "sgd",
     "learning_rate": Schedule(1e-3),
     "auxiliary_learning_rate": Schedule(1e-3),
     "beta": Schedule(0.5),
@@ -66,6 +68,7 @@ NESTED = {
         Architecture(hidden=(501,)),
         Architecture(hidden=(500, 500)),
         Architecture(activation="relu"),
+        Architecture(layers=2),
     ],
     "data": [DataConfig("mnist"), DataConfig("mnist", "dynamic"), DataConfig("mnist", binarisation_seed=1)],
     "learning_rate": [

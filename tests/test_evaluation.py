@@ -21,7 +21,8 @@ from discrete_vae.population import Population, fill
 from discrete_vae.runs import EVALUATION, Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture, bernoulli_nll
+from discrete_vae.tasks import Architecture
+from discrete_vae.tasks.base import bernoulli_nll
 
 CPU = torch.device("cpu")
 IMAGES = 60

@@ -62,9 +62,9 @@ def test_initial_weights_of_a_member_come_from_its_own_generator() -> None:
     assert not together.layers[0].weight[0].equal(together.layers[0].weight[1])
 
 
-def test_initial_weights_are_uniform_within_the_bounds_of_glorot() -> None:
-    layer = Linear(300, 100, [seeded(0)])
-    bound = math.sqrt(6 / 400)
+@pytest.mark.parametrize(("initialisation", "bound"), [("glorot", math.sqrt(6 / 400)), ("fan-in", 300**-0.5)])
+def test_initial_weights_are_uniform_within_their_bounds(initialisation, bound) -> None:
+    layer = Linear(300, 100, [seeded(0)], initialisation)
     weight = layer.weight.detach().flatten()
     assert weight.abs().max() <= bound
     # Of 30,000 uniform numbers the extremes lie within bound * 0.001 but for a chance of e^-15 each.
@@ -74,7 +74,18 @@ def test_initial_weights_are_uniform_within_the_bounds_of_glorot() -> None:
     count = len(weight)
     assert weight.mean().abs() < 5 * bound / math.sqrt(3 * count)
     assert (weight.square().mean() - bound**2 / 3).abs() < 5 * bound**2 * math.sqrt(4 / 45 / count)
-    assert not layer.bias.any()
+    if initialisation == "glorot":
+        assert not layer.bias.any()
+    else:  # of 100 numbers the extremes lie within bound * 0.1 but for a chance of e^-5, which this seed is not
+        assert 0.9 * bound < layer.bias.abs().max() <= bound
+
+
+def test_fan_in_is_how_torchs_own_layers_start() -> None:
+    torch.manual_seed(0)
+    own, ours = torch.nn.Linear(300, 20_000), Linear(300, 20_000, [seeded(0)], "fan-in")
+    for one, other in ((own.weight, ours.weight), (own.bias, ours.bias)):
+        for statistic in (torch.Tensor.std, torch.Tensor.max, torch.Tensor.min):
+            assert statistic(one).item() == pytest.approx(statistic(other).item(), rel=0.02)
 
 
 def test_every_activation_has_a_formula_by_hand() -> None:

@@ -1,13 +1,15 @@
 """Adam of a population equals torch's Adam on each member alone."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
+from discrete_vae.config import Optimiser
 from discrete_vae.noise import seeded
-from discrete_vae.optimiser import PopulationAdam
+from discrete_vae.optimiser import OPTIMISERS, PopulationAdam, PopulationSgd
 
 MEMBERS = 3
 SHARED, OWN = [1e-3] * MEMBERS, [1e-3, 3e-4, 1e-2]
@@ -110,3 +112,24 @@ def test_no_parameters_are_no_error(shared) -> None:
     empty = PopulationAdam([], MEMBERS, shared)
     empty.set_step(3)
     empty.step([], torch.tensor(SHARED))
+
+
+def test_descent_with_momentum_is_torchs() -> None:
+    """Members with rates of their own, beside torch's SGD for each of them alone."""
+    ours = PopulationSgd(new_parameters(), MEMBERS, shared_rate=False)
+    rates = [0.1 * (1 + member) for member in range(MEMBERS)]
+    apart = [[nn.Parameter(each[member].detach().clone()) for each in ours.parameters] for member in range(MEMBERS)]
+    theirs = [torch.optim.SGD(own, lr, momentum=0.9) for own, lr in zip(apart, rates, strict=True)]
+    for step in range(5):
+        ours.step(gradients(step), torch.tensor(rates))
+        for member, (own, optimiser) in enumerate(zip(apart, theirs, strict=True)):
+            for parameter, gradient in zip(own, gradients(step), strict=True):
+                parameter.grad = gradient[member].clone()
+            optimiser.step()
+    for i, parameter in enumerate(ours.parameters):
+        for member in range(MEMBERS):
+            torch.testing.assert_close(parameter[member], apart[member][i])
+
+
+def test_every_optimiser_can_be_configured() -> None:
+    assert set(OPTIMISERS) == set(get_args(Optimiser))

@@ -23,7 +23,7 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 
 NURSERY = """
 import json, os, sys

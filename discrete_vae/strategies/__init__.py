@@ -1,20 +1,81 @@
 """Latent-training strategies, one file a paper, one row of ``STRATEGIES`` each.
 
-A strategy stands on its own: ``GumbelSoftmax(temperature=0.5).sample(logits)`` works in any training loop, and
-``strategy(logits, objective, noise)`` gives an ``Estimate`` for any objective of a sample.
+A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2):
+
+- Pathwise, biased: ``GumbelSoftmax``, ``StraightThroughGumbelSoftmax``, ``GumbelRao``, ``StraightThrough`` and its
+  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``MinimumVariance``. Their
+  ``sample(logits)`` drops into any training loop in place of ``torch.nn.functional.gumbel_softmax``::
+
+      z = ReinMax(temperature=1.3).sample(logits)
+
+- Score functions, unbiased but for ``Nvil``'s normalisation: ``ScoreFunction``, ``Nvil``, ``Rloo``, ``Vimco``,
+  ``MuProp``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the sample as well::
+
+      objective = Objective(
+          decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
+          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),  # a number an example, in nats
+      )
+      estimate = Rloo(draws=4)(logits, objective, Noise())
+      (estimate.loss.mean() + estimate.auxiliary).backward()
+
+  ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
+  control variate) learns from ``auxiliary`` alone.
+- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
+- Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
+
+What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
+gives the BibTeX.
 """
 
+from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, Objective, Strategy
+from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.darn import Darn
+from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
+from discrete_vae.strategies.enumeration import Enumeration
+from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
+from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
+from discrete_vae.strategies.local_expectation import LocalExpectation
+from discrete_vae.strategies.minimum_variance import MinimumVariance
+from discrete_vae.strategies.muprop import MuProp
+from discrete_vae.strategies.nvil import Nvil
+from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
+from discrete_vae.strategies.reinmax_control_variate import ReinMaxControlVariate
+from discrete_vae.strategies.relax import Relax
+from discrete_vae.strategies.rloo import Rloo
+from discrete_vae.strategies.score_function import ScoreFunction
+from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
+from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.vimco import Vimco
+from discrete_vae.strategies.zgr import Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "gumbel-softmax": GumbelSoftmax,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
+    "straight-through": StraightThrough,
+    "slope-annealed-straight-through": SlopeAnnealedStraightThrough,
+    "decoupled-straight-through": DecoupledStraightThrough,
+    "gapped-straight-through": GappedStraightThrough,
+    "gumbel-rao": GumbelRao,
+    "darn": Darn,
+    "zgr": Zgr,
     "reinmax": ReinMax,
+    "reinmax-control-variate": ReinMaxControlVariate,
+    "minimum-variance": MinimumVariance,
+    "score-function": ScoreFunction,
+    "nvil": Nvil,
+    "rloo": Rloo,
+    "vimco": Vimco,
+    "muprop": MuProp,
+    "rebar": Rebar,
+    "relax": Relax,
+    "arsm": Arsm,
+    "enumeration": Enumeration,
+    "local-expectation": LocalExpectation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
@@ -23,16 +84,36 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 __all__ = [
     "STRATEGIES",
+    "Arsm",
     "AutoEncoder",
     "Claim",
+    "Darn",
+    "DecoupledStraightThrough",
+    "Enumeration",
     "Estimate",
     "Family",
+    "GappedStraightThrough",
     "GaussianReparameterisation",
+    "GumbelRao",
     "GumbelSoftmax",
+    "LocalExpectation",
+    "MinimumVariance",
+    "MuProp",
+    "Networks",
+    "Nvil",
     "Objective",
+    "Rebar",
     "ReinMax",
+    "ReinMaxControlVariate",
+    "Relax",
+    "Rloo",
+    "ScoreFunction",
+    "SlopeAnnealedStraightThrough",
+    "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "Vimco",
+    "Zgr",
 ]

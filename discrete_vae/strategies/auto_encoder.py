@@ -6,8 +6,6 @@ D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio: Difference Target Propagation. ECML 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -17,16 +15,10 @@ from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
 
 
-@dataclass(frozen=True)
-class AutoEncoderOptions:
-    """There is nothing to choose."""
-
-
 class AutoEncoder(Strategy):
     """Backpropagation through the code y = sigmoid(a). ``categories`` plays no part, and beta has nothing to weigh."""
 
     claim = Claim("Rumelhart et al. 1986", unbiased=True, relaxed=False, evaluations=1)
-    Options = AutoEncoderOptions
 
     @staticmethod
     def latent_family(latents: int, categories: int) -> Deterministic:

@@ -38,12 +38,14 @@ class Family(Protocol):
 class Objective:
     """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
 
-    All but ``decode`` and ``loss`` is there for strategies that work with targets instead of gradients; an objective
-    without it serves all the others.
+    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``cost`` for a bound of several
+    samples, ``penalty`` for the layers of a nested objective, and the rest for targets in place of gradients.
     """
 
     decode: Callable[[Tensor], Tensor]
-    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits)."""
+    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits).
+
+    A strategy of several samples puts dimensions of its own in front: flatten the last two, not all but the first."""
     loss: Callable[[Tensor], Tensor]
     """Output -> loss ``[..., B]``."""
     observation: Tensor | None = None
@@ -58,9 +60,20 @@ class Objective:
     """What ``encode`` runs an observation through; it puts out the flattened logits."""
     penalty: Callable[[Tensor], Tensor] | None = None
     """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
+    cost: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
+    context: Tensor | None = None
+    """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
+    behind: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
 
     def __call__(self, sample: Tensor) -> Tensor:
-        return self.loss(self.decode(sample))
+        return self.cost_of(sample, self.decode(sample))
+
+    def cost_of(self, sample: Tensor, output: Tensor) -> Tensor:
+        """The objective at a sample whose output is at hand."""
+        loss = self.loss(output)
+        return loss if self.behind is None else loss + self.behind(sample, output)
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Estimate:
     auxiliary: Tensor
     """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
     sample: Tensor
-    """``[..., B, N, K]``, the sample that was decoded."""
+    """``[..., B, N, K]``, the sample that was decoded; with several of them, one more dimension in front."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +102,30 @@ class Claim:
     """How often one training step calls ``decode``."""
 
 
+@dataclass(frozen=True)
+class Networks:
+    """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
+
+    members: int
+    """Runs of the population, P."""
+    encoder: Callable[[], nn.Module]
+    """Observation ``[P, B, D]`` -> logits ``[P, B, N, K]``."""
+    decoder: Callable[[], MLP]
+    """Flattened sample ``[P, B, N K]`` -> output ``[P, B, D]``."""
+    baseline: Callable[[], nn.Module]
+    """Observation ``[P, B, D]`` -> a number ``[P, B, 1]``, through the encoder's hidden layers."""
+    critic: Callable[[], nn.Module]
+    """Flattened sample ``[P, B, N K]`` -> a number ``[P, B, 1]``, through the decoder's hidden layers."""
+
+
 def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
     """The hyper-parameters of a strategy by name."""
     return {field.name: field for field in dataclasses.fields(strategy.Options)}
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """There is nothing to choose."""
 
 
 class Strategy(nn.Module):
@@ -103,21 +137,27 @@ class Strategy(nn.Module):
     """
 
     claim: Claim
-    Options: ClassVar[type]
+    Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     local: bool = False
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
+    whole: bool = False
+    """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    mirrors: bool = False
+    """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
     warmup: int = 0
     """Steps that ``prepare`` takes before the model's first; without any it is not called."""
 
     @classmethod
-    def build(cls, options: Any, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]) -> Self:
-        """The strategy for a run's ``options``.
-
-        ``encoder()`` and ``decoder()`` make fresh networks of the model's shapes, with weights of their own.
-        """
+    def build(cls, options: Any, networks: Networks) -> Self:
+        """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
+
+    @classmethod
+    def papers(cls, options: Any) -> str:
+        """What to cite for these options: ``First author et al. year``, parted by semicolons."""
+        return cls.claim.paper
 
     @classmethod
     def check(cls, options: Any, learning_rate: Schedule, auxiliary_learning_rate: Schedule) -> None:
@@ -160,7 +200,7 @@ def register_hyperparameter(
 
 
 def per_member(value: Tensor, like: Tensor) -> Tensor:
-    """A hyper-parameter ``[]`` or ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
+    """A number ``[]`` or one a member ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
     return value.to(like.dtype).reshape(value.shape + (1,) * (like.dim() - value.dim()))
 
 

@@ -5,8 +5,6 @@ D. P. Kingma, M. Welling: Auto-Encoding Variational Bayes. ICLR 2014, arXiv 1312
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from discrete_vae.gaussian import Gaussian
@@ -14,16 +12,10 @@ from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy
 
 
-@dataclass(frozen=True)
-class GaussianReparameterisationOptions:
-    """The reparameterisation trick has no hyper-parameters."""
-
-
 class GaussianReparameterisation(Strategy):
     """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` plays no part."""
 
     claim = Claim("Kingma and Welling 2014", unbiased=True, relaxed=False, evaluations=1)
-    Options = GaussianReparameterisationOptions
 
     @staticmethod
     def latent_family(latents: int, categories: int) -> Gaussian:

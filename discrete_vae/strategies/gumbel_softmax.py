@@ -43,7 +43,7 @@ class GumbelSoftmax(Strategy):
     Raises ``InputError`` where the temperature is not above 0.
     """
 
-    claim = Claim("Jang et al. 2017", unbiased=False, relaxed=True, evaluations=1)
+    claim = Claim("Jang et al. 2017; Maddison et al. 2017", unbiased=False, relaxed=True, evaluations=1)
     Options = GumbelSoftmaxOptions
     temperature: Tensor
 

@@ -4,135 +4,98 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
-from torch.nn import functional as F
+from torch import Tensor
 
-from discrete_vae.errors import InputError, check_types, nearest
-from discrete_vae.networks import ACTIVATIONS, MLP
-from discrete_vae.strategies.base import Family, Objective
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of the network; the decoder mirrors the encoder. Defaults: the thesis."""
-
-    latents: int = 30
-    """Number N of latent variables."""
-    categories: int = 10
-    """Number K of categories of each."""
-    hidden: tuple[int, ...] = (500,)
-    """Widths of the encoder's hidden layers, from the image inwards."""
-    activation: str = "softplus"
-    """Activation of the hidden layers."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.latents < 1:
-            raise InputError(f"latents is {self.latents}; give at least 1")
-        if self.categories < 1:
-            raise InputError(f"categories is {self.categories}; give at least 1")
-        if any(type(width) is not int or width < 1 for width in self.hidden):
-            raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
-        if self.activation not in ACTIVATIONS:
-            raise nearest(self.activation, ACTIVATIONS, "activation")
+from discrete_vae.categorical import log_prob, softmax
+from discrete_vae.nesting import Layer
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Family, Networks, Objective
+from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
 
 
-class Encoder(nn.Module):
-    """Observation ``[P, B, D]`` -> parameters of the latents ``[P, B, N, K]``, in float32."""
+class VAE(Task):
+    """``p(x | z_1) p(z_1 | z_2) ... p(z_L)`` and ``q(z_1 | x) q(z_2 | z_1) ...``, with a uniform prior at the top."""
+
+    posterior = True
 
     def __init__(
-        self,
-        architecture: Architecture,
-        family: Family,
-        pixels: int,
-        generators: Sequence[torch.Generator],
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
     ) -> None:
-        super().__init__()
-        self.parameter_shape = family.parameter_shape
-        sizes = (pixels, *architecture.hidden, math.prod(family.parameter_shape))
-        self.network = MLP(sizes, architecture.activation, generators)
+        super().__init__(architecture, family, pixels, pixels, generators)
+        size = math.prod(family.parameter_shape)
+        self.up, self.down = self._maps(size, generators), self._maps(size, generators)
 
-    def forward(self, observation: Tensor) -> Tensor:
-        parameters: Tensor = self.network(observation)
-        return torch.unflatten(parameters.float(), -1, self.parameter_shape)
-
-
-def decoder(architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]) -> MLP:
-    """Flattened sample ``[P, B, N K]`` -> logits of the pixels ``[P, B, D]``: the encoder's mirror image."""
-    sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), pixels)
-    return MLP(sizes, architecture.activation, generators)
-
-
-class VAE(nn.Module):
-    """P variational auto-encoders side by side, one for each generator of initial weights."""
-
-    def __init__(
-        self,
-        architecture: Architecture,
-        family: Family,
-        pixels: int,
-        generators: Sequence[torch.Generator],
-    ) -> None:
-        super().__init__()
-        self.family, self.pixels = family, pixels
-        self.encoder = Encoder(architecture, family, pixels, generators)
-        self.decoder = decoder(architecture, family, pixels, generators)
-
-    def cut(self) -> None:
-        """Let no gradient pass from one layer to another, for strategies that give each a loss of its own."""
-        self.encoder.network.cut = self.decoder.cut = True
-
-    def encode(self, observation: Tensor) -> Tensor:
-        """``[P, B, D] -> [P, B, N, K]``."""
-        parameters: Tensor = self.encoder(observation)
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images)
         return parameters
 
-    def decode(self, sample: Tensor) -> Tensor:
-        """``[P, B, N, K] ->`` logits of the pixels ``[P, B, D]``, in float32."""
-        logits: Tensor = self.decoder(sample.flatten(-2))
-        return logits.float()
-
-    def objective(self, observation: Tensor, beta: Tensor | float = 1.0) -> Objective:
-        """The negative Bernoulli log-likelihood of the observation as a function of the sample; beta is ``[P]``."""
-        weight = torch.as_tensor(beta).unsqueeze(-1)
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         return Objective(
             decode=self.decode,
-            loss=lambda output: bernoulli_nll(output, observation),
-            observation=observation,
+            loss=lambda output: bernoulli_nll(output, images),
+            observation=images,
             predict=torch.sigmoid,
             encode=self.encode,
             decoder=self.decoder,
             encoder=self.encoder.network,
             penalty=lambda logits: weight * self.kl(logits),
+            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            context=images,
         )
 
-    def kl(self, parameters: Tensor) -> Tensor:
-        """Exact KL(q(z | x) || p(z)): ``[P, B]`` nats."""
-        return self.family.kl(parameters).sum(-1)
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
+        return [self._layer(up, down, weight) for up, down in self._pairs()]
 
+    def _pairs(self) -> list[tuple[MLP, MLP]]:
+        """The maps up to each layer and down from it."""
+        return list(zip(self.up, self.down, strict=True))  # type: ignore[arg-type]
 
-def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:
-    """-log p(x) of pixels in [0, 1] under independent Bernoullis, summed over D: ``[..., B]`` nats."""
-    return _BernoulliNLL.apply(logits, observation)  # type: ignore[no-any-return, no-untyped-call]
+    def _layer(self, up: MLP, down: MLP, weight: Tensor) -> Layer:
+        """Its sample costs what it makes of the layer below, ``-log p(z_below | z)`` less that of the uniform prior."""
 
+        def objective(below: Tensor) -> Objective:
+            uniform = self.family.latents * math.log(self.architecture.categories)
+            return Objective(
+                decode=lambda sample: down(sample.flatten(-2)).float(),
+                loss=lambda output: (
+                    -weight * ((below * self._variables(output).log_softmax(-1)).sum((-1, -2)) + uniform)
+                ),
+                predict=lambda output: softmax(self._variables(output)).flatten(-2),
+                encode=lambda code: self._variables(up(code)),
+                decoder=down,
+                encoder=up,
+                penalty=lambda logits: weight * self.kl(logits),
+                cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+                context=below.flatten(-2).detach(),
+            )
 
-class _BernoulliNLL(torch.autograd.Function):
-    """``softplus(l) - l x``, whose gradient is ``sigmoid(l) - x``: fewer passes than through its two terms."""
+        return Layer(lambda sample, output: self._variables(up(sample.flatten(-2))), objective)
 
-    @staticmethod
-    def forward(logits: Tensor, observation: Tensor) -> Tensor:  # type: ignore[override]
-        return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        sample = self.family.sample(parameters, noise, samples)  # [P, S, B, N, K]
+        output = torch.unflatten(self.decode(sample.flatten(1, 2)), 1, (samples, -1))  # [P, S, B, D]
+        log_ratio = self.family.log_ratio(parameters.unsqueeze(1), sample)
+        below = sample.flatten(1, 2)
+        for up, down in self._pairs():
+            given = self._variables(up(below.flatten(-2)))
+            above = self.family.sample(given, noise).squeeze(1)
+            prior = log_prob(self._variables(down(above.flatten(-2))), below)
+            uniform = -self.family.latents * math.log(self.architecture.categories)
+            more = prior - uniform + self.family.log_ratio(given, above)
+            log_ratio, below = log_ratio + torch.unflatten(more, 1, (samples, -1)), above
+        return -bernoulli_nll(output, images.unsqueeze(1)), log_ratio
 
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
-        ctx.save_for_backward(*inputs)
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        sample = self.family.prior_sample(count, noise).unsqueeze(0)
+        for _, down in reversed(self._pairs()):
+            sample = self.family.sample(self._variables(down(sample.flatten(-2))), noise).squeeze(1)
+        return sample
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        logits, observation = ctx.saved_tensors
-        return (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1), None
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        below = math.prod(self.family.sample_shape) if layer else self.outputs
+        return self._networks(layer, generators, outputs=below, context=below, hidden=not layer)

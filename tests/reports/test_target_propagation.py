@@ -12,7 +12,7 @@ import pytest
 from discrete_vae import training
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import auto_encoder, latex
 from reports.report import Bench
@@ -45,6 +45,7 @@ FILES = {
     "tuning.csv",
     "signals.csv",
     "provenance.json",
+    "references.bib",
     "target_propagation_table.tex",
     "target_propagation.md",
     "target-propagation.tex",
@@ -190,6 +191,7 @@ def test_auto_encoder_report(tmp_path) -> None:
         "auto_encoder_curves.pdf",
         "auto_encoder_curves.png",
         "auto-encoder.tex",
+        "references.bib",
         "provenance.json",
     }
 

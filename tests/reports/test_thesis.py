@@ -14,7 +14,7 @@ import torch
 from discrete_vae import evaluation, training
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import latex, thesis
 from reports.tables import COLUMNS
@@ -40,6 +40,7 @@ FILES = {
     "results.csv",
     "learning_curves.csv",
     "provenance.json",
+    "references.bib",
     "table_5_1.tex",
     "table_5_1.md",
     "sensitivity.tex",

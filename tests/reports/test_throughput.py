@@ -13,7 +13,7 @@ from discrete_vae.config import Config
 from discrete_vae.data import load
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks.vae import Architecture
+from discrete_vae.tasks import Architecture
 from discrete_vae.trainer import Trainer
 from reports import __main__ as command
 from reports import measure, throughput

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical, hard_sample, log_prob
+from discrete_vae.categorical import Categorical, enumerate_states, hard_sample, log_prob
 from discrete_vae.deterministic import Deterministic
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
@@ -24,18 +24,37 @@ from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
+    Arsm,
     AutoEncoder,
     Claim,
+    Darn,
+    DecoupledStraightThrough,
+    Enumeration,
     Estimate,
     Family,
+    GappedStraightThrough,
     GaussianReparameterisation,
+    GumbelRao,
     GumbelSoftmax,
+    LocalExpectation,
+    MinimumVariance,
+    MuProp,
+    Nvil,
     Objective,
+    Rebar,
     ReinMax,
+    ReinMaxControlVariate,
+    Relax,
+    Rloo,
+    ScoreFunction,
+    SlopeAnnealedStraightThrough,
+    StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
     TargetPropagation,
     TargetPropagationAutoEncoder,
+    Vimco,
+    Zgr,
 )
 from discrete_vae.strategies.base import with_gradient_of
 from discrete_vae.strategies.target_propagation import (
@@ -48,7 +67,8 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
-from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import bernoulli_nll
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 2, 2, 3, 8, 5
 DRAWS, NODES = 200_000, 161
@@ -117,6 +137,22 @@ class Problem:
     def feedback(self, scale: float) -> Feedback:
         return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
 
+    def linear(self, inputs: int) -> nn.Module:
+        """A layer to one number, as a baseline or critic."""
+        weight = torch.linspace(-1, 1, inputs, dtype=self.inner.dtype, device=self.device)[:, None]
+        return Affine(nn.Parameter(weight))
+
+    def cast(self, strategy: Strategy) -> Strategy:
+        return strategy.to(self.device, self.inner.dtype)
+
+    def warm(self, strategy: Strategy) -> Strategy:
+        """After a first look at the problem, as a moving baseline has it in training."""
+        with torch.no_grad():
+            logits = self.logits.expand(1000, *self.logits.shape)
+            self.cast(strategy)(logits, self.objective(1000), self.noise(7))
+        self.calls = 0
+        return strategy
+
     def decode(self, sample: Tensor) -> Tensor:
         self.calls += 1
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
@@ -127,15 +163,28 @@ class Problem:
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, observation),
             observation=observation,
+            context=observation,
             predict=torch.sigmoid,
             encode=self.encode,
             decoder=Counted(self),
             encoder=self.encoder,
             penalty=lambda logits: self.family.kl(logits).sum(-1),
+            cost=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )
 
     def noise(self, *seeds: int) -> Noise:
         return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
+
+    def exact_bound_gradient(self, samples: int) -> Tensor:
+        """Of the multi-sample bound: every tuple of states, by its probability."""
+        logits = self.logits.clone().requires_grad_()
+        states = enumerate_states(LATENTS, CATEGORIES, torch.float64).to(self.device)
+        states = states[:, None].expand(-1, BATCH, -1, -1)
+        losses = self.objective()(states) - self.family.log_ratio(logits, states)
+        tuples = torch.cartesian_prod(*[torch.arange(len(states))] * samples)
+        bounds = math.log(samples) - (-losses[tuples]).logsumexp(1)
+        weights = log_prob(logits, states)[tuples].sum(1).exp()
+        return torch.autograd.grad((weights * bounds).sum(), logits)[0]
 
     def exact_gradient(self) -> Tensor:
         """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands."""
@@ -152,7 +201,7 @@ class Problem:
         return torch.autograd.grad((weight[:, None] * losses).sum() / weight.sum(), logits)[0]
 
 
-class ScoreFunction(Strategy):
+class Planted(Strategy):
     """REINFORCE with a constant baseline: the unbiased control. ``mistake`` plants an error."""
 
     claim = Claim("Williams 1992", unbiased=True, relaxed=False, evaluations=1)
@@ -184,6 +233,7 @@ class Row:
     """At least the cosine of its mean gradient (at temperature 0.5) to the exact one."""
     length: float = 1.0
     """The length of its mean gradient relative to the exact one's, within 5%: catches a lost or doubled factor."""
+    draws: int = DRAWS
 
 
 LEARNED: dict[type[LayerwiseFeedback], Callable[[Tensor], Tensor]] = {
@@ -258,10 +308,36 @@ ROWS = [
         for name, options, cosine, length in PROPAGATION
     ),
     Row("reinmax", lambda _, t: ReinMax(), cosine=0.99, length=0.774),
+    Row("reinmax, control variate", lambda _, t: ReinMaxControlVariate(), cosine=0.99, length=0.774),
     Row("gaussian reparameterisation", lambda _, t: GaussianReparameterisation()),
     Row("auto-encoder", lambda _, t: AutoEncoder()),
     Row("target propagation, auto-encoder", lambda _, t: TargetPropagationAutoEncoder(), cosine=0.99, length=0.207),
-    Row("score function (control)", lambda _, t: ScoreFunction()),
+    Row("straight-through", lambda _, t: StraightThrough(2 * t), cosine=0.87, length=0.438),
+    Row("straight-through, half the temperature", lambda _, t: StraightThrough(t), cosine=0.76, length=0.671),
+    Row("slope-annealed", lambda _, t: SlopeAnnealedStraightThrough(2 * t), cosine=0.87, length=0.438),
+    Row("decoupled", lambda _, t: DecoupledStraightThrough(2 * t, 1.5), cosine=0.8, length=0.579),
+    Row("gapped straight-through", lambda _, t: GappedStraightThrough(2 * t), cosine=0.83, length=0.415),
+    Row("gapped by probability", lambda _, t: GappedStraightThrough(2 * t, 0.0), cosine=0.85, length=0.397),
+    Row("gumbel-rao", lambda _, t: GumbelRao(t), cosine=0.96, length=0.524),
+    Row("gumbel-rao, one draw", lambda _, t: GumbelRao(t, 1), cosine=0.96, length=0.524),
+    Row("darn", lambda _, t: Darn(), cosine=0.98, length=1.173),
+    Row("darn, uniform centre", lambda _, t: Darn("uniform"), cosine=0.97, length=0.759),
+    Row("zgr", lambda _, t: Zgr(), cosine=0.99, length=0.774),
+    Row("minimum variance", lambda _, t: MinimumVariance(100.0), cosine=0.98, length=0.774),
+    Row("score function", lambda p, t: p.warm(ScoreFunction())),
+    Row("score function, learned baseline", lambda p, t: p.warm(ScoreFunction(baseline=p.linear(PIXELS)))),
+    Row("nvil", lambda p, t: p.warm(Nvil(p.linear(PIXELS), normalise=False))),
+    Row("rloo", lambda _, t: Rloo()),
+    Row("rloo, two samples", lambda _, t: Rloo(2)),
+    Row("vimco", lambda _, t: Vimco(), draws=2 * DRAWS),
+    Row("vimco, three samples", lambda _, t: Vimco(3)),
+    Row("muprop", lambda p, t: p.warm(MuProp())),
+    Row("rebar", lambda p, t: p.cast(Rebar(t))),
+    Row("relax", lambda p, t: p.cast(Relax(p.linear(LATENTS * CATEGORIES), t))),
+    Row("arsm", lambda _, t: Arsm()),
+    Row("enumeration", lambda _, t: Enumeration()),
+    Row("local expectation", lambda _, t: LocalExpectation()),
+    Row("score function (control)", lambda _, t: Planted()),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -273,6 +349,15 @@ def posed(row: Row, temperature: float = 0.5, **options) -> tuple[Problem, Strat
     strategy = row.make(problem, temperature).to(problem.device)
     problem.encoder.cut = strategy.local
     return problem, strategy
+
+
+def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
+    """What the estimate's loss has to be: the objective at its sample; of several, mean or bound."""
+    losses = objective(sample)
+    if strategy.whole:
+        losses = losses + objective.cost(logits, sample)
+        return math.log(len(losses)) - (-losses).logsumexp(0)
+    return losses.mean(0) if sample.dim() > logits.dim() else losses
 
 
 def gradient(loss: Tensor, logits: Tensor) -> Tensor:
@@ -294,11 +379,11 @@ def test_shapes_value_and_sample(row, leading, dtype, device) -> None:
 
     assert estimate.loss.shape == (*leading, BATCH)
     assert estimate.auxiliary.shape == leading
-    assert estimate.sample.shape == (*leading, BATCH, *problem.family.sample_shape)
+    assert estimate.sample.shape[-len(leading) - 3 :] == (*leading, BATCH, *problem.family.sample_shape)
     assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
     assert gradient(estimate.loss, logits).shape == logits.shape
     # Exactly: estimates nest because the value is the objective's own.
-    assert estimate.loss.equal(problem.objective(*leading)(estimate.sample))
+    assert estimate.loss.equal(value(strategy, logits, problem.objective(*leading), estimate.sample))
     if not isinstance(problem.family, Categorical):
         return
     one_hot = ((estimate.sample == 0) | (estimate.sample == 1)).all() and estimate.sample.sum(-1).eq(1).all()
@@ -325,11 +410,11 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
     """The same noise bit by bit (seen in the sample); losses and gradients to rounding."""
     problem, strategy = posed(row)
     logits = torch.stack([problem.logits * scale for scale in (0.5, 1, 2)]).requires_grad_()
-    together = strategy(logits, problem.objective(3), problem.noise(10, 11, 12))
+    together = copy.deepcopy(strategy)(logits, problem.objective(3), problem.noise(10, 11, 12))
     for member in range(3):
         single = logits[member, None].detach().requires_grad_()
-        alone = strategy(single, problem.objective(1), problem.noise(10 + member))
-        assert together.sample[member].equal(alone.sample[0])
+        alone = copy.deepcopy(strategy)(single, problem.objective(1), problem.noise(10 + member))
+        assert together.sample[..., member, :, :, :].equal(alone.sample[..., 0, :, :, :])
         torch.testing.assert_close(together.loss[member], alone.loss[0])
         torch.testing.assert_close(together.auxiliary[member], alone.auxiliary[0])
         torch.testing.assert_close(gradient(together.loss, logits)[member], gradient(alone.loss, single)[0])
@@ -349,7 +434,8 @@ def test_real_vae_objective_of_a_population(row) -> None:
         estimate = strategy(
             vae.encode(observation), vae.objective(observation), Noise([seeded(seed, "noise") for seed in seeds])
         )
-        torch.testing.assert_close(estimate.loss, vae.objective(observation)(estimate.sample), rtol=0, atol=0)
+        expected = value(strategy, vae.encode(observation), vae.objective(observation), estimate.sample)
+        torch.testing.assert_close(estimate.loss, expected, rtol=0, atol=0)
         estimate.loss.sum().backward()
         return vae, estimate
 
@@ -400,15 +486,17 @@ def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
         assert estimate.auxiliary.equal(torch.zeros_like(estimate.auxiliary))
 
 
-def measured(strategy: Strategy, problem: Problem, exact: Tensor) -> tuple[GradientError, float, float]:
-    """The error of 200,000 draws, the relative length of their mean, and the relative error that cannot be missed.
+def measured(
+    strategy: Strategy, problem: Problem, exact: Tensor, draws: int = DRAWS
+) -> tuple[GradientError, float, float]:
+    """The error of many draws, the relative length of their mean, and the relative error that cannot be missed.
 
     The test rejects beyond 5.5 standard errors: a false alarm in 12 elements has probability 5e-7. An error of 9
     standard errors in the largest element falls short of that with probability 2e-4.
     """
-    sampled = sampled_gradients(strategy, problem.logits, problem.objective(DRAWS), DRAWS, problem.noise(1))
+    sampled = sampled_gradients(strategy, problem.logits, problem.objective(draws), draws, problem.noise(1))
     largest = exact.abs().flatten().argmax()
-    standard_error = sampled.std(0).flatten()[largest] / math.sqrt(DRAWS)
+    standard_error = sampled.std(0).flatten()[largest] / math.sqrt(draws)
     length = sampled.mean(0).norm() / exact.norm()
     return gradient_error(sampled, exact), length.item(), (9 * standard_error / exact.abs().flatten()[largest]).item()
 
@@ -417,7 +505,8 @@ def measured(strategy: Strategy, problem: Problem, exact: Tensor) -> tuple[Gradi
 def test_gradient_is_what_the_claim_says(row) -> None:
     """Unbiased: passes a z-test that an error of 10% would fail. Biased: above its cosine, and really biased."""
     problem, strategy = posed(row)
-    error, length, detectable = measured(strategy, problem, problem.exact_gradient())
+    exact = problem.exact_bound_gradient(strategy.draws) if strategy.whole else problem.exact_gradient()
+    error, length, detectable = measured(strategy, problem, exact, row.draws)
     assert error.cosine > row.cosine
     assert length == pytest.approx(row.length, rel=0.05)
     assert detectable < (0.1 if strategy.claim.unbiased else 0.2)
@@ -429,7 +518,7 @@ def test_z_test_catches_planted_mistakes(mistake) -> None:
     """The power of the test above: the tempered score-function estimator passes it and every mistake in it fails."""
     problem = Problem(Categorical(LATENTS, CATEGORIES))
     exact = exact_gradient(problem.logits / 0.7, problem.objective()) / 0.7
-    error, *_ = measured(ScoreFunction(0.7, mistake), problem, exact)
+    error, *_ = measured(Planted(0.7, mistake), problem, exact)
     assert (error.z_score > 5.5) == bool(mistake)
     if mistake:
         assert error.z_score > 20
@@ -440,5 +529,76 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row) -> None:
     """Whatever the strategy does for the logits, the decoder learns from the decoded sample alone."""
     problem, strategy = posed(row)
     estimate = strategy(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
-    expected = torch.autograd.grad(problem.objective()(estimate.sample.detach()).sum(), problem.outer)[0]
+    losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
+    expected = torch.autograd.grad(losses.sum(), problem.outer)[0]
     torch.testing.assert_close(gradient(estimate.loss, problem.outer), expected)
+
+
+class Flipped(ReinMax):
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
+        right = super().pull(logits, sample, noise)
+        return lambda gradient: -right(gradient)
+
+
+class Untempered(StraightThrough):
+    """Without the 1 / tau of the chain rule."""
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
+        right = super().pull(logits, sample, noise)
+        return lambda gradient: right(gradient) * self.temperature
+
+
+class Leaking(ScoreFunction):
+    """The baseline is part of the signal's graph, and so learns from the model's loss."""
+
+    def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        centred, auxiliary = super().centre(signal, objective)
+        return centred - 0.1 * self.baseline(objective.observation).squeeze(-1), auxiliary
+
+
+class Dropped(Rloo):
+    """The mean of all samples as baseline, which has the sample's own loss in it."""
+
+    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        mean = losses.mean(0)
+        return mean, (losses - mean) / len(losses)
+
+
+class Frozen(MuProp):
+    """The expansion is taken off the signal and its gradient is not put back."""
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate = super().forward(logits.detach().requires_grad_(), objective, noise)
+        signal, _ = self.centre(estimate.loss.detach(), objective)
+        return Estimate(
+            with_gradient_of(objective(estimate.sample), signal * log_prob(logits, estimate.sample) / 2),
+            estimate.auxiliary,
+            estimate.sample,
+        )
+
+
+PLANTED: list[tuple[str, Row, Callable[[Row], None]]] = [
+    ("sign flipped", Row("reinmax", lambda _, t: Flipped(), 0.99, 0.774), test_gradient_is_what_the_claim_says),
+    (
+        "temperature dropped from the backward pass",
+        Row("straight-through, half the temperature", lambda _, t: Untempered(t), 0.76, 0.671),
+        test_gradient_is_what_the_claim_says,
+    ),
+    (
+        "baseline leaks a gradient",
+        Row("nvil", lambda p, t: p.warm(Leaking(baseline=p.linear(PIXELS)))),
+        test_loss_and_auxiliary_train_their_own_parameters_only,
+    ),
+    ("own loss in the baseline", Row("rloo", lambda _, t: Dropped()), test_gradient_is_what_the_claim_says),
+    ("half of the score lost", Row("muprop", lambda p, t: p.warm(Frozen())), test_gradient_is_what_the_claim_says),
+]
+
+
+@pytest.mark.parametrize(("row", "test"), [case[1:] for case in PLANTED], ids=[case[0] for case in PLANTED])
+def test_the_table_catches_planted_mistakes(row, test) -> None:
+    """What the row of the same name passes, a strategy with the mistake in it does not."""
+    honest = next(other for other in ROWS if other.name == row.name)
+    assert (honest.cosine, honest.length) == (row.cosine, row.length)
+    test(honest)
+    with pytest.raises(AssertionError):
+        test(row)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.categorical import Categorical, enumerate_states, jacobian_product, log_prob
 from discrete_vae.config import Config
@@ -19,7 +19,7 @@ from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies import STRATEGIES, Networks, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
     GEOMETRIES,
@@ -33,7 +33,8 @@ from discrete_vae.strategies.target_propagation import (
 from discrete_vae.strategies.target_propagation.feedback import carry
 from discrete_vae.strategies.target_propagation.geometries import Difference, Point
 from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Levels
-from discrete_vae.tasks.vae import VAE, Architecture, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.trainer import Trainer
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12
@@ -392,10 +393,10 @@ def test_no_gradient_crosses_a_layer() -> None:
     strategy = exact_mirror(model, local=True)
     logits = model.encode(observation)
     objective = model.objective(observation, torch.ones(2))
-    decoded, output = strategy.decode(logits, objective, noise())
+    decoded, loss = strategy.decode(logits, objective, noise())
     difference, _, pull = strategy.pull(decoded)
     hidden, auxiliary = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
-    losses = [*hidden, objective.loss(output), (logits * pull).sum(), model.kl(logits)]
+    losses = [*hidden, loss, (logits * pull).sum(), model.kl(logits)]
     layers = {f"encoder.network.layers.{i}" for i in range(3)} | {f"decoder.layers.{i}" for i in range(3)}
     assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
     assert set().union(*(touched(loss, model) for loss in losses)) == layers
@@ -558,8 +559,8 @@ def test_output_target_on_the_way_and_clipping_of_an_encoder_inverse(share, clip
     model, observation = vae()
     objective = model.objective(observation)
     strategy = TargetPropagation(output_target=share, clip=clip)
-    decoded, output = strategy.decode(model.encode(observation), objective, noise())
-    prediction = output.sigmoid()
+    decoded, _ = strategy.decode(model.encode(observation), objective, noise())
+    prediction = model.decode(decoded.sample).sigmoid()
     image = model.encode(prediction)
     aim = model.encode(observation if share == 1 else prediction + share * (observation - prediction))
     shorter = (clip / (aim - image).norm(dim=-1, keepdim=True)).clamp(max=1) if clip else 1.0
@@ -577,7 +578,8 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
         ("encoder", "network", "drl", "l-drl", "mirror", "probes", "random"), GEOMETRIES
     ):
         built = TargetPropagation.build(
-            options(inverse=inverse, geometry=geometry), lambda: model.encoder, lambda: model.decoder
+            options(inverse=inverse, geometry=geometry),
+            Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
         estimate = built(model.encode(observation), model.objective(observation), noise())
         learns = estimate.auxiliary.requires_grad

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, OneHotCategorical, kl_divergence
 
-from discrete_vae.categorical import Categorical
+from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.tasks.vae import VAE, Architecture, Encoder, bernoulli_nll
+from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.base import Encoder, bernoulli_nll
 
 PIXELS = 12
 
@@ -136,6 +137,28 @@ def test_categorical_kl_is_exact() -> None:
     uniform = OneHotCategorical(logits=torch.zeros_like(logits))
     expected = kl_divergence(OneHotCategorical(logits=logits), uniform).sum(-1)
     torch.testing.assert_close(model.kl(logits), expected)
+
+
+def check_kl(model: VAE) -> None:
+    """The loss beside the estimate is what the samples cost by themselves, over all their states."""
+    parameters = model.encode(images(2, 6)) * 5
+    states = enumerate_states(4, 3)[:, None, None].expand(-1, 2, 6, -1, -1)
+    cost = (log_prob(parameters, states).exp() * -model.family.log_ratio(parameters, states)).sum(0)
+    torch.testing.assert_close(model.kl(parameters), cost, rtol=1e-4, atol=1e-4)
+
+
+class Averaged(VAE):
+    """With the KL averaged over the latents, as in some public scripts."""
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        return super().kl(parameters) / self.family.latents
+
+
+def test_a_kl_that_is_averaged_over_latents_is_caught() -> None:
+    architecture = Architecture(4, 3, (9,))
+    check_kl(build(architecture))
+    with pytest.raises(AssertionError):
+        check_kl(Averaged(architecture, Categorical(4, 3), PIXELS, generators(2)))
 
 
 def test_gaussian_family() -> None:

@@ -34,7 +34,7 @@ class LayerwiseFeedback(Inverse):
     """
 
     paper = "Shibuya et al. 2023"
-    needs = ("observation", "predict", "decoder")
+    needs = ("predict", "decoder")
     layerwise = True
     learned = False
 
@@ -58,6 +58,8 @@ class LayerwiseFeedback(Inverse):
         assert flow is not None
         signals, below = carry(self.weights("decoder"), flow.slopes(), decoded.aim - prediction)
         signal = torch.unflatten(below, -1, decoded.sample.shape[-2:])
+        if decoded.direct is not None:
+            signal = signal + decoded.direct
         signal = signal - signal.mean(-1, keepdim=True)  # along the simplex; the rest of it is without effect
         return Difference(decoded.code + signal, decoded.code, signal, signals)
 
@@ -153,7 +155,7 @@ class WeightMirror(WeightProbe):
     learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
     """
 
-    learned = True
+    learned = mirrors = True
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""

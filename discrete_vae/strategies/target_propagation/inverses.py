@@ -49,6 +49,8 @@ class Decoded:
     """The output target, ``x' + eta (x - x')``: ``[..., B, D]``."""
     flow: Flow | None
     """The decoder's layers, for an inverse that looks at them."""
+    direct: Tensor | None = None
+    """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,15 @@ class Inverse(nn.Module):
 
     paper = ""
     """Where it was published."""
-    needs: tuple[str, ...] = ("observation", "predict")
+    needs: tuple[str, ...] = ("predict",)
     """What it asks of an objective."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
     prepares = False
     """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
+    mirrors = False
+    """Whether it takes its layers' own steps, by the same optimiser."""
     evaluations = 0
     """How often its own training calls ``decode``."""
 
@@ -96,7 +100,7 @@ class EncoderInverse(Inverse):
     """The encoder itself (thesis, section 4.4): ``r = f(x')``, and for the observation as output target ``t = y``."""
 
     paper = "Nitta 2017"
-    needs = ("observation", "predict", "encode")
+    needs = ("predict", "encode")
 
     def difference(self, decoded: Decoded) -> Difference:
         encode = decoded.objective.encode

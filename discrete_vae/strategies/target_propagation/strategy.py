@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError, check_types, nearest
@@ -18,6 +18,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
+    Networks,
     Objective,
     Strategy,
     only_gradient,
@@ -157,6 +158,7 @@ class TargetPropagation(Strategy):
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
+        self.mirrors = self.inverse.mirrors
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
             self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
@@ -166,15 +168,13 @@ class TargetPropagation(Strategy):
         register_hyperparameter(self, "temperature", temperature)
 
     @classmethod
-    def build(
-        cls, options: TargetPropagationOptions, encoder: Callable[[], nn.Module], decoder: Callable[[], MLP]
-    ) -> Self:
+    def build(cls, options: TargetPropagationOptions, networks: Networks) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
-            below = _weights(encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
-            inverse = FEEDBACK[options.inverse](_weights(decoder()), below)
+            below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
+            inverse = FEEDBACK[options.inverse](_weights(networks.decoder()), below)
         else:
-            inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(encoder())
+            inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(networks.encoder())
         return cls(
             inverse,
             options.geometry,
@@ -188,6 +188,11 @@ class TargetPropagation(Strategy):
         )
 
     @classmethod
+    def papers(cls, options: TargetPropagationOptions) -> str:
+        inverse = FEEDBACK.get(options.inverse, EncoderInverse if options.inverse == "encoder" else LearnedInverse)
+        return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
+
+    @classmethod
     def check(
         cls, options: TargetPropagationOptions, learning_rate: Schedule, auxiliary_learning_rate: Schedule
     ) -> None:
@@ -198,9 +203,9 @@ class TargetPropagation(Strategy):
             )
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        decoded, output = self.decode(logits, objective, noise)
+        decoded, loss = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
-        loss = objective.loss(output) + only_gradient(logits, pull, logits.dim() - 2)
+        loss = loss + only_gradient(logits, pull, logits.dim() - 2)
         pieces, auxiliary = self.learn(decoded, difference, pull, noise)
         return Estimate(loss + sum(pieces), auxiliary, decoded.sample)
 
@@ -226,12 +231,11 @@ class TargetPropagation(Strategy):
         return pieces, auxiliary + own
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
-        """Draw and decode a sample; also gives the output, from which the decoder learns."""
-        needs = (*self.inverse.needs, *(("encoder", "penalty") if self.local else ()))
-        if any(getattr(objective, name) is None for name in needs):
-            raise InputError(f"target propagation needs an objective with {', '.join(needs[:-1])} and {needs[-1]}")
-        observation, predict = objective.observation, objective.predict
-        assert observation is not None
+        """Draw and decode a sample; also gives its loss, from which the decoder learns."""
+        needs = (*self.inverse.needs, *(("observation", "encoder", "penalty") if self.local else ()))
+        if missing := [name for name in needs if getattr(objective, name) is None]:
+            raise InputError(f"this kind of target propagation needs an objective with {' and '.join(missing)}")
+        predict = objective.predict
         assert predict is not None
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         flow = None
@@ -242,13 +246,34 @@ class TargetPropagation(Strategy):
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
+        loss, aim, direct = self._aim(objective, sample, output)
         with torch.no_grad():
             prediction = predict(output)
             if self.feedback == "sample":
                 prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
-            aim = observation if self.output_target == 1 else prediction.lerp(observation, self.output_target)
+            if self.output_target != 1:
+                aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow), output
+        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct), loss
+
+    def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
+
+        Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
+        a Bernoulli likelihood is the observation less the prediction.
+        """
+        if objective.observation is not None and objective.behind is None:
+            return objective.loss(output), objective.observation, None
+        with torch.enable_grad():
+            seen = sample.detach().requires_grad_()
+            output = output if output.requires_grad else output.detach().requires_grad_()
+            loss = objective.cost_of(seen, output)
+            error, direct = torch.autograd.grad(loss.sum(), (output, seen), retain_graph=True, allow_unused=True)
+        if direct is not None and not self.inverse.layerwise:
+            raise InputError("several layers look at one sample; only layerwise feedback knows what to make of that")
+        assert objective.predict is not None
+        prediction = objective.predict(output.detach())
+        return loss, prediction if error is None else prediction - error, None if direct is None else -direct
 
     @torch.no_grad()
     def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:

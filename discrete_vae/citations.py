@@ -1,0 +1,42 @@
+"""What to cite for a strategy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib import resources
+
+from discrete_vae.errors import nearest
+from discrete_vae.strategies import STRATEGIES
+
+PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4})")
+
+
+def citation(strategy: str, **options: object) -> str:
+    """BibTeX of the papers behind a strategy, such as ``citation("reinmax")``; empty for common knowledge.
+
+    ``options`` are the strategy's, where the papers depend on them: ``citation("target-propagation",
+    inverse="mirror")``. Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
+    """
+    if strategy not in STRATEGIES:
+        raise nearest(strategy, STRATEGIES, "strategy")
+    return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
+
+
+def bibliography(used: Iterable[tuple[str, object]]) -> str:
+    """BibTeX of all papers of several strategies and their options, in alphabetical order, each once."""
+    known = entries()
+    papers = {key for name, options in used for key in keys(STRATEGIES[name].papers(options))}
+    return "\n".join(known[key] + "\n" for key in sorted(papers))
+
+
+def keys(paper: str) -> list[str]:
+    """``Nitta 2017; Lee et al. 2015`` -> the entries' keys, ``nitta2017`` and ``lee2015``."""
+    return [name.lower() + year for name, year in PAPER.findall(paper)]
+
+
+def entries() -> dict[str, str]:
+    """All entries of ``references.bib`` by key."""
+    text = resources.files("discrete_vae").joinpath("references.bib").read_text()
+    found = [entry.strip() for entry in text.split("\n\n")]
+    return {entry.partition("{")[2].partition(",")[0]: entry for entry in found}

@@ -1,0 +1,58 @@
+"""ARSM: augment, reinforce, swap, merge.
+
+M. Yin, Y. Yue, M. Zhou: ARSM: Augment-REINFORCE-Swap-Merge Estimator for Gradient Backpropagation Through Categorical
+Variables. ICML 2019, arXiv 1905.01413.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import one_hot
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
+
+
+class Arsm(Strategy):
+    """``g_nc = sum_j (f^{cj} - mean_m f^{mj}) (1/K - w_nj)`` (eq. 12), with K (K - 1) / 2 further samples.
+
+    ``w_n`` is uniform on the simplex, the sample is ``argmin_k w_nk exp(-l_nk)``, and ``f^{cj}`` belongs to the sample
+    of all variables' w with their entries c and j swapped.
+    """
+
+    claim = Claim("Yin et al. 2019", unbiased=True, relaxed=False, evaluations=2)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        categories = logits.shape[-1]
+        if categories < 2:
+            raise InputError(f"ARSM swaps categories, and there is {categories}; give at least 2")
+        with torch.no_grad():
+            work = torch.promote_types(logits.dtype, torch.float32)
+            gumbel = noise.gumbel(logits.shape, work)  # -log of exponential numbers, whose shares are uniform
+            sample = self._choose(logits, gumbel)
+        loss = objective(sample)
+        with torch.no_grad():
+            pairs = list(itertools.combinations(range(categories), 2))
+            swapped = []
+            for first, second in pairs:
+                entries = list(gumbel.unbind(-1))
+                entries[first], entries[second] = entries[second], entries[first]
+                swapped.append(self._choose(logits, torch.stack(entries, -1)))
+            losses = objective(torch.stack(swapped))
+            table = loss.detach().expand(categories, categories, *loss.shape).clone()  # [K, K, ..., B], by c and j
+            for (first, second), value in zip(pairs, losses, strict=True):
+                table[first, second] = table[second, first] = value
+            centred = (table - table.mean(0)).movedim((0, 1), (-2, -1)).to(work)  # [..., B, K, K]
+            share = (-gumbel).softmax(-1)
+            pull = (1 / categories - share) @ centred.mT
+        return Estimate(
+            loss + only_gradient(logits, pull.to(logits.dtype), loss.dim()), loss.new_zeros(loss.shape[:-1]), sample
+        )
+
+    @staticmethod
+    def _choose(logits: Tensor, gumbel: Tensor) -> Tensor:
+        return one_hot((logits.to(gumbel.dtype) + gumbel).argmax(-1), logits.shape[-1], logits.dtype)

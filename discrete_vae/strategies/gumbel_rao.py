@@ -1,0 +1,70 @@
+"""Gumbel-Rao: straight-through Gumbel-Softmax averaged over the noise that leads to the same sample.
+
+M. B. Paulus, C. J. Maddison, A. Krause: Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator.
+ICLR 2021, arXiv 2010.04838.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.base import Claim, per_member
+from discrete_vae.strategies.pathwise import Pull, TemperatureOptions, Tempered
+
+
+def perturbed_given(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
+    """Logits with Gumbel noise, given that ``sample`` is their argmax: ``[..., N, K]``, differentiable in the logits.
+
+    With E standard exponential, ``E = exp(-gumbel)``, and ``Z = sum exp(l)``, the taken category i has
+    ``log Z - log E_i`` and every other ``-log(E_j exp(-l_j) + E_i / Z)`` (Paulus et al. 2021, section 3; Maddison et
+    al. 2014), here without leaving the logarithm.
+    """
+    top = (gumbel * sample).sum(-1, keepdim=True) + logits.logsumexp(-1, keepdim=True)
+    return torch.where(sample > 0, top, -torch.logaddexp(-gumbel - logits, -top))
+
+
+@dataclass(frozen=True)
+class GumbelRaoOptions(TemperatureOptions):
+    """Hyper-parameters of Gumbel-Rao."""
+
+    temperature: Schedule = Schedule(0.5)
+    """Temperature of the softmax in the backward pass."""
+    draws: int = 10
+    """K, how many draws of the noise the backward pass averages over."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.draws < 1:
+            raise InputError(f"draws is {self.draws}; give at least 1")
+
+
+class GumbelRao(Tempered):
+    """Forward a one-hot sample, backward the mean of ``J(p) g / tau`` over perturbed logits that lead to the sample.
+
+    Raises ``InputError`` where the temperature is not above 0 or there is no draw.
+    """
+
+    claim = Claim("Paulus et al. 2021", unbiased=False, relaxed=False, evaluations=1)
+    Options = GumbelRaoOptions
+
+    def __init__(self, temperature: float | Tensor = 0.5, draws: int = 10) -> None:
+        super().__init__(temperature)
+        self.draws = GumbelRaoOptions(draws=draws).draws
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+        work = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        temperature = per_member(self.temperature, work)
+        relaxed = torch.stack(
+            [
+                softmax(perturbed_given(work, sample, noise.gumbel(work.shape, work.dtype)) / temperature)
+                for _ in range(self.draws)
+            ]
+        )
+        return lambda gradient: (jacobian_product(relaxed, gradient).mean(0) / temperature).to(gradient.dtype)

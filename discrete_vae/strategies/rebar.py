@@ -1,0 +1,103 @@
+"""REBAR: the score function with a relaxed control variate, which learns to lower the variance.
+
+G. Tucker, A. Mnih, C. J. Maddison, D. Lawson, J. Sohl-Dickstein: REBAR: Low-variance, unbiased gradient estimates for
+discrete latent variable models. NeurIPS 2017, arXiv 1703.07370.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import hard_sample, log_prob, softmax
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Objective, Strategy, only_gradient, per_member
+from discrete_vae.strategies.gumbel_rao import perturbed_given
+
+
+@dataclass(frozen=True)
+class RebarOptions:
+    """Hyper-parameters of REBAR: where what is learned starts."""
+
+    temperature: float = 0.5
+    """Temperature of the relaxed samples at the start."""
+    weight: float = 1.0
+    """eta, the weight of the control variate at the start."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 0 < self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature}; give a finite number above 0")
+
+
+class Rebar(Strategy):
+    """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)`` with ``c(l) = eta f(softmax(l / tau))``.
+
+    z' are the perturbed logits, z their argmax, z~ perturbed logits redrawn given z. Temperature and eta descend the
+    gradient of the estimate's variance. Raises ``InputError`` for a temperature that is not above 0.
+    """
+
+    claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
+    Options = RebarOptions
+
+    def __init__(
+        self,
+        temperature: float = 0.5,
+        weight: float = 1.0,
+        critic: nn.Module | None = None,
+        members: int | None = None,
+    ) -> None:
+        super().__init__()
+        RebarOptions(temperature, weight)
+        shape = () if members is None else (members,)
+        self.log_temperature = nn.Parameter(torch.full(shape, temperature).log())
+        self.weight = nn.Parameter(torch.full(shape, weight))
+        self.critic, self.members = critic, members
+
+    @classmethod
+    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+        return cls(options.temperature, options.weight, members=networks.members)
+
+    def control(self, perturbed: Tensor, objective: Objective) -> Tensor:
+        """The control variate at perturbed logits ``[..., B, N, K]``: ``[..., B]``."""
+        relaxed = softmax(perturbed / per_member(self.log_temperature.exp(), perturbed))
+        value = objective(relaxed)
+        value = per_member(self.weight, value) * value
+        return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
+        gumbel, again = (noise.gumbel(work.shape, work.dtype) for _ in range(2))
+        sample = hard_sample(logits, gumbel)
+        loss = objective(sample)
+        own = list(self.parameters())
+        with torch.enable_grad():
+            at = work.requires_grad_()
+            one = sample.to(at.dtype)
+            free, given = at + gumbel, perturbed_given(at, one, again)
+            control, conditional = self.control(free, objective), self.control(given, objective)
+            (score,) = torch.autograd.grad(log_prob(at, one).sum(), at)
+            (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True, allow_unused=True)
+            if path is None:
+                raise InputError(
+                    "REBAR needs an objective that has a gradient in a relaxed sample; take a score function"
+                )
+            gap = (loss.detach() - conditional).unsqueeze(-1).unsqueeze(-1)
+            pull = gap * score + path
+            # The estimate's mean does not depend on what is learned, so its square has the variance's gradient.
+            square = pull.square().sum((-1, -2)).mean(-1)
+            slopes = torch.autograd.grad(square.sum(), own)
+        pull = pull.detach().to(logits.dtype)
+        auxiliary = square.detach()
+        for parameter, slope in zip(own, slopes, strict=True):  # in value 0, with these slopes
+            linear = (parameter - parameter.detach()) * slope.detach()
+            if self.members is None:
+                auxiliary = auxiliary + linear.sum() / square.numel()
+            else:
+                auxiliary = auxiliary + linear.view(self.members, -1).sum(-1)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)

@@ -1,0 +1,60 @@
+"""RLOO: the score function with several samples, each of which has the others for its baseline.
+
+W. Kool, H. van Hoof, M. Welling: Buy 4 REINFORCE Samples, Get a Baseline for Free! ICLR 2019 workshop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import log_prob
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
+from discrete_vae.strategies.pathwise import draw
+
+
+@dataclass(frozen=True)
+class LeaveOneOutOptions:
+    """Hyper-parameters of estimators with several samples."""
+
+    draws: int = 4
+    """Samples of each image's latents, at least 2."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.draws < 2:
+            raise InputError(f"draws is {self.draws}; give at least 2, for each has the others as its baseline")
+
+
+class Rloo(Strategy):
+    """``mean_s (f(z_s) - mean of the other f) grad log q(z_s)`` (Kool et al. 2019); the loss is the samples' mean.
+
+    Raises ``InputError`` for fewer than 2 samples.
+    """
+
+    claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=1)
+    Options = LeaveOneOutOptions
+
+    def __init__(self, draws: int = 4) -> None:
+        super().__init__()
+        self.draws = LeaveOneOutOptions(draws).draws
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])
+        losses = self.losses(logits, sample, objective)
+        loss, signal = self.combine(losses)
+        score = (signal.detach() * log_prob(logits, sample)).sum(0)
+        return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
+        """What each sample ``[S, ..., B, N, K]`` costs: ``[S, ..., B]``."""
+        return objective(sample)
+
+    def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of all samples ``[..., B]``, and what each of them changed in it: ``[S, ..., B]``."""
+        mean = losses.mean(0)
+        return mean, (losses - mean) / (len(losses) - 1)

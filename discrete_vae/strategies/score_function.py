@@ -1,0 +1,129 @@
+"""The score-function estimator (REINFORCE) with moving, and maybe learned, baselines.
+
+R. J. Williams: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning. 1992.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.categorical import log_prob
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    Networks,
+    Objective,
+    Strategy,
+    per_member,
+    with_gradient_of,
+)
+from discrete_vae.strategies.pathwise import draw
+
+
+class Moving(nn.Module):
+    """Moving mean and variance of what a step sees; a step is told those of the steps before it.
+
+    Its own would make the estimate biased, for they depend on its sample. The first step, which has none before it, is
+    told for each image the mean and variance of the others in its batch.
+    """
+
+    mean: Tensor
+    square: Tensor
+    weight: Tensor
+
+    def __init__(self, decay: float, members: int | None = None) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise InputError(f"decay is {decay}; give a share from 0 to below 1")
+        self.decay = decay
+        for name in ("mean", "square", "weight"):
+            self.register_buffer(name, torch.zeros(()) if members is None else torch.zeros(members))
+
+    @torch.no_grad()
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in ``[..., B]``; give mean and variance of the values so far, shaped to broadcast against them."""
+        over = tuple(range(self.mean.dim(), values.dim()))
+        weight = self.weight.clamp_min(1 - self.decay)
+        others = max(values[0].numel() if self.mean.dim() else values.numel(), 2) - 1
+        moments = []
+        for buffer, new in ((self.mean, values), (self.square, values.square())):
+            beside = (new.sum(over, keepdim=True) - new) / others
+            before = per_member(buffer / weight, new).expand_as(new)
+            moments.append(torch.where(per_member(self.weight, new) > 0, before, beside))
+        mean, square = moments
+        variance = (square - mean.square()).clamp_min(0)
+        for buffer, new in (
+            (self.mean, values),
+            (self.square, values.square()),
+            (self.weight, torch.ones_like(values)),
+        ):
+            buffer.lerp_(new.mean(over).to(buffer.dtype), 1 - self.decay)
+        return mean, variance
+
+
+@dataclass(frozen=True)
+class ScoreFunctionOptions:
+    """Hyper-parameters of the score-function estimator; the defaults are NVIL's without the learned baseline."""
+
+    decay: float = 0.8
+    """Of the moving mean and variance of the learning signal."""
+    normalise: bool = False
+    """Whether the signal is divided by its moving standard deviation, where that is above 1."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        Moving(self.decay)
+
+
+class ScoreFunction(Strategy):
+    """``(f(z) - b) grad log q(z)`` with a moving mean as b, and maybe a network's prediction from the observation.
+
+    With ``normalise`` the gradient's length is another than the exact one's. Raises ``InputError`` for a decay outside
+    [0, 1).
+    """
+
+    claim = Claim("Williams 1992", unbiased=True, relaxed=False, evaluations=1)
+    Options = ScoreFunctionOptions
+
+    def __init__(
+        self,
+        decay: float = 0.8,
+        normalise: bool = False,
+        baseline: nn.Module | None = None,
+        members: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.moving, self.normalise, self.baseline = Moving(decay, members), normalise, baseline
+        self.claim = replace(self.claim, unbiased=not normalise)
+
+    @classmethod
+    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+        return cls(options.decay, options.normalise, members=networks.members)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = draw(logits, noise)
+        loss = objective(sample)
+        signal, auxiliary = self.centre(loss.detach(), objective)
+        return Estimate(with_gradient_of(loss, signal * log_prob(logits, sample)), auxiliary, sample)
+
+    def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """The learning signal ``[..., B]`` less its baselines, and the loss that the learned one is trained by."""
+        auxiliary = signal.new_zeros(signal.shape[:-1])
+        if self.baseline is not None:
+            if objective.context is None:
+                raise InputError("a learned baseline needs an objective with context")
+            predicted = self.baseline(objective.context).squeeze(-1)
+            residual = signal - predicted.detach()
+            mean, variance = self.moving(residual)
+            auxiliary = (signal - mean - predicted).square().mean(-1)
+        else:
+            residual = signal
+            mean, variance = self.moving(residual)
+        centred = residual - mean
+        return (centred / variance.sqrt().clamp_min(1) if self.normalise else centred), auxiliary

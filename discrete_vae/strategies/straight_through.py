@@ -1,0 +1,25 @@
+"""Straight-through: the sample is differentiated as if it were its probabilities.
+
+Y. Bengio, N. Leonard, A. Courville: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+Computation. 2013, arXiv 1308.3432. For categories as in Jang et al. 2017, with the softmax' slope.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Claim, per_member
+from discrete_vae.strategies.pathwise import Pull, Tempered
+
+
+class StraightThrough(Tempered):
+    """Forward a one-hot sample, backward ``softmax(l / tau)``: ``J(p_tau) g / tau``."""
+
+    claim = Claim("Bengio et al. 2013", unbiased=False, relaxed=False, evaluations=1)
+
+    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+        temperature = per_member(self.temperature, logits)
+        probabilities = softmax(logits / temperature)
+        return lambda gradient: jacobian_product(probabilities, gradient) / temperature

@@ -1,0 +1,221 @@
+"""What every task is to the training loop and to evaluation, and the parts that tasks are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+from discrete_vae.errors import InputError, check_types, nearest
+from discrete_vae.nesting import Layer, nested
+from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
+
+Generators = Callable[[str], Sequence[torch.Generator]]
+"""The members' generators of a stream of random numbers, by its name."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network; the decoder mirrors the encoder. Defaults: the thesis."""
+
+    latents: int = 30
+    """Number N of latent variables of a layer."""
+    categories: int = 10
+    """Number K of categories of each."""
+    hidden: tuple[int, ...] = (500,)
+    """Widths of the encoder's hidden layers, from the image inwards."""
+    activation: str = "softplus"
+    """Activation of the hidden layers."""
+    layers: int = 1
+    """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
+    initialisation: str = "glorot"
+    """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("latents", "categories", "layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
+        if any(type(width) is not int or width < 1 for width in self.hidden):
+            raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise nearest(self.activation, ACTIVATIONS, "activation")
+        if self.initialisation not in INITIALISATIONS:
+            raise nearest(self.initialisation, INITIALISATIONS, "initialisation")
+
+    def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
+        """A network of these sizes, with this architecture's activation and initialisation."""
+        return MLP(sizes, self.activation, generators, self.initialisation)
+
+
+class Encoder(nn.Module):
+    """Observation ``[P, B, D]`` -> parameters of the latents ``[P, B, N, K]``, in float32."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        family: Family,
+        inputs: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = family.parameter_shape
+        sizes = (inputs, *architecture.hidden, math.prod(family.parameter_shape))
+        self.network = architecture.mlp(sizes, generators)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        parameters: Tensor = self.network(observation)
+        return torch.unflatten(parameters.float(), -1, self.parameter_shape)
+
+
+def decoder(architecture: Architecture, family: Family, outputs: int, generators: Sequence[torch.Generator]) -> MLP:
+    """Flattened sample ``[P, B, N K]`` -> logits of the pixels ``[P, B, D]``: the encoder's mirror image."""
+    sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), outputs)
+    return architecture.mlp(sizes, generators)
+
+
+class Task(nn.Module):
+    """P models side by side, one for each generator of initial weights: ``encoder``, latent variables, ``decoder``.
+
+    ``inputs`` and ``outputs`` are what the encoder takes and the decoder gives, of an image's pixels.
+    """
+
+    posterior: ClassVar[bool]
+    """Whether the latents are inferred from what they explain, so that they cost a KL to a prior."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        family: Family,
+        inputs: int,
+        outputs: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        super().__init__()
+        self.architecture, self.family, self.inputs, self.outputs = architecture, family, inputs, outputs
+        self.encoder = Encoder(architecture, family, inputs, generators)
+        self.decoder = decoder(architecture, family, outputs, generators)
+
+    @property
+    def exact(self) -> bool:
+        """Whether an estimate's loss is the reconstruction alone, and all else known exactly."""
+        return not self.posterior or self.architecture.layers == 1
+
+    def cut(self) -> None:
+        """Let no gradient pass from one layer to another, for strategies that give each a loss of its own.
+
+        Raises ``InputError`` for more than one stochastic layer.
+        """
+        if self.architecture.layers > 1:
+            raise InputError(
+                f"layers is {self.architecture.layers}; layer-local training knows models of one stochastic layer"
+            )
+        self.encoder.network.cut = self.decoder.cut = True
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images ``[P, B, D]`` -> parameters of the first layer ``[P, B, N, K]``."""
+        raise NotImplementedError
+
+    def decode(self, sample: Tensor) -> Tensor:
+        """A sample ``[..., P, B, N, K]`` of the layer next to the pixels -> their logits, in float32."""
+        logits: Tensor = self.decoder(sample.flatten(-2))
+        return logits.float()
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        """What a sample of the first layer costs beside what the layers behind it do; beta is ``[P]``."""
+        raise NotImplementedError
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        """The stochastic layers behind the first."""
+        raise NotImplementedError
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        """KL of a layer's posterior to the family's prior, 0 where it is none: ``[P, B]`` nats.
+
+        The first layer's, times beta, is the loss beside the estimate.
+        """
+        return self.family.kl(parameters).sum(-1) if self.posterior else parameters.new_zeros(parameters.shape[:-2])
+
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
+        raise NotImplementedError
+
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        """Samples of the layer next to the pixels from the model's prior, for one member: ``[1, count, N, K]``.
+
+        Raises ``InputError`` where the task has no prior.
+        """
+        raise InputError("this task predicts one half of an image from the other; it has no prior to draw from")
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
+        raise NotImplementedError
+
+    def estimate(
+        self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
+    ) -> Estimate:
+        """The loss of images ``[P, B, D]`` but for ``beta * kl(parameters)``, with a strategy for every layer."""
+        return nested(strategies, parameters, self.objective(images, beta), self.layers(images, beta), noise)
+
+    def walk(
+        self, images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
+    ) -> list[tuple[Tensor, Objective]]:
+        """Each layer's parameters and objective, as hard samples go through them; no gradient passes between."""
+        found = [(parameters, self.objective(images, beta))]
+        with torch.no_grad():
+            for layer in self.layers(images, beta):
+                sample = self.family.sample(found[-1][0], noise).squeeze(-4)
+                found.append((layer.logits(sample, found[-1][1].decode(sample)), layer.objective(sample)))
+        return found
+
+    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> Networks:
+        """For a layer whose sample is decoded to so many numbers, maybe by hidden layers, in such a context."""
+        family, size, suffix = self.family, math.prod(self.family.sample_shape), f" {layer}" if layer else ""
+        widths, mlp = self.architecture.hidden, self.architecture.mlp
+        own = self.architecture if hidden else replace(self.architecture, hidden=())
+        return Networks(
+            len(next(self.parameters())),
+            lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
+            lambda: decoder(own, family, outputs, generators(f"strategy decoder weights{suffix}")),
+            lambda: mlp((context, *widths, 1), generators(f"baseline weights{suffix}")),
+            lambda: mlp((size, *reversed(widths), 1), generators(f"critic weights{suffix}")),
+        )
+
+    def _variables(self, flat: Tensor) -> Tensor:
+        """``[..., N K] -> [..., N, K]``, in float32."""
+        return torch.unflatten(flat.float(), -1, self.family.parameter_shape)
+
+    def _maps(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.ModuleList:
+        """An affine map for every pair of neighbouring stochastic layers."""
+        sizes = (math.prod(self.family.sample_shape), outputs)
+        return nn.ModuleList(self.architecture.mlp(sizes, generators) for _ in range(self.architecture.layers - 1))
+
+
+def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:
+    """-log p(x) of pixels in [0, 1] under independent Bernoullis, summed over D: ``[..., B]`` nats."""
+    return _BernoulliNLL.apply(logits, observation)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _BernoulliNLL(torch.autograd.Function):
+    """``softplus(l) - l x``, whose gradient is ``sigmoid(l) - x``: fewer passes than through its two terms."""
+
+    @staticmethod
+    def forward(logits: Tensor, observation: Tensor) -> Tensor:  # type: ignore[override]
+        return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        logits, observation = ctx.saved_tensors
+        return (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1), None

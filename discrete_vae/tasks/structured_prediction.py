@@ -1,0 +1,88 @@
+"""Structured output prediction: the lower half of an image from its upper half, by stochastic layers in a row.
+
+T. Raiko, M. Berglund, G. Alain, L. Dinh: Techniques for Learning Binary Stochastic Feedforward Neural Networks. ICLR
+2015, arXiv 1406.2989; as a benchmark for categorical layers Jang et al. 2017, section 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import softmax
+from discrete_vae.nesting import Layer
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Family, Networks, Objective
+from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
+
+
+class StructuredPrediction(Task):
+    """``p(y | x) = E[p(y | z_L)]`` over ``p(z_1 | x) p(z_2 | z_1) ... p(z_L | z_{L-1})``: x upper half, y lower half.
+
+    The loss is a bound of one sample, ``-E log p(y | z_L)``; with m samples evaluation gives the bound
+    ``log mean_m p(y | z_L)``. There is no posterior, and so no KL.
+    """
+
+    posterior = False
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(architecture, family, pixels // 2, pixels - pixels // 2, generators)
+        self.between = self._maps(math.prod(family.parameter_shape), generators)
+
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        return parameters
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        return self._objective(0, images)
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        def layer(index: int) -> Layer:
+            return Layer(
+                lambda sample, output: self._variables(output),
+                lambda sample: self._objective(index, images.repeat(1, sample.shape[-3] // images.shape[-2], 1)),
+            )
+
+        return [layer(index) for index in range(1, self.architecture.layers)]
+
+    def _objective(self, index: int, images: Tensor) -> Objective:
+        if index < len(self.between):
+            return self._passing_on(self.between[index], images)  # type: ignore[arg-type]
+        target = images[..., self.inputs :]
+        return Objective(
+            decode=self.decode,
+            loss=lambda output: bernoulli_nll(output, target),
+            observation=target,
+            predict=torch.sigmoid,
+            decoder=self.decoder,
+            context=images,
+        )
+
+    def _passing_on(self, network: MLP, images: Tensor) -> Objective:
+        """That of a sample which is decoded to the next layer's logits, and costs what the layers behind do."""
+        return Objective(
+            decode=lambda sample: network(sample.flatten(-2)).float(),
+            loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
+            predict=lambda output: softmax(self._variables(output)).flatten(-2),
+            decoder=network,
+            context=images,
+        )
+
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, N, K]
+        for network in self.between:
+            sample = self.family.sample(self._variables(network(sample.flatten(-2))), noise).squeeze(1)
+        output = torch.unflatten(self.decode(sample), 1, (samples, -1))  # [P, S, B, D]
+        log_prob = -bernoulli_nll(output, images[..., self.inputs :].unsqueeze(1))
+        return log_prob, torch.zeros_like(log_prob)
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        last = layer == self.architecture.layers - 1
+        outputs = self.outputs if last else math.prod(self.family.sample_shape)
+        return self._networks(layer, generators, outputs, context=self.inputs + self.outputs, hidden=last)

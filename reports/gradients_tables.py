@@ -1,0 +1,58 @@
+"""The gradients report's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports.latex import Latex, number
+from reports.tables import Panel, table
+
+if TYPE_CHECKING:
+    from reports.gradients import Row
+
+COLUMNS = ("bias", "variance", "cosine")
+
+
+def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int], draws: int) -> Latex:
+    """Each strategy at its defaults: bias, deviation and cosine at every stage, and the time of its step."""
+    body = []
+    for row in {row.label: row for row in reversed(rows)}.values():
+        found = results[results["row"] == row.label]
+        if row.temperature is not None:
+            found = found[found["temperature"] == row.temperature]
+        values = found.set_index(["epoch", "metric"])["value"]
+        cells = []
+        for stage in stages:
+            bias, variance, cosine = (float(values[stage, metric]) for metric in COLUMNS)
+            noise = 2 * (variance / draws) ** 0.5
+            cells += [_short(bias) if bias > noise else Latex(f"$<$\\,{_short(max(noise, 0.001))}")]
+            cells += [_short(variance), _short(cosine)]
+        step = number(float(values.xs("step_over_gumbel_softmax", level="metric").median()), 1)
+        body.append([row.label, *cells, step])
+    body.reverse()
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{after {stage} epoch{'s' * (stage != 1)}}}" for stage in stages)
+    rules = "".join(rf"\cmidrule(lr){{{2 + 3 * i}-{4 + 3 * i}}}" for i in range(len(stages)))
+    names = " & ".join("bias & variance & cosine" for _ in stages)
+    caption = Latex(
+        "The gradient in the logits beside the exact one, by summing over all states. Bias: length of the mean error "
+        "relative to the exact gradient, without the share of the draws' own noise, or what that noise would hide; "
+        "variance: of one draw, relative to the exact gradient's square; cosine: of one draw, for all images together. "
+        "Step: time of estimate and gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its "
+        "defaults, but decoupled straight-through samples at a temperature of 1.5, and feedback of target propagation "
+        "is of second order. NVIL divides its signal by its "
+        "deviation, and that factor is its bias."
+    )
+    panel = Panel(
+        Latex("l" + "rrr" * len(stages) + "r"),
+        [Latex(rf"& {heads} & \\"), Latex(rules), Latex(rf"& {names} & step \\")],
+        body,
+    )
+    return table("gradients", caption, [panel], size="scriptsize", separation="3.5pt")
+
+
+def _short(value: float) -> Latex:
+    """Two or three digits, whatever the size."""
+    return number(value, 3 if abs(value) < 0.1 else 2 if value < 10 else 1 if value < 100 else 0)

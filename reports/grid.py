@@ -1,0 +1,196 @@
+"""Strategies times tasks with a grid of learning rates: what reports of other papers' tables share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.config import Config
+from discrete_vae.runs import Run, parameters
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from reports.grid_tables import Values, grid_table, markdown, relations_table
+from reports.latex import render
+from reports.report import Bench, strategies
+from reports.tables import by_seed, measured
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A strategy, and the options that are tried of it in each cell."""
+
+    label: str
+    strategy: str
+    options: Sequence[dict[str, Any]] = ({},)
+    shared_rate: bool = False
+    """Whether what the strategy learns by itself takes the model's learning rate, as a mirror has to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A column of the table: a task on some data."""
+
+    label: str
+    base: Config
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Options that are set in this column where a row would try others."""
+
+    def configs(self, row: Row, rates: Sequence[float], epochs: int, seed: int) -> list[Config]:
+        """The runs of every setting of a row's options at every learning rate."""
+        kind = STRATEGIES[row.strategy].Options
+        tried = (
+            options | {name: value for name, value in self.fixed.items() if name in options} for options in row.options
+        )
+        return [
+            dataclasses.replace(
+                self.base,
+                strategy=row.strategy,
+                options=options,
+                learning_rate=Schedule(rate),
+                auxiliary_learning_rate=Schedule(rate if row.shared_rate else 1e-3),
+                epochs=epochs,
+                seed=seed,
+            )
+            for options in dict.fromkeys(kind(**options) for options in tried)
+            for rate in rates
+        ]
+
+
+def growing(epochs: int) -> dict[str, Schedule]:
+    """MVE's weight, which grows from 1 to a million over a run of so many epochs."""
+    return {"weight": Schedule(1.0, decay=round(10 ** (6 / epochs), 6))}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of the table is computed."""
+
+    cells: Sequence[Cell]
+    rows: Sequence[Row]
+    rates: Sequence[float]
+    trial_epochs: int
+    """Length of the runs that a setting is chosen by, with the first seed."""
+    epochs: int
+    seeds: tuple[int, ...]
+    samples: int
+    """Samples an image of the bound on the test images."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return (
+            f"{len(self.cells)} tasks, {len(self.rows)} strategies, {len(self.rates)} learning rates chosen after "
+            f"{self.trial_epochs} epochs, {self.epochs} epochs, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, "
+            f"{self.samples:,} importance samples"
+        )
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper's table shows, and its numbers."""
+
+    template: str
+    shown: tuple[str, str]
+    """Split and metric of its numbers, which it gives with the other sign."""
+    published: Mapping[tuple[str, str], float]
+    """By row and column."""
+    relations: Sequence[tuple[str, str]]
+    """Rows that it compares: the worse one first."""
+
+
+Chosen = dict[tuple[str, str], list[Run]]
+"""The runs of the best setting, by the labels of row and column."""
+
+
+def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run]]]:
+    """Try every setting with the first seed; train the best of each row and column, by its validation ELBO, in full."""
+    chosen: Chosen = {}
+    trials: list[tuple[str, str, Run]] = []
+    for cell in preset.cells:
+        for row in preset.rows:
+            tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
+            trials += [(row.label, cell.label, run) for run in tried]
+            best = max(tried, key=_validation)
+            finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
+            chosen[row.label, cell.label] = bench.train(finals) if best.failure is None else [best]
+    return chosen, trials
+
+
+def _validation(run: Run) -> float:
+    """The last validation ELBO; minus infinity for a run that failed."""
+    if run.failure is not None:
+        return float("-inf")
+    history = run.history()
+    found = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
+    return float(found["value"].iloc[-1])
+
+
+def make(preset: Preset, bench: Bench, paper: Paper) -> None:
+    """Train and evaluate what is missing, then write the table with the paper's numbers beside it, and the document."""
+    chosen, trials = tune(preset, bench)
+    samples = {"train": 1, "validation": 1, "test": preset.samples}
+    final = [run for runs in chosen.values() for run in runs]
+    for split, count in samples.items():
+        bench.evaluate(final, split, count)
+    results = pd.concat(
+        [
+            measured(bench.report, f"{row}, {cell}", run, samples)
+            for (row, cell), runs in chosen.items()
+            for run in runs
+        ],
+        ignore_index=True,
+    )
+    bench.write_results(results)
+    bench.write_results(_tuning(trials), "tuning.csv")
+    values = shown(preset, results, paper)
+    parts = {
+        f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
+        f"{bench.report}_relations.tex": relations_table(preset, values, paper, f"{bench.report}-relations"),
+    }
+    for name, part in parts.items():
+        bench.write(name, part)
+    bench.write(f"{bench.report}.md", markdown(preset, values, paper))
+    bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
+    data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
+    source = render(
+        paper.template,
+        epochs=preset.epochs,
+        trial_epochs=preset.trial_epochs,
+        seeds=len(preset.seeds),
+        rates=", ".join(f"{rate:g}" for rate in preset.rates),
+        data="; ".join(data),
+        samples=f"{preset.samples:,}",
+        vimco=any(row.strategy == "vimco" for row in preset.rows),
+    )
+    bench.write_document(source, list(parts), strategies(final))
+
+
+def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:
+    """What the table shows, of tidy results."""
+    return {
+        (row.label, cell.label): {
+            seed: -value for seed, value in by_seed(results, f"{row.label}, {cell.label}", *paper.shown).items()
+        }
+        for cell in preset.cells
+        for row in preset.rows
+    }
+
+
+def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": f"{row}, {cell}",
+            "strategy": run.config.strategy,
+            "parameters": parameters(run.config),
+            "seed": run.config.seed,
+            "split": "validation",
+            "metric": "elbo",
+            "value": None if run.failure is not None else _validation(run),
+            "run": run.config.name,
+        }
+        for row, cell, run in trials
+    )
