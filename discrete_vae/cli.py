@@ -294,9 +294,9 @@ def sample(
     found = find_run(run, where.runs)
     population = Population.load([found], 784, device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
-    latents = population.model.family.prior_sample(rows * columns, noise)
     with torch.no_grad():
-        pixels = torch.sigmoid(population.model.decode(latents.unsqueeze(0))).reshape(rows, columns, 28, 28)
+        latents = population.model.prior_sample(rows * columns, noise)
+        pixels = torch.sigmoid(population.model.decode(latents)).reshape(rows, columns, 28, 28)
     grid = pixels.transpose(1, 2).reshape(rows * 28, columns * 28)
     out = out or found.folder / "samples.png"
     png = io.BytesIO()

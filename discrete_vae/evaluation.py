@@ -107,7 +107,7 @@ def _evaluate(
         advance(len(index) * members)
     metrics = {name: total / len(images) for name, total in sums.items()}
     kl, code = kl / len(images), code / len(images)
-    sampled = -metrics.pop("log_ratio")
+    sampled = 0.0 - metrics.pop("log_ratio")  # not minus zero
     metrics["kl"] = kl.sum(-1) if model.posterior and model.exact else sampled
     metrics["elbo"] = metrics["reconstruction_hard"] - metrics["kl"]
     if model.posterior:

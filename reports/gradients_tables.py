@@ -41,7 +41,8 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
         "relative to the exact gradient, without the share of the draws' own noise, or what that noise would hide; "
         "variance: of one draw, relative to the exact gradient's square; cosine: of one draw, for all images together. "
         "Step: time of estimate and gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its "
-        "defaults, but decoupled straight-through samples at a temperature of 1.5. NVIL divides its signal by its "
+        "defaults, but decoupled straight-through samples at a temperature of 1.5, and feedback of target propagation "
+        "is of second order. NVIL divides its signal by its "
         "deviation, and that factor is its bias."
     )
     panel = Panel(

@@ -13,7 +13,7 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from reports.grid_tables import grid_table, markdown, relations_table
+from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
 from reports.report import Bench, strategies
 from reports.tables import by_seed, measured
@@ -58,6 +58,11 @@ class Cell:
             for options in dict.fromkeys(kind(**options) for options in tried)
             for rate in rates
         ]
+
+
+def growing(epochs: int) -> dict[str, Schedule]:
+    """MVE's weight, which grows from 1 to a million over a run of so many epochs."""
+    return {"weight": Schedule(1.0, decay=round(10 ** (6 / epochs), 6))}
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run
         for row in preset.rows:
             tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
             trials += [(row.label, cell.label, run) for run in tried]
-            best = max(tried, key=_validation).config
-            finals = [dataclasses.replace(best, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
-            chosen[row.label, cell.label] = bench.train(finals)
+            best = max(tried, key=_validation)
+            finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
+            chosen[row.label, cell.label] = bench.train(finals) if best.failure is None else [best]
     return chosen, trials
 
 
@@ -141,10 +146,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     )
     bench.write_results(results)
     bench.write_results(_tuning(trials), "tuning.csv")
-    values = {
-        (row, cell): {seed: -value for seed, value in by_seed(results, f"{row}, {cell}", *paper.shown).items()}
-        for row, cell in chosen
-    }
+    values = shown(preset, results, paper)
     parts = {
         f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
         f"{bench.report}_relations.tex": relations_table(preset, values, paper, f"{bench.report}-relations"),
@@ -162,8 +164,20 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         rates=", ".join(f"{rate:g}" for rate in preset.rates),
         data="; ".join(data),
         samples=f"{preset.samples:,}",
+        vimco=any(row.strategy == "vimco" for row in preset.rows),
     )
     bench.write_document(source, list(parts), strategies(final))
+
+
+def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:
+    """What the table shows, of tidy results."""
+    return {
+        (row.label, cell.label): {
+            seed: -value for seed, value in by_seed(results, f"{row.label}, {cell.label}", *paper.shown).items()
+        }
+        for cell in preset.cells
+        for row in preset.rows
+    }
 
 
 def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,10 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
         cells: list[object] = [row.label]
         for cell in preset.cells:
             key = row.label, cell.label
-            cells += [spread(values[key], row.label == best[cell.label]), _printed(paper, *key)]
-            cells += [_setting(row, chosen[key][0].config) if values[key] else MISSING]
+            ours = spread(values[key], row.label == best[cell.label])
+            if len(values[key]) < len(preset.seeds):
+                ours = Latex(f"{ours} ({len(values[key])}/{len(preset.seeds)})") if values[key] else Latex("failed")
+            cells += [ours, _printed(paper, *key), _setting(row, chosen[key][0].config)]
         body.append(cells)
     panel = Panel(
         Latex("l" + "rrl" * len(preset.cells)),
@@ -46,7 +49,8 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
     caption = Latex(
         f"Negative {what} of the {SHOWN[split]} images in nats, lower is better, after {preset.epochs} epochs{over}. "
         "Setting: the learning rate, from the same for all to choose from, and the temperature where several were "
-        f"tried; chosen by the validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
+        f"tried, with the rate $r$ and the steps of its decay; chosen by the validation ELBO of runs of "
+        f"{preset.trial_epochs} epochs with one seed. In brackets: how many seeds did not fail, where some did. "
         + (
             "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
             if len(preset.seeds) >= statistics.MINIMUM_SEEDS
@@ -105,8 +109,13 @@ def _printed(paper: Paper, row: str, cell: str) -> Latex:
 
 
 def _setting(row: Row, config: Config) -> Latex:
-    """The learning rate, and the first temperature where the row has tried several."""
-    temperatures = {each["temperature"].initial for each in row.options if "temperature" in each}
+    """The learning rate, and the temperature where the row has tried several."""
+    tried = {each["temperature"] for each in row.options if "temperature" in each}
     own = getattr(config.options, "temperature", None)
-    told = rf", $\tau$ {own.initial:g}" if isinstance(own, Schedule) and len(temperatures) > 1 else ""
+    told = ""
+    if isinstance(own, Schedule) and len(tried) > 1:
+        told = rf", $\tau$ {own.initial:g}"
+        if own.decay != 1:
+            rate = -math.log(own.decay) / own.every
+            told = rf", $r$ {rate:.0e}/{own.every}".replace("e-0", "e-")
     return Latex(f"{config.learning_rate.initial:g}{told}")

@@ -48,6 +48,17 @@ def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[
     assert cli.find_run(first.config.identity[:8], folder / "runs") == first
 
 
+def test_sampling_other_models(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two layers are sampled from the top; what predicts halves of images has no prior, and says so."""
+    for extra in ([], ["--task", "structured-prediction"]):
+        assert call("train", "reinmax", "--layers", "2", *extra, *SMALL) == 0
+    found = {run.config.task: run.folder.name for run in runs.find(folder / "runs")}
+    assert call("sample", found["vae"], "--out", "grid.png", "--rows", "1") == 0
+    assert np.asarray(Image.open(folder / "grid.png")).shape == (28, 224)
+    assert call("sample", found["structured-prediction"]) == 2
+    assert "no prior" in capsys.readouterr().err
+
+
 def test_schedules_are_one_word(folder: Path) -> None:
     settings = ["--temperature", "1,decay=0.9,minimum=0.5", "--beta", "0.5,warmup=2", "--learning-rate", "0.001"]
     assert call("train", "straight-through-gumbel-softmax", *settings, *SMALL) == 0

@@ -32,6 +32,14 @@ CASES["layer-local mirror"] = (
 )
 
 
+LAYERS = Architecture(latents=4, categories=3, hidden=(16,), layers=2)
+DEEP: list[tuple[str, dict[str, Any]]] = [
+    ("nvil", {"architecture": LAYERS}),
+    ("gumbel-softmax", {"architecture": LAYERS, "task": "structured-prediction"}),
+    ("reinmax", {"architecture": LAYERS, "task": "structured-prediction", "optimiser": "sgd"}),
+]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_trains_like_the_processor(case: str, tmp_path: Path) -> None:
     """The noise differs between devices, so the ELBOs after two epochs agree within a few nats, not in their bits."""
@@ -66,9 +74,9 @@ def test_initial_weights_are_the_same_on_every_device() -> None:
 
 @pytest.mark.parametrize("binarisation", ["threshold", "dynamic"])
 @pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("strategy", "fields"), [*((name, {}) for name in STRATEGIES), *DEEP])
 def test_a_captured_step_has_the_bits_of_a_plain_one(
-    strategy: str, members: int, binarisation: str, tmp_path: Path
+    strategy: str, fields: dict[str, Any], members: int, binarisation: str, tmp_path: Path
 ) -> None:
     """Two epochs, the second with other orders, noise and schedules than those that the graph was captured with."""
     data = load(device="cuda")
@@ -76,7 +84,7 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
     data = replace(data, train=train_images)
     decaying = Schedule(3e-3, decay=0.99, unit="step")
     configs = [
-        Config(strategy, architecture=SMALL, batch_size=5000, learning_rate=decaying, seed=seed)
+        Config(strategy, **{"architecture": SMALL, **fields}, batch_size=5000, learning_rate=decaying, seed=seed)
         for seed in range(members)
     ]
     states = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import thesis_readme, thesis_settings
+from reports import grid, grid_tables, jang, reinmax, thesis_readme, thesis_settings
 from reports.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
@@ -48,6 +48,16 @@ def test_target_propagation_is_that_of_the_committed_results() -> None:
     # What presets without a search take is what this one found.
     for variant, trial in CHOSEN.items():
         assert setting(variant, trial) == chosen[variant.label]
+
+
+@pytest.mark.parametrize("report", [jang, reinmax])
+def test_other_papers_tables_are_those_of_the_committed_results(report) -> None:
+    preset, folder = report.PRESETS["laptop"], ROOT / "reports" / "results" / report.REPORT.name
+    results = pd.read_csv(folder / "results.csv")
+    values = grid.shown(preset, results, report.PAPER)
+    made = grid_tables.markdown(preset, values, report.PAPER)
+    assert made == (folder / f"{report.REPORT.name}.md").read_text()
+    assert made in TEXT
 
 
 def test_the_ratios_are_those_of_the_committed_results() -> None:

@@ -11,7 +11,10 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
 - Score functions, unbiased but for ``Nvil``'s normalisation: ``ScoreFunction``, ``Nvil``, ``Rloo``, ``Vimco``,
   ``MuProp``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the sample as well::
 
-      objective = Objective(decode=decoder, loss=lambda output: nll(output, x))  # a number an example, in nats
+      objective = Objective(
+          decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
+          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),  # a number an example, in nats
+      )
       estimate = Rloo(draws=4)(logits, objective, Noise())
       (estimate.loss.mean() + estimate.auxiliary).backward()
 

@@ -43,7 +43,9 @@ class Objective:
     """
 
     decode: Callable[[Tensor], Tensor]
-    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits)."""
+    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits).
+
+    A strategy of several samples puts dimensions of its own in front: flatten the last two, not all but the first."""
     loss: Callable[[Tensor], Tensor]
     """Output -> loss ``[..., B]``."""
     observation: Tensor | None = None

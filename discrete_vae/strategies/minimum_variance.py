@@ -1,6 +1,6 @@
 """The minimum-variance estimator: the backward pass that is unbiased where it matters and varies least.
 
-W. Hooper, A. Shekhovtsov: minimum-variance estimation of gradients in discrete latents. AISTATS 2026.
+W. Hooper, A. Shekhovtsov: Generalized and Optimal Straight-Through Estimators. AISTATS 2026.
 """
 
 from __future__ import annotations

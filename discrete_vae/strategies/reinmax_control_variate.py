@@ -1,8 +1,8 @@
 """ReinMax with a control variate: its mean, with less variance.
 
-Two ways to lower ReinMax' variance, a control variate and a Rao-Blackwellisation, were published as arXiv 2603.08257
-(2026). Its equations were not at hand; the control variate here is derived in what follows. A Rao-Blackwellisation is
-left out: given the sample, ReinMax as published draws no noise to average over.
+D. Wang, T. D. Bui: Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent Variables. 2026, arXiv
+2603.08257, have the idea, and a Rao-Blackwellisation. This is not their ReinMax-CV, whose equations were not at hand:
+the control variate here is derived in what follows, and its mean is exact.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ReinMaxControlVariate(Strategy):
     eta descends the logarithm of the estimate's second moment, so that what c cannot foretell does no harm.
     """
 
-    claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)
+    claim = Claim("Liu et al. 2023; Wang and Bui 2026", unbiased=False, relaxed=False, evaluations=2)
     Options = TemperatureOptions
     temperature: Tensor
 

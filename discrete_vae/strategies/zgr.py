@@ -22,5 +22,5 @@ class Zgr(Pathwise):
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         probabilities = softmax(logits)
         return lambda gradient: (
-            (jacobian_product(probabilities, gradient) + score_pull(probabilities, sample, gradient)) / 2
+            (jacobian_product(probabilities, gradient) + score_pull(probabilities, sample, gradient, probabilities)) / 2
         )

@@ -148,6 +148,13 @@ class Task(nn.Module):
         """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
         raise NotImplementedError
 
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        """Samples of the layer next to the pixels from the model's prior, for one member: ``[1, count, N, K]``.
+
+        Raises ``InputError`` where the task has no prior.
+        """
+        raise InputError("this task predicts one half of an image from the other; it has no prior to draw from")
+
     def networks(self, layer: int, generators: Generators) -> Networks:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
         raise NotImplementedError

@@ -90,6 +90,12 @@ class VAE(Task):
             log_ratio, below = log_ratio + torch.unflatten(more, 1, (samples, -1)), above
         return -bernoulli_nll(output, images.unsqueeze(1)), log_ratio
 
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        sample = self.family.prior_sample(count, noise).unsqueeze(0)
+        for _, down in reversed(self._pairs()):
+            sample = self.family.sample(self._variables(down(sample.flatten(-2))), noise).squeeze(1)
+        return sample
+
     def networks(self, layer: int, generators: Generators) -> Networks:
         below = math.prod(self.family.sample_shape) if layer else self.outputs
         return self._networks(layer, generators, outputs=below, context=below, hidden=not layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -109,6 +110,24 @@ def test_second_call_trains_nothing_and_writes_the_same_bytes(
     assert call(TINY, tmp_path, made[1]) == 0
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
+
+
+def test_failed_runs_are_told(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """A seed of one row, and every trial of another: no mean of the seeds that are left passes for that of all."""
+    runs = tmp_path / "runs"
+    shutil.copytree(made[1], runs)
+    results, trials = (pd.read_csv(made[0] / name) for name in ("results.csv", "tuning.csv"))
+    one = results[(results["row"] == "Gumbel-S, VAE categorical") & (results["seed"] == 1)]["run"].iloc[0]
+    rest = set(trials[trials["row"] == "SF, SBN categorical"]["run"])
+    rest |= set(results[results["row"] == "SF, SBN categorical"]["run"])
+    for name in {one, *rest}:
+        (runs / name / "failure.json").write_text('{"step": 3, "epoch": 1, "message": "not finite"}')
+    assert call(TINY, tmp_path / "out", runs) == 0
+    table = (tmp_path / "out" / "jang_table.tex").read_text()
+    assert "(2/3)" in table
+    assert "failed" in table
+    after = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert not set(after["run"]) & {one, *rest}
 
 
 @pytest.mark.parametrize("module", [jang, reinmax])

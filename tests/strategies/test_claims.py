@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from discrete_vae import schedules
 from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient, sampled_gradients
@@ -101,6 +102,44 @@ def test_zgr_is_reinmax_at_temperature_one() -> None:
     torch.testing.assert_close(gradients(Zgr()), gradients(ReinMax(1.0)))
 
 
+def test_binary_darn_about_a_half_is_zgr() -> None:
+    """Of two categories, whatever the objective."""
+    logits, weight = normal("binary logits", 1, 3, 2), normal("binary weight", 6, 5)
+    objective = Objective(lambda z: (z.flatten(-2) @ weight).tanh(), lambda output: output.square().sum(-1))
+    own = [
+        sampled_gradients(strategy.double(), logits, objective, 50, Noise([seeded(1)]))
+        for strategy in (Darn("uniform"), Zgr())
+    ]
+    torch.testing.assert_close(*own)
+
+
+@pytest.mark.parametrize("gap", [1.0, 0.0])
+def test_gapped_straight_through_is_the_softmax_of_moved_logits(gap: float) -> None:
+    """By automatic differentiation, with the perturbation of Fan et al. written out."""
+    logits, gradient = normal("gapped", 50, 4), normal("gradient", 50, 4)
+    sample = hard_sample(logits, Noise([seeded(2)]).gumbel(logits.shape, torch.float64))
+    at = logits.clone().requires_grad_()
+    largest = logits.max(-1, keepdim=True).values
+    probability = (softmax(logits) * sample).sum(-1, keepdim=True)
+    space = gap or -torch.log1p(-probability) / probability
+    moved = torch.where(sample.bool(), largest - (logits * sample).sum(-1, keepdim=True), 0)
+    moved = moved - torch.where(sample.bool(), 0, (logits - largest + space).relu())
+    ((at + moved).div(0.7).softmax(-1) * gradient).sum().backward()
+    pulled = GappedStraightThrough(0.7, gap).double().pull(logits, sample, Noise([seeded(0)]))(gradient)
+    torch.testing.assert_close(pulled, at.grad)
+
+
+def test_schedules_follow_their_papers() -> None:
+    """The slope grows by 1.04 an epoch to 5; MVE's weight from one to a million in 50 epochs."""
+    annealed = STRATEGIES["slope-annealed-straight-through"].Options().temperature
+    weight = STRATEGIES["minimum-variance"].Options().weight
+    slopes, weights = (schedules.table([each], 0, 60, 1)[:, 0] for each in (annealed, weight))
+    torch.testing.assert_close(1 / slopes[:40], 1.04 ** torch.arange(40.0), rtol=1e-4, atol=0)
+    assert 1 / float(slopes[-1]) == pytest.approx(5)
+    assert float(weights[0]) == 1
+    assert float(weights[50]) == pytest.approx(1e6, rel=1e-3)
+
+
 def test_gumbel_rao_has_the_mean_of_its_single_draws_and_less_variance() -> None:
     """5 standard errors of a difference in 6 elements."""
     many, straight = gradients(GumbelRao(0.5, 50)), gradients(StraightThroughGumbelSoftmax(0.5), seed=2)
@@ -159,7 +198,7 @@ def test_first_step_of_the_score_function_is_unbiased() -> None:
 
 
 def test_normalised_signals_are_as_long_as_one() -> None:
-    """After the moving variance is known the signal's own deviation is 1; its gradient keeps its direction."""
+    """After the moving variance is known the signal's own deviation is 1, and its gradient keeps its direction."""
     strategy = Nvil(nn.Linear(1, 1)).double()
     scaled = Objective(OBJECTIVE.decode, lambda output: 100 * OBJECTIVE.loss(output), context=OBJECTIVE.context)
     logits, noise = LOGITS.expand(DRAWS, -1, -1), Noise([seeded(1)])
@@ -167,6 +206,11 @@ def test_normalised_signals_are_as_long_as_one() -> None:
         strategy(logits, scaled, noise)
     signal, _ = strategy.centre(scaled(hard_sample(logits, noise.gumbel(logits.shape, torch.float64))), scaled)
     assert float(signal.detach().std()) == pytest.approx(1, abs=0.05)
+    at = logits.clone().requires_grad_()
+    (mean,) = torch.autograd.grad(strategy(at, scaled, noise).loss.sum(), at)
+    exact = exact_gradient(LOGITS, OBJECTIVE)
+    assert torch.cosine_similarity(mean.sum(0).flatten(), exact.flatten(), 0) > 0.99
+    assert mean.sum(0).norm() / DRAWS < 10 * exact.norm(), "a hundredfold loss does not make it a hundred times as long"
 
 
 def test_black_boxes_and_single_categories_are_refused_with_the_reason() -> None:

@@ -321,6 +321,7 @@ ROWS = [
     Row("gumbel-rao", lambda _, t: GumbelRao(t), cosine=0.96, length=0.524),
     Row("gumbel-rao, one draw", lambda _, t: GumbelRao(t, 1), cosine=0.96, length=0.524),
     Row("darn", lambda _, t: Darn(), cosine=0.98, length=1.173),
+    Row("darn, uniform centre", lambda _, t: Darn("uniform"), cosine=0.97, length=0.759),
     Row("zgr", lambda _, t: Zgr(), cosine=0.99, length=0.774),
     Row("minimum variance", lambda _, t: MinimumVariance(100.0), cosine=0.98, length=0.774),
     Row("score function", lambda p, t: p.warm(ScoreFunction())),

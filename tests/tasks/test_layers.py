@@ -93,6 +93,31 @@ def test_weights_are_unbiased_for_elbo_and_likelihood(task: str, layers: int) ->
         assert ((values.mean(0) - expected).abs() < 5 * error).all()
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@torch.no_grad()
+def test_prior_samples_come_down_through_all_layers(layers: int) -> None:
+    """The nearest layer's states as often as by summing over those above; 5 standard errors in 9 shares."""
+    model, count = build("vae", layers), 50_000
+    for network in model.down:  # type: ignore[union-attr]
+        network.layers[0].weight *= 4  # far from uniform
+    states = enumerate_states(LATENTS, CATEGORIES)
+    expected = torch.full((1, len(states)), 1 / len(states))
+    for network in reversed(model.down):  # type: ignore[arg-type]
+        given = network(states.flatten(-2).unsqueeze(0))[0].unflatten(-1, (LATENTS, CATEGORIES))
+        expected = expected @ log_prob(given.unsqueeze(1), states.unsqueeze(0)).exp()
+    drawn = model.prior_sample(count, Noise([seeded(4)]))
+    assert drawn.shape == (1, count, LATENTS, CATEGORIES)
+    shares = (drawn[0].unsqueeze(1) == states).all(-1).all(-1).float().mean(0)
+    error = (expected * (1 - expected) / count).sqrt()[0]
+    assert ((shares - expected[0]).abs() < 5 * error).all()
+    assert layers == 1 or expected.std() > 0.02
+
+
+def test_structured_prediction_has_no_prior() -> None:
+    with pytest.raises(InputError, match="no prior"):
+        build("structured-prediction", 2).prior_sample(1, Noise([seeded(0)]))
+
+
 @pytest.mark.parametrize(("task", "layers"), MODELS)
 @pytest.mark.parametrize("kind", [ScoreFunction, Rloo, LocalExpectation])
 def test_unbiased_estimates_stay_so(task: str, layers: int, kind: type[Strategy]) -> None:
