@@ -132,12 +132,12 @@ def test_an_interrupted_trial_goes_on(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=8, progress=Interrupting())
     _, found = study_in(tmp_path / "study.db", 8)
-    assert [trial.state for trial in found.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+    assert [trial.state for trial in found.get_trials()][-2:] == [TrialState.FAIL, TrialState.WAITING]
     stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=8)
     whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=8)
-    values = {json.dumps(trial.params): trial.value for trial in standing(stopped)}
-    assert values[json.dumps(whole[0].params)] == whole[0].value, "the same bits"
-    assert len(values) == 2
+    assert {json.dumps(trial.params): trial.value for trial in standing(stopped)} == {
+        json.dumps(trial.params): trial.value for trial in whole
+    }, "the same bits"
 
 
 def test_a_failed_trial_has_its_reason_and_counts(tmp_path: Path) -> None:
