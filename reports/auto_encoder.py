@@ -94,7 +94,9 @@ def make(preset: Preset, bench: Bench) -> None:
         axes.legend(loc="lower right")
     bench.write_provenance(every, samples=samples, epochs=preset.epochs)
     source = render("auto_encoder.tex", latents=preset.base.architecture.latents)
-    bench.write_document(source, ["auto_encoder_table.tex", "auto_encoder_curves.pdf"], strategies(every))
+    bench.write_document(
+        source, ["auto_encoder_table.tex", "auto_encoder_curves.pdf"], strategies(run.config for run in every)
+    )
 
 
 PRESETS = {"quick": Preset(3, (0, 1)), "full": Preset(20, (0, 1, 2))}

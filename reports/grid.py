@@ -166,7 +166,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         samples=f"{preset.samples:,}",
         vimco=any(row.strategy == "vimco" for row in preset.rows),
     )
-    bench.write_document(source, list(parts), strategies(final))
+    bench.write_document(source, list(parts), strategies(run.config for run in final))
 
 
 def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:

@@ -154,9 +154,9 @@ class Bench:
             console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
 
 
-def strategies(runs: Iterable[Run]) -> list[tuple[str, object]]:
-    """What the runs were trained by, with its options."""
-    return [(run.config.strategy, run.config.options) for run in runs]
+def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:
+    """What such runs are trained by, with its options."""
+    return [(config.strategy, config.options) for config in configs]
 
 
 ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")

@@ -54,8 +54,9 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write("target_propagation.md", markdown(results, settings))
     target_propagation_figures.learning_curves(bench.out, curves, list(rows))
     target_propagation_figures.signals(bench.out, signals, target_propagation_figures.told(signals))
+    every = [*final, *(tried.run for tried in tuned)]
     bench.write_provenance(
-        [*final, *(tried.run for tried in tuned)],
+        every,
         samples=samples,
         epochs=preset.epochs,
         chosen={label: str(text) for label, text in settings.items()},
@@ -72,7 +73,7 @@ def make(preset: Preset, bench: Bench) -> None:
         signal_note=Latex("the best short run of each" if short else "the mean of the runs of the table"),
     )
     parts = ["target_propagation_table.tex", "learning_curves.pdf", "signals.pdf"]
-    bench.write_document(source, parts, strategies([*final, *(tried.run for tried in tuned)]))
+    bench.write_document(source, parts, strategies(run.config for run in every))
 
 
 def history(row: str, run: Run) -> pd.DataFrame:

@@ -83,7 +83,7 @@ def make(preset: Preset, bench: Bench) -> None:
         figures=figures,
     )
     parts = ["table_5_1.tex", "sensitivity.tex", *(f"{figure['file']}.pdf" for figure in figures)]
-    bench.write_document(source, parts, strategies(found))
+    bench.write_document(source, parts, strategies(run.config for run in found))
 
 
 def printed() -> pd.DataFrame:

@@ -23,7 +23,7 @@ from discrete_vae.progress import terminal_progress
 from reports import throughput_cases, throughput_tables
 from reports.latex import render
 from reports.measure import MIB, Case
-from reports.report import Bench, Report
+from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 from reports.throughput_cases import DEVICE, PRESETS, Preset
 
@@ -65,9 +65,7 @@ def make(preset: Preset, bench: Bench) -> None:
         cases={name: measurement.case.to_dict() for name, measurement in measurements.items()},
     )
     parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
-    used = [
-        (measurement.case.config.strategy, measurement.case.config.options) for measurement in measurements.values()
-    ]
+    used = strategies(measurement.case.config for measurement in measurements.values())
     bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts, used)
 
 
