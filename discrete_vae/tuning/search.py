@@ -32,6 +32,7 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
 
     Raises ``InputError`` for a name that is no field, and for values that a configuration refuses.
     """
+    changed: dict[bool, dict[str, Any]] = {True: {}, False: {}}  # of the options, and of the rest; all at once
     for joined, value in values.items():
         for name in joined.split("+"):
             first, _, part = name.partition(".")
@@ -39,16 +40,16 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
             if holder is None:
                 known = [each.name for kind in (base.options, base) for each in dataclasses.fields(kind)]
                 raise nearest(first, known, f"value of {base.strategy}")
-            old = getattr(holder, first)
+            new = changed[holder is base.options]
+            old = new.get(first, getattr(holder, first))
             if isinstance(old, Schedule):
-                new: Any = dataclasses.replace(old, **{part or "initial": value})
+                new[first] = dataclasses.replace(old, **{part or "initial": value})
             elif part:
                 raise InputError(f"{first} is {old!r}, not a schedule, so that it has no {part!r}")
             else:
-                new = value
-            changed = dataclasses.replace(holder, **{first: new})
-            base = changed if holder is base else dataclasses.replace(base, options=changed)
-    return base
+                new[first] = value
+    options = dataclasses.replace(base.options, **changed[True])
+    return dataclasses.replace(base, options=options, **changed[False])
 
 
 @dataclass(frozen=True)
