@@ -357,6 +357,9 @@ def run(app: App, tokens: Sequence[str] | None) -> int:
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 130
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is done", file=sys.stderr)
+        return 130
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

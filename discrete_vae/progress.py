@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -18,7 +19,12 @@ class TerminalProgress:
         self._studies: dict[str, TaskID] = {}
 
     def start(self, label: str, total: int, done: int) -> None:
-        """A bar for a population of runs: ``total`` steps, of which ``done`` were made before."""
+        """A bar for a population of runs: ``total`` steps, of which ``done`` were made before.
+
+        Within a study it takes the place of the one before it.
+        """
+        if self._studies and self._task is not None:
+            self._progress.remove_task(self._task)
         self._task = self._progress.add_task(label, total=total, completed=done, numbers="")
 
     def update(self, done: int, loss: float, elbo: float | None) -> None:
@@ -32,7 +38,12 @@ class TerminalProgress:
         if name not in self._studies:
             self._studies[name] = self._progress.add_task(name, total=total, completed=done, numbers="")
         numbers = f"trial {done} of {total}" + ("" if best is None else f"  best ELBO {best:.2f}")
-        self._progress.update(self._studies[name], completed=done, total=total, numbers=numbers)
+        task = self._studies[name]
+        self._progress.update(task, completed=done, total=total, numbers=numbers)
+        if not self._progress.console.is_terminal:  # a log, which shows no bars before they are full
+            left = next(each.time_remaining for each in self._progress.tasks if each.id == task)
+            estimate = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+            self.message(f"{name}: {numbers}{estimate}")
 
     def message(self, text: str) -> None:
         """A line above the bars."""
@@ -56,5 +67,10 @@ def terminal_progress() -> Iterator[TerminalProgress]:
         TimeRemainingColumn(compact=True),
         TextColumn("left {task.fields[numbers]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        speed_estimate_period=3600,  # a trial of a study takes minutes
+    ) as progress:
         yield TerminalProgress(progress)

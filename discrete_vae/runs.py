@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, InUse
 from discrete_vae.files import remove_parts, writable, write_atomically
 
 HISTORY = ["epoch", "split", "metric", "value"]
@@ -133,13 +133,13 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Have the run for this process alone. Raises ``InputError`` if another has it."""
+        """Have the run for this process alone. Raises ``InUse`` if another has it."""
         lock = FileLock(self.folder / ".lock", timeout=0)
         with writable(self.folder):
             try:
                 lock.acquire()
             except Timeout:  # an OSError too, but not one of the disk
-                raise InputError(
+                raise InUse(
                     f"{self.folder} is in use by another process; wait for it, or name another folder for the runs"
                 ) from None
         try:

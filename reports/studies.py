@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -16,26 +15,27 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.tuning import open_storage, ranked, standing
-from discrete_vae.tuning.worker import DEFINITION, VALUES
+from discrete_vae.runs import Run, parameters
+from discrete_vae.tuning import DEFINITION, VALUES, defined, done, open_storage, ranked, standing, table
+from reports import statistics
 from reports.figures import COLOURS, figure
 from reports.latex import Latex, render
-from reports.report import Bench, Report
-from reports.tables import Panel, spread, table
+from reports.report import Bench, Report, strategies
+from reports.tables import Panel, spread
+from reports.tables import table as latex_table
+from studies.best import kept
 
 BEST = 0.2
 """The share of trials, the best ones, whose range of a hyper-parameter is given."""
 FEW = 8
-"""With fewer trials nothing is said of importance."""
+"""With fewer complete trials nothing is said of importance."""
+RATE = "learning_rate"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Which of the storage's studies."""
-
-    prefix: str = ""
+    """All studies of a storage."""
 
     @property
     def summary(self) -> str:
@@ -46,64 +46,79 @@ class Preset:
 def make(preset: Preset, bench: Bench) -> None:
     """Read the studies, and write tables, figures and the document."""
     storage = open_storage(bench.storage, make=False)
-    there = [
-        optuna.load_study(study_name=name, storage=storage) for name in sorted(optuna.get_all_study_names(storage))
-    ]
+    there = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
     found = [study for study in there if DEFINITION in study.user_attrs and ranked(study)]
     if not found:
         raise InputError("the storage holds no study with a complete trial; python -m studies run NAME")
-    results = pd.concat([_tidy(study) for study in found], ignore_index=True)
-    bench.write_results(results)
-    parts = {"studies_best.tex": best_table(found), "studies_compare.tex": comparison(found)}
+    bench.write_results(_tidy(found, bench))
+    bench.write("trials.csv", table(found).to_csv(index=False, lineterminator="\n"))
+    parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
     for name, part in parts.items():
         bench.write(name, part)
-    with figure(bench.out, "studies_history", height=2.8) as drawing:
-        axes = drawing.subplots()
-        for i, study in enumerate(found):
-            values = [trial.value for trial in complete(study)]
-            style = {"color": COLOURS[i % len(COLOURS)], "label": study.study_name}
-            axes.step(range(1, len(values) + 1), np.maximum.accumulate(np.array(values, float)), where="post", **style)
-            axes.plot(range(1, len(values) + 1), values, "o", markersize=2.5, alpha=0.5, color=style["color"])
-        lowest = np.quantile([trial.values[0] for study in found for trial in complete(study)], 0.1)
-        axes.set(xlabel="complete trials", ylabel="validation ELBO (nats)")
-        axes.set_ylim(bottom=float(lowest))
-        axes.legend(fontsize=7)
-    _draw_importance(bench, found)
-    _draw_plane(bench, found)
-    figures = ["studies_history.pdf", "studies_importance.pdf", "studies_plane.pdf"]
-    definitions = {study.study_name: study.user_attrs[DEFINITION] for study in found}
-    bench.write("provenance.json", json.dumps({"report": "studies", "studies": definitions}, indent=2) + "\n")
-    used = [(config.strategy, config.options) for config in (_fixed(study) for study in found)]
-    bench.write_document(render("studies.tex", share=f"{BEST:.0%}"), [*parts, *figures], used)
+    figures = [_draw_history(bench, found), _draw_importance(bench, found), _draw_plane(bench, found)]
+    configs = [defined(study)[0].base for study in found]
+    runs = [Run.open(folder) for folder in sorted(_folders(found, bench)) if (folder / "config.json").exists()]
+    bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
+    source = render(
+        "studies.tex",
+        share=f"{BEST:.0%}",
+        few=FEW,
+        budget=budget(found),
+        length=lengths(found),
+        importance=any(map(importance, found)),
+    )
+    bench.write_document(source, [*parts, *figures], strategies(configs))
 
 
 def complete(study: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, in their order."""
-    return [trial for trial in standing(study.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    return [trial for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
 
 
-def _fixed(study: OptunaStudy) -> Config:
-    return Config.from_dict(study.user_attrs[DEFINITION]["fixed"])
+def budget(found: Sequence[OptunaStudy]) -> int:
+    """As many trials as all of the studies have."""
+    return min(len(done(study.get_trials(deepcopy=False))) for study in found)
 
 
-def _tidy(study: OptunaStudy) -> pd.DataFrame:
-    """One line a trial and seed."""
-    return pd.DataFrame(
-        {
-            "row": study.study_name,
-            "strategy": _fixed(study).strategy,
-            "parameters": json.dumps(trial.params, sort_keys=True),
-            "seed": int(seed),
-            "split": "validation",
-            "metric": "elbo",
-            "value": value,
-            "run": run,
-            "trial": trial.number,
-            "state": trial.state.name.lower(),
-        }
-        for trial in standing(study.get_trials(deepcopy=False))
-        for (seed, value), run in zip(trial.user_attrs.get(VALUES, {}).items(), trial.user_attrs["runs"], strict=True)
-    )
+def lengths(found: Sequence[OptunaStudy]) -> str:
+    """``8 epochs and 2 seeds a trial``, of whatever lengths there are."""
+    known = dict.fromkeys((epochs, len(seeds)) for _, epochs, seeds in map(defined, found))
+    return " or ".join(f"{epochs} epochs and {seeds} seed{'s' * (seeds > 1)} a trial" for epochs, seeds in known)
+
+
+def _folders(found: Sequence[OptunaStudy], bench: Bench) -> set[Any]:
+    return {bench.runs / name for name in table(found)["runs"].str.split().explode().dropna()}
+
+
+def _tidy(found: Sequence[OptunaStudy], bench: Bench) -> pd.DataFrame:
+    """One line a trial and seed, and one for each seed of a winner that was trained again."""
+    rows: list[dict[str, Any]] = []
+    for study in found:
+        search, epochs, _ = defined(study)
+        for trial in standing(study.get_trials(deepcopy=False)):
+            known: dict[str, Any] = {
+                "row": study.study_name,
+                "strategy": search.base.strategy,
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+            }
+            for seed, value in trial.user_attrs.get(VALUES, {}).items():
+                (config,) = search.configs(trial.params, [int(seed)], epochs)
+                own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
+                rows.append(known | own | {"split": "validation", "metric": "elbo", "value": value})
+        if (again := kept(study)) is None:
+            continue
+        made, _ = again
+        trials = {trial.number: trial for trial in ranked(study)}
+        for number, values in made["trials"].items():
+            for name, by_seed in values.items():
+                split, _, metric = name.partition(" ")
+                for seed, value in by_seed.items():
+                    (config,) = search.configs(trials[int(number)].params, [int(seed)], made["epochs"])
+                    own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
+                    known = {"row": study.study_name, "strategy": config.strategy, "trial": number, "state": "again"}
+                    rows.append(known | own | {"split": split, "metric": metric, "value": value})
+    return pd.DataFrame(rows)
 
 
 def best_table(found: Sequence[OptunaStudy]) -> Latex:
@@ -118,39 +133,66 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
             if isinstance(value, float):
                 span = Latex(f"{min(shown):.3g} to {max(shown):.3g}")
                 value = f"{value:.3g}"
-            body.append([study.study_name if i == 0 else "", name, value, span])
-    panel = Panel(Latex("llrr"), [Latex(r"study & & best & best fifth \\")], body)
-    return table("studies-best", Latex("Hyper-parameters of the best trial, and the range of the best fifth."), [panel])
+            label = f"{study.study_name} ({len(top)} of {len(ordered)})" if i == 0 else ""
+            body.append([label, _short(name), value, span])
+    heads = [Latex(rf"study & & best & best {BEST:.0%} \\".replace("%", r"\%"))]
+    caption = Latex(
+        rf"Hyper-parameters of the best complete trial, and their interval over the best {BEST * 100:.0f}\% of the "
+        r"complete ones (in brackets: how many)."
+    )
+    return latex_table("studies-best", caption, [Panel(Latex("llrr"), heads, body)])
 
 
 def comparison(found: Sequence[OptunaStudy]) -> Latex:
-    """Each study's best after as many trials as all of them have."""
-    budget = min(len(ended(study)) for study in found)
+    """Each study's best after as many trials as all of them have, and what became of the winner on fresh seeds."""
+    within = budget(found)
     body: list[list[object]] = []
+    lengths = set()
     for study in found:
-        states = [trial.state for trial in standing(study.get_trials(deepcopy=False))]
-        within = [trial for trial in ended(study)[:budget] if trial.state == TrialState.COMPLETE]
-        best = max(within, key=lambda trial: trial.values[0], default=None)
-        values = {int(seed): value for seed, value in best.user_attrs[VALUES].items()} if best else {}
-        body.append(
-            [
-                study.study_name,
-                *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
-                spread(values),
-                spread({int(seed): value for seed, value in ranked(study)[0].user_attrs[VALUES].items()}),
-            ]
-        )
-    heads = Latex(rf"study & complete & pruned & failed & best of {budget} & best of all \\")
-    caption = Latex(
-        "Validation ELBO of the best trial in nats, mean $\\pm$ 95\\% interval over its seeds; the comparison at an "
-        "equal budget is that of the first column of these. A best trial's value flatters: these very seeds chose it."
+        ended = done(study.get_trials(deepcopy=False))
+        states = [trial.state for trial in ended]
+        early = [trial for trial in ended[:within] if trial.state == TrialState.COMPLETE]
+        best = max(early, key=lambda trial: trial.values[0], default=None)
+        row: list[object] = [
+            study.study_name,
+            *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
+            *(_mean(trial) for trial in (best, ranked(study)[0])),
+        ]
+        if (again := kept(study)) is not None:
+            made, winner = again
+            values = made["trials"][str(winner.number)]
+            lengths.add((made["epochs"], made["samples"]))
+            row += [spread(_seeds(values.get(name, {}))) for name in ("test elbo", "test log_likelihood")]
+        else:
+            row += [spread({}), spread({})]
+        body.append(row)
+    heads = Latex(
+        r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation ELBO} & \multicolumn{2}{c}{winner again, test} "
+        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound \\"
     )
-    return table("studies-compare", caption, [Panel(Latex("lrrrrr"), [heads], body)])
+    again_note = "".join(
+        f" Winner again: trained for {epochs} epochs with fresh seeds, mean $\\pm$ 95\\% interval over these; the "
+        f"bound is of {samples} samples."
+        for epochs, samples in sorted(lengths)
+    )
+    caption = Latex(
+        "Studies with an equal budget: validation ELBO of the best trial, mean over its seeds, in nats. It flatters: "
+        f"these very seeds chose it.{again_note}"
+    )
+    return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
 
 
-def ended(study: OptunaStudy) -> list[FrozenTrial]:
-    """The trials that have ended, in their order."""
-    return [trial for trial in standing(study.get_trials(deepcopy=False)) if trial.state.is_finished()]
+def _mean(trial: FrozenTrial | None) -> Latex:
+    return Latex("--") if trial is None else Latex(f"${trial.values[0]:.2f}$")
+
+
+def _seeds(values: dict[str, float]) -> statistics.Seeds:
+    return {int(seed): value for seed, value in values.items()}
+
+
+def _short(name: str) -> str:
+    """A hyper-parameter's name in a table or at an axis."""
+    return name.partition("+")[0].replace("_", " ").replace(".", " ")
 
 
 def importance(study: OptunaStudy) -> dict[str, float]:
@@ -162,11 +204,34 @@ def importance(study: OptunaStudy) -> dict[str, float]:
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
-def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
-    known = {study.study_name: shares for study in found if (shares := importance(study))}
-    with figure(bench.out, "studies_importance", height=0.6 + 0.22 * sum(map(len, known.values()))) as drawing:
+def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    """The best value so far, by trials that have ended, and each complete trial's."""
+    with figure(bench.out, "studies_history", height=2.8) as drawing:
         axes = drawing.subplots()
-        bars = [(f"{study}: {name}", share, i) for i, study in enumerate(known) for name, share in known[study].items()]
+        shown = []
+        for i, study in enumerate(found):
+            values = [
+                trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
+                for trial in done(study.get_trials(deepcopy=False))
+            ]
+            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": study.study_name}
+            numbers = range(1, len(values) + 1)
+            axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", **style)
+            axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=style["color"])
+            shown += [value for value in values if not math.isnan(value)]
+        axes.set(xlabel="trials", ylabel="validation ELBO (nats)")
+        axes.set_ylim(bottom=float(np.quantile(shown, 0.1)))
+        axes.legend(fontsize=7)
+    return "studies_history.pdf"
+
+
+def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    known = {study.study_name: shares for study in found if (shares := importance(study))}
+    bars = [
+        (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
+    ]
+    with figure(bench.out, "studies_importance", height=0.6 + 0.22 * len(bars)) as drawing:
+        axes = drawing.subplots()
         axes.barh(
             [label for label, *_ in bars],
             [share for _, share, _ in bars],
@@ -174,28 +239,50 @@ def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
         )
         axes.invert_yaxis()
         axes.set(xlabel="importance (PED-ANOVA)")
+    return "studies_importance.pdf"
 
 
-def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
-    """Temperature, or the first other hyper-parameter, against the learning rate."""
-    with figure(bench.out, "studies_plane", height=2.4) as drawing:
-        panels = drawing.subplots(1, len(found), squeeze=False)[0]
-        for axes, study in zip(panels, found, strict=True):
+def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    """Temperature, or the first other hyper-parameter, against the learning rate, of studies that have them."""
+    planes = [(study, *plane) for study in found if (plane := _plane(study))]
+    best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)
+    rows = math.ceil(len(planes) / 3)
+    with figure(bench.out, "studies_plane", height=0.3 + 2.1 * max(rows, 1)) as drawing:
+        panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False)
+        for axes in panels.flat[len(planes) :]:
+            axes.set_visible(False)
+        image = None
+        for axes, (study, rate, other) in zip(panels.flat, planes, strict=False):
+            pruned = [
+                trial.params for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.PRUNED
+            ]
+            axes.plot([each[rate] for each in pruned], [each[other] for each in pruned], "x", color="0.6", markersize=3)
             trials = complete(study)
-            names = [name for name in trials[0].params if name != "learning_rate"]
-            other = "temperature" if "temperature" in names else next(iter(names), "learning_rate")
-            points: list[dict[str, Any]] = [trial.params for trial in trials]
             image = axes.scatter(
-                [point["learning_rate"] for point in points],
-                [point[other] for point in points],
+                [trial.params[rate] for trial in trials],
+                [trial.params[other] for trial in trials],
                 c=[trial.values[0] for trial in trials],
                 cmap="cividis",
-                s=14,
+                vmin=best - 20,
+                vmax=best,
+                s=16,
             )
-            axes.set(xscale="log", xlabel="learning rate", ylabel=other, title=study.study_name)
-            if isinstance(points[0][other], float):
+            winner = ranked(study)[0].params
+            axes.plot(winner[rate], winner[other], "o", markersize=8, markerfacecolor="none", color=COLOURS[2])
+            axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other), title=study.study_name)
+            if isinstance(winner[other], float):
                 axes.set_yscale("log")
-            drawing.colorbar(image, ax=axes, label="validation ELBO")
+        if image is not None:
+            drawing.colorbar(image, ax=panels.ravel().tolist(), label="validation ELBO (nats)", extend="min")
+    return "studies_plane.pdf"
+
+
+def _plane(study: OptunaStudy) -> tuple[str, str] | None:
+    """The names of the learning rate and of what stands against it, or None."""
+    names = list(complete(study)[0].params)
+    rate = next((name for name in names if name.split("+")[0] == RATE), None)
+    others = sorted((name for name in names if name != rate), key=lambda name: name != "temperature")
+    return (rate, others[0]) if rate and others else None
 
 
 REPORT = Report("studies", "tables and figures of Optuna studies, from any storage", {"stored": Preset()}, make)

@@ -7,6 +7,7 @@ from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tuning import Search, Space, Study
+from studies import temperature
 
 AFFORDABLE = {name: kind for name, kind in STRATEGIES.items() if name != "enumeration"}
 """Enumeration sums over 10^30 states of the thesis' network."""
@@ -21,9 +22,11 @@ def search(strategy: str) -> Search:
     return Search(base, space)
 
 
+SEARCHES = {name: search(name) for name, kind in AFFORDABLE.items() if kind.latent_family is Categorical}
 STUDY = Study(
     name="compare",
     summary="learning rate, and temperature where there is one, of every strategy with an equal budget",
-    searches={name: search(name) for name, kind in AFFORDABLE.items() if kind.latent_family is Categorical},
+    # target propagation at its best: its defaults are the thesis' rule
+    searches=SEARCHES | {"target-propagation": temperature.STUDY.searches["target-propagation"]},
     trials=12,
 )

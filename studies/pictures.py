@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
@@ -48,7 +49,7 @@ def _draw(folder: Path, runs: Sequence[Run], data: Dataset) -> list[Path]:
         for i, run in enumerate(runs):
             history = run.history()
             found = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
-            style = {"color": COLOURS[i % len(COLOURS)], "label": f"seed {run.config.seed}"}
+            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": f"seed {run.config.seed}"}
             axes.plot(found["epoch"], found["value"], marker="o", markersize=3, **style)
         axes.set(xlabel="epoch", ylabel="validation ELBO (nats)")
         axes.legend()

@@ -1,16 +1,20 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
-from discrete_vae.tuning.search import Search, Space, Study, configure, median, tpe
+from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
 from discrete_vae.tuning.storage import alone, open_storage, revive
-from discrete_vae.tuning.worker import Worker, done, open_study, ranked, standing
+from discrete_vae.tuning.table import table
+from discrete_vae.tuning.worker import VALUES, Worker, done, open_study, ranked, standing, told
 
 __all__ = [
+    "DEFINITION",
+    "VALUES",
     "Search",
     "Space",
     "Study",
     "Worker",
     "alone",
     "configure",
+    "defined",
     "done",
     "median",
     "open_storage",
@@ -18,5 +22,7 @@ __all__ = [
     "ranked",
     "revive",
     "standing",
+    "table",
+    "told",
     "tpe",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study as OptunaStudy
@@ -112,6 +112,17 @@ class Study:
             "sampler seed": self.seed,
             "pruner": type(self.pruner()).__name__,
         }
+
+
+DEFINITION = "definition"
+"""A study's attribute: what all of its trials share."""
+
+
+def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
+    """The search, the epochs and the seeds that a stored study has."""
+    definition = found.user_attrs[DEFINITION]
+    space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
+    return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -145,9 +145,7 @@ def _proxy(url: str) -> BaseStorage:
     except ValueError:
         raise InputError(f"storage {url!r} cannot be read; give grpc://host:port") from None
     except ConnectionError:
-        raise InputError(
-            f"storage {url!r} does not answer; start one with optuna.storages.run_grpc_proxy_server"
-        ) from None
+        raise InputError(f"storage {url!r} does not answer; start one: python -m studies proxy --storage URL") from None
     print(
         f"{url}: a proxy passes no signs of life on, so a trial whose worker is killed stays RUNNING; "
         "`python -m studies clean NAME --stale` beside the database takes it up again",

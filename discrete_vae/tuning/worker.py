@@ -15,21 +15,20 @@ from typing import Any, Protocol
 
 import optuna
 import torch
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from discrete_vae import training
+from discrete_vae.config import Config
 from discrete_vae.data import Dataset
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs import Run, hidden
-from discrete_vae.tuning.search import Search, SeededByTrial, Study, differences
+from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
 from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, revive
 
-DEFINITION = "definition"
-"""A study's attribute: what all of its trials share."""
 SURPLUS = "surplus"
 """A trial's attribute: another worker had the last place, so nothing was trained."""
 FAILURE, VALUES, METRICS, RUNS = "failure", "elbo by seed", "metrics", "runs"
@@ -97,13 +96,15 @@ class Worker:
     compiled: bool = False
     progress: Progress | None = None
     saved: Saved = lambda study, trial, runs: None
+    train: Callable[..., object] = training.train
+    """What trains; ``training.train`` but for measurements of everything else."""
     name: str = field(default_factory=lambda: f"{platform.node()}:{os.getpid()}")
 
     def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
         """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
 
-        Raises ``training.Interrupted`` after a signal: what was being trained is given back, to go on from its
-        checkpoints.
+        Raises ``training.Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
+        was asked for is given back, to go on from its checkpoints.
         """
         end = None if timeout is None else time.monotonic() + timeout
         with alone(found._storage) as only:
@@ -156,16 +157,15 @@ class Worker:
 
     def _train(self, found: OptunaStudy, study: Study, search: Search, asked: Sequence[Trial]) -> None:
         members: dict[Trial, list[Run]] = {}
-        configs = []
         for trial in asked:
             try:
-                own = search.configs(trial.params, study.seeds, study.epochs)
+                configs = search.configs(trial.params, study.seeds, study.epochs)
             except InputError as error:
                 self._fail(found, trial, str(error))
-                continue
-            members[trial] = [Run.create(self.runs, config) for config in own]
-            configs += own
+            else:
+                members[trial] = [Run.create(self.runs, config) for config in configs]
         pruned: set[Trial] = set()
+        lost: set[Trial] = set()
 
         def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
             leave: list[Run] = []
@@ -174,17 +174,40 @@ class Worker:
                 if any(run.failure for run in runs):
                     leave += there  # the trial has failed with them
                 elif len(there) == len(runs):
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
-                        trial.report(fmean(metrics[run]["elbo"] for run in runs), epoch)
-                    if epoch < study.epochs and trial.should_prune():
-                        pruned.add(trial)
+                    try:
+                        with warnings.catch_warnings():
+                            warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
+                            trial.report(fmean(metrics[run]["elbo"] for run in runs), epoch)
+                    except UpdateFinishedTrialError:
+                        lost.add(trial)
                         leave += runs
+                    else:
+                        if epoch < study.epochs and trial.should_prune():
+                            pruned.add(trial)
+                            leave += runs
             return leave
 
         with SignsOfLife(found._storage, [trial._trial_id for trial in members]):
             try:
-                training.train(
+                self._train_runs([run.config for runs in members.values() for run in runs], prune)
+                for trial, runs in members.items():
+                    try:
+                        if trial not in lost:
+                            self._tell(found, trial, runs, trial in pruned)
+                    except UpdateFinishedTrialError:
+                        lost.add(trial)
+                    if trial in lost:
+                        self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
+            except BaseException:  # an interruption, a full disk: others, or a later call, take them up again
+                for trial in members:
+                    again(found, found.get_trials(deepcopy=False)[trial.number])
+                raise
+
+    def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
+        waited = False
+        while True:
+            try:
+                self.train(
                     configs,
                     self.runs,
                     self.data,
@@ -193,12 +216,12 @@ class Worker:
                     compiled=self.compiled,
                     prune=prune,
                 )
-            except BaseException:  # an interruption, a full disk: others, or a later call, take them up again
-                for trial in members:
-                    again(found, found.get_trials(deepcopy=False)[trial.number])
-                raise
-            for trial, runs in members.items():
-                self._tell(found, trial, runs, trial in pruned)
+                return
+            except InUse as error:  # by a worker that was taken for dead, or that was asked for the same values
+                if not waited:
+                    self._message(str(error))
+                waited = True
+                time.sleep(POLL)
 
     def _tell(self, found: OptunaStudy, trial: Trial, runs: Sequence[Run], pruned: bool) -> None:
         trial.set_user_attr(RUNS, [run.folder.name for run in runs])
@@ -207,17 +230,26 @@ class Worker:
             self._fail(found, trial, failures[0])
             return
         last = [_last(run) for run in runs]
+        value = fmean(own["elbo"] for own in last)
         trial.set_user_attr(VALUES, {str(run.config.seed): own["elbo"] for run, own in zip(runs, last, strict=True)})
         trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
         self.saved(found, trial, runs)
         if pruned:
             found.tell(trial, state=TrialState.PRUNED)
         else:
-            found.tell(trial, fmean(own["elbo"] for own in last))
+            found.tell(trial, value)
+        epochs = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=0)
+        state = f"pruned after epoch {epochs}" if pruned else "complete"
+        self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {state}; {told(trial.params)}")
 
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> None:
         trial.set_user_attr(FAILURE, hidden(reason))
         found.tell(trial, state=TrialState.FAIL)
+        self._message(f"{found.study_name} trial {trial.number}: failed, {hidden(reason)}")
+
+    def _message(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress.message(text)
 
     def _tell_progress(self, found: OptunaStudy, trials: int) -> None:
         if self.progress is None:
@@ -225,6 +257,14 @@ class Worker:
         ended = done(found.get_trials(deepcopy=False))
         values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
         self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
+
+
+def told(params: Mapping[str, object]) -> str:
+    """A trial's values in one line, of floats three digits, of joined names the first."""
+    return " ".join(
+        f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
 
 
 def _last(run: Run) -> dict[str, Any]:
