@@ -11,7 +11,17 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import choose_device, run
 from discrete_vae.errors import nearest
-from reports import auto_encoder, gradients, jang, reinmax, studies, target_propagation, thesis, throughput
+from reports import (
+    auto_encoder,
+    gradients,
+    jang,
+    reinmax,
+    storage_overhead,
+    studies,
+    target_propagation,
+    thesis,
+    throughput,
+)
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
@@ -23,6 +33,7 @@ REPORTS: dict[str, Report] = {
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
     "studies": studies.REPORT,
+    "storage-overhead": storage_overhead.REPORT,
 }
 
 app = App(
@@ -69,7 +80,7 @@ def make(
     download
         Download such data if they are not there.
     storage
-        Where the studies are, for their report: as for `python -m studies`.
+        Where studies are, for the reports on them: as for `python -m studies`.
     """
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")

@@ -17,14 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, parameters
-from discrete_vae.tuning import DEFINITION, VALUES, defined, done, open_storage, ranked, standing, table
+from discrete_vae.tuning import DEFINITION, VALUES, defined, done, kept, open_storage, ranked, standing, table
 from reports import statistics
 from reports.figures import COLOURS, figure
 from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
 from reports.tables import Panel, spread
 from reports.tables import table as latex_table
-from studies.best import kept
 
 BEST = 0.2
 """The share of trials, the best ones, whose range of a hyper-parameter is given."""

@@ -36,12 +36,12 @@ from discrete_vae.tuning import (
     standing,
     table,
     told,
+    train_again,
 )
 from discrete_vae.tuning.storage import DEFAULT, GRACE
 from discrete_vae.tuning.worker import FAILURE
 from reports.statistics import interval
 from studies import studies
-from studies.best import train_again
 from studies.pictures import Pictures
 
 app = App(
@@ -237,16 +237,18 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
         images = data.load(defined(found)[0].base.data, asked.folder, device, asked.download)
-        made = train_again(
-            found,
-            images,
-            asked.runs,
-            device,
-            fresh=fresh,
-            epochs=asked.epochs,
-            samples=samples,
-            compiled=asked.compile,
-        )
+        with terminal_progress() as progress:
+            made = train_again(
+                found,
+                images,
+                asked.runs,
+                device,
+                progress,
+                fresh=fresh,
+                epochs=asked.epochs,
+                samples=samples,
+                compiled=asked.compile,
+            )
         rows = Table(
             "trial",
             "parameters",

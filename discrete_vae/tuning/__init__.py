@@ -1,5 +1,6 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
+from discrete_vae.tuning.best import kept, train_again
 from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
 from discrete_vae.tuning.storage import alone, open_storage, revive
 from discrete_vae.tuning.table import table
@@ -16,6 +17,7 @@ __all__ = [
     "configure",
     "defined",
     "done",
+    "kept",
     "median",
     "open_storage",
     "open_study",
@@ -25,4 +27,5 @@ __all__ = [
     "table",
     "told",
     "tpe",
+    "train_again",
 ]

@@ -179,13 +179,18 @@ def alone(storage: BaseStorage) -> Iterator[bool]:
         lock.release()
 
 
+def heartbeat(storage: BaseStorage) -> float | None:
+    """Seconds between two signs of life; None for a storage that keeps none."""
+    interval: float | None = getattr(storage, "get_heartbeat_interval", lambda: None)()
+    return interval
+
+
 class SignsOfLife:
     """Tells a storage that trials are being worked on: Optuna does so in ``optimize`` only, not for ask and tell."""
 
     def __init__(self, storage: BaseStorage, trials: Sequence[int]) -> None:
         self.storage, self.trials = storage, trials
-        interval = getattr(storage, "get_heartbeat_interval", lambda: None)()
-        self.interval: float | None = interval
+        self.interval = heartbeat(storage)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._beat, daemon=True)
 

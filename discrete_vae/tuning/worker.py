@@ -27,7 +27,7 @@ from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs import Run, hidden
 from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
-from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, revive
+from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, heartbeat, revive
 
 SURPLUS = "surplus"
 """A trial's attribute: another worker had the last place, so nothing was trained."""
@@ -107,24 +107,26 @@ class Worker:
         was asked for is given back, to go on from its checkpoints.
         """
         end = None if timeout is None else time.monotonic() + timeout
+        interval = heartbeat(found._storage)
         with alone(found._storage) as only:
             revive(found, everything=only)
+            looked = time.monotonic()
             while end is None or time.monotonic() < end:
                 self._tell_progress(found, trials)
                 asked = self._ask(found, search, trials)
                 if asked:
                     self._train(found, study, search, asked)
-                elif not self._others(found, trials):
-                    break
-                else:
+                elif interval is not None and self._others(found):
                     time.sleep(POLL)
-                revive(found)
+                else:
+                    break
+                if interval is not None and time.monotonic() > looked + interval:
+                    revive(found)
+                    looked = time.monotonic()
             self._tell_progress(found, trials)
 
-    def _others(self, found: OptunaStudy, trials: int) -> bool:
+    def _others(self, found: OptunaStudy) -> bool:
         """Whether it is worth waiting: other workers' trials come to an end, or come back if they die."""
-        if getattr(found._storage, "get_heartbeat_interval", lambda: None)() is None:
-            return False
         return any(not trial.state.is_finished() for trial in standing(found.get_trials(deepcopy=False)))
 
     def _ask(self, found: OptunaStudy, search: Search, trials: int) -> list[Trial]:
@@ -238,8 +240,7 @@ class Worker:
             found.tell(trial, state=TrialState.PRUNED)
         else:
             found.tell(trial, value)
-        epochs = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=0)
-        state = f"pruned after epoch {epochs}" if pruned else "complete"
+        state = "pruned" if pruned else "complete"
         self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {state}; {told(trial.params)}")
 
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> None:

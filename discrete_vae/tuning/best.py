@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial
 
 from discrete_vae import evaluation, training
 from discrete_vae.data import Dataset
-from discrete_vae.progress import terminal_progress
+from discrete_vae.progress import TerminalProgress
 from discrete_vae.runs import Run
-from discrete_vae.tuning import defined, ranked
+from discrete_vae.tuning.search import defined
+from discrete_vae.tuning.worker import ranked
 
 BEST = "best again"
 """A study's attribute: what ``best`` found, by trial, split and metric, for every seed."""
@@ -25,6 +26,7 @@ def train_again(
     data: Dataset,
     runs: Path,
     device: torch.device,
+    progress: TerminalProgress,
     *,
     fresh: int,
     epochs: int | None,
@@ -42,13 +44,12 @@ def train_again(
     made: dict[str, Any] = {"epochs": epochs, "samples": samples, "trials": {}}
     for trial in ranked(found)[:2]:
         configs = search.configs(trial.params, behind, epochs)
-        with terminal_progress() as progress:
-            again = training.train(configs, runs, data, device=device, progress=progress, compiled=compiled)
-            for split, count in (("validation", 1), ("test", samples)):
-                missing = [run for run in again if run.finished and evaluation.stored(run, split, count).empty]
-                if missing:
-                    with progress.counting(split, len(missing) * len(data.split(split))) as advance:
-                        evaluation.evaluate(missing, data, split, count, device=device, advance=advance)
+        again = training.train(configs, runs, data, device=device, progress=progress, compiled=compiled)
+        for split, count in (("validation", 1), ("test", samples)):
+            missing = [run for run in again if run.finished and evaluation.stored(run, split, count).empty]
+            if missing:
+                with progress.counting(split, len(missing) * len(data.split(split))) as advance:
+                    evaluation.evaluate(missing, data, split, count, device=device, advance=advance)
         made["trials"][str(trial.number)] = _values(again, {"validation": 1, "test": samples})
     found.set_user_attr(BEST, made)
     return made
