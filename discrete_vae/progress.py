@@ -42,7 +42,7 @@ class TerminalProgress:
         self._progress.update(task, completed=done, total=total, numbers=numbers)
         if not self._progress.console.is_terminal:  # a log, which shows no bars before they are full
             left = next(each.time_remaining for each in self._progress.tasks if each.id == task)
-            estimate = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+            estimate = "" if not left else f", about {timedelta(seconds=round(left))} left"
             self.message(f"{name}: {numbers}{estimate}")
 
     def message(self, text: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +36,7 @@ from discrete_vae.tuning import (
     told,
     train_again,
 )
-from discrete_vae.tuning.storage import DEFAULT, GRACE
+from discrete_vae.tuning.storage import DEFAULT, GRACE, PORT, serve
 from discrete_vae.tuning.worker import FAILURE
 from reports.statistics import interval
 from studies import studies
@@ -82,8 +80,8 @@ Only = Annotated[
 
 @Parameter(name="*")
 @dataclasses.dataclass(frozen=True)
-class Asked(Where):
-    """What is trained for a study, and where."""
+class Asked:
+    """Which study, and how its runs are trained."""
 
     storage: Storage = None
     only: Only = ()
@@ -96,7 +94,7 @@ class Asked(Where):
         """Raise ``InputError`` for a number that is too small."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "threads" and isinstance(value, int | float) and value < (not isinstance(value, bool)):
+            if isinstance(value, int | float) and value < (not isinstance(value, bool)):
                 raise InputError(f"{field.name} is {value}; give at least 1")
 
 
@@ -156,34 +154,34 @@ def list_studies() -> None:
 
 
 @app.command(name="run")
-def run_study(name: str, *, work: Work = Work()) -> None:
+def run_study(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
     """Run a study here, from where it stands, until it has all of its trials.
 
     Ctrl-C stops it; the same command goes on in the middle of the trial.
     """
-    _work(name, work)
+    _work(name, work, where)
 
 
 @app.command
-def worker(name: str, *, work: Work = Work()) -> None:
+def worker(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
     """Work on a study that other workers, here or elsewhere, work on too.
 
     It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
     """
-    _work(name, work)
+    _work(name, work, where)
 
 
-def _work(name: str, work: Work) -> None:
+def _work(name: str, work: Work, where: Where) -> None:
     """Train until the study has what was asked for, then show it."""
     study = work.study(name)
-    device = work.compute_device()
+    device = where.compute_device()
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
     with terminal_progress() as progress:
         for part, (each, search) in found.items():
-            images = data.load(search.base.data, work.folder, device, work.download)
+            images = data.load(search.base.data, where.folder, device, where.download)
             member = Worker(
-                runs=work.runs,
+                runs=where.runs,
                 data=images,
                 device=device,
                 batch=work.batch or (8 if device.type == "cuda" else 1),
@@ -216,7 +214,7 @@ def show(name: str, *, storage: Storage = None, only: Only = (), most: int = 10)
 
 
 @app.command
-def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked()) -> None:
+def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked(), where: Where = Where()) -> None:
     """Train the winner and the runner-up again, with seeds that the study has not seen, and score them.
 
     What it finds is kept in the study, for `python -m reports studies`.
@@ -231,17 +229,17 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
     asked.check()
     if fresh < 1 or samples < 1:
         raise InputError(f"{'fresh' if fresh < 1 else 'samples'} is {min(fresh, samples)}; give at least 1")
-    device = asked.compute_device()
+    device = where.compute_device()
     shown = {"validation elbo": "validation ELBO", "test elbo": "test ELBO", "test log_likelihood": "test bound"}
     for found in _stored(name, asked.storage, asked.only):
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
-        images = data.load(defined(found)[0].base.data, asked.folder, device, asked.download)
+        images = data.load(defined(found)[0].base.data, where.folder, device, where.download)
         with terminal_progress() as progress:
             made = train_again(
                 found,
                 images,
-                asked.runs,
+                where.runs,
                 device,
                 progress,
                 fresh=fresh,
@@ -333,7 +331,7 @@ def clean(name: str, *, storage: Storage = None, only: Only = (), stale: bool = 
 
 
 @app.command
-def proxy(*, storage: Storage = None, host: str = "localhost", port: int = 13000) -> None:
+def proxy(*, storage: Storage = None, host: str = "localhost", port: int = PORT) -> None:
     """Serve a storage to workers that cannot reach its database: they give --storage grpc://HOST:PORT.
 
     A proxy passes no signs of life on: the trial of a worker that dies stays open until `clean NAME --stale`.
@@ -347,13 +345,11 @@ def proxy(*, storage: Storage = None, host: str = "localhost", port: int = 13000
     """
     served = open_storage(storage)
     print(f"serving {hidden(storage or DEFAULT)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.run_grpc_proxy_server(served, host=host, port=port)
+    serve(served, host, port)
 
 
 def _agreed(question: str) -> bool:
-    if not os.isatty(sys.stdin.fileno()):
+    if not sys.stdin.isatty():
         raise InputError(f"{question} There is nobody to ask; give --yes")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 

@@ -37,6 +37,14 @@ WORKER = "worker"
 """A trial's attribute: who has it. Set with its first sign of life."""
 
 
+@contextmanager
+def experimental() -> Iterator[None]:
+    """Use what Optuna calls experimental without its saying so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
 class PatientStorage(RDBStorage):
     """An ``RDBStorage`` whose calls wait for a database that does not answer, as long as ``patience``."""
 
@@ -112,8 +120,7 @@ def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> Ba
         raise InputError(f"there is no file {parsed.database}; python -m studies run NAME makes one")
     interval = max(1, round(grace / 4))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with experimental():
             storage = PatientStorage(
                 url,
                 engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
@@ -137,13 +144,31 @@ def backend(storage: BaseStorage) -> BaseStorage:
     return found
 
 
+PORT = 13000
+"""At which a proxy listens."""
+
+
+def serve(storage: BaseStorage, host: str, port: int) -> None:
+    """Serve a storage by gRPC until the process ends. Raises ``InputError`` where the address is taken."""
+    try:
+        with experimental():
+            optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)
+    except ImportError:
+        raise InputError("a proxy wants grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
+    except RuntimeError as error:
+        raise InputError(f"a proxy cannot listen at {host}:{port} ({error}); give another --host or --port") from error
+
+
 def _proxy(url: str) -> BaseStorage:
     host, _, port = url.removeprefix("grpc://").partition(":")
     try:
-        storage = GrpcStorageProxy(host=host, port=int(port or 13000))
+        with experimental():
+            storage = GrpcStorageProxy(host=host, port=int(port or PORT))
         storage.wait_server_ready(timeout=30)
     except ValueError:
         raise InputError(f"storage {url!r} cannot be read; give grpc://host:port") from None
+    except ImportError:
+        raise InputError(f"storage {url!r} wants grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
     except ConnectionError:
         raise InputError(f"storage {url!r} does not answer; start one: python -m studies proxy --storage URL") from None
     print(
@@ -219,8 +244,7 @@ def revive(study: OptunaStudy, everything: bool = False) -> int:
     ``everything`` takes all that are running for dead. Trials that got no first sign of life are known by their age.
     """
     storage = study._storage
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with experimental():
         optuna.storages.fail_stale_trials(study)
     running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
     limit = datetime.now() - timedelta(seconds=getattr(backend(storage), "grace_period", None) or GRACE)
@@ -238,6 +262,5 @@ def again(study: OptunaStudy, trial: FrozenTrial) -> None:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
     except UpdateFinishedTrialError:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with experimental():
         RetryHeartbeatStaleTrialCallback(None, True)(study, storage.get_trial(trial._trial_id))

@@ -123,7 +123,6 @@ class Worker:
                 if interval is not None and time.monotonic() > looked + interval:
                     revive(found)
                     looked = time.monotonic()
-            self._tell_progress(found, trials)
 
     def _others(self, found: OptunaStudy) -> bool:
         """Whether it is worth waiting: other workers' trials come to an end, or come back if they die."""
