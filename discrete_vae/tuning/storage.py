@@ -23,6 +23,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from discrete_vae.errors import InputError
+from discrete_vae.files import writable
 from discrete_vae.runs import hidden
 
 DEFAULT = "studies.sqlite"
@@ -118,6 +119,9 @@ def open_storage(url: str | None, grace: float = GRACE, make: bool = True) -> Ba
     lite = parsed.get_backend_name() == "sqlite"
     if lite and not make and not Path(parsed.database or "").exists():
         raise InputError(f"there is no file {parsed.database}; python -m studies run NAME makes one")
+    if lite and make and parsed.database:
+        with writable(Path(parsed.database).parent):
+            pass
     interval = max(1, round(grace / 4))
     try:
         with experimental():

@@ -17,7 +17,8 @@ from discrete_vae.tuning import alone, open_storage
         ("postgresql+psycopg://user:secret@127.0.0.1:1/none", "cannot be opened"),
         ("nonsense://user:secret@host", "cannot be"),
         ("grpc://host:many", "cannot be read"),
-        ("/no/such/folder/study.db", "cannot be opened"),
+        ("/dev/null/study.db", "cannot write /dev/null"),
+        ("/dev", "cannot be opened"),
     ],
 )
 def test_a_storage_that_cannot_be_used(url, reason) -> None:
