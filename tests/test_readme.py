@@ -17,7 +17,7 @@ from reports.target_propagation_tables import markdown, setting
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"
 TEXT = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
