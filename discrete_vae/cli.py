@@ -65,6 +65,15 @@ app.command(train_app)
 RunsFolder = Annotated[Path, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
 Threads = Annotated[int | None, Parameter(help="Processor threads; by default torch's choice.")]
+STORAGE = "studies.sqlite"
+Storage = Annotated[
+    str,
+    Parameter(
+        help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A password "
+        "is best kept in ~/.pgpass or PGPASSWORD.",
+        env_var="DISCRETE_VAE_STORAGE",
+    ),
+]
 
 
 @Parameter(name="*")

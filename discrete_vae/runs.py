@@ -207,8 +207,9 @@ def parameters(config: Config) -> str:
 
 
 def hidden(text: str) -> str:
-    """A text with the passwords of the URLs in it replaced by ``***``."""
-    return re.sub(r"(?<=://)([^\s:/@]+):[^\s@]*@", r"\1:***@", text)
+    """A text with the passwords of the URLs in it replaced by ``***``, before the host or among the parameters."""
+    text = re.sub(r"(?<=://)([^\s:/@]*):[^\s]*@", r"\1:***@", text)
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s'\"]*", r"\1***", text)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

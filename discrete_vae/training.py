@@ -92,6 +92,8 @@ def train(
         for run in made:
             if run.finished:
                 checkpoints.prune(run.folder, keep=1)
+    if stop:  # when all was done; it is for whoever called
+        signal.raise_signal(stop[0])
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from discrete_vae.cli import choose_device, run
+from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
 from reports import (
     auto_encoder,
@@ -57,7 +57,7 @@ def make(
     threads: Annotated[int | None, Parameter(show_default=False)] = None,
     folder: Annotated[Path | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
-    storage: Annotated[str | None, Parameter(show_default=False)] = None,
+    storage: Storage = STORAGE,
 ) -> None:
     """Make a report.
 
@@ -79,8 +79,6 @@ def make(
         Folder with IDX files, for presets that train on data that are not bundled.
     download
         Download such data if they are not there.
-    storage
-        Where studies are, for the reports on them: as for `python -m studies`.
     """
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from discrete_vae import data, evaluation, training
 from discrete_vae.citations import bibliography
+from discrete_vae.cli import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.files import writable, write_atomically
@@ -45,7 +46,7 @@ class Bench:
     folder: Path | None = None
     """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
     download: bool = False
-    storage: str | None = None
+    storage: str = STORAGE
     """Of Optuna studies, for the report on them."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 

@@ -75,7 +75,7 @@ def instant(configs: Sequence[Config], runs: Path, data: data.Dataset, *, prune:
             return
 
 
-def work(url: str | None, study: Study, runs: Path, trials: int, ready: Barrier) -> None:
+def work(url: str, study: Study, runs: Path, trials: int, ready: Barrier) -> None:
     """A worker in a process of its own, which begins when all are there."""
     torch.set_num_threads(1)
     (name,) = study.names()
@@ -86,7 +86,7 @@ def work(url: str | None, study: Study, runs: Path, trials: int, ready: Barrier)
     Worker(runs, images, train=instant).work(found, study, search, trials)
 
 
-def rate(url: str | None, preset: Preset, workers: int, runs: Path) -> float:
+def rate(url: str, preset: Preset, workers: int, runs: Path) -> float:
     """Instant trials a second, from the first one's start to the last one's end; the study is removed afterwards."""
     study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
     context = multiprocessing.get_context("spawn")
@@ -131,7 +131,7 @@ def real(bench: Bench, preset: Preset) -> float:
         optuna.delete_study(study_name=study.name, storage=storage)
 
 
-def kind(url: str | None) -> str:
+def kind(url: str) -> str:
     """The storage's kind and, of a server, its version."""
     behind: Any = backend(open_storage(url))
     if not hasattr(behind, "engine"):

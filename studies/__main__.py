@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from discrete_vae import data, training
-from discrete_vae.cli import Where, run
+from discrete_vae.cli import STORAGE, Storage, Where, run
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import hidden
 from discrete_vae.tuning import (
+    FAILURE,
     VALUES,
     Study,
     Worker,
@@ -36,8 +38,7 @@ from discrete_vae.tuning import (
     told,
     train_again,
 )
-from discrete_vae.tuning.storage import DEFAULT, GRACE, PORT, serve
-from discrete_vae.tuning.worker import FAILURE
+from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
 from reports.statistics import interval
 from studies import studies
 from studies.pictures import Pictures
@@ -64,15 +65,6 @@ ended. What is worth publishing is what `best` gives.""",
     version_flags=[],
 )
 
-Storage = Annotated[
-    str | None,
-    Parameter(
-        help="An SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port; by default "
-        f"{DEFAULT}. A password is best kept in ~/.pgpass or PGPASSWORD.",
-        env_var="DISCRETE_VAE_STORAGE",
-        show_default=False,
-    ),
-]
 Only = Annotated[
     tuple[str, ...], Parameter(help="Of a study with several searches: these alone.", negative="", show_default=False)
 ]
@@ -83,7 +75,7 @@ Only = Annotated[
 class Asked:
     """Which study, and how its runs are trained."""
 
-    storage: Storage = None
+    storage: Storage = STORAGE
     only: Only = ()
     epochs: Annotated[int | None, Parameter(show_default=False)] = None
     """Length of a run; by default the study's."""
@@ -177,6 +169,7 @@ def _work(name: str, work: Work, where: Where) -> None:
     device = where.compute_device()
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
+    end = None if work.timeout is None else time.monotonic() + work.timeout
     with terminal_progress() as progress:
         for part, (each, search) in found.items():
             images = data.load(search.base.data, where.folder, device, where.download)
@@ -189,8 +182,10 @@ def _work(name: str, work: Work, where: Where) -> None:
                 progress=progress,
                 saved=Pictures(work.artifacts, images),
             )
+            left = None if end is None else end - time.monotonic()
             try:
-                member.work(each, study, search, study.trials, work.timeout)
+                with reached(part):
+                    member.work(each, study, search, study.trials, left)
             except (training.Interrupted, KeyboardInterrupt) as stopped:
                 raise training.Interrupted(
                     f"{part}: stopped; {len(done(each.get_trials(deepcopy=False)))} of {study.trials} trials have "
@@ -201,7 +196,7 @@ def _work(name: str, work: Work, where: Where) -> None:
 
 
 @app.command
-def show(name: str, *, storage: Storage = None, only: Only = (), most: int = 10) -> None:
+def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: int = 10) -> None:
     """Show a study's best trials and how far it is.
 
     Parameters
@@ -253,14 +248,13 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
             *(Column(head, justify="right") for head in shown.values()),
             title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval in nats",
         )
-        for trial in ranked(found)[:2]:
-            values = made["trials"][str(trial.number)]
+        for number, values in made["trials"].items():
             numbers = [interval(list(values[each].values())).text(2) if each in values else "" for each in shown]
-            rows.add_row(str(trial.number), told(trial.params), *numbers)
+            rows.add_row(number, told(found.get_trials(deepcopy=False)[int(number)].params), *numbers)
         Console().print(rows)
 
 
-def _stored(name: str, url: str | None, only: Sequence[str]) -> list[OptunaStudy]:
+def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
     """The searches of a study that a storage holds. Raises ``InputError`` if there are none."""
     study = named(name)
     wanted = dict(zip(study.searches, study.names(), strict=True))
@@ -268,7 +262,7 @@ def _stored(name: str, url: str | None, only: Sequence[str]) -> list[OptunaStudy
     there = set(optuna.get_all_study_names(storage))
     names = [wanted[part] for part in chosen(study, only) if wanted[part] in there]
     if not names:
-        raise InputError(f"{hidden(url or DEFAULT)} holds no study {name!r}; python -m studies run {name}")
+        raise InputError(f"{hidden(url)} holds no study {name!r}; python -m studies run {name}")
     return [optuna.load_study(study_name=part, storage=storage) for part in names]
 
 
@@ -296,7 +290,7 @@ def _show(found: OptunaStudy, most: int) -> None:
 
 
 @app.command
-def export(name: str, *, out: Path, storage: Storage = None, only: Only = ()) -> None:
+def export(name: str, *, out: Path, storage: Storage = STORAGE, only: Only = ()) -> None:
     """Write all trials as CSV, one a line, with every parameter, every metric and every seed's value.
 
     Parameters
@@ -310,7 +304,7 @@ def export(name: str, *, out: Path, storage: Storage = None, only: Only = ()) ->
 
 
 @app.command
-def clean(name: str, *, storage: Storage = None, only: Only = (), stale: bool = False, yes: bool = False) -> None:
+def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool = False, yes: bool = False) -> None:
     """Remove a study and its trials from a storage; the runs' folders stay.
 
     Parameters
@@ -325,13 +319,18 @@ def clean(name: str, *, storage: Storage = None, only: Only = (), stale: bool = 
         if stale:
             before = sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False))
             print(f"{found.study_name}: {before - revive(found, everything=True)} trials given back")
+        elif running := sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False)):
+            raise InputError(
+                f"{found.study_name}: {running} trials are being worked on; stop the workers first or, if they are dead, "
+                f"python -m studies clean {name} --stale"
+            )
         elif yes or _agreed(f"remove {found.study_name} and its {count} trials?"):
             optuna.delete_study(study_name=found.study_name, storage=found._storage)
             print(f"{found.study_name} removed")
 
 
 @app.command
-def proxy(*, storage: Storage = None, host: str = "localhost", port: int = PORT) -> None:
+def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: int = PORT) -> None:
     """Serve a storage to workers that cannot reach its database: they give --storage grpc://HOST:PORT.
 
     A proxy passes no signs of life on: the trial of a worker that dies stays open until `clean NAME --stale`.
@@ -344,7 +343,7 @@ def proxy(*, storage: Storage = None, host: str = "localhost", port: int = PORT)
         The port to listen at.
     """
     served = open_storage(storage)
-    print(f"serving {hidden(storage or DEFAULT)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
+    print(f"serving {hidden(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
     serve(served, host, port)
 
 

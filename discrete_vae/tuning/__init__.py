@@ -2,12 +2,13 @@
 
 from discrete_vae.tuning.best import kept, train_again
 from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
-from discrete_vae.tuning.storage import alone, open_storage, revive
+from discrete_vae.tuning.storage import FAILURE, alone, open_storage, revive, standing
 from discrete_vae.tuning.table import table
-from discrete_vae.tuning.worker import VALUES, Worker, done, open_study, ranked, standing, told
+from discrete_vae.tuning.worker import VALUES, Worker, done, open_study, ranked, told
 
 __all__ = [
     "DEFINITION",
+    "FAILURE",
     "VALUES",
     "Search",
     "Space",

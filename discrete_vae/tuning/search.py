@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.schedules import Schedule
+from discrete_vae.tuning.storage import origin
 
 Space = Mapping[str, BaseDistribution]
 """By the name of a value in a configuration; see ``configure``."""
@@ -71,7 +72,7 @@ def tpe(seed: int) -> BaseSampler:
 
 
 def median() -> BasePruner:
-    """Stop what is below the median of the trials before it, from the third epoch on."""
+    """Stop what is below the median of the trials before it, from the second epoch on and the sixth trial."""
     return MedianPruner(n_startup_trials=5, n_warmup_steps=2)
 
 
@@ -138,7 +139,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str
 
 
 class SeededByTrial(BaseSampler):
-    """Another sampler for every trial, seeded by the study's seed and the trial's number.
+    """Another sampler for every trial, seeded by the study's seed and the trial's rank among those not tried again.
 
     So a study that was stopped goes on as if it had not been, and no two workers ever draw from the same seed: a
     storage gives a number once.
@@ -149,7 +150,9 @@ class SeededByTrial(BaseSampler):
         self.inner = make(seed)
 
     def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
-        digest = hashlib.sha256(f"{self.seed} {study.study_name} {trial.number}".encode()).digest()
+        first = origin(trial)
+        rank = sum(origin(each) == each.number < first for each in study.get_trials(deepcopy=False))
+        digest = hashlib.sha256(f"{self.seed} {study.study_name} {rank}".encode()).digest()
         self.inner = self.make(int.from_bytes(digest[:4], "big"))
         self.inner.before_trial(study, trial)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,12 +24,25 @@ from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs import Run, hidden
 from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
-from discrete_vae.tuning.storage import WORKER, SignsOfLife, again, alone, heartbeat, revive
+from discrete_vae.tuning.storage import (
+    FAILURE,
+    SURPLUS,
+    WORKER,
+    SignsOfLife,
+    again,
+    alone,
+    hasten,
+    heartbeat,
+    origin,
+    revive,
+    standing,
+    this_worker,
+)
 
-SURPLUS = "surplus"
-"""A trial's attribute: another worker had the last place, so nothing was trained."""
-FAILURE, VALUES, METRICS, RUNS = "failure", "elbo by seed", "metrics", "runs"
-"""A trial's attributes: why it failed; each seed's value; all metrics' means; its runs' folders."""
+VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
+"""A trial's attributes: each seed's value; all metrics' means; its runs' folders."""
+DEFINED_WITHIN = 10.0
+"""Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
 POLL = 2.0
 """Seconds between two looks at what other workers do."""
 Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
@@ -52,9 +62,16 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     """
     asked = study.definition(study.names()[name])
     sampler = SeededByTrial(study.sampler, study.seed)
-    with contextlib.suppress(DuplicatedStudyError):
+    try:
         storage.create_new_study([StudyDirection.MAXIMIZE], name)
+    except DuplicatedStudyError:
+        mine = False
+    else:
+        mine = True
     found = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=study.pruner())
+    end = time.monotonic() + DEFINED_WITHIN
+    while not mine and DEFINITION not in found.user_attrs and time.monotonic() < end:
+        time.sleep(0.1)
     stored = found.user_attrs.get(DEFINITION)
     if stored is None:
         found.set_user_attr(DEFINITION, asked)
@@ -65,12 +82,6 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
             f"or remove it: python -m studies clean {study.name}"
         )
     return found
-
-
-def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that count: not those that were taken up again as another, and none that was one too many."""
-    again = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
-    return [trial for trial in trials if trial.number not in again and SURPLUS not in trial.user_attrs]
 
 
 def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -98,7 +109,7 @@ class Worker:
     saved: Saved = lambda study, trial, runs: None
     train: Callable[..., object] = training.train
     """What trains; ``training.train`` but for measurements of everything else."""
-    name: str = field(default_factory=lambda: f"{platform.node()}:{os.getpid()}")
+    _told: int = field(default=-1, init=False)
 
     def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
         """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
@@ -108,18 +119,15 @@ class Worker:
         """
         end = None if timeout is None else time.monotonic() + timeout
         interval = heartbeat(found._storage)
-        with alone(found._storage) as only:
-            revive(found, everything=only)
+        with alone(found._storage):
+            revive(found)
             looked = time.monotonic()
             while end is None or time.monotonic() < end:
                 self._tell_progress(found, trials)
-                asked = self._ask(found, search, trials)
-                if asked:
-                    self._train(found, study, search, asked)
-                elif interval is not None and self._others(found):
+                if not self._turn(found, study, search, trials):
+                    if interval is None or not self._others(found):
+                        break
                     time.sleep(POLL)
-                else:
-                    break
                 if interval is not None and time.monotonic() > looked + interval:
                     revive(found)
                     looked = time.monotonic()
@@ -128,33 +136,49 @@ class Worker:
         """Whether it is worth waiting: other workers' trials come to an end, or come back if they die."""
         return any(not trial.state.is_finished() for trial in standing(found.get_trials(deepcopy=False)))
 
-    def _ask(self, found: OptunaStudy, search: Search, trials: int) -> list[Trial]:
-        """As many trials as there are places, up to the batch."""
+    def _turn(self, found: OptunaStudy, study: Study, search: Search, trials: int) -> bool:
+        """Ask for trials, train them and tell; whether there were any."""
         asked: list[Trial] = []
-        while len(asked) < self.batch:
-            there = found.get_trials(deepcopy=False)
-            waiting = sum(trial.state == TrialState.WAITING for trial in there)
-            if not waiting and len(standing(there)) >= trials:
-                break
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that heartbeats are for optimize: see SignsOfLife
-                trial = found.ask(dict(search.space))
+        with SignsOfLife(found._storage) as life:
+            try:
+                while len(asked) < self.batch and self._ask(found, search, trials, asked, life):
+                    pass
+                self._train(found, study, search, asked)
+            except BaseException as error:  # others, or a later call, take them up again
+                stopped = isinstance(error, training.Interrupted | KeyboardInterrupt)
+                hasten(found._storage)
+                for trial in asked:
+                    again(found, found.get_trials(deepcopy=False)[trial.number], None if stopped else str(error))
+                raise
+        return bool(asked)
+
+    def _ask(self, found: OptunaStudy, search: Search, trials: int, asked: list[Trial], life: SignsOfLife) -> bool:
+        """Ask for one more; whether there was a place for it."""
+        there = found.get_trials(deepcopy=False)
+        waiting = any(trial.state == TrialState.WAITING for trial in there)
+        if not waiting and len(standing(there)) >= trials:
+            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that heartbeats are for optimize: see SignsOfLife
+            trial = found.ask(dict(search.space))
+        try:
             if self._surplus(found, trial, trials):
                 trial.set_user_attr(SURPLUS, True)
-                found.tell(trial, state=TrialState.FAIL)
-                continue
-            with SignsOfLife(found._storage, [trial._trial_id]):
-                trial.set_user_attr(WORKER, self.name)
-            asked.append(trial)
-        return asked
+                found.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            else:
+                life.of(trial._trial_id)
+                trial.set_user_attr(WORKER, this_worker())
+                asked.append(trial)
+        except UpdateFinishedTrialError:
+            pass  # taken for dead already
+        return True
 
     def _surplus(self, found: OptunaStudy, trial: Trial, trials: int) -> bool:
-        """Whether other workers had taken the last places: a storage gives numbers in one order to all."""
-        there = found.get_trials(deepcopy=False)
-        own = there[trial.number]
-        if "retry_history" in own.system_attrs:
-            return False
-        return sum(each.number < trial.number for each in standing(there)) >= trials
+        """Whether others had taken the last places, or this one: a storage gives numbers in one order to all."""
+        counted = {each.number: origin(each) for each in standing(found.get_trials(deepcopy=False))}
+        if trial.number not in counted:
+            return True
+        return sum(first < counted[trial.number] for first in counted.values()) >= trials
 
     def _train(self, found: OptunaStudy, study: Study, search: Search, asked: Sequence[Trial]) -> None:
         members: dict[Trial, list[Run]] = {}
@@ -165,8 +189,22 @@ class Worker:
                 self._fail(found, trial, str(error))
             else:
                 members[trial] = [Run.create(self.runs, config) for config in configs]
-        pruned: set[Trial] = set()
+        ends: dict[Trial, int] = {}  # after which epoch a trial was pruned
         lost: set[Trial] = set()
+
+        def report(trial: Trial, epoch: int, elbo: float) -> bool:
+            """Whether the trial goes on."""
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
+                    trial.report(elbo, epoch)
+            except UpdateFinishedTrialError:
+                lost.add(trial)
+                return False
+            if epoch < study.epochs and trial.should_prune():
+                ends[trial] = epoch
+                return False
+            return True
 
         def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
             leave: list[Run] = []
@@ -175,34 +213,21 @@ class Worker:
                 if any(run.failure for run in runs):
                     leave += there  # the trial has failed with them
                 elif len(there) == len(runs):
-                    try:
-                        with warnings.catch_warnings():
-                            warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
-                            trial.report(fmean(metrics[run]["elbo"] for run in runs), epoch)
-                    except UpdateFinishedTrialError:
-                        lost.add(trial)
-                        leave += runs
-                    else:
-                        if epoch < study.epochs and trial.should_prune():
-                            pruned.add(trial)
-                            leave += runs
+                    elbo = fmean(metrics[run]["elbo"] for run in runs)
+                    leave += [] if report(trial, epoch, elbo) else runs
             return leave
 
-        with SignsOfLife(found._storage, [trial._trial_id for trial in members]):
-            try:
-                self._train_runs([run.config for runs in members.values() for run in runs], prune)
-                for trial, runs in members.items():
-                    try:
-                        if trial not in lost:
-                            self._tell(found, trial, runs, trial in pruned)
-                    except UpdateFinishedTrialError:
-                        lost.add(trial)
-                    if trial in lost:
-                        self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
-            except BaseException:  # an interruption, a full disk: others, or a later call, take them up again
-                for trial in members:
-                    again(found, found.get_trials(deepcopy=False)[trial.number])
-                raise
+        for trial, runs in members.items():  # what another study, or an earlier attempt, has trained of them
+            reported = trial.storage.get_trial(trial._trial_id).intermediate_values
+            for epoch, elbo in _known(runs):
+                if epoch not in reported and not report(trial, epoch, elbo):
+                    break
+        configs = [run.config for trial, runs in members.items() if trial not in lost | ends.keys() for run in runs]
+        if configs:
+            self._train_runs(configs, prune)
+        for trial, runs in members.items():
+            if trial in lost or not self._tell(found, trial, runs, ends.get(trial)):
+                self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
 
     def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
         waited = False
@@ -224,39 +249,47 @@ class Worker:
                 waited = True
                 time.sleep(POLL)
 
-    def _tell(self, found: OptunaStudy, trial: Trial, runs: Sequence[Run], pruned: bool) -> None:
-        trial.set_user_attr(RUNS, [run.folder.name for run in runs])
-        failures = [run.failure["message"] for run in runs if run.failure is not None]
-        if failures:
-            self._fail(found, trial, failures[0])
-            return
-        last = [_last(run) for run in runs]
-        value = fmean(own["elbo"] for own in last)
-        trial.set_user_attr(VALUES, {str(run.config.seed): own["elbo"] for run, own in zip(runs, last, strict=True)})
-        trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
-        self.saved(found, trial, runs)
-        if pruned:
-            found.tell(trial, state=TrialState.PRUNED)
-        else:
-            found.tell(trial, value)
-        state = "pruned" if pruned else "complete"
-        self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {state}; {told(trial.params)}")
+    def _tell(self, found: OptunaStudy, trial: Trial, runs: Sequence[Run], end: int | None) -> bool:
+        """Tell what came out, after the last epoch or the one that it was pruned after; whether it was still ours."""
+        try:
+            trial.set_user_attr(RUNS, [run.folder.name for run in runs])
+            failures = [run.failure["message"] for run in runs if run.failure is not None]
+            if failures:
+                return self._fail(found, trial, failures[0])
+            last = [_metrics(run, end) for run in runs]
+            elbos = {str(run.config.seed): own["elbo"] for run, own in zip(runs, last, strict=True)}
+            trial.set_user_attr(VALUES, elbos)
+            trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
+            self.saved(found, trial, runs)
+        except UpdateFinishedTrialError:
+            return False
+        value = fmean(elbos.values())
+        state = TrialState.COMPLETE if end is None else TrialState.PRUNED
+        told_as = found.tell(trial, value if end is None else None, state, skip_if_finished=True).state
+        what = "complete" if end is None else f"pruned after epoch {end}"
+        self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {what}; {told(trial.params)}")
+        return told_as == state
 
-    def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> None:
-        trial.set_user_attr(FAILURE, hidden(reason))
-        found.tell(trial, state=TrialState.FAIL)
+    def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
+        """Tell why a trial failed; whether it was still ours."""
+        try:
+            trial.set_user_attr(FAILURE, hidden(reason))
+        except UpdateFinishedTrialError:
+            return False
+        found.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         self._message(f"{found.study_name} trial {trial.number}: failed, {hidden(reason)}")
+        return True
 
     def _message(self, text: str) -> None:
         if self.progress is not None:
             self.progress.message(text)
 
     def _tell_progress(self, found: OptunaStudy, trials: int) -> None:
-        if self.progress is None:
-            return
-        ended = done(found.get_trials(deepcopy=False))
-        values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
-        self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
+        ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
+        if self.progress is not None and len(ended) != self._told:
+            values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
+            self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
+            self._told = len(ended)
 
 
 def told(params: Mapping[str, object]) -> str:
@@ -267,9 +300,22 @@ def told(params: Mapping[str, object]) -> str:
     )
 
 
-def _last(run: Run) -> dict[str, Any]:
-    """A run's newest validation metrics."""
+def _known(runs: Sequence[Run]) -> list[tuple[int, float]]:
+    """The epochs that all of some runs have behind them, and the mean of their validation ELBOs."""
+    if any(run.failure for run in runs):
+        return []
+    elbos = []
+    for run in runs:
+        history = run.history()
+        own = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
+        elbos.append(dict(zip(own["epoch"], own["value"], strict=True)))
+    whole = min(run.step // run.steps_per_epoch for run in runs)
+    return [(epoch, fmean(own[epoch] for own in elbos)) for epoch in range(1, whole + 1)]
+
+
+def _metrics(run: Run, epoch: int | None) -> dict[str, Any]:
+    """A run's validation metrics after an epoch, or its last one."""
     history = run.history()
     history = history[history["split"] == "validation"]
-    last = history[history["epoch"] == history["epoch"].max()]
-    return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+    own = history[history["epoch"] == (history["epoch"].max() if epoch is None else epoch)]
+    return {str(name): float(value) for name, value in zip(own["metric"], own["value"], strict=True)}
