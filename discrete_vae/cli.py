@@ -69,8 +69,8 @@ STORAGE = "studies.sqlite"
 Storage = Annotated[
     str,
     Parameter(
-        help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A password "
-        "is best kept in ~/.pgpass or PGPASSWORD.",
+        help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A "
+        "password is best kept in ~/.pgpass or PGPASSWORD.",
         env_var="DISCRETE_VAE_STORAGE",
     ),
 ]

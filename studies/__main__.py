@@ -321,8 +321,8 @@ def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool
             print(f"{found.study_name}: {before - revive(found, everything=True)} trials given back")
         elif running := sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False)):
             raise InputError(
-                f"{found.study_name}: {running} trials are being worked on; stop the workers first or, if they are dead, "
-                f"python -m studies clean {name} --stale"
+                f"{found.study_name}: {running} trials are being worked on; stop the workers first or, if they are "
+                f"dead, python -m studies clean {name} --stale"
             )
         elif yes or _agreed(f"remove {found.study_name} and its {count} trials?"):
             optuna.delete_study(study_name=found.study_name, storage=found._storage)

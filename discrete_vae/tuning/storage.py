@@ -212,8 +212,8 @@ def _proxy(url: str) -> BaseStorage:
             f"storage {hidden(url)!r} does not answer; start one: python -m studies proxy --storage URL"
         ) from None
     print(
-        f"{hidden(url)}: a proxy is not waited for if it goes away, and passes no signs of life on, so that a trial whose "
-        "worker is killed stays RUNNING; "
+        f"{hidden(url)}: a proxy is not waited for if it goes away, and passes no signs of life on, so that a trial "
+        "whose worker is killed stays RUNNING; "
         "`python -m studies clean NAME --stale` beside the database takes it up again",
         file=sys.stderr,
     )

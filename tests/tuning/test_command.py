@@ -98,7 +98,7 @@ def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixtur
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """In training, and between trials, where no loop waits for signals."""
+    """Between trials, where no training waits for signals; in training, see test_search."""
     whole = command.Worker._tell_progress
 
     def interrupted(worker, found, trials):

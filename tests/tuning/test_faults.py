@@ -56,11 +56,13 @@ def trials(database: tuple[Server, BaseStorage]) -> Callable[[], list[FrozenTria
 
 
 def start(server: Server, runs: Path, trials: int, batch: int = 1, epochs: int = 3) -> subprocess.Popen[str]:
-    """A worker in a process of its own."""
+    """A worker in a process of its own; it begins with the first line that it is sent."""
     values = [server.url, str(runs), str(trials), str(batch), "4", str(epochs)]
     paths = os.pathsep.join(filter(None, [str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *values],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": paths},
@@ -74,6 +76,18 @@ def until_saved(worker: subprocess.Popen[str], runs: Path, count: int) -> None:
         assert worker.poll() is None, worker.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def begin(*workers: subprocess.Popen[str]) -> None:
+    """Have workers begin at once, when all of them are there."""
+    for worker in workers:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("begin\n")
+        worker.stdin.flush()
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -96,11 +110,13 @@ def check(found: list[FrozenTrial], count: int) -> list[FrozenTrial]:
 def test_a_killed_workers_trials_go_on_elsewhere(server: Server, trials, tmp_path: Path, batch: int) -> None:
     """From their last checkpoints; the worker that takes them up is not told that the other is dead."""
     first = start(server, tmp_path / "runs", 2, batch, LONG)
+    begin(first)
     until_saved(first, tmp_path / "runs", 2 * batch)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    os.kill(first.pid, signal.SIGSTOP)
     left = [trial.number for trial in trials() if trial.state == TrialState.RUNNING]
     assert left == list(range(batch))
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
     work(server.url, tmp_path / "runs", 2, batch, epochs=LONG)
     found = trials()
     counted = check(found, 2)
@@ -118,10 +134,13 @@ def test_a_killed_workers_trials_go_on_elsewhere(server: Server, trials, tmp_pat
 def test_the_database_is_restarted(server: Server, trials, tmp_path: Path) -> None:
     """The worker waits for it, says so, and goes on; the database's password is not in what it says."""
     worker = start(server, tmp_path / "runs", 2, epochs=LONG)
+    begin(worker)
     until_saved(worker, tmp_path / "runs", 2)
     server.stop()
+    assert worker.stderr is not None
+    told = next(line for line in worker.stderr if "does not answer" in line)
     server.start()
-    told = ended(worker)
+    told += ended(worker)
     check(trials(), 2)
     assert PASSWORD not in told
 
@@ -145,6 +164,7 @@ def test_a_database_that_stays_away_is_an_error_with_a_remedy(
 def test_workers_share_a_study(server: Server, trials, tmp_path: Path) -> None:
     """Started at once, they make one, and no more trials than were asked for; none draws as another."""
     workers = [start(server, tmp_path / f"runs {i}", 7, epochs=2) for i in range(2)]
+    begin(*workers)
     for worker in workers:
         ended(worker)
     counted = check(trials(), 7)

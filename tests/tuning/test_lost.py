@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import text
 
 from discrete_vae import training
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Worker, open_storage, open_study, revive, standing, worker
-from discrete_vae.tuning.storage import again
+from discrete_vae.tuning.storage import SURPLUS, WORKER, again, this_worker
+from reports.storage_overhead import instant
 from tests.tuning.tiny_worker import images, tiny
 
 
@@ -72,6 +76,68 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path: Path, monkeypatc
     Worker(tmp_path / "runs", images(), progress=progress, train=blocked).work(found, study, study.searches[""], 1)
     assert "is in use by another process" in progress.messages[0]
     assert [trial.state for trial in found.get_trials()] == [TrialState.COMPLETE]
+
+
+def test_the_dead_are_known_by_their_process(tmp_path: Path) -> None:
+    """In an SQLite file, whose workers are of one machine; what a living one has is left to it."""
+    study = tiny(1)
+    found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = platform.node()
+    workers = [f"{host}:{ended.pid}", f"{host}:{os.getppid()}", f"another-machine:{ended.pid}", this_worker(), None]
+    for name in workers:
+        trial = found.ask(dict(study.searches[""].space))
+        if name is not None:
+            trial.set_user_attr(WORKER, name)
+    assert revive(found) == 3
+    states = [trial.state for trial in found.get_trials()]
+    assert states[:5] == [TrialState.FAIL, TrialState.RUNNING, TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
+    assert [trial.system_attrs["retry_history"] for trial in found.get_trials()[5:]] == [[0], [3]]
+    assert not any(trial.user_attrs for trial in found.get_trials()[5:]), "they are nobody's"
+
+
+def test_what_was_never_heard_of_is_taken_up_after_the_grace_period(tmp_path: Path) -> None:
+    """As a trial, new or taken up again, whose worker died between its asking and its first sign of life."""
+    study = tiny(1)
+    found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db"), grace=60))
+    found.ask(dict(study.searches[""].space))
+    again(found, found.get_trials()[0])
+    found.ask(dict(study.searches[""].space))  # takes it up, and dies
+    assert revive(found) == 1
+    with found._storage._backend.engine.begin() as connection:
+        past = datetime.now() - timedelta(seconds=61)
+        connection.execute(text("UPDATE trials SET datetime_start = :past WHERE number = 1"), {"past": past})
+    found = optuna.load_study(study_name="tiny", storage=open_storage(str(tmp_path / "study.db"), grace=60))
+    assert revive(found) == 0
+    assert [trial.state for trial in found.get_trials()] == [TrialState.FAIL, TrialState.FAIL, TrialState.WAITING]
+    assert found.get_trials()[2].system_attrs["retry_history"] == [0, 1]
+
+
+def test_a_trial_that_two_workers_take_up_again_counts_once(tmp_path: Path) -> None:
+    study = tiny(1)
+    found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
+    found.ask(dict(study.searches[""].space))
+    again(found, found.get_trials()[0])
+    found.add_trial(found.get_trials()[1])  # what the other would have added
+    assert [trial.number for trial in standing(found.get_trials())] == [1]
+    Worker(tmp_path / "runs", images(), train=instant).work(found, study, study.searches[""], 2)
+    trials = found.get_trials()
+    assert [trial.number for trial in standing(trials)] == [1, 3]
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE] * 2
+    assert trials[2].user_attrs == {SURPLUS: True}
+
+
+def test_a_trial_that_lost_its_place_gives_it_up(tmp_path: Path) -> None:
+    """Places go by the numbers that trials had first: those taken up again keep theirs."""
+    study = tiny(1)
+    found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
+    for _ in range(3):
+        found.ask(dict(study.searches[""].space))
+    for trial in found.get_trials():
+        again(found, trial)
+    Worker(tmp_path / "runs", images(), train=instant).work(found, study, study.searches[""], 2)
+    assert [trial.number for trial in standing(found.get_trials())] == [3, 4]
 
 
 @pytest.fixture

@@ -14,11 +14,14 @@ from optuna.trial import TrialState
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.training import Interrupted
 from discrete_vae.tuning import Search, Worker, configure, open_storage, open_study, standing
 from discrete_vae.tuning.search import SeededByTrial, differences, tpe
-from discrete_vae.tuning.worker import FAILURE, METRICS, SURPLUS, VALUES
+from discrete_vae.tuning.storage import FAILURE, RETRIES, SURPLUS
+from discrete_vae.tuning.worker import METRICS, VALUES
+from reports.storage_overhead import instant
 from studies import studies
 from tests.tuning.tiny_worker import BASE, images, tiny
 
@@ -95,11 +98,18 @@ def test_seeds_belong_to_trials() -> None:
 
 
 def test_a_study_in_pieces_is_the_whole_study(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole.db", tmp_path / "runs", 5)
+    """And so is one that finds its runs trained, which prunes what it would have pruned."""
+
+    def trained(configs, runs, *_, **__) -> None:
+        assert all(Run.create(runs, config).finished for config in configs)
+
+    whole = run(tmp_path / "whole.db", tmp_path / "runs", 4)
     run(tmp_path / "parts.db", tmp_path / "other runs", 2)
-    parts = run(tmp_path / "parts.db", tmp_path / "other runs", 5)
+    parts = run(tmp_path / "parts.db", tmp_path / "other runs", 4)
     assert told(parts) == told(whole)
-    assert {trial.state for trial in whole} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    again = run(tmp_path / "again.db", tmp_path / "runs", 4, train=trained)
+    assert told(again) == told(whole)
+    assert {trial.state for trial in whole} == {TrialState.COMPLETE}  # pruning begins with the sixth
     for trial in whole:
         seeds = trial.user_attrs[VALUES]
         assert list(seeds) == ["0", "1"]
@@ -108,36 +118,85 @@ def test_a_study_in_pieces_is_the_whole_study(tmp_path: Path) -> None:
 
 def test_batches_give_the_same_values(tmp_path: Path) -> None:
     """What a trial is worth does not depend on who trains beside it, but for the rounding of float32."""
-    one = run(tmp_path / "one.db", tmp_path / "runs", 4)
-    many = run(tmp_path / "many.db", tmp_path / "other runs", 4, batch=4)
+    one = run(tmp_path / "one.db", tmp_path / "runs", 3)
+    many = run(tmp_path / "many.db", tmp_path / "other runs", 3, batch=3)
     for first, second in zip(one, many, strict=True):
         assert first.params == second.params  # the first eight trials are random
         assert first.value == pytest.approx(second.value, rel=1e-4)
 
 
+class Interrupting:
+    """Progress that is sent a signal at its second update."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+
+    def start(self, *_) -> None: ...
+    def message(self, *_) -> None: ...
+    def study(self, *_) -> None: ...
+
+    def update(self, *_) -> None:
+        self.updates += 1
+        if self.updates == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_an_interrupted_trial_goes_on(tmp_path: Path) -> None:
-    class Interrupting:
-        def __init__(self) -> None:
-            self.updates = 0
-
-        def start(self, *_) -> None: ...
-        def message(self, *_) -> None: ...
-        def study(self, *_) -> None: ...
-
-        def update(self, *_) -> None:
-            self.updates += 1
-            if self.updates == 5:
-                signal.raise_signal(signal.SIGINT)
-
+    """And so do those after it, with the values that they would have had."""
     with pytest.raises(Interrupted):
-        run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=8, progress=Interrupting())
-    _, found = study_in(tmp_path / "study.db", 8)
-    assert [trial.state for trial in found.get_trials()][-2:] == [TrialState.FAIL, TrialState.WAITING]
-    stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=8)
-    whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=8)
-    assert {json.dumps(trial.params): trial.value for trial in standing(stopped)} == {
-        json.dumps(trial.params): trial.value for trial in whole
-    }, "the same bits"
+        run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6, progress=Interrupting())
+    _, found = study_in(tmp_path / "study.db", 6)
+    assert [trial.state for trial in found.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+    stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6)
+    whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=6)
+    assert told(stopped) == told(whole), "the same bits"
+
+
+def test_a_stopped_study_asks_for_what_it_would_have(tmp_path: Path) -> None:
+    """Whether its worker was stopped or broke down; trials of instant objectives, long enough for TPE and pruning."""
+
+    def breaking(at: dict[int, BaseException]):
+        calls = iter(range(100))
+
+        def train(*arguments, **settings):
+            if (error := at.get(next(calls))) is not None:
+                raise error
+            return instant(*arguments, **settings)
+
+        return train
+
+    whole = run(tmp_path / "whole.db", tmp_path / "runs", 14, epochs=4, train=instant)
+    path, runs = tmp_path / "study.db", tmp_path / "other runs"
+    errors = {3: Interrupted("stopped"), 9: MemoryError("no memory")}
+    train = breaking(errors)
+    for error in errors.values():
+        with pytest.raises(type(error)):
+            run(path, runs, 14, epochs=4, train=train)
+    stopped = run(path, runs, 14, epochs=4, train=train)
+    assert len(stopped) == 16
+    assert told(stopped) == told(whole)
+    assert {trial.state for trial in whole} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_trial_that_kills_its_workers_fails_in_the_end(tmp_path: Path) -> None:
+    """With the reason; that its worker was stopped does not count against it."""
+    path = tmp_path / "study.db"
+
+    def broken(*_, **__) -> None:
+        raise MemoryError("no memory")
+
+    def stopping(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(RETRIES + 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(path, tmp_path / "runs", 1, train=stopping)
+    for _ in range(RETRIES + 1):
+        with pytest.raises(MemoryError):
+            run(path, tmp_path / "runs", 1, train=broken)
+    (trial,) = standing(run(path, tmp_path / "runs", 1, train=broken))
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs[FAILURE] == "no memory"
 
 
 def test_a_failed_trial_has_its_reason_and_counts(tmp_path: Path) -> None:

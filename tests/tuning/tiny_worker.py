@@ -42,4 +42,6 @@ def work(url: str, runs: Path, trials: int, batch: int = 1, grace: float = 4, ep
 if __name__ == "__main__":
     torch.set_num_threads(1)
     url, runs, trials, batch, grace, epochs = sys.argv[1:]
+    print("ready", flush=True)
+    sys.stdin.readline()
     work(url, Path(runs), int(trials), int(batch), float(grace), int(epochs))
