@@ -175,7 +175,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         for epochs, samples in sorted(lengths)
     )
     caption = Latex(
-        "Studies with an equal budget: validation ELBO of the best trial, mean over its seeds, in nats. It flatters: "
+        f"Validation ELBO of the best trial, mean over its seeds, in nats: of the first {within} trials, "
+        "which all studies have, and of all. It flatters: "
         f"these very seeds chose it.{again_note}"
     )
     return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
