@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
@@ -69,6 +70,13 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_document(source, [*parts, *figures], strategies(configs))
 
 
+def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
+    """The studies' names, without what precedes the slash where all are searches of one."""
+    names = [study.study_name for study in found]
+    of_one = len({name.partition("/")[0] for name in names}) == 1
+    return {name: (name.partition("/")[2] or name) if of_one else name for name in names}
+
+
 def complete(study: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, in their order."""
     return [trial for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
@@ -123,6 +131,7 @@ def _tidy(found: Sequence[OptunaStudy], bench: Bench) -> pd.DataFrame:
 def best_table(found: Sequence[OptunaStudy]) -> Latex:
     """What the best trial of each study has, and what the best fifth of them have."""
     body: list[list[object]] = []
+    names = labels(found)
     for study in found:
         ordered = ranked(study)
         top = ordered[: max(1, math.ceil(BEST * len(ordered)))]
@@ -132,7 +141,7 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
             if isinstance(value, float):
                 span = Latex(f"{min(shown):.3g} to {max(shown):.3g}")
                 value = f"{value:.3g}"
-            label = f"{study.study_name} ({len(top)} of {len(ordered)})" if i == 0 else ""
+            label = f"{names[study.study_name]} ({len(top)} of {len(ordered)})" if i == 0 else ""
             body.append([label, _short(name), value, span])
     heads = [Latex(rf"study & & best & best {BEST:.0%} \\".replace("%", r"\%"))]
     caption = Latex(
@@ -144,7 +153,7 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
 
 def comparison(found: Sequence[OptunaStudy]) -> Latex:
     """Each study's best after as many trials as all of them have, and what became of the winner on fresh seeds."""
-    within = budget(found)
+    within, names = budget(found), labels(found)
     body: list[list[object]] = []
     lengths = set()
     for study in found:
@@ -153,7 +162,7 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         early = [trial for trial in ended[:within] if trial.state == TrialState.COMPLETE]
         best = max(early, key=lambda trial: trial.values[0], default=None)
         row: list[object] = [
-            study.study_name,
+            names[study.study_name],
             *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
             *(_mean(trial) for trial in (best, ranked(study)[0])),
         ]
@@ -214,7 +223,7 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
                 trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
                 for trial in done(study.get_trials(deepcopy=False))
             ]
-            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": study.study_name}
+            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": labels(found)[study.study_name]}
             numbers = range(1, len(values) + 1)
             axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", **style)
             axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=style["color"])
@@ -226,7 +235,8 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
 
 
 def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
-    known = {study.study_name: shares for study in found if (shares := importance(study))}
+    names = labels(found)
+    known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
     bars = [
         (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
     ]
@@ -248,7 +258,9 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
     best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)
     rows = math.ceil(len(planes) / 3)
     with figure(bench.out, "studies_plane", height=0.3 + 2.1 * max(rows, 1)) as drawing:
-        panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False)
+        names = labels(found)
+        same = len({other for *_, other in planes}) == 1
+        panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False, sharex=True, sharey=same)
         for axes in panels.flat[len(planes) :]:
             axes.set_visible(False)
         image = None
@@ -269,9 +281,14 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
             )
             winner = ranked(study)[0].params
             axes.plot(winner[rate], winner[other], "o", markersize=8, markerfacecolor="none", color=COLOURS[2])
-            axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other), title=study.study_name)
+            axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other))
+            axes.set_title(names[study.study_name], fontsize=7)
             if isinstance(winner[other], float):
                 axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.label_outer()
         if image is not None:
             drawing.colorbar(image, ax=panels.ravel().tolist(), label="validation ELBO (nats)", extend="min")
     return "studies_plane.pdf"

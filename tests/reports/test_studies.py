@@ -51,6 +51,8 @@ def test_tables_say_what_the_trials_are(tmp_path: Path) -> None:
     best = studies.best_table([found])
     winner = found.get_trials()[2].params
     assert f"{winner['temperature']:.3g} & {winner['temperature']:.3g} to {winner['temperature']:.3g}" in best
+    assert list(studies.labels([found, second]).values()) == ["gumbel-softmax", "temperature/gumbel-softmax"]
+    assert list(studies.labels([second]).values()) == ["gumbel-softmax"]
     assert studies.lengths([found, second]) == "10 epochs and 2 seeds a trial or 8 epochs and 2 seeds a trial"
 
 
