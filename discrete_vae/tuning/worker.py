@@ -146,9 +146,10 @@ class Worker:
                 self._train(found, study, search, asked)
             except BaseException as error:  # others, or a later call, take them up again
                 stopped = isinstance(error, training.Interrupted | KeyboardInterrupt)
+                reason = None if stopped else str(error) or type(error).__name__
                 hasten(found._storage)
                 for trial in asked:
-                    again(found, found.get_trials(deepcopy=False)[trial.number], None if stopped else str(error))
+                    again(found, found.get_trials(deepcopy=False)[trial.number], reason)
                 raise
         return bool(asked)
 
