@@ -244,7 +244,7 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
             )
         rows = Table(
             "trial",
-            "parameters",
+            Column("parameters", overflow="fold"),
             *(Column(head, justify="right") for head in shown.values()),
             title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval in nats",
         )
@@ -274,7 +274,11 @@ def _show(found: OptunaStudy, most: int) -> None:
         if (count := sum(trial.state == state for trial in trials))
     )
     rows = Table(
-        "trial", Column("ELBO", justify="right"), "each seed", "parameters", title=f"{found.study_name}: {states}"
+        "trial",
+        Column("ELBO", justify="right"),
+        "each seed",
+        Column("parameters", overflow="fold"),
+        title=f"{found.study_name}: {states}",
     )
     for trial in ranked(found)[:most]:
         each = " ".join(f"{value:.1f}" for value in trial.user_attrs.get(VALUES, {}).values())
