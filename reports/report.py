@@ -140,14 +140,14 @@ class Bench:
         }
 
     def write_document(
-        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]]
+        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]], others: str = ""
     ) -> None:
         """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed.
 
-        It closes with what to cite for the strategies, given with their options: ``references.bib``.
+        It closes with what to cite for the strategies, given with their options, and other papers: ``references.bib``.
         """
         self.write(f"{self.report}.tex", source)
-        self.write("references.bib", bibliography(strategies))
+        self.write("references.bib", bibliography(strategies, others))
         compiled = latex.compile_document(self.out, self.report, [*parts, "references.bib"])
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)

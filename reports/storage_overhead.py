@@ -171,7 +171,7 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_results(tidy(rates, found["seconds"]))
     bench.write("storage_overhead_table.tex", overhead_table(preset, rates, found))
     bench.write_provenance([], measured=found, trials=preset.trials, epochs=preset.study.epochs)
-    bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [])
+    bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [], "Akiba et al. 2019")
 
 
 def tidy(rates: Mapping[int, float], seconds: float) -> pd.DataFrame:

@@ -31,6 +31,8 @@ BEST = 0.2
 FEW = 8
 """With fewer complete trials nothing is said of importance."""
 RATE = "learning_rate"
+PAPERS = "Akiba et al. 2019; Bergstra et al. 2011; Watanabe et al. 2023"
+"""Of Optuna, of its sampler and of the importance of hyper-parameters."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def make(preset: Preset, bench: Bench) -> None:
         length=lengths(found),
         importance=any(map(importance, found)),
     )
-    bench.write_document(source, [*parts, *figures], strategies(configs))
+    bench.write_document(source, [*parts, *figures], strategies(configs), PAPERS)
 
 
 def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
