@@ -146,8 +146,16 @@ def kind(url: str) -> str:
 def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
     """Seconds of a real trial and rates of instant ones: those of the runs' folder, or measured now."""
     storage = kind(bench.storage)
-    asked = {"storage": storage, "preset": repr(preset), "device": str(bench.device)}
-    path = bench.runs / "storage-overhead" / f"{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}.json"
+    (search,) = preset.study.searches.values()
+    asked = {
+        "storage": storage,
+        "workers": list(preset.workers),
+        "trials": preset.trials,
+        "study": preset.study.definition(search),
+        "device": str(bench.device),
+    }
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    path = bench.runs / "storage-overhead" / f"{key}.json"
     if not path.exists():
         made: dict[str, Any] = {"storage": storage, "machine": describe(bench.device)}
         made["environment"] = discrete_vae.runs.environment(bench.device)

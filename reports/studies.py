@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, parameters
-from discrete_vae.tuning import DEFINITION, VALUES, defined, done, kept, open_storage, ranked, standing, table
+from discrete_vae.tuning import DEFINITION, VALUES, defined, done, kept, open_storage, ranked, standing, table, told
 from reports import statistics
 from reports.figures import COLOURS, figure
 from reports.latex import Latex, render
@@ -57,6 +57,7 @@ def make(preset: Preset, bench: Bench) -> None:
     parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
     for name, part in parts.items():
         bench.write(name, part)
+    bench.write("studies.md", markdown(found))
     figures = [_draw_history(bench, found), _draw_importance(bench, found), _draw_plane(bench, found)]
     configs = [defined(study)[0].base for study in found]
     runs = [Run.open(folder) for folder in sorted(_folders(found, bench)) if (folder / "config.json").exists()]
@@ -191,6 +192,24 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         f"these very seeds chose it.{again_note}"
     )
     return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
+
+
+def markdown(found: Sequence[OptunaStudy]) -> str:
+    """The winners for a README: their values, validation ELBO, and on the test images with fresh seeds."""
+    names = labels(found)
+    lines = [
+        "| | winner | trials | valid. ELBO | test ELBO, fresh seeds | test IW bound |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for study in found:
+        winner, count = ranked(study)[0], len(done(study.get_trials(deepcopy=False)))
+        cells = [names[study.study_name], told(winner.params), str(count), f"{winner.values[0]:.2f}"]
+        values = again[0]["trials"][str(winner.number)] if (again := kept(study)) else {}
+        for name in ("test elbo", "test log_likelihood"):
+            each = list(values.get(name, {}).values())
+            cells.append(statistics.interval(each).text(2) if each else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _mean(trial: FrozenTrial | None) -> Latex:
