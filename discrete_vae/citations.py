@@ -23,10 +23,12 @@ def citation(strategy: str, **options: object) -> str:
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 
-def bibliography(used: Iterable[tuple[str, object]]) -> str:
-    """BibTeX of all papers of several strategies and their options, in alphabetical order, each once."""
+def bibliography(used: Iterable[tuple[str, object]], others: str = "") -> str:
+    """BibTeX of all papers of several strategies and their options, and of ``others`` ("Akiba et al. 2019"), in
+    alphabetical order, each once.
+    """
     known = entries()
-    papers = {key for name, options in used for key in keys(STRATEGIES[name].papers(options))}
+    papers = {key for name, options in used for key in keys(STRATEGIES[name].papers(options))} | set(keys(others))
     return "\n".join(known[key] + "\n" for key in sorted(papers))
 
 

@@ -65,6 +65,15 @@ app.command(train_app)
 RunsFolder = Annotated[Path, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
 Threads = Annotated[int | None, Parameter(help="Processor threads; by default torch's choice.")]
+STORAGE = "studies.sqlite"
+Storage = Annotated[
+    str,
+    Parameter(
+        help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A "
+        "password is best kept in ~/.pgpass or PGPASSWORD.",
+        env_var="DISCRETE_VAE_STORAGE",
+    ),
+]
 
 
 @Parameter(name="*")
@@ -356,6 +365,9 @@ def run(app: App, tokens: Sequence[str] | None) -> int:
         return 2
     except Interrupted as error:
         print(error, file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is done", file=sys.stderr)
         return 130
 
 

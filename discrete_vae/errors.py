@@ -15,6 +15,10 @@ class InputError(ValueError):
     """
 
 
+class InUse(InputError):
+    """Another process has what was asked for, a run's folder."""
+
+
 def check_types(instance: Any) -> None:
     """Raise ``InputError`` for a field of a dataclass whose value is not of the kind of the field's default."""
     for field in dataclasses.fields(instance):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -15,9 +16,15 @@ class TerminalProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._studies: dict[str, TaskID] = {}
 
     def start(self, label: str, total: int, done: int) -> None:
-        """A bar for a population of runs: ``total`` steps, of which ``done`` were made before."""
+        """A bar for a population of runs: ``total`` steps, of which ``done`` were made before.
+
+        Within a study it takes the place of the one before it.
+        """
+        if self._studies and self._task is not None:
+            self._progress.remove_task(self._task)
         self._task = self._progress.add_task(label, total=total, completed=done, numbers="")
 
     def update(self, done: int, loss: float, elbo: float | None) -> None:
@@ -25,6 +32,18 @@ class TerminalProgress:
         assert self._task is not None
         numbers = f"loss {loss:.1f}" + ("" if elbo is None else f"  ELBO {elbo:.1f}")
         self._progress.update(self._task, completed=done, numbers=numbers)
+
+    def study(self, name: str, done: int, total: int, best: float | None) -> None:
+        """A bar for a study: ``done`` of its trials have ended, and the best value so far."""
+        if name not in self._studies:
+            self._studies[name] = self._progress.add_task(name, total=total, completed=done, numbers="")
+        numbers = f"trial {done} of {total}" + ("" if best is None else f"  best ELBO {best:.2f}")
+        task = self._studies[name]
+        self._progress.update(task, completed=done, total=total, numbers=numbers)
+        if not self._progress.console.is_terminal:  # a log, which shows no bars before they are full
+            left = next(each.time_remaining for each in self._progress.tasks if each.id == task)
+            estimate = "" if not left else f", about {timedelta(seconds=round(left))} left"
+            self.message(f"{name}: {numbers}{estimate}")
 
     def message(self, text: str) -> None:
         """A line above the bars."""
@@ -48,5 +67,10 @@ def terminal_progress() -> Iterator[TerminalProgress]:
         TimeRemainingColumn(compact=True),
         TextColumn("left {task.fields[numbers]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        speed_estimate_period=3600,  # a trial of a study takes minutes
+    ) as progress:
         yield TerminalProgress(progress)

@@ -16,6 +16,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, InUse
 from discrete_vae.files import remove_parts, writable, write_atomically
 
 HISTORY = ["epoch", "split", "metric", "value"]
@@ -132,13 +133,13 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Have the run for this process alone. Raises ``InputError`` if another has it."""
+        """Have the run for this process alone. Raises ``InUse`` if another has it."""
         lock = FileLock(self.folder / ".lock", timeout=0)
         with writable(self.folder):
             try:
                 lock.acquire()
             except Timeout:  # an OSError too, but not one of the disk
-                raise InputError(
+                raise InUse(
                     f"{self.folder} is in use by another process; wait for it, or name another folder for the runs"
                 ) from None
         try:
@@ -205,11 +206,17 @@ def parameters(config: Config) -> str:
     return json.dumps(values, sort_keys=True)
 
 
+def hidden(text: str) -> str:
+    """A text with the passwords of the URLs in it replaced by ``***``, before the host or among the parameters."""
+    text = re.sub(r"(?<=://)([^\s:/@]*):[^\s]*@", r"\1:***@", text)
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s'\"]*", r"\1***", text)
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device and commit, as provenance of a result."""
     packages = ("discrete-vae", "torch", "numpy", "pandas", "scipy", "matplotlib")
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": hidden(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in packages},

@@ -7,7 +7,7 @@ import gc
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -27,13 +27,13 @@ from discrete_vae.trainer import Trainer
 
 WRITING = 0.05
 """Share of the time that may go to checkpoints, unless it is said how often they are written."""
-Prune = Callable[[Run, int, Mapping[str, float]], bool]
-"""Whether a run shall leave, from its epoch and its validation metrics."""
+Prune = Callable[[int, Mapping[Run, Mapping[str, float]]], Collection[Run]]
+"""Which runs shall leave, from their epoch and the validation metrics of all that train side by side."""
 
 
-def never(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+def never(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
     """The ``Prune`` that lets every run go on."""
-    return False
+    return ()
 
 
 class Interrupted(Exception):
@@ -63,7 +63,7 @@ def train(
 
     Runs that differ in seed, schedules and epochs only train side by side; one that is finished, pruned or failed
     leaves the others to go on. A run whose loss is not finite fails alone: see ``Run.failure``. ``prune`` is asked
-    after each epoch about each run with its validation metrics, and once more when a run is resumed, so it has to
+    after each epoch about the runs that train side by side, and once more when they are resumed, so it has to
     answer the same; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
     ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more than a twentieth of the time.
     ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels.
@@ -79,7 +79,8 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
-        well = [run for run in made if run.failure is None and not _left(run, prune)]
+        left = _left([run for run in made if run.failure is None], prune)
+        well = [run for run in made if run.failure is None and run not in left]
         groups: dict[tuple[str, int], list[Run]] = {}
         for run in well:
             if (step := _resume_at(run, well)) < run.total_steps:
@@ -91,18 +92,24 @@ def train(
         for run in made:
             if run.finished:
                 checkpoints.prune(run.folder, keep=1)
+    if stop:  # when all was done; it is for whoever called
+        signal.raise_signal(stop[0])
     return made
 
 
-def _left(run: Run, prune: Prune) -> bool:
-    """Whether a run was pruned before: ``prune`` is asked again about the epoch at which it stands."""
-    epoch, rest = divmod(run.step, run.steps_per_epoch)
-    if rest or run.finished:
-        return False
-    history = run.history()
-    last = history[(history["epoch"] == epoch) & (history["split"] == "validation")]
-    metrics = {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
-    return bool(metrics) and prune(run, epoch, metrics)
+def _left(runs: Sequence[Run], prune: Prune) -> set[Run]:
+    """The runs that were pruned before: ``prune`` is asked again about the epochs at which they stand."""
+    standing: dict[int, dict[Run, dict[str, float]]] = {}
+    for run in runs:
+        epoch, rest = divmod(run.step, run.steps_per_epoch)
+        if rest or run.finished:
+            continue
+        history = run.history()
+        last = history[(history["epoch"] == epoch) & (history["split"] == "validation")]
+        metrics = {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+        if metrics:
+            standing.setdefault(epoch, {})[run] = metrics
+    return {run for epoch, metrics in standing.items() for run in prune(epoch, metrics)}
 
 
 def _resume_at(run: Run, others: Sequence[Run]) -> int:
@@ -156,7 +163,7 @@ def _train_population(
         pruned: set[Run] = set()
         if whole and trainer.healthy():
             metrics = _end_epoch(trainer, journal)
-            pruned = {run for run, values in metrics.items() if prune(run, trainer.epoch, values)}
+            pruned = set(prune(trainer.epoch, metrics))
             elbo = next(iter(metrics.values()))["elbo"]
         ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):

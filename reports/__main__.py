@@ -9,9 +9,19 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from discrete_vae.cli import choose_device, run
+from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
-from reports import auto_encoder, gradients, jang, reinmax, target_propagation, thesis, throughput
+from reports import (
+    auto_encoder,
+    gradients,
+    jang,
+    reinmax,
+    storage_overhead,
+    studies,
+    target_propagation,
+    thesis,
+    throughput,
+)
 from reports.report import Bench, Report
 
 REPORTS: dict[str, Report] = {
@@ -22,6 +32,8 @@ REPORTS: dict[str, Report] = {
     "gradients": gradients.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
+    "studies": studies.REPORT,
+    "storage-overhead": storage_overhead.REPORT,
 }
 
 app = App(
@@ -38,13 +50,14 @@ For example `python -m reports thesis --preset quick --out out`. A second call t
 def make(
     name: str,
     *,
-    preset: str = "quick",
+    preset: Annotated[str | None, Parameter(show_default=False)] = None,
     out: Path,
     runs: Path = Path("runs"),
     device: str = "cpu",
     threads: Annotated[int | None, Parameter(show_default=False)] = None,
     folder: Annotated[Path | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
+    storage: Storage = STORAGE,
 ) -> None:
     """Make a report.
 
@@ -53,7 +66,7 @@ def make(
     name
         The report; `list` shows them.
     preset
-        How long to train: quick, full, or another that `list` shows.
+        How long to train: quick, full, or another that `list` shows; by default the first of them.
     out
         Folder for the report's files.
     runs
@@ -70,9 +83,10 @@ def make(
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")
     report = REPORTS[name]
+    preset = preset or next(iter(report.presets))
     if preset not in report.presets:
         raise nearest(preset, report.presets, "preset")
-    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download)
+    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
     bench.check_out()
     report.make(report.presets[preset], bench)
 

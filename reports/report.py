@@ -14,6 +14,7 @@ from rich.console import Console
 
 from discrete_vae import data, evaluation, training
 from discrete_vae.citations import bibliography
+from discrete_vae.cli import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.files import writable, write_atomically
@@ -45,6 +46,8 @@ class Bench:
     folder: Path | None = None
     """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
     download: bool = False
+    storage: str = STORAGE
+    """Of Optuna studies, for the report on them."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -137,14 +140,14 @@ class Bench:
         }
 
     def write_document(
-        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]]
+        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]], others: str = ""
     ) -> None:
         """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed.
 
-        It closes with what to cite for the strategies, given with their options: ``references.bib``.
+        It closes with what to cite for the strategies, given with their options, and other papers: ``references.bib``.
         """
         self.write(f"{self.report}.tex", source)
-        self.write("references.bib", bibliography(strategies))
+        self.write("references.bib", bibliography(strategies, others))
         compiled = latex.compile_document(self.out, self.report, [*parts, "references.bib"])
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from discrete_vae.runs import Run, parameters
-from discrete_vae.training import never
 from reports.report import Bench
 from reports.target_propagation_settings import Preset, Search, Trial, Variant
 
@@ -38,7 +37,11 @@ def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dic
 
     def run(variant: Variant, trials: Sequence[Trial], epochs: int, first: int | None = None) -> list[Tried]:
         configs = [variant.config(trial, epochs, search.seed, preset.base) for trial in trials]
-        runs = bench.train(configs, never if first is None else lambda run, epoch, metrics: epoch >= first)
+
+        def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
+            return list(metrics) if first is not None and epoch >= first else ()
+
+        runs = bench.train(configs, prune)
         tried = [Tried(variant, trial, run, first or epochs) for trial, run in zip(trials, runs, strict=True)]
         return sorted(tried, key=lambda each: each.last("elbo"))
 

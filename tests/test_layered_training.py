@@ -89,7 +89,9 @@ def test_layers_learn_and_are_scored(data: Dataset, tmp_path: Path, case: str) -
 def test_a_layered_run_that_stopped_goes_on_to_the_same_bits(data: Dataset, tmp_path: Path, case: str) -> None:
     own = config(case, epochs=3)
     (whole,) = train([own], tmp_path / "whole", data)
-    (stopped,) = train([own], tmp_path / "stopped", data, prune=lambda run, epoch, metrics: epoch >= 1)
+    (stopped,) = train(
+        [own], tmp_path / "stopped", data, prune=lambda epoch, metrics: [each for each in metrics if epoch >= 1]
+    )
     assert not stopped.finished
     (stopped,) = train([own], tmp_path / "stopped", data, prune=never)
     one, other = weights(whole), weights(stopped)

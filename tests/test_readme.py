@@ -17,7 +17,7 @@ from reports.target_propagation_tables import markdown, setting
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"
 TEXT = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -73,3 +73,31 @@ def test_the_ratios_are_those_of_the_committed_results() -> None:
             assert cell == f"{ratios[f'{name}, {head}']:.2f}"
             compared += 1
     assert compared == 20
+
+
+def test_the_study_is_that_of_the_committed_results() -> None:
+    """Its table, and in it the means over the fresh seeds of the winners."""
+    folder = ROOT / "reports" / "results" / "studies"
+    made = (folder / "studies.md").read_text()
+    assert made in TEXT
+    results = pd.read_csv(folder / "results.csv", dtype={"trial": str})
+    for study, trials in results[results["state"] == "complete"].groupby("row"):
+        winner = trials.groupby("trial")["value"].mean().idxmax()
+        again = results[(results["row"] == study) & (results["trial"] == winner) & (results["state"] == "again")]
+        for metric in ("elbo", "log_likelihood"):
+            values = again[(again["split"] == "test") & (again["metric"] == metric)]["value"]
+            assert len(values) == 5
+            (line,) = (line for line in made.splitlines() if line.startswith(f"| {str(study).partition('/')[2]} "))
+            assert f" {values.mean():.2f} ± " in line
+
+
+def test_what_the_storage_costs_is_what_was_measured() -> None:
+    results = pd.read_csv(ROOT / "reports" / "results" / "storage-overhead" / "results.csv")
+    values = results.set_index(["row", "metric"])["value"]
+    one, four = values["1 workers"], values["4 workers"]
+    assert f"{one['seconds']:.2f} s of one worker's time and {four['seconds']:.2f} s with four" in TEXT.replace(
+        "\n", " "
+    )
+    assert f"{one['trials_per_second']:.1f} and {four['trials_per_second']:.1f} trials a second" in TEXT
+    assert f"{one['share']:.2%} and {four['share']:.2%} of" in TEXT.replace("\n", " ")
+    assert four["share"] < 0.01

@@ -258,10 +258,11 @@ def test_a_pruned_run_leaves_and_goes_on_later(data: Dataset, tmp_path: Path) ->
     configs = [config(seed=seed, epochs=4) for seed in range(3)]
     asked: list[tuple[int, int]] = []
 
-    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
-        asked.append((run.config.seed, epoch))
-        assert metrics["elbo"] == pytest.approx(metrics["reconstruction_hard"] - metrics["kl"], rel=1e-5)
-        return (run.config.seed, epoch) in {(0, 1), (2, 3)}
+    def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> list[Run]:
+        asked.extend((run.config.seed, epoch) for run in metrics)
+        for found in metrics.values():
+            assert found["elbo"] == pytest.approx(found["reconstruction_hard"] - found["kl"], rel=1e-5)
+        return [run for run in metrics if (run.config.seed, epoch) in {(0, 1), (2, 3)}]
 
     first, second, third = train(configs, tmp_path / "pruned", data, prune=prune)
     assert sorted(asked) == [(0, 1), (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3)]
@@ -279,8 +280,8 @@ def test_a_pruned_run_stays_out_after_an_interruption(data: Dataset, tmp_path: P
     """The others then go on alone as they would have, with the same bits."""
     pair = [config(epochs=3), config(seed=1, epochs=3)]
 
-    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
-        return run.config.seed == 1 and metrics["elbo"] < 0
+    def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> list[Run]:
+        return [run for run, found in metrics.items() if run.config.seed == 1 and found["elbo"] < 0]
 
     whole, pruned = train(pair, tmp_path / "whole", data, prune=prune)
     assert (whole.step, pruned.step) == (75, 25)
@@ -305,10 +306,10 @@ def test_writing_takes_a_small_share_of_the_time(
     monkeypatch.setattr(checkpoints, "write", write)
     monkeypatch.setattr(training.time, "monotonic", lambda: now)
 
-    def prune(run: Run, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> list[Run]:
         nonlocal now
         now += 4
-        return False
+        return []
 
     train([config(epochs=17)], tmp_path, data, prune=prune)
     # At first, then at every fifth epoch: 20 seconds of training for one of writing; and at the end.

@@ -199,6 +199,6 @@ def test_auto_encoder_report(tmp_path) -> None:
 def test_bench_prunes_by_epoch(tmp_path) -> None:
     config = dataclasses.replace(BASE, epochs=3)
     (run,) = Bench("name", "tiny", tmp_path / "out", tmp_path / "runs").train(
-        [config], lambda run, epoch, metrics: epoch >= 2
+        [config], lambda epoch, metrics: list(metrics) if epoch >= 2 else []
     )
     assert run.step == 2 * run.steps_per_epoch

@@ -1,0 +1,75 @@
+"""After a study: its winner and its runner-up again, with seeds that it has not seen, on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial
+
+from discrete_vae import evaluation, training
+from discrete_vae.data import Dataset
+from discrete_vae.progress import TerminalProgress
+from discrete_vae.runs import Run
+from discrete_vae.tuning.search import defined
+from discrete_vae.tuning.worker import ranked
+
+BEST = "best again"
+"""A study's attribute: what ``best`` found, by trial, split and metric, for every seed."""
+
+
+def train_again(
+    found: OptunaStudy,
+    data: Dataset,
+    runs: Path,
+    device: torch.device,
+    progress: TerminalProgress,
+    *,
+    fresh: int,
+    epochs: int | None,
+    samples: int,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Train and score the two best trials with ``fresh`` seeds behind the study's own, and keep that in the study.
+
+    Gives epochs, samples and, under ``trials``, each trial's values: number, ``"validation elbo"`` and the like, seed.
+    What is trained and scored is not again; a study with one complete trial has no runner-up.
+    """
+    search, own, seeds = defined(found)
+    epochs = epochs or own
+    behind = range(max(seeds) + 1, max(seeds) + 1 + fresh)
+    made: dict[str, Any] = {"epochs": epochs, "samples": samples, "trials": {}}
+    for trial in ranked(found)[:2]:
+        configs = search.configs(trial.params, behind, epochs)
+        again = training.train(configs, runs, data, device=device, progress=progress, compiled=compiled)
+        for split, count in (("validation", 1), ("test", samples)):
+            missing = [run for run in again if run.finished and evaluation.stored(run, split, count).empty]
+            if missing:
+                with progress.counting(split, len(missing) * len(data.split(split))) as advance:
+                    evaluation.evaluate(missing, data, split, count, device=device, advance=advance)
+        made["trials"][str(trial.number)] = _values(again, {"validation": 1, "test": samples})
+    found.set_user_attr(BEST, made)
+    return made
+
+
+def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str, float]]:
+    """By split and metric, then by seed; a run that failed has none."""
+    values: dict[str, dict[str, float]] = {}
+    for run in runs:
+        for split, count in samples.items():
+            scored = evaluation.stored(run, split, count)
+            for metric, value in zip(scored["metric"], scored["value"], strict=True):
+                values.setdefault(f"{split} {metric}", {})[str(run.config.seed)] = float(value)
+    return values
+
+
+def kept(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
+    """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again."""
+    made: dict[str, Any] | None = found.user_attrs.get(BEST)
+    winner = next(iter(ranked(found)), None)
+    if made is None or winner is None or str(winner.number) not in made["trials"]:
+        return None
+    return made, winner

@@ -1,0 +1,43 @@
+"""A study's trials as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from optuna.study import Study as OptunaStudy
+from optuna.trial import TrialState
+
+from discrete_vae.tuning.storage import FAILURE, standing
+from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
+
+
+def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
+    """One line a trial that counts: study, trial, state, value (nats; of complete trials), epochs, seconds, its
+    parameters as ``param NAME``, each seed's value as ``elbo SEED``, the means of all metrics as ``mean NAME``, the
+    runs' folders and why it failed.
+
+    A pruned trial has the metrics of the epoch after which it was stopped.
+    """
+    rows = [
+        {
+            "study": study.study_name,
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "value": trial.value if trial.state == TrialState.COMPLETE else None,
+            "epochs": max(trial.intermediate_values, default=0),
+            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            **{f"param {name}": value for name, value in trial.params.items()},
+            **{f"elbo {seed}": value for seed, value in trial.user_attrs.get(VALUES, {}).items()},
+            **{f"mean {name}": value for name, value in trial.user_attrs.get(METRICS, {}).items()},
+            "runs": " ".join(trial.user_attrs.get(RUNS, [])),
+            "failure": trial.user_attrs.get(FAILURE),
+        }
+        for study in studies
+        for trial in standing(study.get_trials(deepcopy=False))
+    ]
+    made = pd.DataFrame(rows)
+    order = ("param ", "elbo ", "mean ")
+    grouped = [name for prefix in order for name in made.columns if str(name).startswith(prefix)]
+    first = ["study", "trial", "state", "value", "epochs", "seconds"]
+    return made.reindex(columns=[*first, *grouped, "runs", "failure"])

@@ -1,0 +1,322 @@
+"""A worker: asks a study for trials, trains them side by side, and tells what came out."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+import optuna
+import torch
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import Study as OptunaStudy
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from discrete_vae import training
+from discrete_vae.config import Config
+from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError, InUse
+from discrete_vae.runs import Run, hidden
+from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
+from discrete_vae.tuning.storage import (
+    FAILURE,
+    SURPLUS,
+    WORKER,
+    SignsOfLife,
+    again,
+    alone,
+    hasten,
+    heartbeat,
+    origin,
+    revive,
+    standing,
+    this_worker,
+)
+
+VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
+"""A trial's attributes: each seed's value; all metrics' means; its runs' folders."""
+DEFINED_WITHIN = 10.0
+"""Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
+POLL = 2.0
+"""Seconds between two looks at what other workers do."""
+Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
+"""Called with a trial that was trained, before it is told: what else to keep of it."""
+
+
+class Progress(training.Progress, Protocol):
+    """Where a worker tells how far the study is."""
+
+    def study(self, name: str, done: int, total: int, best: float | None) -> None: ...
+
+
+def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
+    """The search ``name`` of a study in a storage; it is made if it is not there, by whoever comes first.
+
+    Raises ``InputError`` if the storage holds another search by this name, with the differences.
+    """
+    asked = study.definition(study.names()[name])
+    sampler = SeededByTrial(study.sampler, study.seed)
+    try:
+        storage.create_new_study([StudyDirection.MAXIMIZE], name)
+    except DuplicatedStudyError:
+        mine = False
+    else:
+        mine = True
+    found = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=study.pruner())
+    end = time.monotonic() + DEFINED_WITHIN
+    while not mine and DEFINITION not in found.user_attrs and time.monotonic() < end:
+        time.sleep(0.1)
+    stored = found.user_attrs.get(DEFINITION)
+    if stored is None:
+        found.set_user_attr(DEFINITION, asked)
+    elif stored != asked:
+        told = "; ".join(differences(stored, asked))
+        raise InputError(
+            f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
+            f"or remove it: python -m studies clean {study.name}"
+        )
+    return found
+
+
+def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that have ended: complete, pruned or failed."""
+    return [trial for trial in standing(trials) if trial.state.is_finished()]
+
+
+def ranked(found: OptunaStudy) -> list[FrozenTrial]:
+    """The complete trials, best first."""
+    complete = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: trial.values[0], reverse=True)
+
+
+@dataclass
+class Worker:
+    """What a worker works with; ``work`` is what it does."""
+
+    runs: Path
+    data: Dataset
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch: int = 1
+    """Trials that train side by side."""
+    compiled: bool = False
+    progress: Progress | None = None
+    saved: Saved = lambda study, trial, runs: None
+    train: Callable[..., object] = training.train
+    """What trains; ``training.train`` but for measurements of everything else."""
+    _told: int = field(default=-1, init=False)
+
+    def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
+        """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
+
+        Raises ``training.Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
+        was asked for is given back, to go on from its checkpoints.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        interval = heartbeat(found._storage)
+        with alone(found._storage):
+            revive(found)
+            looked = time.monotonic()
+            while end is None or time.monotonic() < end:
+                self._tell_progress(found, trials)
+                if not self._turn(found, study, search, trials):
+                    if interval is None or not self._others(found):
+                        break
+                    time.sleep(POLL)
+                if interval is not None and time.monotonic() > looked + interval:
+                    revive(found)
+                    looked = time.monotonic()
+
+    def _others(self, found: OptunaStudy) -> bool:
+        """Whether it is worth waiting: other workers' trials come to an end, or come back if they die."""
+        return any(not trial.state.is_finished() for trial in standing(found.get_trials(deepcopy=False)))
+
+    def _turn(self, found: OptunaStudy, study: Study, search: Search, trials: int) -> bool:
+        """Ask for trials, train them and tell; whether there were any."""
+        asked: list[Trial] = []
+        with SignsOfLife(found._storage) as life:
+            try:
+                while len(asked) < self.batch and self._ask(found, search, trials, asked, life):
+                    pass
+                self._train(found, study, search, asked)
+            except BaseException as error:  # others, or a later call, take them up again
+                stopped = isinstance(error, training.Interrupted | KeyboardInterrupt)
+                reason = None if stopped else str(error) or type(error).__name__
+                hasten(found._storage)
+                for trial in asked:
+                    again(found, found.get_trials(deepcopy=False)[trial.number], reason)
+                raise
+        return bool(asked)
+
+    def _ask(self, found: OptunaStudy, search: Search, trials: int, asked: list[Trial], life: SignsOfLife) -> bool:
+        """Ask for one more; whether there was a place for it."""
+        there = found.get_trials(deepcopy=False)
+        waiting = any(trial.state == TrialState.WAITING for trial in there)
+        if not waiting and len(standing(there)) >= trials:
+            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that heartbeats are for optimize: see SignsOfLife
+            trial = found.ask(dict(search.space))
+        try:
+            if self._surplus(found, trial, trials):
+                trial.set_user_attr(SURPLUS, True)
+                found.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            else:
+                life.of(trial._trial_id)
+                trial.set_user_attr(WORKER, this_worker())
+                asked.append(trial)
+        except UpdateFinishedTrialError:
+            pass  # taken for dead already
+        return True
+
+    def _surplus(self, found: OptunaStudy, trial: Trial, trials: int) -> bool:
+        """Whether others had taken the last places, or this one: a storage gives numbers in one order to all."""
+        counted = {each.number: origin(each) for each in standing(found.get_trials(deepcopy=False))}
+        if trial.number not in counted:
+            return True
+        return sum(first < counted[trial.number] for first in counted.values()) >= trials
+
+    def _train(self, found: OptunaStudy, study: Study, search: Search, asked: Sequence[Trial]) -> None:
+        members: dict[Trial, list[Run]] = {}
+        for trial in asked:
+            try:
+                configs = search.configs(trial.params, study.seeds, study.epochs)
+            except InputError as error:
+                self._fail(found, trial, str(error))
+            else:
+                members[trial] = [Run.create(self.runs, config) for config in configs]
+        ends: dict[Trial, int] = {}  # after which epoch a trial was pruned
+        lost: set[Trial] = set()
+
+        def report(trial: Trial, epoch: int, elbo: float) -> bool:
+            """Whether the trial goes on."""
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
+                    trial.report(elbo, epoch)
+            except UpdateFinishedTrialError:
+                lost.add(trial)
+                return False
+            if epoch < study.epochs and trial.should_prune():
+                ends[trial] = epoch
+                return False
+            return True
+
+        def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
+            leave: list[Run] = []
+            for trial, runs in members.items():
+                there = [run for run in runs if run in metrics]
+                if any(run.failure for run in runs):
+                    leave += there  # the trial has failed with them
+                elif len(there) == len(runs):
+                    elbo = fmean(metrics[run]["elbo"] for run in runs)
+                    leave += [] if report(trial, epoch, elbo) else runs
+            return leave
+
+        for trial, runs in members.items():  # what another study, or an earlier attempt, has trained of them
+            reported = trial.storage.get_trial(trial._trial_id).intermediate_values
+            for epoch, elbo in _known(runs):
+                if epoch not in reported and not report(trial, epoch, elbo):
+                    break
+        configs = [run.config for trial, runs in members.items() if trial not in lost | ends.keys() for run in runs]
+        if configs:
+            self._train_runs(configs, prune)
+        for trial, runs in members.items():
+            if trial in lost or not self._tell(found, trial, runs, ends.get(trial)):
+                self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
+
+    def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
+        waited = False
+        while True:
+            try:
+                self.train(
+                    configs,
+                    self.runs,
+                    self.data,
+                    device=self.device,
+                    progress=self.progress,
+                    compiled=self.compiled,
+                    prune=prune,
+                )
+                return
+            except InUse as error:  # by a worker that was taken for dead, or that was asked for the same values
+                if not waited:
+                    self._message(str(error))
+                waited = True
+                time.sleep(POLL)
+
+    def _tell(self, found: OptunaStudy, trial: Trial, runs: Sequence[Run], end: int | None) -> bool:
+        """Tell what came out, after the last epoch or the one that it was pruned after; whether it was still ours."""
+        try:
+            trial.set_user_attr(RUNS, [run.folder.name for run in runs])
+            failures = [run.failure["message"] for run in runs if run.failure is not None]
+            if failures:
+                return self._fail(found, trial, failures[0])
+            last = [_metrics(run, end) for run in runs]
+            elbos = {str(run.config.seed): own["elbo"] for run, own in zip(runs, last, strict=True)}
+            trial.set_user_attr(VALUES, elbos)
+            trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
+            self.saved(found, trial, runs)
+        except UpdateFinishedTrialError:
+            return False
+        value = fmean(elbos.values())
+        state = TrialState.COMPLETE if end is None else TrialState.PRUNED
+        told_as = found.tell(trial, value if end is None else None, state, skip_if_finished=True).state
+        what = "complete" if end is None else f"pruned after epoch {end}"
+        self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {what}; {told(trial.params)}")
+        return told_as == state
+
+    def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
+        """Tell why a trial failed; whether it was still ours."""
+        try:
+            trial.set_user_attr(FAILURE, hidden(reason))
+        except UpdateFinishedTrialError:
+            return False
+        found.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        self._message(f"{found.study_name} trial {trial.number}: failed, {hidden(reason)}")
+        return True
+
+    def _message(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress.message(text)
+
+    def _tell_progress(self, found: OptunaStudy, trials: int) -> None:
+        ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
+        if self.progress is not None and len(ended) != self._told:
+            values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
+            self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
+            self._told = len(ended)
+
+
+def told(params: Mapping[str, object]) -> str:
+    """A trial's values in one line, of floats three digits, of joined names the first."""
+    return " ".join(
+        f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
+
+
+def _known(runs: Sequence[Run]) -> list[tuple[int, float]]:
+    """The epochs that all of some runs have behind them, and the mean of their validation ELBOs."""
+    if any(run.failure for run in runs):
+        return []
+    elbos = []
+    for run in runs:
+        history = run.history()
+        own = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
+        elbos.append(dict(zip(own["epoch"], own["value"], strict=True)))
+    whole = min(run.step // run.steps_per_epoch for run in runs)
+    return [(epoch, fmean(own[epoch] for own in elbos)) for epoch in range(1, whole + 1)]
+
+
+def _metrics(run: Run, epoch: int | None) -> dict[str, Any]:
+    """A run's validation metrics after an epoch, or its last one."""
+    history = run.history()
+    history = history[history["split"] == "validation"]
+    own = history[history["epoch"] == (history["epoch"].max() if epoch is None else epoch)]
+    return {str(name): float(value) for name, value in zip(own["metric"], own["value"], strict=True)}

@@ -1,0 +1,210 @@
+"""What a study costs beside its training: asking, sampling, signs of life, reporting and telling, on a real storage."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import torch
+from optuna.study import Study as OptunaStudy
+from sqlalchemy import make_url
+
+import discrete_vae.runs
+from discrete_vae import data
+from discrete_vae.config import Config
+from discrete_vae.files import write_atomically
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import HISTORY, Run
+from discrete_vae.training import Prune
+from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
+from discrete_vae.tuning.storage import backend
+from reports.latex import Latex, escape, render
+from reports.report import Bench, Report
+from reports.tables import Panel, table
+from reports.throughput import describe
+from studies.gumbel_softmax import STUDY
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How many trials by how many workers at once, and what a real trial is."""
+
+    workers: Sequence[int] = (1, 4)
+    trials: int = 400
+    """With instant objectives, of each number of workers."""
+    study: Study = STUDY
+    """Whose space, epochs and seeds all of them have."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return (
+            f"{self.trials} instant trials by {' and '.join(map(str, self.workers))} workers on --storage, beside a "
+            f"real one of {self.study.epochs} epochs and {len(self.study.seeds)} seeds"
+        )
+
+
+PRESETS = {
+    "quick": Preset((1, 2), 30, dataclasses.replace(STUDY, epochs=1, seeds=(0,))),
+    "full": Preset(),
+}
+
+
+def instant(configs: Sequence[Config], runs: Path, data: data.Dataset, *, prune: Prune, **settings: object) -> None:
+    """In place of ``training.train``: every run's validation ELBO is minus its learning rate, after every epoch."""
+    members = [Run.create(runs, config) for config in configs]
+    for epoch in range(1, max(config.epochs for config in configs) + 1):
+        metrics = {run: {"elbo": -run.config.learning_rate.initial} for run in members}
+        left = set(prune(epoch, metrics))
+        for run in members:
+            if run in left or epoch == run.config.epochs:
+                rows = [(epoch, "validation", name, value) for name, value in metrics[run].items()]
+                run.write_history(pd.DataFrame(rows, columns=HISTORY))
+        members = [run for run in members if run not in left]
+        if not members:
+            return
+
+
+def work(url: str, study: Study, runs: Path, trials: int, ready: Barrier) -> None:
+    """A worker in a process of its own, which begins when all are there."""
+    torch.set_num_threads(1)
+    (name,) = study.names()
+    (search,) = study.searches.values()
+    found = open_study(study, name, open_storage(url))
+    images = data.load(search.base.data)
+    ready.wait()
+    Worker(runs, images, train=instant).work(found, study, search, trials)
+
+
+def rate(url: str, preset: Preset, workers: int, runs: Path) -> float:
+    """Instant trials a second, from the first one's start to the last one's end; the study is removed afterwards."""
+    study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(workers)
+    where = runs / study.name
+    processes = [context.Process(target=work, args=(url, study, where, preset.trials, ready)) for _ in range(workers)]
+    storage = open_storage(url)
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        if any(process.exitcode for process in processes):
+            raise RuntimeError("a worker ended badly; see above")
+        found = optuna.load_study(study_name=study.name, storage=storage)
+        trials = done(found.get_trials(deepcopy=False))
+        starts = [trial.datetime_start for trial in trials if trial.datetime_start]
+        ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+        return len(trials) / (max(ends) - min(starts)).total_seconds()
+    finally:
+        for process in processes:
+            process.kill()
+        if study.name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=study.name, storage=storage)
+
+
+def real(bench: Bench, preset: Preset) -> float:
+    """Seconds of a real trial, of one worker, in the same storage."""
+    study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
+    (search,) = study.searches.values()
+    storage = open_storage(bench.storage)
+    found: OptunaStudy = open_study(study, study.name, storage)
+    try:
+        with terminal_progress() as progress:
+            images = bench.dataset(search.base.data)
+            where = bench.runs / study.name
+            Worker(where, images, bench.device, progress=progress).work(found, study, search, 1)
+        (trial,) = done(found.get_trials(deepcopy=False))
+        assert trial.duration is not None
+        return trial.duration.total_seconds()
+    finally:
+        optuna.delete_study(study_name=study.name, storage=storage)
+
+
+def kind(url: str) -> str:
+    """The storage's kind and, of a server, its version."""
+    behind: Any = backend(open_storage(url))
+    if not hasattr(behind, "engine"):
+        return "gRPC proxy"
+    with behind.engine.connect() as connection:
+        version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    return {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(make_url(str(behind.url)).get_backend_name(), "") + (
+        f" {version}" if version else ""
+    )
+
+
+def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
+    """Seconds of a real trial and rates of instant ones: those of the runs' folder, or measured now."""
+    storage = kind(bench.storage)
+    (search,) = preset.study.searches.values()
+    asked = {
+        "storage": storage,
+        "workers": list(preset.workers),
+        "trials": preset.trials,
+        "study": preset.study.definition(search),
+        "device": str(bench.device),
+    }
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    path = bench.runs / "storage-overhead" / f"{key}.json"
+    if not path.exists():
+        made: dict[str, Any] = {"storage": storage, "machine": describe(bench.device)}
+        made["environment"] = discrete_vae.runs.environment(bench.device)
+        made["environment"].pop("command")  # it may hold private paths
+        made["seconds"] = real(bench, preset)
+        made["rates"] = {}
+        count = preset.trials * len(preset.workers)
+        with terminal_progress() as progress, progress.counting("instant trials", count) as advance:
+            for workers in preset.workers:
+                made["rates"][str(workers)] = rate(bench.storage, preset, workers, bench.runs)
+                advance(preset.trials)
+        write_atomically(path, json.dumps(made, indent=2) + "\n")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def make(preset: Preset, bench: Bench) -> None:
+    """Measure what is missing, then write the table and the document."""
+    found = measure(preset, bench)
+    rates = {int(workers): float(value) for workers, value in found["rates"].items()}
+    bench.write_results(tidy(rates, found["seconds"]))
+    bench.write("storage_overhead_table.tex", overhead_table(preset, rates, found))
+    bench.write_provenance([], measured=found, trials=preset.trials, epochs=preset.study.epochs)
+    bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [], "Akiba et al. 2019")
+
+
+def tidy(rates: Mapping[int, float], seconds: float) -> pd.DataFrame:
+    """One number a line."""
+    rows = [{"row": "real trial", "metric": "seconds", "value": seconds}]
+    for workers, value in rates.items():
+        each = {"trials_per_second": value, "seconds": workers / value, "share": workers / value / seconds}
+        rows += [{"row": f"{workers} workers", "metric": name, "value": number} for name, number in each.items()]
+    return pd.DataFrame(rows).assign(seed=None)
+
+
+def overhead_table(preset: Preset, rates: Mapping[int, float], found: Mapping[str, Any]) -> Latex:
+    """Trials a second, alone and as a share of a real trial."""
+    seconds = found["seconds"]
+    body = [
+        [workers, f"{value:.1f}", f"{1000 * workers / value:.0f}", f"{100 * workers / value / seconds:.2f}"]
+        for workers, value in rates.items()
+    ]
+    heads = Latex(r"workers & trials a second & ms a trial and worker & \% of a real trial \\")
+    caption = Latex(
+        f"{preset.trials} instant trials of {escape(STUDY.name)} by so many workers at once, on "
+        f"{escape(found['storage'])} ({escape(found['machine'])}). A real trial of {preset.study.epochs} epochs and "
+        f"{len(preset.study.seeds)} seeds took {seconds:.0f} s."
+    )
+    return table("storage-overhead", caption, [Panel(Latex("rrrr"), [heads], body)])
+
+
+REPORT = Report("storage-overhead", "what a study's storage costs, beside training", PRESETS, make)

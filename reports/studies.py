@@ -1,0 +1,326 @@
+"""Tables and figures of Optuna studies, from any storage; nothing is trained."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from discrete_vae.errors import InputError
+from discrete_vae.runs import Run, parameters
+from discrete_vae.tuning import DEFINITION, VALUES, defined, done, kept, open_storage, ranked, standing, table, told
+from reports import statistics
+from reports.figures import COLOURS, figure
+from reports.latex import Latex, render
+from reports.report import Bench, Report, strategies
+from reports.tables import Panel, spread
+from reports.tables import table as latex_table
+
+BEST = 0.2
+"""The share of trials, the best ones, whose range of a hyper-parameter is given."""
+FEW = 8
+"""With fewer complete trials nothing is said of importance."""
+RATE = "learning_rate"
+PAPERS = "Akiba et al. 2019; Bergstra et al. 2011; Watanabe et al. 2023"
+"""Of Optuna, of its sampler and of the importance of hyper-parameters."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All studies of a storage."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return "every study of this project in --storage, as it stands; trains nothing"
+
+
+def make(preset: Preset, bench: Bench) -> None:
+    """Read the studies, and write tables, figures and the document."""
+    storage = open_storage(bench.storage, make=False)
+    there = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
+    found = [study for study in there if DEFINITION in study.user_attrs and ranked(study)]
+    if not found:
+        raise InputError("the storage holds no study with a complete trial; python -m studies run NAME")
+    bench.write_results(_tidy(found, bench))
+    bench.write("trials.csv", table(found).to_csv(index=False, lineterminator="\n"))
+    parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
+    for name, part in parts.items():
+        bench.write(name, part)
+    bench.write("studies.md", markdown(found))
+    figures = [_draw_history(bench, found), _draw_importance(bench, found), _draw_plane(bench, found)]
+    configs = [defined(study)[0].base for study in found]
+    runs = [Run.open(folder) for folder in sorted(_folders(found, bench)) if (folder / "config.json").exists()]
+    bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
+    source = render(
+        "studies.tex",
+        share=f"{BEST:.0%}",
+        few=FEW,
+        budget=budget(found),
+        length=lengths(found),
+        importance=any(map(importance, found)),
+    )
+    bench.write_document(source, [*parts, *figures], strategies(configs), PAPERS)
+
+
+def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
+    """The studies' names, without what precedes the slash where all are searches of one."""
+    names = [study.study_name for study in found]
+    of_one = len({name.partition("/")[0] for name in names}) == 1
+    return {name: (name.partition("/")[2] or name) if of_one else name for name in names}
+
+
+def complete(study: OptunaStudy) -> list[FrozenTrial]:
+    """The complete trials, in their order."""
+    return [trial for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+
+
+def budget(found: Sequence[OptunaStudy]) -> int:
+    """As many trials as all of the studies have."""
+    return min(len(done(study.get_trials(deepcopy=False))) for study in found)
+
+
+def lengths(found: Sequence[OptunaStudy]) -> str:
+    """``8 epochs and 2 seeds a trial``, of whatever lengths there are."""
+    known = dict.fromkeys((epochs, len(seeds)) for _, epochs, seeds in map(defined, found))
+    return " or ".join(f"{epochs} epochs and {seeds} seed{'s' * (seeds > 1)} a trial" for epochs, seeds in known)
+
+
+def _folders(found: Sequence[OptunaStudy], bench: Bench) -> set[Any]:
+    return {bench.runs / name for name in table(found)["runs"].str.split().explode().dropna()}
+
+
+def _tidy(found: Sequence[OptunaStudy], bench: Bench) -> pd.DataFrame:
+    """One line a trial and seed, and one for each seed of a winner that was trained again."""
+    rows: list[dict[str, Any]] = []
+    for study in found:
+        search, epochs, _ = defined(study)
+        for trial in standing(study.get_trials(deepcopy=False)):
+            known: dict[str, Any] = {
+                "row": study.study_name,
+                "strategy": search.base.strategy,
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+            }
+            for seed, value in trial.user_attrs.get(VALUES, {}).items():
+                (config,) = search.configs(trial.params, [int(seed)], epochs)
+                own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
+                rows.append(known | own | {"split": "validation", "metric": "elbo", "value": value})
+        if (again := kept(study)) is None:
+            continue
+        made, _ = again
+        trials = {trial.number: trial for trial in ranked(study)}
+        for number, values in made["trials"].items():
+            for name, by_seed in values.items():
+                split, _, metric = name.partition(" ")
+                for seed, value in by_seed.items():
+                    (config,) = search.configs(trials[int(number)].params, [int(seed)], made["epochs"])
+                    own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
+                    known = {"row": study.study_name, "strategy": config.strategy, "trial": number, "state": "again"}
+                    rows.append(known | own | {"split": split, "metric": metric, "value": value})
+    return pd.DataFrame(rows)
+
+
+def best_table(found: Sequence[OptunaStudy]) -> Latex:
+    """What the best trial of each study has, and what the best fifth of them have."""
+    body: list[list[object]] = []
+    names = labels(found)
+    for study in found:
+        ordered = ranked(study)
+        top = ordered[: max(1, math.ceil(BEST * len(ordered)))]
+        for i, (name, value) in enumerate(ordered[0].params.items()):
+            shown = [trial.params[name] for trial in top]
+            span: object = ", ".join(sorted(set(map(str, shown))))
+            if isinstance(value, float):
+                span = Latex(f"{min(shown):.3g} to {max(shown):.3g}")
+                value = f"{value:.3g}"
+            label = f"{names[study.study_name]} ({len(top)} of {len(ordered)})" if i == 0 else ""
+            body.append([label, _short(name), value, span])
+    heads = [Latex(rf"study & & best & best {BEST:.0%} \\".replace("%", r"\%"))]
+    caption = Latex(
+        rf"Hyper-parameters of the best complete trial, and their interval over the best {BEST * 100:.0f}\% of the "
+        r"complete ones (in brackets: how many)."
+    )
+    return latex_table("studies-best", caption, [Panel(Latex("llrr"), heads, body)])
+
+
+def comparison(found: Sequence[OptunaStudy]) -> Latex:
+    """Each study's best after as many trials as all of them have, and what became of the winner on fresh seeds."""
+    within, names = budget(found), labels(found)
+    body: list[list[object]] = []
+    lengths = set()
+    for study in found:
+        ended = done(study.get_trials(deepcopy=False))
+        states = [trial.state for trial in ended]
+        early = [trial for trial in ended[:within] if trial.state == TrialState.COMPLETE]
+        best = max(early, key=lambda trial: trial.values[0], default=None)
+        row: list[object] = [
+            names[study.study_name],
+            *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
+            *(_mean(trial) for trial in (best, ranked(study)[0])),
+        ]
+        if (again := kept(study)) is not None:
+            made, winner = again
+            values = made["trials"][str(winner.number)]
+            lengths.add((made["epochs"], made["samples"]))
+            row += [spread(_seeds(values.get(name, {}))) for name in ("test elbo", "test log_likelihood")]
+        else:
+            row += [spread({}), spread({})]
+        body.append(row)
+    heads = Latex(
+        r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation ELBO} & \multicolumn{2}{c}{winner again, test} "
+        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound \\"
+    )
+    again_note = "".join(
+        f" Winner again: trained for {epochs} epochs with fresh seeds, mean $\\pm$ 95\\% interval over these; the "
+        f"bound is of {samples} samples."
+        for epochs, samples in sorted(lengths)
+    )
+    caption = Latex(
+        f"Validation ELBO of the best trial, mean over its seeds, in nats: of the first {within} trials, "
+        "which all studies have, and of all. It flatters: "
+        f"these very seeds chose it.{again_note}"
+    )
+    return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
+
+
+def markdown(found: Sequence[OptunaStudy]) -> str:
+    """The winners for a README: their values, validation ELBO, and on the test images with fresh seeds."""
+    names = labels(found)
+    lines = [
+        "| | winner | trials | valid. ELBO | test ELBO, fresh seeds | test IW bound |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for study in found:
+        winner, count = ranked(study)[0], len(done(study.get_trials(deepcopy=False)))
+        cells = [names[study.study_name], told(winner.params), str(count), f"{winner.values[0]:.2f}"]
+        values = again[0]["trials"][str(winner.number)] if (again := kept(study)) else {}
+        for name in ("test elbo", "test log_likelihood"):
+            each = list(values.get(name, {}).values())
+            cells.append(statistics.interval(each).text(2) if each else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(trial: FrozenTrial | None) -> Latex:
+    return Latex("--") if trial is None else Latex(f"${trial.values[0]:.2f}$")
+
+
+def _seeds(values: dict[str, float]) -> statistics.Seeds:
+    return {int(seed): value for seed, value in values.items()}
+
+
+def _short(name: str) -> str:
+    """A hyper-parameter's name in a table or at an axis."""
+    return name.partition("+")[0].replace("_", " ").replace(".", " ")
+
+
+def importance(study: OptunaStudy) -> dict[str, float]:
+    """Share of each hyper-parameter by PED-ANOVA (Watanabe et al. 2023); empty for few trials."""
+    if len(complete(study)) < FEW:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+
+
+def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    """The best value so far, by trials that have ended, and each complete trial's."""
+    with figure(bench.out, "studies_history", height=2.8) as drawing:
+        axes = drawing.subplots()
+        shown = []
+        for i, study in enumerate(found):
+            values = [
+                trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
+                for trial in done(study.get_trials(deepcopy=False))
+            ]
+            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": labels(found)[study.study_name]}
+            numbers = range(1, len(values) + 1)
+            axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", **style)
+            axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=style["color"])
+            shown += [value for value in values if not math.isnan(value)]
+        axes.set(xlabel="trials", ylabel="validation ELBO (nats)")
+        axes.set_ylim(bottom=float(np.quantile(shown, 0.1)))
+        axes.legend(fontsize=7)
+    return "studies_history.pdf"
+
+
+def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    names = labels(found)
+    known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
+    bars = [
+        (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
+    ]
+    with figure(bench.out, "studies_importance", height=0.6 + 0.22 * len(bars)) as drawing:
+        axes = drawing.subplots()
+        axes.barh(
+            [label for label, *_ in bars],
+            [share for _, share, _ in bars],
+            color=[COLOURS[i % len(COLOURS)] for *_, i in bars],
+        )
+        axes.invert_yaxis()
+        axes.set(xlabel="importance (PED-ANOVA)")
+    return "studies_importance.pdf"
+
+
+def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+    """Temperature, or the first other hyper-parameter, against the learning rate, of studies that have them."""
+    planes = [(study, *plane) for study in found if (plane := _plane(study))]
+    best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)
+    rows = math.ceil(len(planes) / 3)
+    with figure(bench.out, "studies_plane", height=0.3 + 2.1 * max(rows, 1)) as drawing:
+        names = labels(found)
+        same = len({other for *_, other in planes}) == 1
+        panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False, sharex=True, sharey=same)
+        for axes in panels.flat[len(planes) :]:
+            axes.set_visible(False)
+        image = None
+        for axes, (study, rate, other) in zip(panels.flat, planes, strict=False):
+            pruned = [
+                trial.params for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.PRUNED
+            ]
+            axes.plot([each[rate] for each in pruned], [each[other] for each in pruned], "x", color="0.6", markersize=3)
+            trials = complete(study)
+            image = axes.scatter(
+                [trial.params[rate] for trial in trials],
+                [trial.params[other] for trial in trials],
+                c=[trial.values[0] for trial in trials],
+                cmap="cividis",
+                vmin=best - 20,
+                vmax=best,
+                s=16,
+            )
+            winner = ranked(study)[0].params
+            axes.plot(winner[rate], winner[other], "o", markersize=8, markerfacecolor="none", color=COLOURS[2])
+            axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other))
+            axes.set_title(names[study.study_name], fontsize=7)
+            if isinstance(winner[other], float):
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.label_outer()
+        if image is not None:
+            drawing.colorbar(image, ax=panels.ravel().tolist(), label="validation ELBO (nats)", extend="min")
+    return "studies_plane.pdf"
+
+
+def _plane(study: OptunaStudy) -> tuple[str, str] | None:
+    """The names of the learning rate and of what stands against it, or None."""
+    names = list(complete(study)[0].params)
+    rate = next((name for name in names if name.split("+")[0] == RATE), None)
+    others = sorted((name for name in names if name != rate), key=lambda name: name != "temperature")
+    return (rate, others[0]) if rate and others else None
+
+
+REPORT = Report("studies", "tables and figures of Optuna studies, from any storage", {"stored": Preset()}, make)

@@ -1,0 +1,366 @@
+"""The command ``python -m studies``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+from cyclopts import App, Parameter
+from optuna.study import Study as OptunaStudy
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.table import Column, Table
+
+from discrete_vae import data, training
+from discrete_vae.cli import STORAGE, Storage, Where, run
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.files import write_atomically
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import hidden
+from discrete_vae.tuning import (
+    FAILURE,
+    VALUES,
+    Study,
+    Worker,
+    defined,
+    done,
+    open_storage,
+    open_study,
+    ranked,
+    revive,
+    standing,
+    table,
+    told,
+    train_again,
+)
+from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
+from reports.statistics import interval
+from studies import studies
+from studies.pictures import Pictures
+
+app = App(
+    name="python -m studies",
+    help="""Tune strategies with Optuna: temperature, learning rates and whatever else a study says.
+
+```
+python -m studies list
+python -m studies run gumbel-softmax --trials 20   # the same command goes on
+python -m studies best gumbel-softmax              # the winner on test images
+```
+
+A trial trains several seeds side by side; its value is the mean of their validation ELBOs after the last epoch, in
+nats, and the study looks for the highest. Many machines share a study through PostgreSQL:
+
+```
+python -m studies worker gumbel-softmax --storage postgresql+psycopg://user@host/db
+```
+
+Trials of one process come out the same each time; those of several do not, for what is tried next depends on what has
+ended. What is worth publishing is what `best` gives.""",
+    version_flags=[],
+)
+
+Only = Annotated[
+    tuple[str, ...], Parameter(help="Of a study with several searches: these alone.", negative="", show_default=False)
+]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Which study, and how its runs are trained."""
+
+    storage: Storage = STORAGE
+    only: Only = ()
+    epochs: Annotated[int | None, Parameter(show_default=False)] = None
+    """Length of a run; by default the study's."""
+    compile: Annotated[bool, Parameter(negative="")] = False
+    """Let torch.compile fuse the step's kernels."""
+
+    def check(self) -> None:
+        """Raise ``InputError`` for a number that is too small."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and value < (not isinstance(value, bool)):
+                raise InputError(f"{field.name} is {value}; give at least 1")
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Work(Asked):
+    """What a worker does beside."""
+
+    trials: Annotated[int | None, Parameter(show_default=False)] = None
+    """Trials that each search shall have, with those of earlier calls and other workers; by default the study's."""
+    seeds: Annotated[int | None, Parameter(show_default=False)] = None
+    """Runs of a trial; by default the study's."""
+    timeout: Annotated[float | None, Parameter(show_default=False)] = None
+    """Seconds after which no further trial is begun."""
+    batch: Annotated[int | None, Parameter(show_default=False)] = None
+    """Trials that train side by side, as one population; by default 1, on a GPU 8."""
+    artifacts: Path = Path("artifacts")
+    """Folder for each trial's pictures, which optuna-dashboard shows."""
+    grace: float = GRACE
+    """Seconds without a sign of life after which a worker is taken for dead, and its trial taken up by another."""
+
+    def study(self, name: str) -> Study:
+        """The study, with what was asked for in place of its own."""
+        self.check()
+        study = named(name)
+        searches = {part: study.searches[part] for part in chosen(study, self.only)}
+        seeds = study.seeds if self.seeds is None else tuple(range(self.seeds))
+        trials, epochs = self.trials or study.trials, self.epochs or study.epochs
+        return dataclasses.replace(study, searches=searches, seeds=seeds, trials=trials, epochs=epochs)
+
+
+def named(name: str) -> Study:
+    """A study by its name. Raises ``InputError`` for one that is not known."""
+    known = studies()
+    if name not in known:
+        raise nearest(name, known, "study")
+    return known[name]
+
+
+def chosen(study: Study, only: Sequence[str]) -> list[str]:
+    """The searches asked for, or all of them. Raises ``InputError`` for one that the study does not have."""
+    for part in only:
+        if part not in study.searches:
+            raise nearest(part, study.searches, f"search of {study.name}")
+    return list(only or study.searches)
+
+
+@app.command(name="list")
+def list_studies() -> None:
+    """Show the studies and what they search."""
+    for name, study in studies().items():
+        print(f"{name}: {study.summary}")
+        of_each = " each" if len(study.searches) > 1 else ""
+        print(f"    {study.trials} trials{of_each}, of {study.epochs} epochs and {len(study.seeds)} seeds")
+        if of_each:
+            print(f"    --only {', '.join(study.searches)}")
+
+
+@app.command(name="run")
+def run_study(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
+    """Run a study here, from where it stands, until it has all of its trials.
+
+    Ctrl-C stops it; the same command goes on in the middle of the trial.
+    """
+    _work(name, work, where)
+
+
+@app.command
+def worker(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
+    """Work on a study that other workers, here or elsewhere, work on too.
+
+    It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
+    """
+    _work(name, work, where)
+
+
+def _work(name: str, work: Work, where: Where) -> None:
+    """Train until the study has what was asked for, then show it."""
+    study = work.study(name)
+    device = where.compute_device()
+    storage = open_storage(work.storage, work.grace)
+    found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
+    end = None if work.timeout is None else time.monotonic() + work.timeout
+    with terminal_progress() as progress:
+        for part, (each, search) in found.items():
+            images = data.load(search.base.data, where.folder, device, where.download)
+            member = Worker(
+                runs=where.runs,
+                data=images,
+                device=device,
+                batch=work.batch or (8 if device.type == "cuda" else 1),
+                compiled=work.compile,
+                progress=progress,
+                saved=Pictures(work.artifacts, images),
+            )
+            left = None if end is None else end - time.monotonic()
+            try:
+                with reached(part):
+                    member.work(each, study, search, study.trials, left)
+            except (training.Interrupted, KeyboardInterrupt) as stopped:
+                raise training.Interrupted(
+                    f"{part}: stopped; {len(done(each.get_trials(deepcopy=False)))} of {study.trials} trials have "
+                    "ended, and the same command goes on in the middle of the next"
+                ) from stopped
+    for each, _ in found.values():
+        _show(each, 5)
+
+
+@app.command
+def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: int = 10) -> None:
+    """Show a study's best trials and how far it is.
+
+    Parameters
+    ----------
+    most
+        Trials to show.
+    """
+    for found in _stored(name, storage, only):
+        _show(found, most)
+
+
+@app.command
+def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked(), where: Where = Where()) -> None:
+    """Train the winner and the runner-up again, with seeds that the study has not seen, and score them.
+
+    What it finds is kept in the study, for `python -m reports studies`.
+
+    Parameters
+    ----------
+    fresh
+        How many seeds; they begin behind the study's own.
+    samples
+        Samples of the importance-weighted bound on the test images.
+    """
+    asked.check()
+    if fresh < 1 or samples < 1:
+        raise InputError(f"{'fresh' if fresh < 1 else 'samples'} is {min(fresh, samples)}; give at least 1")
+    device = where.compute_device()
+    shown = {"validation elbo": "validation ELBO", "test elbo": "test ELBO", "test log_likelihood": "test bound"}
+    for found in _stored(name, asked.storage, asked.only):
+        if not ranked(found):
+            raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
+        images = data.load(defined(found)[0].base.data, where.folder, device, where.download)
+        with terminal_progress() as progress:
+            made = train_again(
+                found,
+                images,
+                where.runs,
+                device,
+                progress,
+                fresh=fresh,
+                epochs=asked.epochs,
+                samples=samples,
+                compiled=asked.compile,
+            )
+        rows = Table(
+            "trial",
+            Column("parameters", overflow="fold"),
+            *(Column(head, justify="right") for head in shown.values()),
+            title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval in nats",
+        )
+        for number, values in made["trials"].items():
+            numbers = [interval(list(values[each].values())).text(2) if each in values else "" for each in shown]
+            rows.add_row(number, told(found.get_trials(deepcopy=False)[int(number)].params), *numbers)
+        Console().print(rows)
+
+
+def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
+    """The searches of a study that a storage holds. Raises ``InputError`` if there are none."""
+    study = named(name)
+    wanted = dict(zip(study.searches, study.names(), strict=True))
+    storage = open_storage(url, make=False)
+    there = set(optuna.get_all_study_names(storage))
+    names = [wanted[part] for part in chosen(study, only) if wanted[part] in there]
+    if not names:
+        raise InputError(f"{hidden(url)} holds no study {name!r}; python -m studies run {name}")
+    return [optuna.load_study(study_name=part, storage=storage) for part in names]
+
+
+def _show(found: OptunaStudy, most: int) -> None:
+    trials = standing(found.get_trials(deepcopy=False))
+    states = ", ".join(
+        f"{count} {state.name.lower()}"
+        for state in TrialState
+        if (count := sum(trial.state == state for trial in trials))
+    )
+    rows = Table(
+        "trial",
+        Column("ELBO", justify="right"),
+        "each seed",
+        Column("parameters", overflow="fold"),
+        title=f"{found.study_name}: {states}",
+    )
+    for trial in ranked(found)[:most]:
+        each = " ".join(f"{value:.1f}" for value in trial.user_attrs.get(VALUES, {}).values())
+        rows.add_row(str(trial.number), f"{trial.value:.2f}", each, told(trial.params))
+    console = Console()
+    console.print(rows)
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    for trial in failed[:most]:
+        reason = trial.user_attrs.get(FAILURE, "its worker died")
+        console.print(f"trial {trial.number} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    if len(failed) > most:
+        console.print(f"{len(failed) - most} more failed; python -m studies export has their reasons", markup=False)
+
+
+@app.command
+def export(name: str, *, out: Path, storage: Storage = STORAGE, only: Only = ()) -> None:
+    """Write all trials as CSV, one a line, with every parameter, every metric and every seed's value.
+
+    Parameters
+    ----------
+    out
+        The file.
+    """
+    trials = table(_stored(name, storage, only))
+    write_atomically(out, trials.to_csv(index=False, lineterminator="\n"))
+    print(f"{out}: {len(trials)} trials")
+
+
+@app.command
+def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool = False, yes: bool = False) -> None:
+    """Remove a study and its trials from a storage; the runs' folders stay.
+
+    Parameters
+    ----------
+    stale
+        Only give back the trials that are running: their workers are dead.
+    yes
+        Do not ask.
+    """
+    for found in _stored(name, storage, only):
+        count = len(found.get_trials(deepcopy=False))
+        if stale:
+            before = sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False))
+            print(f"{found.study_name}: {before - revive(found, everything=True)} trials given back")
+        elif running := sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False)):
+            raise InputError(
+                f"{found.study_name}: {running} trials are being worked on; stop the workers first or, if they are "
+                f"dead, python -m studies clean {name} --stale"
+            )
+        elif yes or _agreed(f"remove {found.study_name} and its {count} trials?"):
+            optuna.delete_study(study_name=found.study_name, storage=found._storage)
+            print(f"{found.study_name} removed")
+
+
+@app.command
+def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: int = PORT) -> None:
+    """Serve a storage to workers that cannot reach its database: they give --storage grpc://HOST:PORT.
+
+    A proxy passes no signs of life on: the trial of a worker that dies stays open until `clean NAME --stale`.
+
+    Parameters
+    ----------
+    host
+        The address to listen at; 0.0.0.0 for all of this machine's. There is no password: for a network you trust.
+    port
+        The port to listen at.
+    """
+    served = open_storage(storage)
+    print(f"serving {hidden(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
+    serve(served, host, port)
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError(f"{question} There is nobody to ask; give --yes")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command ``python -m studies``."""
+    sys.exit(run(app, arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Searches: values put into configurations, seeds by trial, and studies that go on as if never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution as Float
+from optuna.trial import TrialState
+
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
+from discrete_vae.training import Interrupted
+from discrete_vae.tuning import Search, Worker, configure, open_storage, open_study, standing
+from discrete_vae.tuning.search import SeededByTrial, differences, tpe
+from discrete_vae.tuning.storage import FAILURE, RETRIES, SURPLUS
+from discrete_vae.tuning.worker import METRICS, VALUES
+from reports.storage_overhead import instant
+from studies import studies
+from tests.tuning.tiny_worker import BASE, images, tiny
+
+
+def study_in(path: Path, epochs: int = 2, base: Config = BASE):
+    study = tiny(epochs, base)
+    return study, open_study(study, "tiny", open_storage(str(path)))
+
+
+def run(path: Path, runs: Path, trials: int, epochs: int = 2, **options):
+    study, found = study_in(path, epochs, options.pop("base", BASE))
+    Worker(runs, images(), **options).work(found, study, study.searches[""], trials)
+    return found.get_trials()
+
+
+def told(trials) -> list[tuple]:
+    return [(trial.state, trial.values, trial.params, trial.intermediate_values) for trial in standing(trials)]
+
+
+def test_values_go_to_options_schedules_and_joined_fields() -> None:
+    base = Config("target-propagation")
+    made = configure(
+        base,
+        {
+            "learning_rate+auxiliary_learning_rate": 0.002,
+            "beta": 0.5,
+            "noise": 0.3,
+            "temperature.decay": 0.9,
+            "geometry": "matching",
+            "samples": 3,
+        },
+    )
+    assert made.learning_rate == made.auxiliary_learning_rate == Schedule(0.002)
+    assert (made.beta, made.samples) == (Schedule(0.5), 3)
+    assert (made.options.noise, made.options.geometry) == (Schedule(0.3), "matching")
+    assert made.options.temperature == Schedule(1.0, decay=0.9)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("temperatur", "did you mean 'temperature'"), ("samples.decay", "not a schedule"), ("tau", "unknown value")],
+)
+def test_an_unknown_value_is_refused(name, reason) -> None:
+    with pytest.raises(InputError, match=reason):
+        configure(Config("gumbel-softmax"), {name: 1.0})
+
+
+@pytest.mark.parametrize("study", studies().values(), ids=lambda study: study.name)
+def test_every_study_can_be_configured(study) -> None:
+    """With values from the ranges' ends and middles."""
+    assert study.searches
+    for search in study.searches.values():
+        sampled = optuna.create_study(sampler=tpe(0))
+        for _ in range(5):
+            trial = sampled.ask(dict(search.space))
+            configs = search.configs(trial.params, study.seeds, study.epochs)
+            assert [config.seed for config in configs] == list(study.seeds)
+            assert len({config.population_key for config in configs}) == 1
+            sampled.tell(trial, 0.0)
+        json.dumps(study.definition(search))
+
+
+def test_seeds_belong_to_trials() -> None:
+    """Whatever was asked before, in this process or another, a trial's first draws are its own, and no other's."""
+
+    def drawn(count: int, skip: int = 0) -> list[float]:
+        study = optuna.create_study(study_name="s", sampler=SeededByTrial(tpe, 0))
+        for _ in range(skip):
+            study.add_trial(optuna.create_trial(value=0.0))
+        return [study.ask({"x": Float(0, 1)}).params["x"] for _ in range(count)]
+
+    assert len(set(drawn(6))) == 6
+    assert drawn(6)[3:] == drawn(3, skip=3)
+
+
+def test_a_study_in_pieces_is_the_whole_study(tmp_path: Path) -> None:
+    """And so is one that finds its runs trained, which prunes what it would have pruned."""
+
+    def trained(configs, runs, *_, **__) -> None:
+        assert all(Run.create(runs, config).finished for config in configs)
+
+    whole = run(tmp_path / "whole.db", tmp_path / "runs", 4)
+    run(tmp_path / "parts.db", tmp_path / "other runs", 2)
+    parts = run(tmp_path / "parts.db", tmp_path / "other runs", 4)
+    assert told(parts) == told(whole)
+    again = run(tmp_path / "again.db", tmp_path / "runs", 4, train=trained)
+    assert told(again) == told(whole)
+    assert {trial.state for trial in whole} == {TrialState.COMPLETE}  # pruning begins with the sixth
+    for trial in whole:
+        seeds = trial.user_attrs[VALUES]
+        assert list(seeds) == ["0", "1"]
+        assert trial.user_attrs[METRICS]["elbo"] == pytest.approx(sum(seeds.values()) / 2)
+
+
+def test_batches_give_the_same_values(tmp_path: Path) -> None:
+    """What a trial is worth does not depend on who trains beside it, but for the rounding of float32."""
+    one = run(tmp_path / "one.db", tmp_path / "runs", 3)
+    many = run(tmp_path / "many.db", tmp_path / "other runs", 3, batch=3)
+    for first, second in zip(one, many, strict=True):
+        assert first.params == second.params  # the first eight trials are random
+        assert first.value == pytest.approx(second.value, rel=1e-4)
+
+
+class Interrupting:
+    """Progress that is sent a signal at its second update."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+
+    def start(self, *_) -> None: ...
+    def message(self, *_) -> None: ...
+    def study(self, *_) -> None: ...
+
+    def update(self, *_) -> None:
+        self.updates += 1
+        if self.updates == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_trial_goes_on(tmp_path: Path) -> None:
+    """And so do those after it, with the values that they would have had."""
+    with pytest.raises(Interrupted):
+        run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6, progress=Interrupting())
+    _, found = study_in(tmp_path / "study.db", 6)
+    assert [trial.state for trial in found.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+    stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6)
+    whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=6)
+    assert told(stopped) == told(whole), "the same bits"
+
+
+def test_a_stopped_study_asks_for_what_it_would_have(tmp_path: Path) -> None:
+    """Whether its worker was stopped or broke down; trials of instant objectives, long enough for TPE and pruning."""
+
+    def breaking(at: dict[int, BaseException]):
+        calls = iter(range(100))
+
+        def train(*arguments, **settings):
+            if (error := at.get(next(calls))) is not None:
+                raise error
+            return instant(*arguments, **settings)
+
+        return train
+
+    whole = run(tmp_path / "whole.db", tmp_path / "runs", 14, epochs=4, train=instant)
+    path, runs = tmp_path / "study.db", tmp_path / "other runs"
+    errors = {3: Interrupted("stopped"), 9: MemoryError("no memory")}
+    train = breaking(errors)
+    for error in errors.values():
+        with pytest.raises(type(error)):
+            run(path, runs, 14, epochs=4, train=train)
+    stopped = run(path, runs, 14, epochs=4, train=train)
+    assert len(stopped) == 16
+    assert told(stopped) == told(whole)
+    assert {trial.state for trial in whole} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_trial_that_kills_its_workers_fails_in_the_end(tmp_path: Path) -> None:
+    """With the reason; that its worker was stopped does not count against it."""
+    path = tmp_path / "study.db"
+
+    def broken(*_, **__) -> None:
+        raise MemoryError("no memory")
+
+    def stopping(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(RETRIES + 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(path, tmp_path / "runs", 1, train=stopping)
+    for _ in range(RETRIES + 1):
+        with pytest.raises(MemoryError):
+            run(path, tmp_path / "runs", 1, train=broken)
+    (trial,) = standing(run(path, tmp_path / "runs", 1, train=broken))
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs[FAILURE] == "no memory"
+
+
+def test_a_failed_trial_has_its_reason_and_counts(tmp_path: Path) -> None:
+    base = dataclasses.replace(BASE, beta=Schedule(1e30))
+    trials = run(tmp_path / "study.db", tmp_path / "runs", 2, base=base)
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
+    assert all("not finite" in trial.user_attrs[FAILURE] for trial in trials)
+    assert len(standing(trials)) == 2
+
+
+def test_a_surplus_trial_does_not_count(tmp_path: Path) -> None:
+    """As when another worker takes the last place between the look and the asking."""
+    study, found = study_in(tmp_path / "study.db")
+    worker = Worker(tmp_path / "runs", images())
+    found.enqueue_trial({})
+    for _ in range(2):
+        found.ask(dict(study.searches[""].space))
+    trial = found.ask(dict(study.searches[""].space))
+    assert worker._surplus(found, trial, 2)
+    assert not worker._surplus(found, trial, 3)
+    trial.set_user_attr(SURPLUS, True)
+    assert len(standing(found.get_trials())) == 2
+
+
+def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
+    study_in(tmp_path / "study.db")
+    with pytest.raises(InputError, match="epochs: 2 stored, 3 asked"):
+        study_in(tmp_path / "study.db", epochs=3)
+    other = dataclasses.replace(BASE, batch_size=1000)
+    with pytest.raises(InputError, match="fixed: batch_size: 5000 stored, 1000 asked"):
+        study_in(tmp_path / "study.db", base=other)
+    study = tiny(2)
+    wider = dataclasses.replace(study, searches={"": Search(BASE, {"learning_rate": Float(0.1, 1.0)})})
+    with pytest.raises(InputError, match=r"space: temperature: .* stored, None asked"):
+        open_study(wider, "tiny", open_storage(str(tmp_path / "study.db")))
+
+
+def test_differences_are_told_by_name() -> None:
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == [
+        "a: c: 2 stored, 3 asked",
+        "d: None stored, 4 asked",
+    ]
