@@ -103,10 +103,10 @@ class Study:
 
     def definition(self, search: Search) -> dict[str, Any]:
         """What all trials of a search have to share, as plain JSON values."""
-        base = dataclasses.replace(search.base, epochs=self.epochs, seed=0)
+        apart = ("epochs", "seed")  # which are the study's
         return {
             "space": {name: distribution_to_json(each) for name, each in search.space.items()},
-            "fixed": base.to_dict(),
+            "fixed": {name: value for name, value in search.base.to_dict().items() if name not in apart},
             "epochs": self.epochs,
             "seeds": list(self.seeds),
             "sampler": type(self.sampler(0)).__name__,

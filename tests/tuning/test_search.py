@@ -223,7 +223,7 @@ def test_a_surplus_trial_does_not_count(tmp_path: Path) -> None:
 
 def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
     study_in(tmp_path / "study.db")
-    with pytest.raises(InputError, match="epochs: 2 stored, 3 asked"):
+    with pytest.raises(InputError, match=r"another one \(epochs: 2 stored, 3 asked\)"):
         study_in(tmp_path / "study.db", epochs=3)
     other = dataclasses.replace(BASE, batch_size=1000)
     with pytest.raises(InputError, match="fixed: batch_size: 5000 stored, 1000 asked"):
