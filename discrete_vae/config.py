@@ -13,7 +13,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture
+from discrete_vae.tasks import TASKS, Architecture, Supervision
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "sgd"]
@@ -48,6 +48,9 @@ class Config:
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
     """For encoder and decoder Adam, or gradient descent with momentum 0.9; a strategy's own parameters take Adam."""
+
+    supervision: Supervision = field(default_factory=Supervision)
+    """For semi-supervised training: how many classes are known, and how much they count."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -99,6 +102,7 @@ class Config:
             "options": STRATEGIES[strategy].Options,
             "architecture": Architecture,
             "data": DataConfig,
+            "supervision": Supervision,
         }
         for name, kind in nested.items():
             if name in values:

@@ -100,6 +100,7 @@ def _evaluate(
         if population.strategy.claim.relaxed and model.exact:
             estimate = model.estimate(population.layers, observation, parameters, 1.0, relaxed)
             batch["reconstruction_relaxed"] = -estimate.loss
+        batch |= model.scores(parameters, images.labels[index])
         for name, values in batch.items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + values.double().sum(-1)
         kl += model.family.kl(parameters).sum(-2)

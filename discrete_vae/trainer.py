@@ -38,6 +38,7 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
+        self.model.adopt(data.train, self.config.supervision, [config.seed for config in configs])
         own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
         self.optimisers = [
             OPTIMISERS[name](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
@@ -105,7 +106,7 @@ class Trainer:
             return [seeded(run.config.seed, "preparation", stream, device=self.device) for run in self.runs]
 
         self.population.follow(self.values[0])
-        observation = self.data.train.batch(self.order[0], generators("images"))
+        observation = self.model.observe(self.data.train, self.order[0], generators("images"))
         noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
             parameters = self.model.encode(observation)
@@ -116,7 +117,7 @@ class Trainer:
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
         order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
-        observation = self.data.train.batch(order, self.generators)
+        observation = self.model.observe(self.data.train, order, self.generators)
         statistics, finite, *gradients = self.differentiate(observation, values)
         for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
             optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)

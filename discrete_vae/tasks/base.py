@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from discrete_vae.data import Split
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
@@ -36,12 +37,14 @@ class Architecture:
     """Activation of the hidden layers."""
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
+    style: int = 50
+    """Number of Gaussian variables beside, of a task that has them."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("latents", "categories", "layers"):
+        for name in ("latents", "categories", "layers", "style"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
         if any(type(width) is not int or width < 1 for width in self.hidden):
@@ -54,6 +57,23 @@ class Architecture:
     def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
         """A network of these sizes, with this architecture's activation and initialisation."""
         return MLP(sizes, self.activation, generators, self.initialisation)
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How many classes are known in semi-supervised training, and how much they count."""
+
+    labelled: int = 100
+    """Training images whose class is known, as many of each, chosen by the seed."""
+    alpha: float = 10.0
+    """Weight of the classifier's own loss on them."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.labelled < 1:
+            raise InputError(f"labelled is {self.labelled}; give at least 1")
+        if self.alpha < 0:
+            raise InputError(f"alpha is {self.alpha}; give at least 0")
 
 
 class Encoder(nn.Module):
@@ -76,9 +96,9 @@ class Encoder(nn.Module):
         return torch.unflatten(parameters.float(), -1, self.parameter_shape)
 
 
-def decoder(architecture: Architecture, family: Family, outputs: int, generators: Sequence[torch.Generator]) -> MLP:
-    """Flattened sample ``[P, B, N K]`` -> logits of the pixels ``[P, B, D]``: the encoder's mirror image."""
-    sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), outputs)
+def decoder(architecture: Architecture, code: int, outputs: int, generators: Sequence[torch.Generator]) -> MLP:
+    """Code, such as a flattened sample, ``[P, B, N K]`` -> logits of the pixels: the encoder's mirror image."""
+    sizes = (code, *reversed(architecture.hidden), outputs)
     return architecture.mlp(sizes, generators)
 
 
@@ -98,11 +118,12 @@ class Task(nn.Module):
         inputs: int,
         outputs: int,
         generators: Sequence[torch.Generator],
+        code: int | None = None,
     ) -> None:
         super().__init__()
         self.architecture, self.family, self.inputs, self.outputs = architecture, family, inputs, outputs
         self.encoder = Encoder(architecture, family, inputs, generators)
-        self.decoder = decoder(architecture, family, outputs, generators)
+        self.decoder = decoder(architecture, code or math.prod(family.sample_shape), outputs, generators)
 
     @property
     def exact(self) -> bool:
@@ -119,6 +140,17 @@ class Task(nn.Module):
                 f"layers is {self.architecture.layers}; layer-local training knows models of one stochastic layer"
             )
         self.encoder.network.cut = self.decoder.cut = True
+
+    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
+        """Get to know the training images, before the first step."""
+
+    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
+        return split.batch(order, generators)
+
+    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Further metrics of images, ``[P, B]`` each, from the first layer's parameters and labels ``[B]``."""
+        return {}
 
     def encode(self, images: Tensor) -> Tensor:
         """Images ``[P, B, D]`` -> parameters of the first layer ``[P, B, N, K]``."""
@@ -184,7 +216,7 @@ class Task(nn.Module):
         return Networks(
             len(next(self.parameters())),
             lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
-            lambda: decoder(own, family, outputs, generators(f"strategy decoder weights{suffix}")),
+            lambda: decoder(own, size, outputs, generators(f"strategy decoder weights{suffix}")),
             lambda: mlp((context, *widths, 1), generators(f"baseline weights{suffix}")),
             lambda: mlp((size, *reversed(widths), 1), generators(f"critic weights{suffix}")),
         )

@@ -1,0 +1,163 @@
+"""Semi-supervised classification: a class y and a style z explain an image; most images come without their class.
+
+D. P. Kingma, D. J. Rezende, S. Mohamed, M. Welling: Semi-Supervised Learning with Deep Generative Models. NeurIPS 2014,
+arXiv 1406.5298 (the model M2, eqs. 6 to 9); as a benchmark for categorical layers Jang et al. 2017, section 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import one_hot
+from discrete_vae.data import Split
+from discrete_vae.errors import InputError
+from discrete_vae.gaussian import Gaussian
+from discrete_vae.nesting import Layer
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.tasks.base import Architecture, Generators, Supervision, Task, bernoulli_nll
+
+
+class SemiSupervised(Task):
+    """``p(y) p(z) p(x | y, z)`` and ``q(y | x) q(z | x, y)``: y one categorical variable, z Gaussian.
+
+    Without its class an image costs ``E_q(y | x)[f(y)] + KL(q(y | x) || p(y))``, of which a strategy estimates the
+    first part, with ``f(y) = E_q(z | x, y)[-log p(x | y, z)] + KL(q(z | x, y) || p(z))`` by one sample of z. With its
+    class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs:
+    so a batch stands for all of the data, with the paper's alpha, 0.1 N a labelled image, as 0.1 labelled.
+
+    An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first half
+    of a batch, whose classes are not known: ``[P, 2 B, D + K]``. Elsewhere it is an image.
+    """
+
+    posterior = True
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        classes, self.style = architecture.categories, Gaussian(architecture.style)
+        super().__init__(architecture, family, pixels, pixels, generators, classes + architecture.style)
+        sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
+        self.style_encoder = architecture.mlp(sizes, generators)
+        self.supervision, self.share = Supervision(), 0.0
+
+    @property
+    def exact(self) -> bool:
+        return False  # z is sampled
+
+    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
+        self.supervision, self.share = supervision, supervision.labelled / len(split)
+        chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
+        self.labelled = torch.stack(chosen)
+
+    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """As many images with their classes as without: ``[P, 2 B, D + K]``.
+
+        Which of the labelled ones is drawn with the place of the other in the split, so each as often.
+        """
+        own = self.labelled.gather(1, order % self.labelled.shape[1])
+        images = split.batch(torch.cat([order, own], 1), generators)
+        classes = one_hot(split.labels[own], self.architecture.categories).to(images.dtype)
+        return torch.cat([images, torch.cat([torch.zeros_like(classes), classes], 1)], -1)
+
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        return parameters
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0, epsilon: Tensor | None = None) -> Objective:
+        """``epsilon`` ``[P, B, Z, 1]`` is the noise of z, the same for every class; without it z is the mean."""
+        weight, pixels = torch.as_tensor(beta, device=images.device).unsqueeze(-1), images[..., : self.inputs]
+
+        def decode(sample: Tensor) -> Tensor:
+            """Pixels' logits and, behind them, the KL of z: ``[..., B, D + 1]``."""
+            classes = sample.flatten(-2)
+            parameters = self._style(pixels, classes)
+            mean, log_variance = parameters.chunk(2, -1)
+            style = mean if epsilon is None else mean + (log_variance / 2).exp() * epsilon
+            logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+            return torch.cat([logits, self.style.kl(parameters).sum(-1, keepdim=True)], -1)
+
+        return Objective(
+            decode=decode,
+            loss=lambda output: bernoulli_nll(output[..., :-1], pixels) + weight * output[..., -1],
+            observation=pixels,
+            predict=lambda output: torch.sigmoid(output[..., :-1]),
+            encode=self.encode,
+            penalty=lambda logits: weight * self.family.kl(logits).sum(-1),
+            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            context=pixels,
+        )
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        return []
+
+    def estimate(
+        self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
+    ) -> Estimate:
+        """The strategy's for images without a class, and what the others cost, less the KL that all are charged."""
+        (strategy,) = strategies
+        half = images.shape[-2] // 2
+        epsilon = noise.normal((*images.shape[:-1], *self.style.sample_shape))
+        without, known = images[..., :half, :], images[..., half:, :]
+        estimate: Estimate = strategy(
+            parameters[..., :half, :, :], self.objective(without, beta, epsilon[..., :half, :, :]), noise
+        )
+        classes, logits = known[..., None, self.inputs :], parameters[..., half:, :, :]
+        supervised = self.objective(known, beta, epsilon[..., half:, :, :])(classes)
+        cross_entropy = -(classes * logits.log_softmax(-1)).sum((-1, -2))
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
+        prior = math.log(self.architecture.categories)  # minus log p(y)
+        labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * cross_entropy
+        return Estimate(2 * torch.cat([estimate.loss, labelled], -1), estimate.auxiliary, estimate.sample)
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        """That of the first half of a batch, twice, so that its mean is theirs: the other half has its classes."""
+        half = parameters.shape[-3] // 2
+        kl = 2 * self.family.kl(parameters[..., :half, :, :]).sum(-1)
+        return torch.cat([kl, torch.zeros_like(kl)], -1)
+
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
+        pixels = images.repeat(1, samples, 1)
+        classes = sample.flatten(-2)
+        given = self._style(pixels, classes)
+        style = self.style.sample(given, noise).squeeze(1)
+        logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+        log_ratio = self.family.log_ratio(parameters.repeat(1, samples, 1, 1), sample) + self.style.log_ratio(
+            given, style
+        )
+        log_prob = -bernoulli_nll(logits, pixels)
+        return torch.unflatten(log_prob, 1, (samples, -1)), torch.unflatten(log_ratio, 1, (samples, -1))
+
+    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        return self._networks(layer, generators, self.outputs, context=self.outputs, hidden=True)
+
+    def _style(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        """Parameters of q(z | x, y), ``[..., B, Z, 2]``, at classes that may have further dimensions in front."""
+        pixels = pixels.expand(*classes.shape[:-1], -1)
+        flat = self.style_encoder(torch.cat([pixels, classes], -1))
+        return torch.unflatten(flat.float(), -1, self.style.parameter_shape)
+
+
+def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
+    """Places of ``count`` images ``[count]``, as many of each class, drawn by a seed.
+
+    Raises ``InputError`` if the classes do not divide the number, or one has too few images.
+    """
+    if count % classes:
+        raise InputError(f"labelled is {count}; give a multiple of the {classes} classes")
+    generator = seeded(seed, "labels")
+    found = []
+    for each in range(classes):
+        places = (labels.cpu() == each).nonzero().squeeze(1)
+        if len(places) < count // classes:
+            raise InputError(f"labelled is {count}; class {each} has {len(places)} images only")
+        found.append(places[torch.randperm(len(places), generator=generator)[: count // classes]])
+    return torch.cat(found).to(labels.device)
