@@ -62,6 +62,11 @@ class Config:
         plain = self.task == "vae" and self.architecture.layers == 1
         if self.strategy_class.latent_family is not Categorical and not plain:
             raise InputError(f"{self.strategy} has no categorical latents; give it the vae of one stochastic layer")
+        if self.task == "semi-supervised" and (self.architecture.latents, self.architecture.layers) != (1, 1):
+            raise InputError(
+                f"latents is {self.architecture.latents} and layers {self.architecture.layers}; semi-supervised images "
+                "have one categorical variable, their class: give 1"
+            )
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):

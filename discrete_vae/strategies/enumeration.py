@@ -12,8 +12,7 @@ from discrete_vae.strategies.pathwise import draw
 
 
 class Enumeration(Strategy):
-    """``sum_z q(z) f(z)`` over all ``K^N`` states; its value is that of one sample, its gradient exact, in whatever
-    the objective depends on.
+    """``sum_z q(z) f(z)`` over all ``K^N`` states; its value is that of one sample, its gradient exact.
 
     Raises ``InputError`` where there are more than 2^20 states.
     """
@@ -22,10 +21,11 @@ class Enumeration(Strategy):
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
-        with torch.no_grad():
-            loss = objective(sample)
+        loss = objective(sample)
         *batch, latents, categories = logits.shape
         states = enumerate_states(latents, categories, logits.dtype, logits.device)
         states = states.reshape(-1, *[1] * len(batch), latents, categories).expand(-1, *batch, -1, -1)
-        expected = (log_prob(logits, states).exp() * objective(states)).sum(0)
+        with torch.no_grad():
+            losses = objective(states)
+        expected = (log_prob(logits, states).exp() * losses).sum(0)
         return Estimate(with_gradient_of(loss, expected), loss.new_zeros(loss.shape[:-1]), sample)

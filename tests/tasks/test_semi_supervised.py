@@ -1,0 +1,176 @@
+"""Semi-supervised classification, against sums over its classes and integrals over its style."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae import data, training
+from discrete_vae.categorical import Categorical, one_hot
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.evaluation import evaluate
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import GumbelSoftmax
+from discrete_vae.strategies.marginalisation import Marginalisation
+from discrete_vae.tasks import Architecture, SemiSupervised, Supervision
+from discrete_vae.tasks.base import bernoulli_nll
+from discrete_vae.tasks.semi_supervised import balanced
+
+CLASSES, PIXELS, MEMBERS, BATCH = 3, 7, 2, 4
+SIZES = Architecture(latents=1, categories=CLASSES, hidden=(6,), style=1)
+
+
+def generators(stream: str) -> list[torch.Generator]:
+    return [seeded(seed, stream) for seed in range(MEMBERS)]
+
+
+@pytest.fixture
+def split() -> data.Split:
+    drawn = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 2, (60, PIXELS), generator=drawn, dtype=torch.uint8)
+    return data.Split(pixels, torch.arange(60) % CLASSES)
+
+
+@pytest.fixture
+def model(split: data.Split) -> SemiSupervised:
+    made = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
+    made.adopt(split, Supervision(labelled=6, alpha=2.0), [0, 1])
+    return made
+
+
+def batch(model: SemiSupervised, split: data.Split) -> Tensor:
+    order = torch.stack([torch.randperm(60, generator=each)[:BATCH] for each in generators("order")])
+    return model.observe(split, order, [])
+
+
+def test_labelled_images_are_balanced_and_chosen_by_the_seed() -> None:
+    labels = torch.arange(60) % CLASSES
+    one, other = (balanced(labels, 12, CLASSES, seed) for seed in (0, 1))
+    assert labels[one].bincount().tolist() == [4, 4, 4]
+    assert len(set(one.tolist())) == 12
+    assert set(one.tolist()) != set(other.tolist())
+    assert torch.equal(one, balanced(labels, 12, CLASSES, 0))
+    with pytest.raises(InputError, match="multiple of the 3 classes"):
+        balanced(labels, 10, CLASSES, 0)
+    with pytest.raises(InputError, match="class 0 has 20 images only"):
+        balanced(labels, 63, CLASSES, 0)
+
+
+def test_half_of_a_batch_has_its_classes(model: SemiSupervised, split: data.Split) -> None:
+    seen = batch(model, split)
+    assert seen.shape == (MEMBERS, 2 * BATCH, PIXELS + CLASSES)
+    assert not seen[:, :BATCH, PIXELS:].any()
+    for p in range(MEMBERS):
+        known = {(*split.pixels[i].tolist(), int(split.labels[i])) for i in model.labelled[p]}
+        for row in seen[p, BATCH:]:
+            assert (*row[:PIXELS].int().tolist(), int(row[PIXELS:].argmax())) in known
+
+
+def parts(model: SemiSupervised, images: Tensor, epsilon: Tensor) -> Tensor:
+    """f(y) of every class, written down once more: ``[K, P, B]``."""
+    costs = []
+    for k in range(CLASSES):
+        classes = one_hot(torch.full(images.shape[:-1], k), CLASSES)
+        given = model.style_encoder(torch.cat([images, classes], -1))
+        mean, log_variance = given[..., 0], given[..., 1]
+        z = mean + (log_variance / 2).exp() * epsilon[..., 0, 0]
+        logits = model.decoder(torch.cat([classes, z.unsqueeze(-1)], -1))
+        kl = (mean**2 + log_variance.exp() - 1 - log_variance) / 2
+        costs.append(bernoulli_nll(logits, images) + kl)
+    return torch.stack(costs)
+
+
+def test_the_loss_is_the_papers(model: SemiSupervised, split: data.Split) -> None:
+    """Exact marginalisation equals the sum over the classes, in value where it is exact and in every gradient."""
+    seen = batch(model, split)
+    images, classes = seen[..., :PIXELS], seen[:, BATCH:, PIXELS:]
+    noise = Noise(generators("noise"))
+    parameters = model.encode(seen)
+    estimate = model.estimate([Marginalisation()], seen, parameters, 1.0, noise)
+    loss = estimate.loss.mean(-1) + model.kl(parameters).mean(-1)
+    found = torch.autograd.grad(loss.sum(), list(model.parameters()))
+
+    parameters = model.encode(seen)
+    epsilon = Noise(generators("noise")).normal((MEMBERS, 2 * BATCH, 1, 1))
+    costs, q = parts(model, images, epsilon), parameters.squeeze(-2).softmax(-1).movedim(-1, 0)
+    without = (q * (costs + q.log() + math.log(CLASSES))).sum(0)[:, :BATCH]
+    known = (costs.movedim(0, -1)[:, BATCH:] * classes).sum(-1) + math.log(CLASSES)
+    entropy = -(classes * parameters.squeeze(-2)[:, BATCH:].log_softmax(-1)).sum(-1)
+    exact = without.mean(-1) + (6 / 60 * known + 2.0 * entropy).mean(-1)
+    for one, other in zip(found, torch.autograd.grad(exact.sum(), list(model.parameters())), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    # The value is that of the class that was drawn.
+    drawn = (estimate.sample.squeeze(-2) * costs.movedim(0, -1)[:, :BATCH]).sum(-1)
+    torch.testing.assert_close(estimate.loss[:, :BATCH] / 2, drawn)
+
+
+def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: data.Split) -> None:
+    """With 20,000 samples, within four standard errors of the sum over classes and the integral over z.
+
+    From a posterior near the prior, so that the weights have a variance to speak of errors by.
+    """
+    with torch.no_grad():
+        model.style_encoder.layers[-1].weight.mul_(0.1)
+    images = split.batch(torch.arange(3).expand(MEMBERS, -1))
+    log_prob, log_ratio = model.weigh(images, model.encode(images), Noise(generators("noise")), 20_000)
+    weights = (log_prob + log_ratio).exp()
+    z = torch.linspace(-8, 8, 2001)
+    density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    exact = torch.zeros(MEMBERS, 3)
+    for k in range(CLASSES):
+        classes = one_hot(torch.full((MEMBERS, len(z)), k), CLASSES)
+        logits = model.decoder(torch.cat([classes, z.expand(MEMBERS, -1).unsqueeze(-1)], -1))
+        likelihood = torch.stack([-bernoulli_nll(logits, images[:, i : i + 1]) for i in range(3)], 1).exp()
+        exact += (likelihood * density).sum(-1) / CLASSES
+    error = weights.std(1) / math.sqrt(20_000)
+    assert ((weights.mean(1) - exact).abs() < 4 * error).all()
+
+
+def test_accuracy_is_that_of_the_classifier(model: SemiSupervised) -> None:
+    logits = torch.tensor([[[[2.0, 1.0, 0.0]], [[0.0, 1.0, 2.0]]]])
+    assert model.scores(logits, torch.tensor([0, 1]))["accuracy"].tolist() == [[1.0, 0.0]]
+
+
+def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
+    """A few steps on MNIST with all strategies' contract: a relaxed sample goes through as well as a hard one."""
+    images = data.load()
+    few = dataclasses.replace(
+        images.validation, pixels=images.validation.pixels[:500], labels=images.validation.labels[:500]
+    )
+    images = dataclasses.replace(images, validation=few)
+    configs = [
+        Config(
+            name,
+            task="semi-supervised",
+            architecture=Architecture(latents=1, categories=10, hidden=(32,), style=4),
+            batch_size=500,
+            epochs=1,
+        )
+        for name in ("enumeration", "gumbel-softmax")
+    ]
+    runs = training.train(configs, tmp_path, images)
+    found = evaluate(runs, images, "validation", 5)
+    accuracy = found[found["metric"] == "accuracy"]["value"]
+    assert len(accuracy) == 2
+    assert (accuracy > 0.3).all(), "ten classes"
+    assert set(found["metric"]) >= {"elbo", "kl", "log_likelihood"}
+
+
+def test_what_the_task_cannot_be_is_refused() -> None:
+    with pytest.raises(InputError, match="one categorical variable"):
+        Config(task="semi-supervised", architecture=Architecture(latents=2))
+    with pytest.raises(InputError, match="labelled is 0"):
+        Supervision(labelled=0)
+
+
+def test_a_strategy_that_decodes_a_relaxed_class_is_heard(model: SemiSupervised, split: data.Split) -> None:
+    seen = batch(model, split)
+    estimate = model.estimate([GumbelSoftmax(0.5)], seen, model.encode(seen), 1.0, Noise(generators("noise")))
+    assert estimate.loss.shape == (MEMBERS, 2 * BATCH)
+    assert estimate.loss.requires_grad
