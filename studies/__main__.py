@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -170,7 +172,7 @@ def _work(name: str, work: Work, where: Where) -> None:
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
     end = None if work.timeout is None else time.monotonic() + work.timeout
-    with terminal_progress() as progress:
+    with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
             images = data.load(search.base.data, where.folder, device, where.download)
             member = Worker(
@@ -193,6 +195,21 @@ def _work(name: str, work: Work, where: Where) -> None:
                 ) from stopped
     for each, _ in found.values():
         _show(each, 5)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have SIGTERM stop as Ctrl-C does, and the latter also where a shell lets background processes ignore it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command

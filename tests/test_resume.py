@@ -352,5 +352,5 @@ def test_a_run_that_is_being_trained_is_refused(nursery: Nursery, tmp_path: Path
     run = Run.create(tmp_path, PAIR[0])
     with run.held():
         end, _ = nursery.train(tmp_path, PAIR)
-    assert end.startswith(f"InputError: {run.folder} is in use by another process")
+    assert end.startswith(f"InUse: {run.folder} is in use by another process")
     assert reached(tmp_path) == (0, 0)

@@ -97,14 +97,15 @@ def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixtur
     assert "holds no study 'tiny'" in capsys.readouterr().err
 
 
-def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_says_how_to_go_on(number, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Between trials, where no training waits for signals; in training, see test_search."""
     whole = command.Worker._tell_progress
 
     def interrupted(worker, found, trials):
         whole(worker, found, trials)
         if len(found.get_trials()) == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     with monkeypatch.context() as patched:
         patched.setattr(command.Worker, "_tell_progress", interrupted)
