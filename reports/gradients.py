@@ -67,7 +67,7 @@ def rows() -> list[Row]:
         for name, strategy in STRATEGIES.items()
         if strategy.latent_family is Categorical
         and not strategy.whole
-        and name not in ("enumeration", "target-propagation")
+        and name not in ("enumeration", "marginalisation", "target-propagation")
     }
     variants |= {
         "decoupled-straight-through": ("decoupled-straight-through", {"forward_temperature": Schedule(1.5)}),

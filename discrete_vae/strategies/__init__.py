@@ -32,7 +32,7 @@ from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationA
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.strategies.darn import Darn
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
-from discrete_vae.strategies.enumeration import Enumeration
+from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
@@ -75,6 +75,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "relax": Relax,
     "arsm": Arsm,
     "enumeration": Enumeration,
+    "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
@@ -97,6 +98,7 @@ __all__ = [
     "GumbelRao",
     "GumbelSoftmax",
     "LocalExpectation",
+    "Marginalisation",
     "MinimumVariance",
     "MuProp",
     "Networks",

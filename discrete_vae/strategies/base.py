@@ -100,6 +100,8 @@ class Claim:
     """Whether the sample that it decodes while training lies inside the simplex instead of at a corner."""
     evaluations: int
     """How often one training step calls ``decode``."""
+    marginal: bool = False
+    """Whether what is behind the latents learns from all their states, instead of from the decoded sample."""
 
 
 @dataclass(frozen=True)

@@ -99,4 +99,4 @@ def test_second_call_measures_nothing_and_writes_the_same_bytes(made: tuple[Path
 def test_every_strategy_is_in_the_table() -> None:
     named = {each.strategy for each in gradients.rows()}
     categorical = {name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical}
-    assert categorical - named == {"enumeration", "vimco"}
+    assert categorical - named == {"enumeration", "marginalisation", "vimco"}

@@ -37,6 +37,7 @@ from discrete_vae.strategies import (
     GumbelRao,
     GumbelSoftmax,
     LocalExpectation,
+    Marginalisation,
     MinimumVariance,
     MuProp,
     Nvil,
@@ -336,6 +337,7 @@ ROWS = [
     Row("relax", lambda p, t: p.cast(Relax(p.linear(LATENTS * CATEGORIES), t))),
     Row("arsm", lambda _, t: Arsm()),
     Row("enumeration", lambda _, t: Enumeration()),
+    Row("marginalisation", lambda _, t: Marginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
@@ -526,10 +528,14 @@ def test_z_test_catches_planted_mistakes(mistake) -> None:
 
 @every_row
 def test_gradient_in_the_decoder_is_that_of_its_sample(row) -> None:
-    """Whatever the strategy does for the logits, the decoder learns from the decoded sample alone."""
+    """Whatever the strategy does for the logits, the decoder learns from the decoded sample alone; or from all."""
     problem, strategy = posed(row)
     estimate = strategy(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
-    losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
+    if strategy.claim.marginal:
+        states = enumerate_states(LATENTS, CATEGORIES, problem.logits.dtype)[:, None].expand(-1, BATCH, -1, -1)
+        losses = (log_prob(problem.logits, states).exp() * problem.objective()(states)).sum(0)
+    else:
+        losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
     expected = torch.autograd.grad(losses.sum(), problem.outer)[0]
     torch.testing.assert_close(gradient(estimate.loss, problem.outer), expected)
 

@@ -16,8 +16,7 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import GumbelSoftmax
-from discrete_vae.strategies.marginalisation import Marginalisation
+from discrete_vae.strategies import GumbelSoftmax, Marginalisation
 from discrete_vae.tasks import Architecture, SemiSupervised, Supervision
 from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.tasks.semi_supervised import balanced
@@ -152,7 +151,7 @@ def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
             batch_size=500,
             epochs=1,
         )
-        for name in ("enumeration", "gumbel-softmax")
+        for name in ("marginalisation", "gumbel-softmax")
     ]
     runs = training.train(configs, tmp_path, images)
     found = evaluate(runs, images, "validation", 5)
