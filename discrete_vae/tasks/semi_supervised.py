@@ -10,16 +10,42 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.categorical import one_hot
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.nesting import Layer
+from discrete_vae.networks import ACTIVATIONS
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.tasks.base import Architecture, Generators, Supervision, Task, bernoulli_nll
+
+
+class StyleEncoder(nn.Module):
+    """q(z | x, y): images ``[P, B, D]`` and classes ``[..., P, B, K]`` -> parameters ``[..., P, B, Z, 2]``.
+
+    The first layer's products are those of image and class by themselves, so that an image with many classes takes its
+    own only once.
+    """
+
+    def __init__(
+        self, architecture: Architecture, pixels: int, style: Gaussian, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = style.parameter_shape
+        first, *rest = *architecture.hidden, math.prod(style.parameter_shape)
+        self.of_pixels = architecture.mlp((pixels, first), generators)
+        self.of_classes = architecture.mlp((architecture.categories, first), generators)
+        self.behind = architecture.mlp((first, *rest), generators) if rest else None
+        self.activation = ACTIVATIONS[architecture.activation]
+
+    def forward(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        flat = self.of_pixels(pixels) + self.of_classes(classes)
+        if self.behind is not None:
+            flat = self.behind(self.activation(flat))
+        return torch.unflatten(flat.float(), -1, self.parameter_shape)
 
 
 class SemiSupervised(Task):
@@ -41,8 +67,7 @@ class SemiSupervised(Task):
     ) -> None:
         classes, self.style = architecture.categories, Gaussian(architecture.style)
         super().__init__(architecture, family, pixels, pixels, generators, classes + architecture.style)
-        sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
-        self.style_encoder = architecture.mlp(sizes, generators)
+        self.style_encoder = StyleEncoder(architecture, pixels, self.style, generators)
         self.supervision, self.share = Supervision(), 0.0
 
     @property
@@ -75,7 +100,7 @@ class SemiSupervised(Task):
         def decode(sample: Tensor) -> Tensor:
             """Pixels' logits and, behind them, the KL of z: ``[..., B, D + 1]``."""
             classes = sample.flatten(-2)
-            parameters = self._style(pixels, classes)
+            parameters = self.style_encoder(pixels, classes)
             mean, log_variance = parameters.chunk(2, -1)
             style = mean if epsilon is None else mean + (log_variance / 2).exp() * epsilon
             logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
@@ -124,7 +149,7 @@ class SemiSupervised(Task):
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
         pixels = images.repeat(1, samples, 1)
         classes = sample.flatten(-2)
-        given = self._style(pixels, classes)
+        given = self.style_encoder(pixels, classes)
         style = self.style.sample(given, noise).squeeze(1)
         logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
         log_ratio = self.family.log_ratio(parameters.repeat(1, samples, 1, 1), sample) + self.style.log_ratio(
@@ -138,12 +163,6 @@ class SemiSupervised(Task):
 
     def networks(self, layer: int, generators: Generators) -> Networks:
         return self._networks(layer, generators, self.outputs, context=self.outputs, hidden=True)
-
-    def _style(self, pixels: Tensor, classes: Tensor) -> Tensor:
-        """Parameters of q(z | x, y), ``[..., B, Z, 2]``, at classes that may have further dimensions in front."""
-        pixels = pixels.expand(*classes.shape[:-1], -1)
-        flat = self.style_encoder(torch.cat([pixels, classes], -1))
-        return torch.unflatten(flat.float(), -1, self.style.parameter_shape)
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
