@@ -18,8 +18,8 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.training import Interrupted
 from discrete_vae.tuning import Search, Worker, configure, open_storage, open_study, standing
+from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.search import SeededByTrial, differences, tpe
-from discrete_vae.tuning.storage import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.worker import METRICS, VALUES
 from reports.storage_overhead import instant
 from studies import studies
