@@ -1,8 +1,9 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
 from discrete_vae.tuning.best import kept, train_again
+from discrete_vae.tuning.retries import FAILURE, revive, standing
 from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
-from discrete_vae.tuning.storage import FAILURE, alone, open_storage, revive, standing
+from discrete_vae.tuning.storage import alone, open_storage
 from discrete_vae.tuning.table import table
 from discrete_vae.tuning.worker import VALUES, Worker, done, open_study, ranked, told
 

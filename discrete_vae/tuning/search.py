@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.schedules import Schedule
-from discrete_vae.tuning.storage import origin
+from discrete_vae.tuning.retries import origin
 
 Space = Mapping[str, BaseDistribution]
 """By the name of a value in a configuration; see ``configure``."""

@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
-from discrete_vae.tuning.storage import FAILURE, standing
+from discrete_vae.tuning.retries import FAILURE, standing
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 
 

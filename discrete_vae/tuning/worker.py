@@ -23,21 +23,19 @@ from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs import Run, hidden
-from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
-from discrete_vae.tuning.storage import (
+from discrete_vae.tuning.retries import (
     FAILURE,
     SURPLUS,
     WORKER,
     SignsOfLife,
     again,
-    alone,
-    hasten,
-    heartbeat,
     origin,
     revive,
     standing,
     this_worker,
 )
+from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
+from discrete_vae.tuning.storage import alone, hasten, heartbeat
 
 VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
 """A trial's attributes: each seed's value; all metrics' means; its runs' folders."""

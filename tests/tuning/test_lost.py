@@ -19,7 +19,7 @@ from sqlalchemy import text
 from discrete_vae import training
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Worker, open_storage, open_study, revive, standing, worker
-from discrete_vae.tuning.storage import SURPLUS, WORKER, again, this_worker
+from discrete_vae.tuning.retries import SURPLUS, WORKER, again, this_worker
 from reports.storage_overhead import instant
 from tests.tuning.tiny_worker import images, tiny
 

@@ -18,8 +18,8 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.training import Interrupted
 from discrete_vae.tuning import Search, Worker, configure, open_storage, open_study, standing
+from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.search import SeededByTrial, differences, tpe
-from discrete_vae.tuning.storage import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.worker import METRICS, VALUES
 from reports.storage_overhead import instant
 from studies import studies
@@ -126,7 +126,7 @@ def test_batches_give_the_same_values(tmp_path: Path) -> None:
 
 
 class Interrupting:
-    """Progress that is sent a signal at its second update."""
+    """Progress that is sent a signal at its first update, in mid-epoch."""
 
     def __init__(self) -> None:
         self.updates = 0
@@ -137,18 +137,18 @@ class Interrupting:
 
     def update(self, *_) -> None:
         self.updates += 1
-        if self.updates == 2:
+        if self.updates == 1:
             signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupted_trial_goes_on(tmp_path: Path) -> None:
     """And so do those after it, with the values that they would have had."""
     with pytest.raises(Interrupted):
-        run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6, progress=Interrupting())
-    _, found = study_in(tmp_path / "study.db", 6)
+        run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=4, progress=Interrupting())
+    _, found = study_in(tmp_path / "study.db", 4)
     assert [trial.state for trial in found.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
-    stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=6)
-    whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=6)
+    stopped = run(tmp_path / "study.db", tmp_path / "runs", 2, epochs=4)
+    whole = run(tmp_path / "whole.db", tmp_path / "other runs", 2, epochs=4)
     assert told(stopped) == told(whole), "the same bits"
 
 

@@ -1,0 +1,159 @@
+"""Signs of life, and what becomes of trials whose worker has died or was stopped: they are tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import optuna
+import psutil
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from discrete_vae.runs import hidden
+from discrete_vae.tuning.storage import GRACE, backend, experimental, heartbeat, sqlite_file
+
+RETRIES = 3
+"""How often a trial is taken up again whose worker has died: it may be what kills them."""
+WORKER = "worker"
+"""A trial's attribute: who has it, host:process. Set with its first sign of life."""
+FAILURE, SURPLUS, STOPPED = "failure", "surplus", "stopped"
+"""A trial's attributes: why it failed; that another had the last place, so that nothing was trained; that its worker
+was stopped, rather than died."""
+HISTORY, DEATHS = "retry_history", "deaths"
+"""Of a trial that was taken up again: the numbers that it had before, Optuna's name for them; how often it died."""
+
+
+class SignsOfLife:
+    """Tells a storage that trials are being worked on: Optuna does so in ``optimize`` only, not for ask and tell."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.storage, self.interval = storage, heartbeat(storage)
+        self.trials: list[int] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> SignsOfLife:
+        if self.interval is not None:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def of(self, trial: int) -> None:
+        """Begin with a trial."""
+        if self.interval is not None:
+            self.storage.record_heartbeat(trial)  # type: ignore[attr-defined]
+        self.trials.append(trial)
+
+    def _beat(self) -> None:
+        while not self.over.wait(self.interval):
+            for trial in list(self.trials):
+                with contextlib.suppress(Exception):  # what is wrong with the storage, the worker will find
+                    self.storage.record_heartbeat(trial)  # type: ignore[attr-defined]
+
+
+def origin(trial: FrozenTrial) -> int:
+    """The number that a trial had before it was first taken up again, or has."""
+    return int(next(iter(trial.system_attrs.get(HISTORY, [])), trial.number))
+
+
+def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count: not those that were taken up again as another, and none that was one too many.
+
+    Where two workers took the same one up again at once, the first of these counts.
+    """
+    successors: dict[int, int] = {}
+    for trial in trials:
+        if history := trial.system_attrs.get(HISTORY):
+            successors.setdefault(history[-1], trial.number)
+    taken = set(successors.values())
+    return [
+        trial
+        for trial in trials
+        if trial.number not in successors
+        and (trial.number in taken or not trial.system_attrs.get(HISTORY))
+        and SURPLUS not in trial.user_attrs
+    ]
+
+
+def revive(study: OptunaStudy, everything: bool = False) -> int:
+    """Have trials whose worker has died tried again; gives how many trials are still being worked on.
+
+    Dead are those without a sign of life for the grace period, in an SQLite file also those whose process is gone, and
+    all that are running if it is ``everything``. A trial that has died more than ``RETRIES`` times has failed.
+    """
+    storage = study._storage
+    behind = backend(storage)
+    grace = getattr(behind, "grace_period", None) or GRACE
+    # After an outage nobody has given a sign of life, and all are given the time to.
+    if time.monotonic() > getattr(behind, "returned", -math.inf) + grace:
+        with experimental():
+            optuna.storages.fail_stale_trials(study)
+    limit = datetime.now() - timedelta(seconds=grace)
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        unheard = WORKER not in trial.user_attrs and trial.datetime_start is not None and trial.datetime_start < limit
+        if everything or unheard or (sqlite_file(storage) is not None and _gone(trial)):
+            _fail(study, trial)
+    _retry(study)
+    return len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+
+
+def this_worker() -> str:
+    """What this process calls itself in a trial's attributes."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _gone(trial: FrozenTrial) -> bool:
+    """Whether a trial's worker was a process of this machine that has ended; our own begins with no trial."""
+    host, _, process = str(trial.user_attrs.get(WORKER, "")).rpartition(":")
+    return host == platform.node() and (int(process) == os.getpid() or not psutil.pid_exists(int(process)))
+
+
+def again(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> None:
+    """Give a running trial back, to be taken up again from its checkpoints; it is then another trial.
+
+    One that is given back for a reason counts as dead, and has failed with this reason if it was so too often.
+    """
+    storage = study._storage
+    with contextlib.suppress(UpdateFinishedTrialError):
+        if reason is None:
+            storage.set_trial_user_attr(trial._trial_id, STOPPED, True)
+        elif trial.system_attrs.get(DEATHS, 0) >= RETRIES:
+            storage.set_trial_user_attr(trial._trial_id, FAILURE, hidden(reason))
+    _fail(study, trial)
+    _retry(study)
+
+
+def _fail(study: OptunaStudy, trial: FrozenTrial) -> None:
+    with contextlib.suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+
+
+def _retry(study: OptunaStudy) -> None:
+    """Have every trial that failed for no reason of its own tried again, as a new one with its values."""
+    for trial in standing(study.get_trials(deepcopy=False)):
+        deaths = trial.system_attrs.get(DEATHS, 0) + (STOPPED not in trial.user_attrs)
+        if trial.state != TrialState.FAIL or FAILURE in trial.user_attrs or deaths > RETRIES:
+            continue
+        history = [*trial.system_attrs.get(HISTORY, []), trial.number]
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                system_attrs={**trial.system_attrs, "failed_trial": history[0], HISTORY: history, DEATHS: deaths},
+                intermediate_values=trial.intermediate_values,
+            )
+        )
