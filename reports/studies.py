@@ -18,7 +18,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, parameters
-from discrete_vae.tuning import DEFINITION, VALUES, defined, done, kept, open_storage, ranked, standing, table, told
+from discrete_vae.tuning import (
+    DEFINITION,
+    VALUES,
+    complete,
+    defined,
+    done,
+    kept,
+    open_storage,
+    ranked,
+    standing,
+    table,
+    told,
+)
 from reports import statistics
 from reports.figures import COLOURS, figure
 from reports.latex import Latex, render
@@ -52,7 +64,8 @@ def make(preset: Preset, bench: Bench) -> None:
     found = [study for study in there if DEFINITION in study.user_attrs and ranked(study)]
     if not found:
         raise InputError("the storage holds no study with a complete trial; python -m studies run NAME")
-    bench.write_results(_tidy(found, bench))
+    results = _tidy(found)
+    bench.write_results(results)
     bench.write("trials.csv", table(found).to_csv(index=False, lineterminator="\n"))
     parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
     for name, part in parts.items():
@@ -60,13 +73,13 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write("studies.md", markdown(found))
     figures = [_draw_history(bench, found), _draw_importance(bench, found), _draw_plane(bench, found)]
     configs = [defined(study)[0].base for study in found]
-    runs = [Run.open(folder) for folder in sorted(_folders(found, bench)) if (folder / "config.json").exists()]
+    folders = [bench.runs / name for name in sorted(set(results["run"]))]
+    runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()]
     bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
     source = render(
         "studies.tex",
         share=f"{BEST:.0%}",
         few=FEW,
-        budget=budget(found),
         length=lengths(found),
         importance=any(map(importance, found)),
     )
@@ -80,11 +93,6 @@ def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
     return {name: (name.partition("/")[2] or name) if of_one else name for name in names}
 
 
-def complete(study: OptunaStudy) -> list[FrozenTrial]:
-    """The complete trials, in their order."""
-    return [trial for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
-
-
 def budget(found: Sequence[OptunaStudy]) -> int:
     """As many trials as all of the studies have."""
     return min(len(done(study.get_trials(deepcopy=False))) for study in found)
@@ -96,11 +104,7 @@ def lengths(found: Sequence[OptunaStudy]) -> str:
     return " or ".join(f"{epochs} epochs and {seeds} seed{'s' * (seeds > 1)} a trial" for epochs, seeds in known)
 
 
-def _folders(found: Sequence[OptunaStudy], bench: Bench) -> set[Any]:
-    return {bench.runs / name for name in table(found)["runs"].str.split().explode().dropna()}
-
-
-def _tidy(found: Sequence[OptunaStudy], bench: Bench) -> pd.DataFrame:
+def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
     """One line a trial and seed, and one for each seed of a winner that was trained again."""
     rows: list[dict[str, Any]] = []
     for study in found:

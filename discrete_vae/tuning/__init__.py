@@ -5,7 +5,7 @@ from discrete_vae.tuning.retries import FAILURE, revive, standing
 from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
 from discrete_vae.tuning.storage import alone, open_storage
 from discrete_vae.tuning.table import table
-from discrete_vae.tuning.worker import VALUES, Worker, done, open_study, ranked, told
+from discrete_vae.tuning.worker import VALUES, Worker, complete, done, open_study, ranked, told
 
 __all__ = [
     "DEFINITION",
@@ -16,6 +16,7 @@ __all__ = [
     "Study",
     "Worker",
     "alone",
+    "complete",
     "configure",
     "defined",
     "done",

@@ -87,10 +87,14 @@ def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in standing(trials) if trial.state.is_finished()]
 
 
+def complete(found: OptunaStudy) -> list[FrozenTrial]:
+    """The complete trials, in their order."""
+    return [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+
+
 def ranked(found: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, best first."""
-    complete = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
-    return sorted(complete, key=lambda trial: trial.values[0], reverse=True)
+    return sorted(complete(found), key=lambda trial: trial.values[0], reverse=True)
 
 
 @dataclass

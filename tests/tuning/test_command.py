@@ -85,7 +85,8 @@ def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixtur
     elbos = kept["trials"][str(best.number)]["test elbo"].values()
     assert f"{sum(elbos) / 2:.2f}" in written["studies_compare.tex"].decode()
     provenance = json.loads(written["provenance.json"])
-    assert len(provenance["runs"]) == 6
+    assert len(provenance["runs"]) == 10, "three trials of two seeds, and two of them again with two more"
+    assert provenance["seeds"] == [0, 1, 2, 3]
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
     again = {path.name: path.read_bytes() for path in Path("report").glob("*") if path.suffix != ".pdf"}
     assert again == written, "the same bytes"
