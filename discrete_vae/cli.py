@@ -19,6 +19,7 @@ from rich.table import Column, Table
 import discrete_vae.runs
 from discrete_vae.config import Config, Optimiser, Precision
 from discrete_vae.data import DataConfig, load
+from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
 from discrete_vae.files import write_atomically
@@ -29,7 +30,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import Architecture
+from discrete_vae.tasks import Architecture, Criticism
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
@@ -122,6 +123,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         options: Any = strategy.Options(),  # noqa: B008
         task: str = "vae",
         architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
+        criticism: Annotated[Criticism, Parameter(name="*")] = Criticism(),  # noqa: B008
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
@@ -141,7 +143,10 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         Parameters
         ----------
         task
-            What is modelled: vae, or structured-prediction, the lower half of an image from its upper half.
+            What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
+            semi-supervised, images of which few have their class; adversarial-vae, whose averaged posterior a critic
+            pulls to the prior, with weight beta, in place of the KL; generator, of strings, binary images or points,
+            against a critic; critic, by itself, of points and noisier ones.
         epochs
             Passes over the 50,000 training images.
         batch_size
@@ -153,7 +158,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         auxiliary_learning_rate
             Step size for the strategy's own networks, such as a learned inverse.
         optimiser
-            Of encoder and decoder: adam, or sgd with momentum 0.9.
+            Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9.
         beta
             Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
         precision
@@ -176,6 +181,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
             options=options,
             task=task,
             architecture=architecture,
+            criticism=criticism,
             data=data,
             epochs=epochs,
             batch_size=batch_size,
@@ -281,14 +287,14 @@ def evaluate(
 def sample(
     run: str, *, out: Path | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
 ) -> None:
-    """Draw latents from the prior and write the decoded images as one grid.
+    """Draw from the model, a VAE's prior or a generator's noise, and write the images as one grid, or strings or points.
 
     Parameters
     ----------
     run
         A run's folder, or what `list` shows of it (or the beginning of it).
     out
-        PNG file to write; by default samples.png in the run's folder.
+        File to write; by default samples.png in the run's folder, or samples.txt for what are no images.
     rows
         Rows of the grid.
     columns
@@ -301,16 +307,20 @@ def sample(
             raise InputError(f"{name} is {value}; give at least 1")
     device = where.compute_device()
     found = find_run(run, where.runs)
-    population = Population.load([found], 784, device)
+    data = found.config.data
+    population = Population.load([found], data.domain.size, device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
-        latents = population.model.prior_sample(rows * columns, noise)
-        pixels = torch.sigmoid(population.model.decode(latents)).reshape(rows, columns, 28, 28)
-    grid = pixels.transpose(1, 2).reshape(rows * 28, columns * 28)
-    out = out or found.folder / "samples.png"
-    png = io.BytesIO()
-    Image.fromarray(np.asarray((255 - grid.cpu() * 255).round().byte())).save(png, format="PNG")
-    write_atomically(out, png.getvalue())
+        drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()
+    if data.dataset in MADE:
+        out = out or found.folder / "samples.txt"
+        write_atomically(out, "\n".join(MADE[data.dataset].write(drawn)) + "\n")
+    else:
+        out = out or found.folder / "samples.png"
+        grid = drawn.reshape(rows, columns, 28, 28).transpose(1, 2).reshape(rows * 28, columns * 28)
+        png = io.BytesIO()
+        Image.fromarray(np.asarray((255 - grid * 255).round().byte())).save(png, format="PNG")
+        write_atomically(out, png.getvalue())
     print(out)
 
 

@@ -13,10 +13,10 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture, Supervision
+from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-Optimiser = Literal["adam", "sgd"]
+Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ class Config:
     task: str = "vae"
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
-    """For encoder and decoder Adam, or gradient descent with momentum 0.9; a strategy's own parameters take Adam."""
-
+    """For encoder and decoder Adam, maybe with betas 0 and 0.9, or gradient descent with momentum 0.9; a strategy's own
+    parameters take Adam."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
+    criticism: Criticism = field(default_factory=Criticism)
+    """For tasks with a critic: how it is trained."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -59,14 +61,7 @@ class Config:
         options = STRATEGIES[self.strategy].Options
         if self.task not in TASKS:
             raise nearest(self.task, TASKS, "task")
-        plain = self.task == "vae" and self.architecture.layers == 1
-        if self.strategy_class.latent_family is not Categorical and not plain:
-            raise InputError(f"{self.strategy} has no categorical latents; give it the vae of one stochastic layer")
-        if self.task == "semi-supervised" and (self.architecture.latents, self.architecture.layers) != (1, 1):
-            raise InputError(
-                f"latents is {self.architecture.latents} and layers {self.architecture.layers}; semi-supervised images "
-                "have one categorical variable, their class: give 1"
-            )
+        self.task_class.check(self)
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):
@@ -86,6 +81,28 @@ class Config:
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
+
+    @property
+    def task_class(self) -> type[Task]:
+        """The row of ``TASKS`` that says what is modelled."""
+        return TASKS[self.task]
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the strategy's variables are categorical."""
+        return self.strategy_class.latent_family is Categorical
+
+    @property
+    def variables(self) -> tuple[int, int]:
+        """How many variables there are, of how many categories: latent ones, or what a generator makes."""
+        if self.task_class.generates:
+            return self.data.domain.size, self.data.domain.symbols or 1
+        return self.architecture.latents, self.architecture.categories
+
+    @property
+    def step_size(self) -> int:
+        """Training images that one step looks at."""
+        return self.batch_size * self.task_class.images_per_step(self)
 
     @property
     def strategy_class(self) -> type[Strategy]:
@@ -108,6 +125,7 @@ class Config:
             "architecture": Architecture,
             "data": DataConfig,
             "supervision": Supervision,
+            "criticism": Criticism,
         }
         for name, kind in nested.items():
             if name in values:

@@ -52,3 +52,11 @@ class Deterministic:
     def code_entropy(self, mean: Tensor) -> Tensor:
         """Not defined for a code of real numbers: NaN of shape ``[...]``."""
         return torch.full(mean.shape[:-2], math.nan, device=mean.device)
+
+
+@dataclass(frozen=True)
+class Real(Deterministic):
+    """The family of N numbers that are their parameters, whatever their size."""
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return parameters

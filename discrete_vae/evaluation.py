@@ -86,6 +86,8 @@ def _evaluate(
 
     # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
     binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
+    if model.generates:
+        return model.judge(population.strategy, data, split, noise, advance)
     rows = ROWS[device.type]
     size = max(100, min(1000, rows // samples))
     chunk = max(1, rows // size)
@@ -185,4 +187,5 @@ def stored(run: Run, split: str, samples: int) -> pd.DataFrame:
     rows = rows[rows["split"] == split]
     made = rows[rows["samples"] == samples]
     relaxed = rows[rows["metric"] == "reconstruction_relaxed"]
-    return pd.concat([made, relaxed]).drop_duplicates() if "elbo" in set(made["metric"]) else made.head(0)
+    whole = run.config.task_class.score in set(made["metric"])
+    return pd.concat([made, relaxed]).drop_duplicates() if whole else made.head(0)

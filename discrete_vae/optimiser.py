@@ -16,6 +16,7 @@ class PopulationAdam:
     """
 
     name = "adam"
+    BETAS = (0.9, 0.999)
 
     def __init__(self, parameters: Iterable[nn.Parameter], members: int, shared_rate: bool) -> None:
         self.parameters = list(parameters)
@@ -53,13 +54,20 @@ class PopulationAdam:
                 [],
                 [count.add_(1)] * len(parameters),
                 lr=learning_rates[s.start or 0],
-                beta1=0.9,
-                beta2=0.999,
+                beta1=self.BETAS[0],
+                beta2=self.BETAS[1],
                 weight_decay=0.0,
                 eps=1e-8,
                 amsgrad=False,
                 maximize=False,
             )
+
+
+class PopulationAdamWithoutMomentum(PopulationAdam):
+    """Adam with betas 0 and 0.9, for games of two networks (Gulrajani et al. 2017, algorithm 1)."""
+
+    name = "adam-0-0.9"
+    BETAS = (0.0, 0.9)
 
 
 class PopulationSgd:
@@ -88,5 +96,5 @@ class PopulationSgd:
 
 
 OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {
-    optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationSgd)
+    optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationAdamWithoutMomentum, PopulationSgd)
 }

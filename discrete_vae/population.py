@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.strategies import Strategy
-from discrete_vae.tasks import TASKS, Task
+from discrete_vae.tasks import Task
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
@@ -46,8 +46,8 @@ class Population:
             return [seeded(member.seed, stream) for member in configs]
 
         architecture = config.architecture
-        family = config.strategy_class.latent_family(architecture.latents, architecture.categories)
-        model = TASKS[config.task](architecture, family, pixels, generators("weights"))
+        family = config.strategy_class.latent_family(*config.variables)
+        model = config.task_class(architecture, family, pixels, generators("weights"))
         strategies = nn.ModuleList(
             config.strategy_class.build(config.options, model.networks(layer, generators))
             for layer in range(architecture.layers)

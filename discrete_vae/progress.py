@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from rich.console import Console
@@ -27,11 +27,11 @@ class TerminalProgress:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(label, total=total, completed=done, numbers="")
 
-    def update(self, done: int, loss: float, elbo: float | None) -> None:
-        """``done`` steps made; the training loss, and the validation ELBO of the last epoch, of the first member."""
+    def update(self, done: int, numbers: Mapping[str, float]) -> None:
+        """``done`` steps made; what is followed of the first member, such as its loss, by name."""
         assert self._task is not None
-        numbers = f"loss {loss:.1f}" + ("" if elbo is None else f"  ELBO {elbo:.1f}")
-        self._progress.update(self._task, completed=done, numbers=numbers)
+        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        self._progress.update(self._task, completed=done, numbers=text)
 
     def study(self, name: str, done: int, total: int, best: float | None) -> None:
         """A bar for a study: ``done`` of its trials have ended, and the best value so far."""

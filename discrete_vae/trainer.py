@@ -13,7 +13,7 @@ from discrete_vae.capture import Graphed, Recorded
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.optimiser import OPTIMISERS
+from discrete_vae.optimiser import OPTIMISERS, PopulationAdamWithoutMomentum
 from discrete_vae.population import Population, fill
 from discrete_vae.runs import Run
 
@@ -38,36 +38,43 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
-        self.model.adopt(data.train, self.config.supervision, [config.seed for config in configs])
+        self.model.adopt(data.train, self.config, [config.seed for config in configs])
         own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
         self.optimisers = [
-            OPTIMISERS[name](module.parameters(), len(runs), len({str(rate) for rate in rates}) == 1)
-            for name, module, rates in (
-                (self.config.optimiser, self.model, [config.learning_rate for config in configs]),
-                (own, self.population.strategies, [config.auxiliary_learning_rate for config in configs]),
+            OPTIMISERS[name](parameters, len(runs), len({str(rate) for rate in rates}) == 1)
+            for name, parameters, rates in (
+                (self.config.optimiser, self.model.own_parameters(), [config.learning_rate for config in configs]),
+                (own, self.population.strategies.parameters(), [config.auxiliary_learning_rate for config in configs]),
             )
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
+        opponent = self.model.critic
+        self.critic_optimiser = PopulationAdamWithoutMomentum(opponent.parameters() if opponent else (), len(runs), True)
         self.step = 0
         self.generators = [torch.Generator(device) for _ in runs]
         self.noise = Noise(self.generators, device)
 
         # All that a step reads and writes has its place for good, so that a captured step finds it.
-        members, size = len(runs), self.config.batch_size
+        members, size = len(runs), self.config.step_size
         self.values = self.population.schedules(0, self.steps_per_epoch, self.steps_per_epoch).to(device)
         self.order = torch.zeros(self.steps_per_epoch, members, size, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         self.sums = torch.zeros(members, 3, device=device)
+        self.critic_sums = torch.zeros(members, 2, device=device)
+        rate = self.config.criticism.critic_learning_rate
+        self.critic_rates = torch.full((members,), rate, device=device)
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self.good = torch.zeros(members, dtype=torch.int64, device=device)
 
-        self.differentiate: Callable[..., tuple[Tensor, ...]]
-        if device.type == "cpu" or compiled:
-            state = tuple(self.population.state().values())
-            self.differentiate = Recorded(self.gradients, self.noise, state, compiled, warn)
-        else:
-            self.differentiate = partial(self.gradients, noise=self.noise)
+        self.differentiate, self.criticise = (self._captured(each) for each in (self.gradients, self.critic_gradients))
         self.advance = Graphed(self._update, self.generators, device) if device.type == "cuda" else self._update
+
+    def _captured(self, function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
+        """A function of tensors and the noise, without its noise and maybe recorded."""
+        if self.device.type == "cpu" or self.compiled:
+            state = tuple(self.population.state().values())
+            return Recorded(function, self.noise, state, self.compiled, self.warn)
+        return partial(function, noise=self.noise)
 
     @property
     def epoch(self) -> int:
@@ -88,6 +95,7 @@ class Trainer:
         offset = self.step % self.steps_per_epoch
         if offset == 0:
             self.sums.zero_()
+            self.critic_sums.zero_()
             for generator, run in zip(self.generators, self.runs, strict=True):
                 generator.manual_seed(seeded(run.config.seed, "noise", self.epoch).initial_seed())
         self.position.fill_(offset)
@@ -117,7 +125,13 @@ class Trainer:
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
         order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
-        observation = self.model.observe(self.data.train, order, self.generators)
+        rounds, observation = self.model.turns(self.model.observe(self.data.train, order, self.generators))
+        for seen in rounds:
+            judgement, *gradients = self.criticise(seen, values)
+            self.critic_optimiser.step(gradients, self.critic_rates)
+            self.model.clip()
+            self.critic_sums += judgement / len(rounds)
+            self.alive &= judgement.isfinite().all(-1)
         statistics, finite, *gradients = self.differentiate(observation, values)
         for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
             optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)
@@ -145,14 +159,23 @@ class Trainer:
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
         return statistics, total.detach().isfinite(), *gradients
 
+    def critic_gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """The critic's loss and distance ``[P, 2]`` on what it looks at in an update, and gradients."""
+        self.population.follow(values)
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+            judgement = self.model.criticise(self.population.layers, observation, noise)
+        return judgement.detach(), *torch.autograd.grad(judgement[:, 0].sum(), self.critic_optimiser.parameters)
+
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint holds, ``[P, ...]`` each."""
         state = self.population.state()
-        for which, optimiser in zip(("model", "strategy"), self.optimisers, strict=True):
+        optimisers = (*self.optimisers, self.critic_optimiser)
+        for which, optimiser in zip(("model", "strategy", "critic"), optimisers, strict=True):
             for name, tensors in optimiser.state().items():
                 state |= {f"{optimiser.name}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
         state["sums"] = self.sums
-        return state
+        return state if self.model.critic is None else state | {"critic_sums": self.critic_sums}
 
     def save(self) -> None:
         """Write a checkpoint of every member that is finite, in its losses and in its parameters."""
@@ -193,6 +216,7 @@ class Trainer:
         self.step = step
         for optimiser in self.optimisers:
             optimiser.set_step(step)
+        self.critic_optimiser.set_step(step * self.config.criticism.critic_steps)
 
     def healthy(self) -> list[int]:
         """Members whose losses were all finite."""
@@ -209,3 +233,11 @@ class Trainer:
         steps = (self.step - 1) % self.steps_per_epoch + 1
         loss, reconstruction, kl = (self.sums.T / steps).tolist()
         return loss, reconstruction, kl
+
+    def criticism(self) -> dict[str, list[float]]:
+        """The critic's loss and distance of each member, averaged likewise; nothing where there is no critic."""
+        if self.model.critic is None:
+            return {}
+        steps = (self.step - 1) % self.steps_per_epoch + 1
+        loss, distance = (self.critic_sums.T / steps).tolist()
+        return {"critic_loss": loss, "wasserstein": distance}

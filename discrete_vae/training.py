@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ class Progress(Protocol):
     """Where the loop tells how far it is."""
 
     def start(self, label: str, total: int, done: int) -> None: ...
-    def update(self, done: int, loss: float, elbo: float | None) -> None: ...
+    def update(self, done: int, numbers: Mapping[str, float]) -> None: ...
     def message(self, text: str) -> None: ...
 
 
@@ -145,7 +146,7 @@ def _train_population(
         trainer.load(step)
     elif not all(checkpoints.steps(run.folder) for run in runs):
         trainer.save()  # so that members killed within the first epoch's writes find each other again
-    elbo = None
+    score: dict[str, float] = {}
     if progress:
         label = runs[0].config.strategy if len(runs) == 1 else f"{len(runs)} runs of {runs[0].config.strategy}"
         progress.start(label, max(run.total_steps for run in runs), trainer.step)
@@ -153,7 +154,8 @@ def _train_population(
     def look() -> bool:
         healthy = trainer.healthy()
         if progress and healthy:
-            progress.update(trainer.step, trainer.means()[0][healthy[0]], elbo)
+            critic = {name.replace("_", " "): each[healthy[0]] for name, each in trainer.criticism().items()}
+            progress.update(trainer.step, critic or {"loss": trainer.means()[0][healthy[0]], **score})
         return not stop and bool(healthy)
 
     journal.write_sessions(trainer)
@@ -164,7 +166,7 @@ def _train_population(
         if whole and trainer.healthy():
             metrics = _end_epoch(trainer, journal)
             pruned = set(prune(trainer.epoch, metrics))
-            elbo = next(iter(metrics.values()))["elbo"]
+            score = {"ELBO": next(iter(metrics.values())).get("elbo", math.nan)}
         ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):
             journal.write(trainer)
@@ -244,7 +246,7 @@ def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float
     for p in trainer.healthy():
         run = trainer.runs[p]
         metrics[run] = {name: float(values[p]) for name, values in columns.items()}
-        rows = [("train", "loss", loss[p])]
+        rows = [("train", "loss", loss[p]), *(("train", name, each[p]) for name, each in trainer.criticism().items())]
         if trainer.model.exact and not trainer.strategy.whole:
             rows += [("train", metric, -reconstruction[p]), ("train", "kl", kl[p])]
         rows += [("validation", name, value) for name, value in metrics[run].items()]

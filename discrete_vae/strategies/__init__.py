@@ -20,6 +20,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
 
   ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
   control variate) learns from ``auxiliary`` alone.
+- Without a sample: ``Softmax``.
 - Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
 - Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
 
@@ -28,7 +29,7 @@ gives the BibTeX.
 """
 
 from discrete_vae.strategies.arsm import Arsm
-from discrete_vae.strategies.auto_encoder import AutoEncoder, TargetPropagationAutoEncoder
+from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.strategies.darn import Darn
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
@@ -48,12 +49,14 @@ from discrete_vae.strategies.relax import Relax
 from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
+from discrete_vae.strategies.softmax import Softmax
 from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.target_propagation import TargetPropagation
 from discrete_vae.strategies.vimco import Vimco
 from discrete_vae.strategies.zgr import Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
+    "softmax": Softmax,
     "gumbel-softmax": GumbelSoftmax,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
     "straight-through": StraightThrough,
@@ -80,6 +83,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
+    "backpropagation": Backpropagation,
     "target-propagation-auto-encoder": TargetPropagationAutoEncoder,
 }
 
@@ -87,6 +91,7 @@ __all__ = [
     "STRATEGIES",
     "Arsm",
     "AutoEncoder",
+    "Backpropagation",
     "Claim",
     "Darn",
     "DecoupledStraightThrough",
@@ -111,6 +116,7 @@ __all__ = [
     "Rloo",
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
+    "Softmax",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.deterministic import Deterministic
+from discrete_vae.deterministic import Deterministic, Real
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
@@ -25,9 +25,17 @@ class AutoEncoder(Strategy):
         return Deterministic(latents)
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        code = logits.sigmoid()
+        code = self.latent_family(*logits.shape[-2:]).mean(logits)
         loss = objective(code)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)
+
+
+class Backpropagation(AutoEncoder):
+    """The same where the code is any real number, as for a generator of points."""
+
+    @staticmethod
+    def latent_family(latents: int, categories: int) -> Real:
+        return Real(latents)
 
 
 class TargetPropagationAutoEncoder(AutoEncoder):

@@ -1,14 +1,31 @@
 """What is modelled, a row of ``TASKS`` each. A task knows no strategy."""
 
-from discrete_vae.tasks.base import Architecture, Supervision, Task
+from discrete_vae.tasks.adversarial_vae import AdversarialVAE
+from discrete_vae.tasks.base import Architecture, Criticism, Supervision, Task
+from discrete_vae.tasks.generator import CriticAlone, Generator
 from discrete_vae.tasks.semi_supervised import SemiSupervised
 from discrete_vae.tasks.structured_prediction import StructuredPrediction
 from discrete_vae.tasks.vae import VAE
 
-TASKS: dict[str, type[VAE] | type[StructuredPrediction] | type[SemiSupervised]] = {
+TASKS: dict[str, type[VAE] | type[StructuredPrediction] | type[SemiSupervised] | type[Generator]] = {
     "vae": VAE,
     "structured-prediction": StructuredPrediction,
     "semi-supervised": SemiSupervised,
+    "generator": Generator,
+    "critic": CriticAlone,
+    "adversarial-vae": AdversarialVAE,
 }
 
-__all__ = ["TASKS", "VAE", "Architecture", "SemiSupervised", "StructuredPrediction", "Supervision", "Task"]
+__all__ = [
+    "TASKS",
+    "VAE",
+    "AdversarialVAE",
+    "Architecture",
+    "CriticAlone",
+    "Criticism",
+    "Generator",
+    "SemiSupervised",
+    "StructuredPrediction",
+    "Supervision",
+    "Task",
+]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from discrete_vae.data import Split
+from discrete_vae.data import DataConfig, Dataset, Split
+from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
@@ -76,6 +77,51 @@ class Supervision:
             raise InputError(f"alpha is {self.alpha}; give at least 0")
 
 
+@dataclass(frozen=True)
+class Criticism:
+    """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
+
+    gradient_penalty: float = 10.0
+    """Weight lambda of the penalty on gradients of another length than 1."""
+    weight_clip: float = 0.0
+    """In place of the penalty: bound on the critic's weights (Arjovsky et al. 2017); 0 leaves them free."""
+    critic_steps: int = 5
+    """Updates of the critic for each of the model's."""
+    critic_learning_rate: float = 1e-4
+    """The critic's step size, for Adam with betas 0 and 0.9."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("gradient_penalty", "weight_clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give a finite number from 0")
+        if self.gradient_penalty and self.weight_clip:
+            raise InputError(
+                f"gradient penalty is {self.gradient_penalty} and weight clip {self.weight_clip}; set one of them to 0"
+            )
+        if self.critic_steps < 1:
+            raise InputError(f"critic steps is {self.critic_steps}; give at least 1")
+        if not 0 < self.critic_learning_rate < math.inf:
+            raise InputError(f"critic learning rate is {self.critic_learning_rate}; give a number above 0")
+
+
+class Settings(Protocol):
+    """What a configuration tells a task."""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def categorical(self) -> bool: ...
+    @property
+    def data(self) -> DataConfig: ...
+    @property
+    def architecture(self) -> Architecture: ...
+    @property
+    def supervision(self) -> Supervision: ...
+    @property
+    def criticism(self) -> Criticism: ...
+
+
 class Encoder(nn.Module):
     """Observation ``[P, B, D]`` -> parameters of the latents ``[P, B, N, K]``, in float32."""
 
@@ -110,6 +156,10 @@ class Task(nn.Module):
 
     posterior: ClassVar[bool]
     """Whether the latents are inferred from what they explain, so that they cost a KL to a prior."""
+    generates: ClassVar[bool] = False
+    """Whether its variables are the data's own, which it makes from noise, instead of latent ones."""
+    score: ClassVar[str] = "elbo"
+    """The metric of the validation images that says how a run does."""
 
     def __init__(
         self,
@@ -130,6 +180,36 @@ class Task(nn.Module):
         """Whether an estimate's loss is the reconstruction alone, and all else known exactly."""
         return not self.posterior or self.architecture.layers == 1
 
+    @property
+    def critic(self) -> MLP | None:
+        """What is trained against the model, by updates of its own; by default nothing."""
+        return None
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """All parameters but the critic's."""
+        others = {id(parameter) for parameter in self.critic.parameters()} if self.critic is not None else set()
+        return [parameter for parameter in self.parameters() if id(parameter) not in others]
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        """Raise ``InputError`` where a configuration does not suit the task, which has categorical latents of images."""
+        if not settings.categorical:
+            raise InputError(
+                f"{settings.strategy} has no categorical latents; give it the vae of one stochastic layer"
+            )
+        cls.check_images(settings)
+
+    @classmethod
+    def check_images(cls, settings: Settings) -> None:
+        """Raise ``InputError`` for data that are not images."""
+        if settings.data.dataset in MADE:
+            raise InputError(f"{settings.data.dataset} are no images; give them to the task generator or critic")
+
+    @classmethod
+    def images_per_step(cls, settings: Settings) -> int:
+        """Batches of the training images that one step looks at."""
+        return 1
+
     def cut(self) -> None:
         """Let no gradient pass from one layer to another, for strategies that give each a loss of its own.
 
@@ -141,12 +221,23 @@ class Task(nn.Module):
             )
         self.encoder.network.cut = self.decoder.cut = True
 
-    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
-        """Get to know the training images, before the first step."""
+    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+        """Get to know the training images and what is asked for, before the first step."""
 
     def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
+
+    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """What the critic looks at in each of its updates, of what a step looks at, and what the model does."""
+        return (), observation
+
+    def criticise(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
+        """The critic's loss and its estimate of the distance: ``[P, 2]``."""
+        raise NotImplementedError
+
+    def clip(self) -> None:
+        """Bring the critic's weights back within their bound, after each of its updates."""
 
     def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Further metrics of images, ``[P, B]`` each, from the first layer's parameters and labels ``[B]``."""
@@ -180,12 +271,22 @@ class Task(nn.Module):
         """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
         raise NotImplementedError
 
+    def judge(
+        self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
+    ) -> dict[str, Tensor]:
+        """Metrics of a task that generates, ``[P]`` each, on a split; ``advance`` is told of what is done."""
+        raise NotImplementedError
+
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         """Samples of the layer next to the pixels from the model's prior, for one member: ``[1, count, N, K]``.
 
         Raises ``InputError`` where the task has no prior.
         """
         raise InputError("this task predicts one half of an image from the other; it has no prior to draw from")
+
+    def draw(self, count: int, noise: Noise) -> Tensor:
+        """Observations from the model, for one member: ``[1, count, D]``, here the means of an image's pixels."""
+        return torch.sigmoid(self.decode(self.prior_sample(count, noise)))
 
     def networks(self, layer: int, generators: Generators) -> Networks:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""

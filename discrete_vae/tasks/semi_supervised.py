@@ -20,7 +20,7 @@ from discrete_vae.nesting import Layer
 from discrete_vae.networks import ACTIVATIONS
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
-from discrete_vae.tasks.base import Architecture, Generators, Supervision, Task, bernoulli_nll
+from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
 
 
 class StyleEncoder(nn.Module):
@@ -74,7 +74,18 @@ class SemiSupervised(Task):
     def exact(self) -> bool:
         return False  # z is sampled
 
-    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        shape = settings.architecture
+        if (shape.latents, shape.layers) != (1, 1):
+            raise InputError(
+                f"latents is {shape.latents} and layers {shape.layers}; semi-supervised images have one categorical "
+                "variable, their class: give 1"
+            )
+
+    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+        supervision = settings.supervision
         self.supervision, self.share = supervision, supervision.labelled / len(split)
         chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
         self.labelled = torch.stack(chosen)

@@ -13,7 +13,7 @@ from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Family, Networks, Objective
-from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
+from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
 
 
 class VAE(Task):
@@ -27,6 +27,12 @@ class VAE(Task):
         super().__init__(architecture, family, pixels, pixels, generators)
         size = math.prod(family.parameter_shape)
         self.up, self.down = self._maps(size, generators), self._maps(size, generators)
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        if settings.architecture.layers > 1:
+            super().check(settings)
+        cls.check_images(settings)
 
     def encode(self, images: Tensor) -> Tensor:
         parameters: Tensor = self.encoder(images)

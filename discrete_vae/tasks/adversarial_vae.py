@@ -1,0 +1,68 @@
+"""The VAE whose averaged posterior a critic pulls to the prior, in place of the KL term.
+
+A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow, B. Frey: Adversarial Autoencoders. 2016, arXiv 1511.05644, with the
+critic of Gulrajani et al. 2017; with the prior's distance to the averaged posterior as penalty it is a Wasserstein
+auto-encoder (I. Tolstikhin, O. Bousquet, S. Gelly, B. Schoelkopf, ICLR 2018, arXiv 1711.01558).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from discrete_vae.errors import InputError
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Family, Objective, Strategy
+from discrete_vae.tasks.base import Architecture, Settings
+from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.vae import VAE
+
+
+class AdversarialVAE(Criticised, VAE):
+    """``E[-log p(x | z)] - beta E[D(z)]``, D the critic that tells samples of the prior from those of the posteriors.
+
+    The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
+    """
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(architecture, family, pixels, generators)
+        sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), 1)
+        self.opponent = architecture.mlp(sizes, generators)
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        if settings.architecture.layers > 1:
+            raise InputError(f"layers is {settings.architecture.layers}; a critic sees one stochastic layer: give 1")
+
+    @property
+    def critic(self) -> MLP:
+        return self.opponent
+
+    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        return [observation] * self.criticism.critic_steps, observation
+
+    def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        parameters = self.encode(observation)
+        prior = torch.zeros_like(parameters)  # uniform, and normal
+        return self._draw(strategy, prior, noise).flatten(-2), self._draw(strategy, parameters, noise).flatten(-2)
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
+        return replace(
+            super().objective(images, beta),
+            penalty=None,
+            cost=None,
+            behind=lambda sample, output: -weight * self.value(sample.flatten(-2)),
+        )
+
+    def kl(self, parameters: Tensor) -> Tensor:
+        """Zeros ``[P, B]``: the loss has none."""
+        return parameters.new_zeros(parameters.shape[:-2])

@@ -1,0 +1,86 @@
+"""A critic that estimates the Wasserstein distance, and what tasks share that are trained against one.
+
+I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville: Improved Training of Wasserstein GANs. NeurIPS 2017,
+arXiv 1704.00028. M. Arjovsky, S. Chintala, L. Bottou: Wasserstein GAN. ICML 2017, arXiv 1701.07875 (weight clipping).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from discrete_vae.noise import Noise
+from discrete_vae.networks import MLP
+from discrete_vae.strategies.base import Strategy
+from discrete_vae.tasks.base import Criticism, Settings, Task
+
+Critic = Callable[[Tensor], Tensor]
+"""Points ``[P, B, C]`` -> values ``[P, B]``."""
+
+
+def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
+    """Length of the critic's gradient at points ``[P, B, C]``: ``[P, B]``, differentiable in the critic's weights."""
+    points = points.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return torch.linalg.vector_norm(gradient, dim=-1)
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -> Tensor:
+    """``(|grad D(x)| - 1)^2`` at points between pairs of real and fake ones (algorithm 1), their mean: ``[P]``.
+
+    Each of the points ``[P, B, C]`` lies at a uniform place on the line from its real to its fake one.
+    """
+    place = noise.uniform((*real.shape[:-1], 1))
+    return (gradient_norms(critic, torch.lerp(real, fake, place)) - 1).square().mean(-1)
+
+
+class Criticised(Task):
+    """A task whose model is trained against a critic of its samples, which is trained to tell them from others."""
+
+    criticism = Criticism()
+
+    def adopt(self, split: object, settings: Settings, seeds: Sequence[int]) -> None:
+        self.criticism = settings.criticism
+
+    def value(self, points: Tensor) -> Tensor:
+        """The critic's value of points ``[..., P, B, C]``, flattened samples: ``[..., P, B]``."""
+        values: Tensor = self.critic(points)
+        return values.squeeze(-1).float()
+
+    @property
+    def critic(self) -> MLP:
+        """The critic's network."""
+        raise NotImplementedError
+
+    def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """What the critic is to tell apart, real and fake, without a gradient: flattened samples ``[P, B, C]``."""
+        raise NotImplementedError
+
+    def criticise(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
+        """The critic's loss and its estimate of the distance, ``mean D(real) - mean D(fake)``: ``[P, 2]``."""
+        with torch.no_grad():
+            real, fake = self.pairs(strategies[0], observation, noise)
+        distance = self.value(real).mean(-1) - self.value(fake).mean(-1)
+        loss = -distance
+        if weight := self.criticism.gradient_penalty:
+            loss = loss + weight * gradient_penalty(self.value, real, fake, noise)
+        return torch.stack([loss, distance.detach()], -1)
+
+    @torch.no_grad()
+    def clip(self) -> None:
+        """Bring the critic's weights back within their bound, where they have one."""
+        if bound := self.criticism.weight_clip:
+            for parameter in self.critic.parameters():
+                parameter.clamp_(-bound, bound)
+
+    def _draw(self, strategy: Strategy, parameters: Tensor, noise: Noise) -> Tensor:
+        """What the model's loss is taken at, a strategy's own sample where that is no hard one: ``[P, B, N, K]``.
+
+        Not by the strategy's estimate, which may learn from what it sees.
+        """
+        if strategy.claim.relaxed:
+            relaxed: Tensor = strategy.sample(parameters, noise)  # type: ignore[operator]
+            return relaxed
+        return self.family.sample(parameters, noise).squeeze(-4)

@@ -1,0 +1,165 @@
+"""Generators of categorical data, or of points, against a critic.
+
+I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville: Improved Training of Wasserstein GANs. NeurIPS 2017,
+arXiv 1704.00028.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import one_hot
+from discrete_vae.data import Dataset, Split
+from discrete_vae.data.made import MADE
+from discrete_vae.errors import InputError
+from discrete_vae.nesting import Layer
+from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Family, Networks, Objective, Strategy
+from discrete_vae.tasks.base import Architecture, Generators, Settings
+from discrete_vae.tasks.critic import Criticised
+
+
+ROWS = 1_000
+"""Samples that are judged at once."""
+
+
+class Generator(Criticised):
+    """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
+
+    The generator is the network that is elsewhere the encoder, the critic the one that is the decoder. What a step
+    looks at, ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and
+    one for the generator's own, of which it takes the noise alone.
+    """
+
+    posterior = False
+    generates = True
+    score = "wasserstein"
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(architecture, family, architecture.style, 1, generators)
+        self.width = pixels
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        if settings.architecture.layers > 1:
+            raise InputError(f"layers is {settings.architecture.layers}; a generator has one stochastic layer: give 1")
+        data, points = settings.data, settings.data.domain.symbols is None
+        if points == settings.categorical:
+            remedy = "backpropagation" if points else "a strategy for categorical variables"
+            raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
+        if data.binarisation == "none":
+            raise InputError(f"{data.dataset} in shades of gray has no symbols; give a binarisation")
+
+    @classmethod
+    def images_per_step(cls, settings: Settings) -> int:
+        return settings.criticism.critic_steps
+
+    @property
+    def critic(self) -> MLP:
+        return self.decoder
+
+    @property
+    def exact(self) -> bool:
+        return False  # there is no likelihood
+
+    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        own = order.shape[-1] // self.criticism.critic_steps
+        data = split.batch(torch.cat([order, order[:, :own]], -1), generators)
+        noise = Noise(generators, data.device).normal((*data.shape[:-1], self.inputs))
+        return torch.cat([data, noise], -1)
+
+    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        *critics, own = observation.chunk(self.criticism.critic_steps + 1, -2)
+        return critics, own
+
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images[..., self.width :])
+        return parameters
+
+    def real(self, images: Tensor) -> Tensor:
+        """Data as they come, ``[..., D]`` with symbols by their number, as flattened samples ``[..., N K]``."""
+        latents, categories = self.family.sample_shape
+        data = images[..., : self.width]
+        return data if categories == 1 else one_hot(data.long(), categories).flatten(-2)
+
+    def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        return self.real(observation), self._draw(strategy, self.encode(observation), noise).flatten(-2)
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        noise = images[..., self.width :]
+        return Objective(
+            decode=self.decode,
+            loss=lambda output: -output.squeeze(-1),
+            decoder=self.decoder,
+            encode=self.encode,
+            context=noise,
+        )
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        return []
+
+    def judge(
+        self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
+    ) -> dict[str, Tensor]:
+        """The critic's distance of a split to as many samples as it would train on, and what the data are scored by.
+
+        Those scores are of hard samples; ``valid_argmax`` is the share of valid ones among each draw's likeliest.
+        """
+        held_out, found = data.split(split), []
+        members = len(noise.generators)
+        for start in range(0, len(held_out), ROWS):
+            index = torch.arange(start, min(start + ROWS, len(held_out)), device=noise.device)
+            batch = held_out.batch(index.expand(members, -1), noise.generators)
+            observation = torch.cat([batch, noise.normal((*batch.shape[:-1], self.inputs))], -1)
+            real, fake = self.pairs(strategy, observation, noise)
+            hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
+            found.append((self.value(real), self.value(fake), self.symbols(hard), self.symbols(parameters)))
+            advance(index.numel() * members)
+        on_real, on_fake = (torch.cat(part, -1).mean(-1) for part in list(zip(*found, strict=True))[:2])
+        made = MADE.get(data.config.dataset)
+        if made is None:
+            return {"wasserstein": on_real - on_fake}
+        samples, likeliest = (torch.cat(part, -2).cpu() for part in list(zip(*found, strict=True))[2:])
+        scores = [
+            made.scores(*each, held_out.pixels.cpu()) for each in zip(samples, likeliest, strict=True)
+        ]
+        columns = {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
+        return {"wasserstein": on_real - on_fake, **columns}
+
+    def symbols(self, sample: Tensor) -> Tensor:
+        """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
+        return sample.squeeze(-1) if sample.shape[-1] == 1 else sample.argmax(-1)
+
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        parameters = self.encoder(noise.normal((1, count, self.inputs)))
+        return self.family.sample(parameters, noise).squeeze(-4)
+
+    def draw(self, count: int, noise: Noise) -> Tensor:
+        return self.symbols(self.prior_sample(count, noise))
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        return self._networks(layer, generators, outputs=1, context=self.inputs, hidden=True)
+
+
+class CriticAlone(Generator):
+    """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1)."""
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        if settings.categorical:
+            raise InputError(f"{settings.data.dataset} are no points; give the critic alone 8-gaussians or the like")
+
+    def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        real = self.real(observation)
+        return real, real + noise.normal(real.shape)
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        return replace(super().objective(images, beta), loss=lambda output: 0 * output.squeeze(-1))
