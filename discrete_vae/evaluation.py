@@ -100,7 +100,7 @@ def _evaluate(
         parameters = model.encode(observation)
         batch = _importance(model, observation, parameters, noise, samples, chunk)
         if population.strategy.claim.relaxed and model.exact:
-            estimate = model.estimate(population.layers, observation, parameters, 1.0, relaxed)
+            estimate = model.estimate(population.layers, observation, parameters, 0.0, relaxed)
             batch["reconstruction_relaxed"] = -estimate.loss
         batch |= model.scores(parameters, images.labels[index])
         for name, values in batch.items():

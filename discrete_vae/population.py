@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.strategies import Strategy
-from discrete_vae.tasks import Task
+from discrete_vae.tasks import TASKS, Task
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
@@ -47,7 +47,7 @@ class Population:
 
         architecture = config.architecture
         family = config.strategy_class.latent_family(*config.variables)
-        model = config.task_class(architecture, family, pixels, generators("weights"))
+        model = TASKS[config.task](architecture, family, pixels, generators("weights"))
         strategies = nn.ModuleList(
             config.strategy_class.build(config.options, model.networks(layer, generators))
             for layer in range(architecture.layers)

@@ -49,7 +49,9 @@ class Trainer:
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
         opponent = self.model.critic
-        self.critic_optimiser = PopulationAdamWithoutMomentum(opponent.parameters() if opponent else (), len(runs), True)
+        self.critic_optimiser = PopulationAdamWithoutMomentum(
+            opponent.parameters() if opponent else (), len(runs), True
+        )
         self.step = 0
         self.generators = [torch.Generator(device) for _ in runs]
         self.noise = Noise(self.generators, device)

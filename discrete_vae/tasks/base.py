@@ -194,9 +194,7 @@ class Task(nn.Module):
     def check(cls, settings: Settings) -> None:
         """Raise ``InputError`` where a configuration does not suit the task, which has categorical latents of images."""
         if not settings.categorical:
-            raise InputError(
-                f"{settings.strategy} has no categorical latents; give it the vae of one stochastic layer"
-            )
+            raise InputError(f"{settings.strategy} has no categorical latents; give it the vae of one stochastic layer")
         cls.check_images(settings)
 
     @classmethod

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from discrete_vae.noise import Noise
 from discrete_vae.networks import MLP
+from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.tasks.base import Criticism, Settings, Task
 
@@ -32,7 +32,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -
 
     Each of the points ``[P, B, C]`` lies at a uniform place on the line from its real to its fake one.
     """
-    place = noise.uniform((*real.shape[:-1], 1))
+    place = noise.uniform((*real.shape[:-1], 1), real.dtype)
     return (gradient_norms(critic, torch.lerp(real, fake, place)) - 1).square().mean(-1)
 
 

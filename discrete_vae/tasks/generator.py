@@ -23,7 +23,8 @@ from discrete_vae.strategies.base import Family, Networks, Objective, Strategy
 from discrete_vae.tasks.base import Architecture, Generators, Settings
 from discrete_vae.tasks.critic import Criticised
 
-
+ARGMAX = ("valid", "unique")
+"""Scores that are also given for the likeliest symbols, which a generator without noise is read by."""
 ROWS = 1_000
 """Samples that are judged at once."""
 
@@ -85,7 +86,7 @@ class Generator(Criticised):
 
     def real(self, images: Tensor) -> Tensor:
         """Data as they come, ``[..., D]`` with symbols by their number, as flattened samples ``[..., N K]``."""
-        latents, categories = self.family.sample_shape
+        categories = self.family.sample_shape[-1]
         data = images[..., : self.width]
         return data if categories == 1 else one_hot(data.long(), categories).flatten(-2)
 
@@ -110,28 +111,34 @@ class Generator(Criticised):
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples as it would train on, and what the data are scored by.
 
-        Those scores are of hard samples; ``valid_argmax`` is the share of valid ones among each draw's likeliest.
+        Those scores are of hard samples, and some also of each draw's likeliest symbols.
         """
         held_out, found = data.split(split), []
-        members = len(noise.generators)
+        generators = [each for each in noise.generators if each is not None]
+        members = len(generators)
         for start in range(0, len(held_out), ROWS):
             index = torch.arange(start, min(start + ROWS, len(held_out)), device=noise.device)
-            batch = held_out.batch(index.expand(members, -1), noise.generators)
+            batch = held_out.batch(index.expand(members, -1), generators)
             observation = torch.cat([batch, noise.normal((*batch.shape[:-1], self.inputs))], -1)
             real, fake = self.pairs(strategy, observation, noise)
             hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
             found.append((self.value(real), self.value(fake), self.symbols(hard), self.symbols(parameters)))
             advance(index.numel() * members)
-        on_real, on_fake = (torch.cat(part, -1).mean(-1) for part in list(zip(*found, strict=True))[:2])
+        on_real, on_fake, hard, likeliest = (torch.cat(part, 1) for part in zip(*found, strict=True))
+        return {"wasserstein": (on_real - on_fake).mean(-1)} | self._scores(data, split, hard, likeliest)
+
+    def _scores(self, data: Dataset, split: str, hard: Tensor, likeliest: Tensor) -> dict[str, Tensor]:
+        """What the data set says of samples, and of the likeliest symbols, ``[P, M, D]`` each."""
         made = MADE.get(data.config.dataset)
         if made is None:
-            return {"wasserstein": on_real - on_fake}
-        samples, likeliest = (torch.cat(part, -2).cpu() for part in list(zip(*found, strict=True))[2:])
+            return {}
+        real = data.split(split).pixels.cpu()
         scores = [
-            made.scores(*each, held_out.pixels.cpu()) for each in zip(samples, likeliest, strict=True)
+            made.scores(sample, real)
+            | {f"{name}_argmax": value for name, value in made.scores(mode, real).items() if name in ARGMAX}
+            for sample, mode in zip(hard.cpu(), likeliest.cpu(), strict=True)
         ]
-        columns = {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
-        return {"wasserstein": on_real - on_fake, **columns}
+        return {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -163,3 +170,6 @@ class CriticAlone(Generator):
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
         return replace(super().objective(images, beta), loss=lambda output: 0 * output.squeeze(-1))
+
+    def _scores(self, data: Dataset, split: str, hard: Tensor, likeliest: Tensor) -> dict[str, Tensor]:
+        return {}  # nothing is made
