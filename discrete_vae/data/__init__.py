@@ -1,7 +1,12 @@
-"""Images and labels on the device: binarised MNIST (bundled), MNIST and Fashion-MNIST (IDX files)."""
+"""Observations and labels on the device.
+
+Images are binarised MNIST (bundled), MNIST and Fashion-MNIST (IDX files); points and strings are made (``MADE``).
+"""
 
 from discrete_vae.data.config import DataConfig
 from discrete_vae.data.dataset import Dataset, Split
+from discrete_vae.data.domain import Domain
 from discrete_vae.data.loading import load
+from discrete_vae.data.made import MADE
 
-__all__ = ["DataConfig", "Dataset", "Split", "load"]
+__all__ = ["MADE", "DataConfig", "Dataset", "Domain", "Split", "load"]

@@ -3,9 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from discrete_vae.data.domain import Domain
+from discrete_vae.data.images import COLUMNS, ROWS
+from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, nearest
 
-DatasetName = Literal["binarised-mnist", "mnist", "fashion-mnist"]
+DatasetName = Literal[
+    "binarised-mnist",
+    "mnist",
+    "fashion-mnist",
+    "8-gaussians",
+    "25-gaussians",
+    "swiss-roll",
+    "expressions",
+    "molecules",
+]
 Binarisation = Literal["threshold", "stochastic", "dynamic", "none"]
 
 
@@ -19,12 +31,16 @@ class DataConfig:
       test are the fixed draw of ``stochastic``.
     - ``none``: grayscale intensities pixel / 255.
 
+    Points in the plane and strings of symbols, the rows of ``MADE``, have no pixels and leave both at the defaults.
+
     Raises:
-        InputError: an unknown name, a seed out of range, or binarised MNIST with anything but ``threshold``.
+        InputError: an unknown name, a seed out of range, binarised MNIST with anything but ``threshold``, or a data set
+            that has no pixels with a binarisation or its seed.
     """
 
     dataset: DatasetName = "binarised-mnist"
-    """Images; binarised-mnist is bundled, the others want --folder or --download."""
+    """Images: binarised-mnist is bundled, mnist and fashion-mnist want --folder or --download. Points in the plane and
+    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
     binarisation: Binarisation = "threshold"
     """How grayscale pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all."""
     binarisation_seed: int = 0
@@ -39,8 +55,20 @@ class DataConfig:
                 'choose dataset "mnist", or binarisation "threshold"'
             )
         seed = self.binarisation_seed
+        if self.dataset in MADE and (self.binarisation != "threshold" or seed != 0):
+            raise InputError(
+                f'binarisation "{self.binarisation}" with seed {seed!r} needs images, {self.dataset} has none: '
+                'leave binarisation at "threshold" and its seed at 0, or choose dataset "mnist"'
+            )
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise InputError(f"binarisation_seed {seed!r} is no seed: give an integer from 0 to 2**63 - 1")
+
+    @property
+    def domain(self) -> Domain:
+        """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
+        if self.dataset in MADE:
+            return MADE[self.dataset].domain
+        return Domain(ROWS * COLUMNS, None if self.binarisation == "none" else 2)
 
 
 def check_name(field: str, value: object, known: tuple[str, ...]) -> None:

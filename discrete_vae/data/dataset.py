@@ -21,9 +21,12 @@ def bernoulli(pixels: Tensor, generator: torch.Generator, levels: int) -> Tensor
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and labels of one split, resident on one device; intensities are ``pixels / levels``."""
+    """Images and labels of one split, resident on one device; intensities are ``pixels / levels``.
 
-    pixels: Tensor  # [M, D] uint8, 0..levels
+    Of points in the plane the pixels are the coordinates, of strings the indices of the symbols, both of level 1.
+    """
+
+    pixels: Tensor  # [M, D] uint8, 0..levels; float32 of points
     labels: Tensor  # [M] int64
     levels: int = 1  # 1 when the pixels are binary, 255 when they are grayscale
     dynamic: bool = False  # binarised afresh each time a batch is gathered
@@ -33,6 +36,8 @@ class Split:
 
     def batch(self, index: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
         """Gather the images at ``index`` [P, B] int64 as float32 [P, B, D] in [0, 1].
+
+        Points come as their coordinates, and strings as the indices of their symbols: 0.0, 1.0, ...
 
         If the split is dynamic, member p's images are Bernoulli(pixels / levels) drawn with ``generators[p]``
         alone, which must be on the split's device; otherwise ``generators`` is not read.

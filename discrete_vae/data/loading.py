@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from discrete_vae.data import bundled, sources
+from discrete_vae.data import bundled, made, sources
 from discrete_vae.data.config import Binarisation, DataConfig
 from discrete_vae.data.dataset import Dataset, Split, bernoulli
 from discrete_vae.data.images import THRESHOLD, Images
@@ -25,13 +25,16 @@ def load(
 ) -> Dataset:
     """The data set that ``config`` names, on ``device``.
 
-    Binarised MNIST comes with the package and reads neither ``folder`` nor ``download``. The others come from
-    the IDX files in ``folder``, or with no folder named from the cache, to which ``download`` allows to fetch
-    them. Wherever the files lie, their content is checked, so the folder is no part of the configuration.
+    Binarised MNIST comes with the package, and points and strings are made; neither ``folder`` nor ``download`` is
+    read. The others come from the IDX files in ``folder``, or with no folder named from the cache, to which
+    ``download`` allows to fetch them. Wherever the files lie, their content is checked, so the folder is no part of
+    the configuration.
 
     Raises:
         InputError: the files are missing, corrupt or another data set's; or no mirror could be reached.
     """
+    if config.dataset in made.MADE:
+        return _make(config, device)
     if config.dataset == "binarised-mnist":
         images, levels = bundled.decode(bundled.read_file()), 1
     else:
@@ -58,6 +61,15 @@ def assemble(
     # Training is drawn last, so that validation and test are the same under "stochastic" and "dynamic".
     validation, test = split(1, held_out), split(2, held_out)
     return Dataset(config=config, train=split(0, config.binarisation), validation=validation, test=test)
+
+
+def _make(config: DataConfig, device: torch.device | str) -> Dataset:
+    """Training, validation and test of a data set that is made, in the order in which it was drawn."""
+    observations, labels = made.observations(config.dataset, sum(SIZES))
+    pairs = zip(observations.split_with_sizes(SIZES), labels.split_with_sizes(SIZES), strict=True)
+    # Copies, so that what is done to a split never reaches the next that is loaded.
+    train, validation, test = (Split(pixels.clone().to(device), label.clone().to(device)) for pixels, label in pairs)
+    return Dataset(config=config, train=train, validation=validation, test=test)
 
 
 def _binarise(
