@@ -287,7 +287,7 @@ def evaluate(
 def sample(
     run: str, *, out: Path | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
 ) -> None:
-    """Draw from the model, a VAE's prior or a generator's noise, and write the images as one grid, or strings or points.
+    """Draw from a VAE's prior or a generator's noise, and write images as one grid, strings and points as lines.
 
     Parameters
     ----------

@@ -64,6 +64,15 @@ class Language:
         verdicts = {string: self.valid(string) for string in set(strings)}
         return torch.tensor([verdicts[string] for string in strings], dtype=torch.bool)
 
+    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
+        from discrete_vae.ngrams import scores
+
+        return scores(sample, held_out, self)
+
+    def write(self, strings: Tensor) -> list[str]:
+        """Strings ``[M, L]`` as lines of text."""
+        return self.decode(strings)
+
     def encode(self, strings: Sequence[str]) -> Tensor:
         """Indices of the symbols of ``strings``, padded: ``[M, L]`` uint8.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,16 +12,23 @@ from torch import Tensor
 from discrete_vae.data.domain import Domain
 from discrete_vae.noise import Noise
 
-PLANE = Domain(size=2, symbols=None)
+
+class Plane:
+    """What sets of points in the plane share."""
+
+    domain: ClassVar = Domain(size=2, symbols=None)
+
+    def write(self, points: Tensor) -> list[str]:
+        """Points ``[M, 2]`` as lines of text."""
+        return [" ".join(f"{value:.6g}" for value in point) for point in points.tolist()]
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Plane):
     """Gaussians of equal weight and equal standard deviation ``sd`` around ``centres``."""
 
     centres: tuple[tuple[float, float], ...]
     sd: float
-    domain: Domain = PLANE
 
     def observations(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Points ``[count, 2]`` float32, and which centre each was drawn around ``[count]`` int64."""
@@ -28,6 +36,26 @@ class Mixture:
         # Double precision until the last step, so that the points do not depend on a processor's logarithm.
         noise = self.sd * Noise([generator]).normal((count, 2), torch.float64)
         return (torch.tensor(self.centres, dtype=torch.float64)[labels] + noise).float(), labels
+
+    @property
+    def apart(self) -> float:
+        """The smallest distance between two centres."""
+        return float(torch.pdist(torch.tensor(self.centres, dtype=torch.float64)).min())
+
+    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
+        """How a generator's points ``[M, 2]`` lie.
+
+        - ``close``: share within three standard deviations of a centre.
+        - ``near``: share within a third of the smallest distance between centres.
+        - ``modes``: centres that a tenth of their share of the points, or more, are near.
+        """
+        near = self.modes(sample, self.apart / 3 / self.sd)
+        counts = near[near >= 0].bincount(minlength=len(self.centres))
+        return {
+            "close": float((self.modes(sample) >= 0).double().mean()),
+            "near": float((near >= 0).double().mean()),
+            "modes": float((counts >= len(sample) / len(self.centres) / 10).sum()),
+        }
 
     def modes(self, points: Tensor, tolerance: float = 3.0) -> Tensor:
         """Which centre each of ``points`` ``[..., 2]`` lies at: int64 ``[...]``, -1 further than ``tolerance`` sd away.
@@ -41,12 +69,11 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class SwissRoll:
+class SwissRoll(Plane):
     """The spiral t (cos t, sin t), t uniform from 1.5 pi to 4.5 pi, with Gaussian ``noise``, all over ``scale``."""
 
     noise: float
     scale: float
-    domain: Domain = PLANE
 
     def observations(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Points ``[count, 2]`` float32, and zeros ``[count]`` int64: there are no classes."""
@@ -55,6 +82,10 @@ class SwissRoll:
         spiral = angle * torch.cat([angle.cos(), angle.sin()], dim=1)
         points = (spiral + self.noise * noise.normal((count, 2), torch.float64)) / self.scale
         return points.float(), torch.zeros(count, dtype=torch.int64)
+
+    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
+        """Nothing: it has no modes."""
+        return {}
 
 
 EIGHT_GAUSSIANS = Mixture(

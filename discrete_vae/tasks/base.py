@@ -192,7 +192,7 @@ class Task(nn.Module):
 
     @classmethod
     def check(cls, settings: Settings) -> None:
-        """Raise ``InputError`` where a configuration does not suit the task, which has categorical latents of images."""
+        """Raise ``InputError`` where a configuration does not suit the task; here categorical latents of images do."""
         if not settings.categorical:
             raise InputError(f"{settings.strategy} has no categorical latents; give it the vae of one stochastic layer")
         cls.check_images(settings)

@@ -24,7 +24,8 @@ def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
     """Length of the critic's gradient at points ``[P, B, C]``: ``[P, B]``, differentiable in the critic's weights."""
     points = points.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return torch.linalg.vector_norm(gradient, dim=-1)
+    lengths: Tensor = torch.linalg.vector_norm(gradient, dim=-1)
+    return lengths
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -> Tensor:

@@ -55,8 +55,6 @@ class Generator(Criticised):
         if points == settings.categorical:
             remedy = "backpropagation" if points else "a strategy for categorical variables"
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
-        if data.binarisation == "none":
-            raise InputError(f"{data.dataset} in shades of gray has no symbols; give a binarisation")
 
     @classmethod
     def images_per_step(cls, settings: Settings) -> int:
