@@ -93,13 +93,6 @@ class Config:
         return self.strategy_class.latent_family is Categorical
 
     @property
-    def variables(self) -> tuple[int, int]:
-        """How many variables there are, of how many categories: latent ones, or what a generator makes."""
-        if self.task_class.generates:
-            return self.data.domain.size, self.data.domain.symbols or 1
-        return self.architecture.latents, self.architecture.categories
-
-    @property
     def step_size(self) -> int:
         """Training images that one step looks at."""
         return self.batch_size * self.task_class.images_per_step(self)

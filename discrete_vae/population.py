@@ -46,8 +46,11 @@ class Population:
             return [seeded(member.seed, stream) for member in configs]
 
         architecture = config.architecture
-        family = config.strategy_class.latent_family(*config.variables)
-        model = TASKS[config.task](architecture, family, pixels, generators("weights"))
+        task = TASKS[config.task]
+        latent = architecture.latents, architecture.categories
+        variables = (pixels, config.data.domain.symbols or 1) if task.generates else latent
+        family = config.strategy_class.latent_family(*variables)
+        model = task(architecture, family, pixels, generators("weights"))
         strategies = nn.ModuleList(
             config.strategy_class.build(config.options, model.networks(layer, generators))
             for layer in range(architecture.layers)

@@ -9,7 +9,7 @@ from torch import nn
 
 from discrete_vae.config import Optimiser
 from discrete_vae.noise import seeded
-from discrete_vae.optimiser import OPTIMISERS, PopulationAdam, PopulationSgd
+from discrete_vae.optimiser import OPTIMISERS, PopulationAdam, PopulationAdamWithoutMomentum, PopulationSgd
 
 MEMBERS = 3
 SHARED, OWN = [1e-3] * MEMBERS, [1e-3, 3e-4, 1e-2]
@@ -33,13 +33,14 @@ def train(optimiser: PopulationAdam, rates: list[float], steps: range, poisoned:
         optimiser.step(given, torch.tensor(rates) * 0.9**step)
 
 
+@pytest.mark.parametrize("kind", [PopulationAdam, PopulationAdamWithoutMomentum])
 @pytest.mark.parametrize(("rates", "shared"), [(SHARED, True), (SHARED, False), (OWN, False)])
-def test_equals_torch_adam_on_separate_models(rates, shared) -> None:
-    optimiser = PopulationAdam(new_parameters(), MEMBERS, shared_rate=shared)
+def test_equals_torch_adam_on_separate_models(rates, shared, kind) -> None:
+    optimiser = kind(new_parameters(), MEMBERS, shared_rate=shared)
     train(optimiser, rates, range(20))
     for member in range(MEMBERS):
         alone = [nn.Parameter(parameter[member].detach().clone()) for parameter in new_parameters()]
-        adam = torch.optim.Adam(alone, foreach=False, fused=False)
+        adam = torch.optim.Adam(alone, betas=kind.BETAS, foreach=False, fused=False)
         for step in range(20):
             adam.param_groups[0]["lr"] = rates[member] * 0.9**step
             for parameter, gradient in zip(alone, gradients(step), strict=True):

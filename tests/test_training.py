@@ -206,14 +206,14 @@ class Told:
     def __init__(self, until: int = 1_000_000) -> None:
         self.until = until
         self.starts: list[tuple[str, int, int]] = []
-        self.updates: list[tuple[int, float, float | None]] = []
+        self.updates: list[tuple[int, dict[str, float]]] = []
         self.messages: list[str] = []
 
     def start(self, label: str, total: int, done: int) -> None:
         self.starts.append((label, total, done))
 
-    def update(self, done: int, loss: float, elbo: float | None) -> None:
-        self.updates.append((done, loss, elbo))
+    def update(self, done: int, numbers: Mapping[str, float]) -> None:
+        self.updates.append((done, dict(numbers)))
         if done >= self.until:
             raise BrokenPipeError
 
@@ -331,9 +331,11 @@ def test_progress_is_told(data: Dataset, tmp_path: Path) -> None:
     ((label, *steps),) = told.starts
     assert "gumbel-softmax" in label
     assert steps == [50, 0]
-    assert [done for done, _, _ in told.updates] == [25, 50]
-    assert [loss for _, loss, _ in told.updates] == [value(run, "train", "loss", epoch) for epoch in (1, 2)]
-    assert [elbo for *_, elbo in told.updates] == [None, value(run, "validation", "elbo", 1)]
+    first, second = (value(run, "train", "loss", epoch) for epoch in (1, 2))
+    assert told.updates == [
+        (25, {"loss": first}),
+        (50, {"loss": second, "ELBO": value(run, "validation", "elbo", 1)}),
+    ]
     assert failed.failure is not None
     assert told.messages == [failed.failure["message"]]
 

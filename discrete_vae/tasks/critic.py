@@ -63,7 +63,8 @@ class Criticised(Task):
         """The critic's loss and its estimate of the distance, ``mean D(real) - mean D(fake)``: ``[P, 2]``."""
         with torch.no_grad():
             real, fake = self.pairs(strategies[0], observation, noise)
-        distance = self.value(real).mean(-1) - self.value(fake).mean(-1)
+        on_real, on_fake = self.value(torch.cat([real, fake], -2)).chunk(2, -1)
+        distance = (on_real - on_fake).mean(-1)
         loss = -distance
         if weight := self.criticism.gradient_penalty:
             loss = loss + weight * gradient_penalty(self.value, real, fake, noise)
