@@ -8,7 +8,6 @@ import torch
 
 from discrete_vae.data import MADE, DataConfig, Domain, load
 from discrete_vae.data.config import DatasetName
-from discrete_vae.data.made import observations
 from discrete_vae.errors import InputError
 
 
@@ -38,10 +37,7 @@ def test_splits(name: str) -> None:
 @pytest.mark.parametrize("name", MADE)
 def test_a_draw_is_the_same_on_every_device(name: str, device: torch.device) -> None:
     config = DataConfig(name)  # type: ignore[arg-type]
-    observations.cache_clear()
-    here = load(config)
-    observations.cache_clear()
-    there = load(config, device=device)
+    here, there = load(config), load(config, device=device)
     for split in ("train", "validation", "test"):
         assert there.split(split).pixels.device.type == device.type
         assert there.split(split).labels.device.type == device.type

@@ -1,0 +1,153 @@
+"""N-gram statistics of strings of symbols, and how close a generator's strings come to real ones.
+
+Strings are whole numbers ``[M, L]`` below the number of symbols K, of which the last, K - 1, pads. A string ends with
+its last symbol that is no padding; one mark of its end, the symbol K - 1, belongs to it, the padding beyond does not.
+Padding between other symbols, as untrained generators put it, is a symbol like any other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from discrete_vae.data.language import Language
+from discrete_vae.errors import InputError
+
+ORDERS = (1, 2, 3, 4)
+"""Of the n-grams that ``scores`` compares."""
+
+
+def lengths(strings: Tensor, symbols: int) -> Tensor:
+    """Of strings ``[M, L]``, the symbols up to the last that is no padding: int64 ``[M]``."""
+    position = torch.arange(1, strings.shape[1] + 1, device=strings.device)
+    return (position * (strings != symbols - 1)).amax(1)
+
+
+def distribution(strings: Tensor, symbols: int, order: int) -> Tensor:
+    """Relative frequencies of the n-grams of ``order`` n in all windows of strings ``[M, L]``: float64 ``[K^n]``.
+
+    All zero where no string, with the mark of its end, has n symbols.
+
+    Raises:
+        InputError: more than 2^24 n-grams.
+    """
+    if order < 1 or symbols**order > 2**24:
+        raise InputError(f"{order}-grams of {symbols} symbols are not tabulated; give an order of 1 to a few")
+    marked = F.pad(strings.long(), (0, 1), value=symbols - 1)
+    if marked.shape[1] < order:
+        return torch.zeros(symbols**order, dtype=torch.float64, device=strings.device)
+    codes = _codes(marked.unfold(1, order, 1), symbols)
+    start = torch.arange(codes.shape[1], device=strings.device)
+    inside = start + order <= lengths(strings, symbols)[:, None] + 1
+    counts = codes[inside].bincount(minlength=symbols**order).double()
+    return counts / counts.sum().clamp(min=1)
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> float:
+    """Jensen-Shannon divergence of two distributions ``[X]`` in nats, from 0 to log 2 (Lin, 1991).
+
+    log 2, as of distributions that have nothing in common, if one of them is all zero.
+    """
+    if not (first.any() and second.any()):
+        return math.log(2)
+    middle = (first + second) / 2
+
+    def divergence(p: Tensor) -> Tensor:
+        return torch.xlogy(p, p).sub(torch.xlogy(p, middle)).sum()
+
+    return float((divergence(first) + divergence(second)).div(2).clamp(0, math.log(2)))
+
+
+class NGram:
+    """The Markov chain of order n - 1 of greatest likelihood: each symbol depends on the n - 1 before it.
+
+    Fitted on strings ``[M, L]`` of K ``symbols``, each preceded by n - 1 marks of the start and followed by one of the
+    end. Every context that it can come to has been seen.
+
+    Raises:
+        InputError: no strings, an order n below 1, or one whose contexts are too many to be numbered.
+    """
+
+    def __init__(self, strings: Tensor, symbols: int, order: int) -> None:
+        if order < 1 or not len(strings):
+            raise InputError(f"a model of {order}-grams of {len(strings)} strings; give at least 1 of each")
+        if (symbols + 1) ** order > 2**63:
+            raise InputError(f"an order of {order} is too high for {symbols} symbols; give a lower one")
+        self.symbols, self.order, self.length = symbols, order, strings.shape[1]
+        # The mark of the start is a symbol of its own in contexts.
+        marked = F.pad(F.pad(strings.long().cpu(), (0, 1), value=symbols - 1), (order - 1, 0), value=symbols)
+        windows = marked.unfold(1, order, 1)
+        inside = torch.arange(self.length + 1) <= lengths(strings.cpu(), symbols)[:, None]
+        contexts = _codes(windows[inside][:, :-1], symbols + 1)
+        self.contexts, row = torch.unique(contexts, return_inverse=True)
+        cell = row * symbols + windows[inside][:, -1]
+        self.counts = cell.bincount(minlength=len(self.contexts) * symbols).view(-1, symbols)
+        """How often each context ``[C]`` was followed by each symbol: int64 ``[C, K]``."""
+        cumulative = self.counts.cumsum(1).double()
+        self._cumulative = cumulative / cumulative[:, -1:]
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Strings of the model that end within L symbols: uint8 ``[count, L]``.
+
+        Longer ones are drawn anew. The model's strings are on average as long as those it was fitted on, so at least
+        one in L + 1 is short enough.
+        """
+        kept: list[Tensor] = []
+        missing = count
+        while missing:
+            drawn = self._draw(missing, generator)
+            kept.append(drawn[drawn[:, -1] == self.symbols - 1, :-1])
+            missing -= len(kept[-1])
+        return torch.cat(kept or [torch.empty(0, self.length)]).to(torch.uint8)
+
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Strings cut after L + 1 symbols: int64 ``[count, L + 1]``, which end within L if the last one pads."""
+        base, end = self.symbols + 1, self.symbols - 1
+        drawn = torch.full((count, self.length + 1), end)
+        start = torch.full((1, self.order - 1), self.symbols)
+        context = _codes(start, base).repeat(count)
+        running = torch.arange(count)
+        for position in range(self.length + 1):
+            chances = self._cumulative[torch.searchsorted(self.contexts, context)]
+            uniform = torch.rand(len(running), 1, generator=generator, dtype=torch.float64)
+            symbol = (chances <= uniform).sum(1)
+            drawn[running, position] = symbol
+            going = symbol != end
+            running = running[going]
+            context = (context[going] * base + symbol[going]) % base ** (self.order - 1)
+        return drawn
+
+
+def scores(sample: Tensor, held_out: Tensor, language: Language, training: Tensor | None = None) -> dict[str, float]:
+    """How a generator's strings ``sample`` ``[M, L]`` compare with real ones that it has not seen ``[M', L]``.
+
+    - ``valid``: share of the sample that is of ``language``.
+    - ``unique``: number of different valid strings over M.
+    - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those that are not among them, over M.
+    - ``js_1`` to ``js_4``: Jensen-Shannon divergence of the n-grams' distributions from those held out, in nats.
+
+    Raises:
+        InputError: a sample of another shape, of other symbols than the language's, or of no strings.
+    """
+    if not len(sample):
+        raise InputError("a sample of 0 strings has no scores; give at least 1")
+    sample, held_out = sample.cpu(), held_out.cpu()
+    validity = language.validity(sample)
+    different = set(language.decode(sample[validity]))
+    found = {"valid": validity.double().mean().item(), "unique": len(different) / len(sample)}
+    if training is not None:
+        found["novel"] = len(different.difference(language.decode(training))) / len(sample)
+    symbols = len(language.symbols)
+    for order in ORDERS:
+        pair = (distribution(strings, symbols, order) for strings in (sample, held_out))
+        found[f"js_{order}"] = jensen_shannon(*pair)
+    return found
+
+
+def _codes(windows: Tensor, base: int) -> Tensor:
+    """Windows ``[..., n]`` read as numbers in ``base``: int64 ``[...]``."""
+    place = base ** torch.arange(windows.shape[-1] - 1, -1, -1, device=windows.device)
+    return (windows * place).sum(-1)
