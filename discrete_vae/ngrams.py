@@ -13,11 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from discrete_vae.data.language import Language
 from discrete_vae.errors import InputError
-
-ORDERS = (1, 2, 3, 4)
-"""Of the n-grams that ``scores`` compares."""
 
 
 def lengths(strings: Tensor, symbols: int) -> Tensor:
@@ -119,32 +115,6 @@ class NGram:
             running = running[going]
             context = (context[going] * base + symbol[going]) % base ** (self.order - 1)
         return drawn
-
-
-def scores(sample: Tensor, held_out: Tensor, language: Language, training: Tensor | None = None) -> dict[str, float]:
-    """How a generator's strings ``sample`` ``[M, L]`` compare with real ones that it has not seen ``[M', L]``.
-
-    - ``valid``: share of the sample that is of ``language``.
-    - ``unique``: number of different valid strings over M.
-    - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those that are not among them, over M.
-    - ``js_1`` to ``js_4``: Jensen-Shannon divergence of the n-grams' distributions from those held out, in nats.
-
-    Raises:
-        InputError: a sample of another shape, of other symbols than the language's, or of no strings.
-    """
-    if not len(sample):
-        raise InputError("a sample of 0 strings has no scores; give at least 1")
-    sample, held_out = sample.cpu(), held_out.cpu()
-    validity = language.validity(sample)
-    different = set(language.decode(sample[validity]))
-    found = {"valid": validity.double().mean().item(), "unique": len(different) / len(sample)}
-    if training is not None:
-        found["novel"] = len(different.difference(language.decode(training))) / len(sample)
-    symbols = len(language.symbols)
-    for order in ORDERS:
-        pair = (distribution(strings, symbols, order) for strings in (sample, held_out))
-        found[f"js_{order}"] = jensen_shannon(*pair)
-    return found
 
 
 def _codes(windows: Tensor, base: int) -> Tensor:

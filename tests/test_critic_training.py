@@ -156,7 +156,7 @@ def test_critic_and_model_take_turns(case: str) -> None:
     made.criticise, made.differentiate = criticised, differentiated
     made._update()
     assert [name for name, *_ in moved] == ["critic"] * steps + ["model"]
-    for (_, critic_before, own_before), (_, critic_after, own_after) in zip(moved, moved[1:], strict=False):
+    for (_, critic_before, own_before), (_, critic_after, own_after) in itertools.pairwise(moved):
         assert any(not one.equal(other) for one, other in zip(critic_before, critic_after, strict=True))
         assert all(one.equal(other) for one, other in zip(own_before, own_after, strict=True))
     assert all(one.equal(other) for one, other in zip(moved[-1][1], critic, strict=True)), (
@@ -164,7 +164,7 @@ def test_critic_and_model_take_turns(case: str) -> None:
     )
     assert any(not one.equal(other) for one, other in zip(moved[-1][2], own, strict=True)) == (case != "clipped")
     if case != "regularised":  # whose critic sees the step's own images again, by other noise
-        assert not any(one.equal(other) for one, other in zip(seen, seen[1:], strict=False))
+        assert not any(one.equal(other) for one, other in itertools.pairwise(seen))
 
 
 def test_clipping_holds_the_weights() -> None:

@@ -11,7 +11,7 @@ from discrete_vae.data.expressions import EXPRESSIONS
 from discrete_vae.data.language import Language
 from discrete_vae.data.molecules import MOLECULES
 from discrete_vae.errors import InputError
-from discrete_vae.ngrams import NGram, distribution, jensen_shannon, lengths, scores
+from discrete_vae.ngrams import NGram, distribution, jensen_shannon, lengths
 
 A, B, PAD = 0, 1, 2
 STRINGS = torch.tensor([[A, B, PAD], [B, PAD, PAD], [A, A, B]])
@@ -154,8 +154,8 @@ def test_a_models_strings_end_in_time(order: int) -> None:
 def test_four_grams_do_not_make_a_language(name: str) -> None:
     data, language = load(DataConfig(name)), LANGUAGES[name]  # type: ignore[arg-type]
     model = NGram(data.train.pixels, len(language.symbols), 4)
-    found = scores(model.sample(10_000, generator()), data.test.pixels, language, data.train.pixels)
-    real = scores(data.validation.pixels, data.test.pixels, language, data.train.pixels)
+    found = language.scores(model.sample(10_000, generator()), data.test.pixels, data.train.pixels)
+    real = language.scores(data.validation.pixels, data.test.pixels, data.train.pixels)
     assert real["valid"] == 1
     assert 0.2 < found["valid"] < 0.4
     assert found["unique"] < real["unique"] / 3
@@ -166,30 +166,30 @@ def test_four_grams_do_not_make_a_language(name: str) -> None:
 def test_scores_by_hand() -> None:
     sample = EXPRESSIONS.encode(["x+y", "x+y", "x+", "(x+y)*x"])
     held_out = EXPRESSIONS.encode(["x*x", "x+y"])
-    found = scores(sample, held_out, EXPRESSIONS)
+    found = EXPRESSIONS.scores(sample, held_out)
     assert list(found) == ["valid", "unique", "js_1", "js_2", "js_3", "js_4"]
     assert (found["valid"], found["unique"]) == (0.75, 0.5)
     # The sample has x+y$ twice, x+$ never four symbols long, and (x+y, x+y), +y)*, y)*x, )*x$: 7 windows, of which 2
     # are also one of the two held out.
     theirs, ours = torch.tensor([0.5, 0.5] + [0] * 5).double(), torch.tensor([0, 2, 1, 1, 1, 1, 1]).double() / 7
     assert found["js_4"] == pytest.approx(jensen_shannon(theirs, ours), abs=1e-12)
-    assert scores(sample, held_out, EXPRESSIONS, training=EXPRESSIONS.encode(["x+y", "x"]))["novel"] == 0.25
-    same = scores(sample, sample, EXPRESSIONS)
+    assert EXPRESSIONS.scores(sample, held_out, training=EXPRESSIONS.encode(["x+y", "x"]))["novel"] == 0.25
+    same = EXPRESSIONS.scores(sample, sample)
     assert [same[f"js_{order}"] for order in (1, 2, 3, 4)] == pytest.approx([0] * 4, abs=1e-15)
 
 
 def test_untrained_generators_have_scores() -> None:
     noise = torch.randint(9, (1_000, 16), generator=generator())
     held_out = MOLECULES.encode(MOLECULES.draw(1_000, generator()))
-    found = scores(noise, held_out, MOLECULES)
+    found = MOLECULES.scores(noise, held_out)
     assert found["valid"] < 0.01
     assert 0.3 < found["js_4"] <= math.log(2)
-    assert scores(torch.full((5, 16), 8), held_out, MOLECULES)["js_2"] == math.log(2)
+    assert MOLECULES.scores(torch.full((5, 16), 8), held_out)["js_2"] == math.log(2)
 
 
 def test_bad_input_is_told() -> None:
     with pytest.raises(InputError, match="a sample of 0 strings has no scores; give at least 1"):
-        scores(STRINGS[:0], STRINGS, EXPRESSIONS)
+        EXPRESSIONS.scores(STRINGS[:0], STRINGS)
     with pytest.raises(InputError, match="a model of 0-grams of 3 strings; give at least 1 of each"):
         NGram(STRINGS, 3, 0)
     with pytest.raises(InputError, match="a model of 2-grams of 0 strings"):

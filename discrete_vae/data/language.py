@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from discrete_vae import ngrams
 from discrete_vae.data.domain import Domain
 from discrete_vae.errors import InputError
 
+ORDERS = (1, 2, 3, 4)
+"""Of the n-grams that ``Language.scores`` compares."""
 Grow = Callable[[Iterator[float]], str]
 """One random string, of any length, from numbers uniform on [0, 1)."""
 
@@ -64,10 +67,29 @@ class Language:
         verdicts = {string: self.valid(string) for string in set(strings)}
         return torch.tensor([verdicts[string] for string in strings], dtype=torch.bool)
 
-    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
-        from discrete_vae.ngrams import scores
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
+        """How a generator's strings ``sample`` ``[M, L]`` compare with real ones that it has not seen ``[M', L]``.
 
-        return scores(sample, held_out, self)
+        - ``valid``: share of the sample that is of the language.
+        - ``unique``: number of different valid strings over M.
+        - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those not among them, over M.
+        - ``js_1`` to ``js_4``: Jensen-Shannon divergence of the n-grams' distributions from those held out, in nats.
+
+        Raises:
+            InputError: strings of another shape or other symbols than the language's, or none.
+        """
+        if not len(sample):
+            raise InputError("a sample of 0 strings has no scores; give at least 1")
+        sample, held_out = sample.cpu(), held_out.cpu()
+        validity = self.validity(sample)
+        different = set(self.decode(sample[validity]))
+        found = {"valid": validity.double().mean().item(), "unique": len(different) / len(sample)}
+        if training is not None:
+            found["novel"] = len(different.difference(self.decode(training))) / len(sample)
+        for order in ORDERS:
+            pair = (ngrams.distribution(strings, len(self.symbols), order) for strings in (sample, held_out))
+            found[f"js_{order}"] = ngrams.jensen_shannon(*pair)
+        return found
 
     def write(self, strings: Tensor) -> list[str]:
         """Strings ``[M, L]`` as lines of text."""

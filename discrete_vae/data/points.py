@@ -42,7 +42,7 @@ class Mixture(Plane):
         """The smallest distance between two centres."""
         return float(torch.pdist(torch.tensor(self.centres, dtype=torch.float64)).min())
 
-    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
         """How a generator's points ``[M, 2]`` lie.
 
         - ``close``: share within three standard deviations of a centre.
@@ -83,7 +83,7 @@ class SwissRoll(Plane):
         points = (spiral + self.noise * noise.normal((count, 2), torch.float64)) / self.scale
         return points.float(), torch.zeros(count, dtype=torch.int64)
 
-    def scores(self, sample: Tensor, held_out: Tensor) -> dict[str, float]:
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
         """Nothing: it has no modes."""
         return {}
 

@@ -130,9 +130,9 @@ class Generator(Criticised):
         made = MADE.get(data.config.dataset)
         if made is None:
             return {}
-        real = data.split(split).pixels.cpu()
+        real, training = data.split(split).pixels.cpu(), data.train.pixels.cpu()
         scores = [
-            made.scores(sample, real)
+            made.scores(sample, real, training)
             | {f"{name}_argmax": value for name, value in made.scores(mode, real).items() if name in ARGMAX}
             for sample, mode in zip(hard.cpu(), likeliest.cpu(), strict=True)
         ]
