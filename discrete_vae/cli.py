@@ -29,7 +29,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import Architecture
+from discrete_vae.tasks import TASKS, Architecture, Supervision
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
@@ -122,6 +122,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         options: Any = strategy.Options(),  # noqa: B008
         task: str = "vae",
         architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
+        supervision: Annotated[Supervision, Parameter(name="*")] = Supervision(),  # noqa: B008
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
@@ -141,7 +142,9 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         Parameters
         ----------
         task
-            What is modelled: vae, or structured-prediction, the lower half of an image from its upper half.
+            What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
+            semi-supervised, an image by its class, which a few images come with, and a Gaussian style: see --labelled,
+            --alpha and --style; or labels-alone, the classifier of that without the other images.
         epochs
             Passes over the 50,000 training images.
         batch_size
@@ -170,12 +173,15 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         """
         if seeds < 1:
             raise InputError(f"seeds is {seeds}; give at least 1")
+        if task not in TASKS:
+            raise nearest(task, TASKS, "task")
         device = where.compute_device()
         base = Config(
             strategy=name,
             options=options,
             task=task,
-            architecture=architecture,
+            architecture=TASKS[task].fitted(architecture),
+            supervision=supervision,
             data=data,
             epochs=epochs,
             batch_size=batch_size,
@@ -341,15 +347,26 @@ def find_run(name: str, runs: Path) -> Run:
     return matches[0]
 
 
+SHOWN = {"elbo": "ELBO", "reconstruction_hard": "reconstr.", "kl": "KL", "accuracy": "accuracy"}
+"""Metrics in the list of runs, and their heads."""
+
+
+def _last(run: Run) -> dict[str, float]:
+    """A run's last validation metrics; none before its first epoch."""
+    history = run.history()
+    last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
+    return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+
+
 def _show(runs: Sequence[Run]) -> None:
-    numbers = [Column(name, justify="right", no_wrap=True) for name in ("seed", "ELBO", "reconstr.", "KL")]
+    found = {run: _last(run) for run in runs}
+    shown = {name: head for name, head in SHOWN.items() if any(name in each for each in found.values())}
+    numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
     words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
     table = Table(Column("run", no_wrap=True), *numbers, *words, caption="validation, nats; hard samples")
-    for run in runs:
-        history = run.history()
-        last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
-        values = last.set_index("metric")["value"]
-        metrics = [f"{values[name]:.2f}" if name in values else "" for name in ("elbo", "reconstruction_hard", "kl")]
+    for run, values in found.items():
+        digits = {name: 4 if name == "accuracy" else 2 for name in shown}
+        metrics = [f"{values[name]:.{digits[name]}f}" if name in values else "" for name in shown]
         config = run.config
         table.add_row(config.identity, str(config.seed), *metrics, run.status, f"{config.strategy} {config.settings}")
     Console().print(table)

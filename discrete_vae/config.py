@@ -13,7 +13,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture, Supervision
+from discrete_vae.tasks import TASKS, Architecture, Classified, Supervision
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "sgd"]
@@ -62,11 +62,17 @@ class Config:
         plain = self.task == "vae" and self.architecture.layers == 1
         if self.strategy_class.latent_family is not Categorical and not plain:
             raise InputError(f"{self.strategy} has no categorical latents; give it the vae of one stochastic layer")
-        if self.task == "semi-supervised" and (self.architecture.latents, self.architecture.layers) != (1, 1):
-            raise InputError(
-                f"latents is {self.architecture.latents} and layers {self.architecture.layers}; semi-supervised images "
-                "have one categorical variable, their class: give 1"
-            )
+        if issubclass(TASKS[self.task], Classified):
+            if (self.architecture.latents, self.architecture.layers) != (1, 1):
+                raise InputError(
+                    f"latents is {self.architecture.latents} and layers {self.architecture.layers}; {self.task} images "
+                    "have one categorical variable, their class: give 1"
+                )
+            if self.supervision.labelled % self.architecture.categories:
+                raise InputError(
+                    f"labelled is {self.supervision.labelled}; give a multiple of the {self.architecture.categories} "
+                    "categories, to have as many of each"
+                )
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):

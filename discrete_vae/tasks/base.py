@@ -141,6 +141,11 @@ class Task(nn.Module):
             )
         self.encoder.network.cut = self.decoder.cut = True
 
+    @classmethod
+    def fitted(cls, architecture: Architecture) -> Architecture:
+        """Where sizes are the defaults, those that suit the task."""
+        return architecture
+
     def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
         """Get to know the training images, before the first step."""
 
@@ -250,4 +255,5 @@ class _BernoulliNLL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         logits, observation = ctx.saved_tensors
-        return (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1), None
+        each = (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1)
+        return each.sum_to_size(logits.shape), None  # logits may be those of many images

@@ -8,47 +8,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from discrete_vae.categorical import one_hot
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.nesting import Layer
-from discrete_vae.networks import ACTIVATIONS
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.tasks.base import Architecture, Generators, Supervision, Task, bernoulli_nll
 
 
-class StyleEncoder(nn.Module):
-    """q(z | x, y): images ``[P, B, D]`` and classes ``[..., P, B, K]`` -> parameters ``[..., P, B, Z, 2]``.
+class Classified(Task):
+    """A task with the encoder for a classifier: some training images come with their classes, of all K of them."""
 
-    The first layer's products are those of image and class by themselves, so that an image with many classes takes its
-    own only once.
-    """
+    supervision, share = Supervision(), 0.0
 
-    def __init__(
-        self, architecture: Architecture, pixels: int, style: Gaussian, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__()
-        self.parameter_shape = style.parameter_shape
-        first, *rest = *architecture.hidden, math.prod(style.parameter_shape)
-        self.of_pixels = architecture.mlp((pixels, first), generators)
-        self.of_classes = architecture.mlp((architecture.categories, first), generators)
-        self.behind = architecture.mlp((first, *rest), generators) if rest else None
-        self.activation = ACTIVATIONS[architecture.activation]
+    @classmethod
+    def fitted(cls, architecture: Architecture) -> Architecture:
+        """With one latent variable, the class, where the number is the default."""
+        return replace(architecture, latents=1) if architecture.latents == Architecture.latents else architecture
 
-    def forward(self, pixels: Tensor, classes: Tensor) -> Tensor:
-        flat = self.of_pixels(pixels) + self.of_classes(classes)
-        if self.behind is not None:
-            flat = self.behind(self.activation(flat))
-        return torch.unflatten(flat.float(), -1, self.parameter_shape)
+    @property
+    def exact(self) -> bool:
+        return False  # the style is sampled, or there is no reconstruction
+
+    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
+        """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
+        self.supervision, self.share = supervision, supervision.labelled / len(split)
+        chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
+        self.labelled = torch.stack(chosen)
+
+    def known(self, split: Split, order: Tensor) -> tuple[Tensor, Tensor]:
+        """Places of images with their classes ``[P, B]`` for a batch, and the classes as one-hot ``[P, B, K]``.
+
+        Which of them is drawn with the place of another in the split, so each as often.
+        """
+        own = self.labelled.gather(1, order % self.labelled.shape[1])
+        return own, one_hot(split.labels[own], self.architecture.categories)
+
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        return parameters
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        return []
+
+    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        return self._networks(layer, generators, self.outputs, context=self.inputs, hidden=True)
 
 
-class SemiSupervised(Task):
+def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """``-log q(y | x)`` from ``[..., B, 1, K]`` and classes ``[..., B, K]``: ``[..., B]`` nats."""
+    return -(classes * logits.squeeze(-2).log_softmax(-1)).sum(-1)
+
+
+class SemiSupervised(Classified):
     """``p(y) p(z) p(x | y, z)`` and ``q(y | x) q(z | x, y)``: y one categorical variable, z Gaussian.
 
     Without its class an image costs ``E_q(y | x)[f(y)] + KL(q(y | x) || p(y))``, of which a strategy estimates the
@@ -67,31 +89,34 @@ class SemiSupervised(Task):
     ) -> None:
         classes, self.style = architecture.categories, Gaussian(architecture.style)
         super().__init__(architecture, family, pixels, pixels, generators, classes + architecture.style)
-        self.style_encoder = StyleEncoder(architecture, pixels, self.style, generators)
-        self.supervision, self.share = Supervision(), 0.0
-
-    @property
-    def exact(self) -> bool:
-        return False  # z is sampled
-
-    def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
-        self.supervision, self.share = supervision, supervision.labelled / len(split)
-        chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
-        self.labelled = torch.stack(chosen)
+        sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
+        self.style_encoder = architecture.mlp(sizes, generators)
 
     def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """As many images with their classes as without: ``[P, 2 B, D + K]``.
-
-        Which of the labelled ones is drawn with the place of the other in the split, so each as often.
-        """
-        own = self.labelled.gather(1, order % self.labelled.shape[1])
+        """As many images with their classes as without: ``[P, 2 B, D + K]``."""
+        own, classes = self.known(split, order)
         images = split.batch(torch.cat([order, own], 1), generators)
-        classes = one_hot(split.labels[own], self.architecture.categories).to(images.dtype)
         return torch.cat([images, torch.cat([torch.zeros_like(classes), classes], 1)], -1)
 
-    def encode(self, images: Tensor) -> Tensor:
-        parameters: Tensor = self.encoder(images[..., : self.inputs])
-        return parameters
+    def infer_style(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        """Parameters of q(z | x, y) for images ``[P, B, D]`` and classes ``[..., P, B, K]``: ``[..., P, B, Z, 2]``.
+
+        Of classes that are the same for all images B is 1, and all that concerns one of the two alone is done once.
+        """
+        return torch.unflatten(self.style_encoder.beside(pixels, classes).float(), -1, self.style.parameter_shape)
+
+    def decode(self, sample: Tensor) -> Tensor:
+        """Classes and, behind them, styles, ``[..., P, B, 1, K + Z]`` -> logits of the pixels."""
+        return self.explain(*sample.squeeze(-2).tensor_split([self.architecture.categories], -1))
+
+    def explain(self, classes: Tensor, style: Tensor) -> Tensor:
+        """Logits of the pixels, in float32, from classes ``[..., P, B, K]`` and styles ``[..., P, B, Z]``."""
+        return self.decoder.beside(classes, style).float()
+
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        """Classes and styles for ``decode``: ``[1, count, 1, K + Z]``."""
+        classes, style = self.family.prior_sample(count, noise), self.style.prior_sample(count, noise)
+        return torch.cat([classes, style.transpose(-2, -1)], -1).unsqueeze(0)
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0, epsilon: Tensor | None = None) -> Objective:
         """``epsilon`` ``[P, B, Z, 1]`` is the noise of z, the same for every class; without it z is the mean."""
@@ -100,10 +125,10 @@ class SemiSupervised(Task):
         def decode(sample: Tensor) -> Tensor:
             """Pixels' logits and, behind them, the KL of z: ``[..., B, D + 1]``."""
             classes = sample.flatten(-2)
-            parameters = self.style_encoder(pixels, classes)
+            parameters = self.infer_style(pixels, classes)
             mean, log_variance = parameters.chunk(2, -1)
             style = mean if epsilon is None else mean + (log_variance / 2).exp() * epsilon
-            logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+            logits = self.explain(classes, style.squeeze(-1))
             return torch.cat([logits, self.style.kl(parameters).sum(-1, keepdim=True)], -1)
 
         return Objective(
@@ -117,9 +142,6 @@ class SemiSupervised(Task):
             context=pixels,
         )
 
-    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
-        return []
-
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
@@ -131,12 +153,12 @@ class SemiSupervised(Task):
         estimate: Estimate = strategy(
             parameters[..., :half, :, :], self.objective(without, beta, epsilon[..., :half, :, :]), noise
         )
-        classes, logits = known[..., None, self.inputs :], parameters[..., half:, :, :]
-        supervised = self.objective(known, beta, epsilon[..., half:, :, :])(classes)
-        cross_entropy = -(classes * logits.log_softmax(-1)).sum((-1, -2))
+        classes = known[..., self.inputs :]
+        supervised = self.objective(known, beta, epsilon[..., half:, :, :])(classes.unsqueeze(-2))
+        error = cross_entropy(parameters[..., half:, :, :], classes)
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         prior = math.log(self.architecture.categories)  # minus log p(y)
-        labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * cross_entropy
+        labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * error
         return Estimate(2 * torch.cat([estimate.loss, labelled], -1), estimate.auxiliary, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
@@ -149,27 +171,56 @@ class SemiSupervised(Task):
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
         pixels = images.repeat(1, samples, 1)
         classes = sample.flatten(-2)
-        given = self.style_encoder(pixels, classes)
+        given = self.infer_style(pixels, classes)
         style = self.style.sample(given, noise).squeeze(1)
-        logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+        logits = self.explain(classes, style.squeeze(-1))
         log_ratio = self.family.log_ratio(parameters.repeat(1, samples, 1, 1), sample) + self.style.log_ratio(
             given, style
         )
         log_prob = -bernoulli_nll(logits, pixels)
         return torch.unflatten(log_prob, 1, (samples, -1)), torch.unflatten(log_ratio, 1, (samples, -1))
 
-    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
-        return self._networks(layer, generators, self.outputs, context=self.outputs, hidden=True)
+class LabelsAlone(Classified):
+    """The classifier ``q(y | x)`` of ``SemiSupervised`` by itself: what the images without a class have to beat.
+
+    It starts from the same weights and learns from the same images, by ``-log q(y | x)`` alone. No strategy has a part
+    in it, and it explains no pixels: their likelihood, ELBO and KL are 0.
+    """
+
+    posterior = False
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(architecture, family, pixels, 1, generators)
+
+    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Images with their classes: ``[P, B, D + K]``."""
+        own, classes = self.known(split, order)
+        return torch.cat([split.batch(own, generators), classes], -1)
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        return Objective(decode=self.decode, loss=lambda output: 0 * output.sum(-1))
+
+    def estimate(
+        self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
+    ) -> Estimate:
+        loss = cross_entropy(parameters, images[..., self.inputs :])
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), self.family.mean(parameters))
+
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        nothing = parameters.new_zeros(len(parameters), samples, parameters.shape[1])
+        return nothing, nothing
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
     """Places of ``count`` images ``[count]``, as many of each class, drawn by a seed.
 
-    Raises ``InputError`` if the classes do not divide the number, or one has too few images.
+    Raises ``InputError`` if there are more classes, these do not divide the number, or one has too few images.
     """
+    if (there := int(labels.max()) + 1) > classes:
+        raise InputError(f"categories is {classes}; the images have {there} classes: give as many")
     if count % classes:
         raise InputError(f"labelled is {count}; give a multiple of the {classes} classes")
     generator = seeded(seed, "labels")

@@ -77,11 +77,39 @@ def median() -> BasePruner:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What a study may maximise: how it is called and shown."""
+
+    label: str
+    digits: int = 2
+    unit: str = "nats"
+    span: float = 20.0
+    """How far below the best a value is still worth a colour of its own."""
+
+    def text(self, value: float) -> str:
+        """``-103.21``, without its name."""
+        return f"{value:.{self.digits}f}"
+
+    @property
+    def axis(self) -> str:
+        """``ELBO (nats)``."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    "elbo": Metric("ELBO"),
+    "reconstruction_hard": Metric("reconstruction"),
+    "accuracy": Metric("accuracy", 4, "", 0.1),
+}
+"""Validation metrics of every epoch of which more is better, by their names in a run's history."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A study: one search, or several with an equal budget each, by name.
 
-    A trial trains ``seeds`` runs of ``epochs`` side by side; its value is the mean of their validation ELBOs after the
-    last epoch, in nats, and is maximised.
+    A trial trains ``seeds`` runs of ``epochs`` side by side; its value is the mean of their validation metrics after
+    the last epoch, by default of their ELBOs in nats, and is maximised. Raises ``InputError`` for an unknown metric.
     """
 
     name: str
@@ -96,6 +124,12 @@ class Study:
     """Of the sampler."""
     sampler: Callable[[int], BaseSampler] = tpe
     pruner: Callable[[], BasePruner] = median
+    metric: str = "elbo"
+    """Whose validation value is maximised, a row of ``METRICS``."""
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise nearest(self.metric, METRICS, "metric")
 
     def names(self) -> dict[str, Search]:
         """The searches by the names that they have in a storage: ``compare/reinmax``."""
@@ -112,6 +146,7 @@ class Study:
             "sampler": type(self.sampler(0)).__name__,
             "sampler seed": self.seed,
             "pruner": type(self.pruner()).__name__,
+            "metric": self.metric,
         }
 
 
@@ -124,6 +159,11 @@ def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
     definition = found.user_attrs[DEFINITION]
     space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
     return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
+
+
+def metric_of(found: OptunaStudy) -> str:
+    """The validation metric that a stored study maximises: a row of ``METRICS``."""
+    return str(found.user_attrs[DEFINITION].get("metric", Study.metric))  # the ELBO, before there was a choice
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:

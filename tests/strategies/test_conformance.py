@@ -384,8 +384,10 @@ def test_shapes_value_and_sample(row, leading, dtype, device) -> None:
     assert estimate.sample.shape[-len(leading) - 3 :] == (*leading, BATCH, *problem.family.sample_shape)
     assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
     assert gradient(estimate.loss, logits).shape == logits.shape
-    # Exactly: estimates nest because the value is the objective's own.
-    assert estimate.loss.equal(value(strategy, logits, problem.objective(*leading), estimate.sample))
+    # Exactly: estimates nest because the value is the objective's own; but for the rounding of a batch of all states.
+    exact = value(strategy, logits, problem.objective(*leading), estimate.sample)
+    tolerance = 1e-6 if strategy.claim.marginal else 0.0
+    torch.testing.assert_close(estimate.loss, exact, rtol=tolerance, atol=0.0)
     if not isinstance(problem.family, Categorical):
         return
     one_hot = ((estimate.sample == 0) | (estimate.sample == 1)).all() and estimate.sample.sum(-1).eq(1).all()

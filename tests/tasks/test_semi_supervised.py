@@ -76,7 +76,7 @@ def parts(model: SemiSupervised, images: Tensor, epsilon: Tensor) -> Tensor:
     costs = []
     for k in range(CLASSES):
         classes = one_hot(torch.full(images.shape[:-1], k), CLASSES)
-        given = model.style_encoder(images, classes)
+        given = model.style_encoder(torch.cat([images, classes], -1)).unflatten(-1, (1, 2))
         mean, log_variance = given[..., 0, 0], given[..., 0, 1]
         z = mean + (log_variance / 2).exp() * epsilon[..., 0, 0]
         logits = model.decoder(torch.cat([classes, z.unsqueeze(-1)], -1))
@@ -115,7 +115,7 @@ def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: 
     From a posterior near the prior, so that the weights have a variance to speak of errors by.
     """
     with torch.no_grad():
-        model.style_encoder.behind.layers[-1].weight.mul_(0.1)
+        model.style_encoder.layers[-1].weight.mul_(0.1)
     images = split.batch(torch.arange(3).expand(MEMBERS, -1))
     log_prob, log_ratio = model.weigh(images, model.encode(images), Noise(generators("noise")), 20_000)
     weights = (log_prob + log_ratio).exp()
