@@ -68,6 +68,11 @@ class Config:
                     f"latents is {self.architecture.latents} and layers {self.architecture.layers}; {self.task} images "
                     "have one categorical variable, their class: give 1"
                 )
+            if self.samples > 1:
+                raise InputError(
+                    f"samples is {self.samples}; {self.task} images are told apart by their place in a batch: give 1, "
+                    "or a strategy of several samples such as rloo"
+                )
             if self.supervision.labelled % self.architecture.categories:
                 raise InputError(
                     f"labelled is {self.supervision.labelled}; give a multiple of the {self.architecture.categories} "

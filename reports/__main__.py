@@ -16,6 +16,7 @@ from reports import (
     gradients,
     jang,
     reinmax,
+    semi_supervised,
     storage_overhead,
     studies,
     target_propagation,
@@ -32,6 +33,7 @@ REPORTS: dict[str, Report] = {
     "gradients": gradients.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
+    "semi-supervised": semi_supervised.REPORT,
     "studies": studies.REPORT,
     "storage-overhead": storage_overhead.REPORT,
 }

@@ -13,7 +13,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
-from discrete_vae.tasks import Architecture
+from discrete_vae.tasks import Architecture, Supervision
 
 ANNEALED = Schedule(1.0, decay=0.97044553, every=1000, unit="step", minimum=0.5)
 
@@ -60,6 +60,7 @@ CHANGES: dict[str, Any] = {
     "beta": Schedule(0.5),
     "precision": "bfloat16",
     "seed": 1,
+    "supervision": Supervision(alpha=1.0),
 }
 NESTED = {
     "architecture": [

@@ -67,13 +67,16 @@ class Supervision:
     """Training images whose class is known, as many of each, chosen by the seed."""
     alpha: float = 10.0
     """Weight of the classifier's own loss on them."""
+    weight: float = 1.0
+    """Weight of a labelled image's bound, beside the 1 of an image without its class."""
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.labelled < 1:
             raise InputError(f"labelled is {self.labelled}; give at least 1")
-        if self.alpha < 0:
-            raise InputError(f"alpha is {self.alpha}; give at least 0")
+        for name in ("alpha", "weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; give a finite number of at least 0")
 
 
 class Encoder(nn.Module):

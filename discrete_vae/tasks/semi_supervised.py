@@ -39,17 +39,22 @@ class Classified(Task):
 
     def adopt(self, split: Split, supervision: Supervision, seeds: Sequence[int]) -> None:
         """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
-        self.supervision, self.share = supervision, supervision.labelled / len(split)
+        self.supervision, self.share = supervision, supervision.weight * supervision.labelled / len(split)
         chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
         self.labelled = torch.stack(chosen)
 
     def known(self, split: Split, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Places of images with their classes ``[P, B]`` for a batch, and the classes as one-hot ``[P, B, K]``.
+        """Places of images with their classes ``[P, L]`` for a batch, and the classes as one-hot ``[P, L, K]``.
 
-        Which of them is drawn with the place of another in the split, so each as often.
+        All of them, or as many as a batch has: then each is drawn with the place of another in the split.
         """
-        own = self.labelled.gather(1, order % self.labelled.shape[1])
+        count = self.labelled.shape[1]
+        own = self.labelled if count <= order.shape[1] else self.labelled.gather(1, order % count)
         return own, one_hot(split.labels[own], self.architecture.categories)
+
+    def unknown(self, images: int) -> int:
+        """How many of a batch's images have no class: those before the L of ``known``."""
+        return images - min(images // 2, self.supervision.labelled)
 
     def encode(self, images: Tensor) -> Tensor:
         parameters: Tensor = self.encoder(images[..., : self.inputs])
@@ -75,11 +80,12 @@ class SemiSupervised(Classified):
 
     Without its class an image costs ``E_q(y | x)[f(y)] + KL(q(y | x) || p(y))``, of which a strategy estimates the
     first part, with ``f(y) = E_q(z | x, y)[-log p(x | y, z)] + KL(q(z | x, y) || p(z))`` by one sample of z. With its
-    class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs:
-    so a batch stands for all of the data, with the paper's alpha, 0.1 N a labelled image, as 0.1 labelled.
+    class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs
+    (times ``Supervision.weight``): so a batch stands for all of the data, with the paper's alpha, 0.1 N a labelled
+    image, as 0.1 labelled.
 
-    An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first half
-    of a batch, whose classes are not known: ``[P, 2 B, D + K]``. Elsewhere it is an image.
+    An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first B of
+    a batch, whose classes are not known: ``[P, B + L, D + K]``. Elsewhere it is an image.
     """
 
     posterior = True
@@ -93,10 +99,11 @@ class SemiSupervised(Classified):
         self.style_encoder = architecture.mlp(sizes, generators)
 
     def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """As many images with their classes as without: ``[P, 2 B, D + K]``."""
+        """Images without their classes, and behind them the L with: ``[P, B + L, D + K]``."""
         own, classes = self.known(split, order)
         images = split.batch(torch.cat([order, own], 1), generators)
-        return torch.cat([images, torch.cat([torch.zeros_like(classes), classes], 1)], -1)
+        nothing = classes.new_zeros(*order.shape, classes.shape[-1])
+        return torch.cat([images, torch.cat([nothing, classes], 1)], -1)
 
     def infer_style(self, pixels: Tensor, classes: Tensor) -> Tensor:
         """Parameters of q(z | x, y) for images ``[P, B, D]`` and classes ``[..., P, B, K]``: ``[..., P, B, Z, 2]``.
@@ -145,27 +152,30 @@ class SemiSupervised(Classified):
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
-        """The strategy's for images without a class, and what the others cost, less the KL that all are charged."""
+        """The strategy's for images without a class, and what the others cost, less the KL of the former."""
         (strategy,) = strategies
-        half = images.shape[-2] // 2
+        count = images.shape[-2]
+        rest = self.unknown(count)
         epsilon = noise.normal((*images.shape[:-1], *self.style.sample_shape))
-        without, known = images[..., :half, :], images[..., half:, :]
+        without, known = images[..., :rest, :], images[..., rest:, :]
         estimate: Estimate = strategy(
-            parameters[..., :half, :, :], self.objective(without, beta, epsilon[..., :half, :, :]), noise
+            parameters[..., :rest, :, :], self.objective(without, beta, epsilon[..., :rest, :, :]), noise
         )
         classes = known[..., self.inputs :]
-        supervised = self.objective(known, beta, epsilon[..., half:, :, :])(classes.unsqueeze(-2))
-        error = cross_entropy(parameters[..., half:, :, :], classes)
+        supervised = self.objective(known, beta, epsilon[..., rest:, :, :])(classes.unsqueeze(-2))
+        error = cross_entropy(parameters[..., rest:, :, :], classes)
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         prior = math.log(self.architecture.categories)  # minus log p(y)
         labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * error
-        return Estimate(2 * torch.cat([estimate.loss, labelled], -1), estimate.auxiliary, estimate.sample)
+        means = [count / rest * estimate.loss, count / (count - rest) * labelled]  # their mean is the sum of both's
+        return Estimate(torch.cat(means, -1), estimate.auxiliary, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
-        """That of the first half of a batch, twice, so that its mean is theirs: the other half has its classes."""
-        half = parameters.shape[-3] // 2
-        kl = 2 * self.family.kl(parameters[..., :half, :, :]).sum(-1)
-        return torch.cat([kl, torch.zeros_like(kl)], -1)
+        """That of images without a class, times what makes its mean theirs; the others have no uncertainty to pay."""
+        count = parameters.shape[-3]
+        rest = self.unknown(count)
+        kl = count / rest * self.family.kl(parameters[..., :rest, :, :]).sum(-1)
+        return torch.cat([kl, kl.new_zeros(*kl.shape[:-1], count - rest)], -1)
 
     def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
