@@ -17,6 +17,7 @@ from reports import (
     jang,
     reinmax,
     semi_supervised,
+    speed_by_classes,
     storage_overhead,
     studies,
     target_propagation,
@@ -34,6 +35,7 @@ REPORTS: dict[str, Report] = {
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
     "semi-supervised": semi_supervised.REPORT,
+    "speed-by-classes": speed_by_classes.REPORT,
     "studies": studies.REPORT,
     "storage-overhead": storage_overhead.REPORT,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
@@ -77,11 +77,11 @@ def _caption(preset: Preset) -> Latex:
         else "Too few seeds to call a winner."
     )
     return Latex(
-        f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that of "
-        f"hard samples of class and style (mean of {preset.samples}). Settings were chosen by the accuracy on the "
-        f"10,000 validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: learning "
-        "rate; $\\alpha$, the weight of the classifier's loss; $w$, that of a labelled image's bound; for the labels "
-        f"alone the rate and the epochs, of {', '.join(map(str, alone))}. {verdict}"
+        f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that "
+        f"of hard samples of class and style (mean of {preset.samples}). Settings were chosen by the accuracy on the "
+        f"10,000 validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
+        "learning rate; $\\alpha$, the weight of the classifier's loss; $w$, that of a labelled image's bound; for the "
+        f"labels alone the rate and the epochs, of {', '.join(map(str, alone))}. {verdict}"
     )
 
 
@@ -155,7 +155,7 @@ def draw(out: Path, runs: Mapping[str, Sequence[Run]]) -> None:
             last = max(last, int(epochs[-1]))
         axes.set(xlabel="epoch", ylabel="validation accuracy")
         axes.set_xlim(0.8, last + 0.2)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
         lowest = min(float(np.nanmin(found.to_numpy())) for members in runs.values() if len(found := curves(members)))
         axes.set_ylim(bottom=max(lowest - 1, 0))
