@@ -50,8 +50,8 @@ class Case:
     threads: int | None = None
     loop: str = "suite"
     """``suite``; ``beside`` for its step beside that of Gumbel-Softmax; ``classes`` for the steps of ``SINGLE`` beside
-    it; ``textbook`` for the plain loop; ``evaluation`` for the importance-weighted bound; ``device`` for what the device
-    can do."""
+    it; ``textbook`` for the plain loop; ``evaluation`` for the importance-weighted bound; ``device`` for what the
+    device can do."""
     epoch: bool = False
     """Whether a whole epoch is measured too."""
     seconds: float = 4.0

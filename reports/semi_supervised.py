@@ -216,7 +216,7 @@ PRESETS = {
         base=BASE,
         rows=[ROWS[name] for name in ("Labels alone", "Marginalisation", "Gumbel-S", "ST Gumbel-S")],
         rates=(2e-3,),
-        supervisions=[Supervision(alpha=100.0, weight=250.0)],
+        supervisions=[Supervision(alpha=100.0, labelled_weight=50.0)],
         lengths={"semi-supervised": (5,), "labels-alone": (1, 2, 5)},
         trial_seeds=(0,),
         seeds=(0,),
@@ -226,7 +226,7 @@ PRESETS = {
         base=BASE,
         rows=list(ROWS.values()),
         rates=(1e-3, 2e-3),
-        supervisions=[Supervision(alpha=100.0, weight=250.0)],
+        supervisions=[Supervision(alpha=100.0, labelled_weight=50.0)],
         lengths={"semi-supervised": (10,), "labels-alone": (1, 2, 3, 5, 10)},
         trial_seeds=(0,),
         seeds=(0, 1, 2),
@@ -242,7 +242,7 @@ PRESETS = {
         ],
         rates=RATES,
         supervisions=[
-            Supervision(alpha=alpha, weight=weight)
+            Supervision(alpha=alpha, labelled_weight=weight)
             for alpha in (10.0, 100.0, 1000.0)
             for weight in (25.0, 250.0, 2500.0)
         ],

@@ -92,8 +92,8 @@ def setting(config: Config, preset: Preset) -> Latex:
         return Latex(f"{told}, {config.epochs} epochs")
     if len({each.alpha for each in preset.supervisions}) > 1:
         told += rf", $\alpha$ {config.supervision.alpha:g}"
-    if len({each.weight for each in preset.supervisions}) > 1:
-        told += rf", $w$ {config.supervision.weight:g}"
+    if len({each.labelled_weight for each in preset.supervisions}) > 1:
+        told += rf", $w$ {config.supervision.labelled_weight:g}"
     (row,) = (row for row in preset.rows if (row.strategy, row.task) == (config.strategy, config.task))
     temperature = getattr(config.options, "temperature", None)
     if len(row.options) > 1 and isinstance(temperature, Schedule):

@@ -1,4 +1,4 @@
-"""Figure 5 of Jang et al. 2017: how much faster a step is that samples the class than one that sums over all of them."""
+"""Figure 5 of Jang et al. 2017: how much faster a step is that samples the class than one that sums over all."""
 
 from __future__ import annotations
 

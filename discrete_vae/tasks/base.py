@@ -67,14 +67,14 @@ class Supervision:
     """Training images whose class is known, as many of each, chosen by the seed."""
     alpha: float = 10.0
     """Weight of the classifier's own loss on them."""
-    weight: float = 1.0
+    labelled_weight: float = 1.0
     """Weight of a labelled image's bound, beside the 1 of an image without its class."""
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.labelled < 1:
             raise InputError(f"labelled is {self.labelled}; give at least 1")
-        for name in ("alpha", "weight"):
+        for name in ("alpha", "labelled_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; give a finite number of at least 0")
 
@@ -193,7 +193,7 @@ class Task(nn.Module):
 
         Raises ``InputError`` where the task has no prior.
         """
-        raise InputError("this task predicts one half of an image from the other; it has no prior to draw from")
+        raise InputError("this task explains no whole images; it has no prior to draw from")
 
     def networks(self, layer: int, generators: Generators) -> Networks:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""

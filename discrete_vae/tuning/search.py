@@ -28,8 +28,9 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
     """A configuration with some of its values replaced.
 
     A name is that of a field, of the strategy's options or of the configuration: ``geometry``, ``samples``. Of a
-    schedule it is the initial value, or another part behind a dot: ``temperature``, ``temperature.decay``. Two fields
-    that share a value are joined: ``learning_rate+auxiliary_learning_rate``.
+    schedule it is the initial value, or another part behind a dot: ``temperature``, ``temperature.decay``; of what has
+    fields of its own one of these: ``supervision.alpha``. Two fields that share a value are joined:
+    ``learning_rate+auxiliary_learning_rate``.
 
     Raises ``InputError`` for a name that is no field, and for values that a configuration refuses.
     """
@@ -43,10 +44,13 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
                 raise nearest(first, known, f"value of {base.strategy}")
             new = changed[holder is base.options]
             old = new.get(first, getattr(holder, first))
-            if isinstance(old, Schedule):
-                new[first] = dataclasses.replace(old, **{part or "initial": value})
+            if isinstance(old, Schedule) or (part and dataclasses.is_dataclass(old)):
+                parts = [each.name for each in dataclasses.fields(old)]
+                if part and part not in parts:
+                    raise nearest(part, parts, f"part of {first}")
+                new[first] = dataclasses.replace(old, **{part or "initial": value})  # type: ignore[type-var]
             elif part:
-                raise InputError(f"{first} is {old!r}, not a schedule, so that it has no {part!r}")
+                raise InputError(f"{first} is {old!r}, which is whole, so that it has no {part!r}")
             else:
                 new[first] = value
     options = dataclasses.replace(base.options, **changed[True])
