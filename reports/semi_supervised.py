@@ -37,6 +37,8 @@ class Row:
     options: Sequence[Mapping[str, Any]] = ({},)
     printed: tuple[float, float] | None = None
     """The paper's ELBO in nats and accuracy."""
+    rates: Sequence[float] = ()
+    """Learning rates that are tried beside those of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,9 @@ class Preset:
                 epochs=self.trial_epochs.get(row.task, self.lengths[row.task][-1]),
                 seed=self.trial_seeds[0],
             )
-            for options, rate, supervision in itertools.product(row.options, self.rates, supervisions)
+            for options, rate, supervision in itertools.product(
+                row.options, sorted({*row.rates, *self.rates}), supervisions
+            )
         ]
 
 
@@ -191,7 +195,7 @@ def _tuning(row: Row, run: Run, epochs: int) -> pd.DataFrame:
 ROWS = {
     row.label: row
     for row in (
-        Row("Labels alone", "gumbel-softmax", "labels-alone"),
+        Row("Labels alone", "gumbel-softmax", "labels-alone", rates=(1e-4, 3e-4)),
         Row("Marginalisation", "marginalisation", printed=(-106.8, 0.926)),
         Row("Gumbel-S", "gumbel-softmax", options=[{"temperature": Schedule(1.0)}], printed=(-109.6, 0.924)),
         Row(
@@ -206,18 +210,18 @@ ROWS = {
 }
 BASE = Config(
     task="semi-supervised",
-    architecture=Architecture(latents=1, hidden=(250,), activation="relu", style=5),
+    architecture=Architecture(latents=1, hidden=(250,), activation="relu", style=10),
     batch_size=250,
-    beta=Schedule(8.0, decay=0.7, minimum=2.0),
+    beta=Schedule(8.0, decay=0.8, minimum=2.0),
 )
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+SUPERVISION = Supervision(labelled=100, alpha=300.0, labelled_weight=50.0)
 PRESETS = {
     "quick": Preset(
         base=BASE,
-        rows=[ROWS[name] for name in ("Labels alone", "Marginalisation", "Gumbel-S", "ST Gumbel-S")],
+        rows=[ROWS[name] for name in ("Labels alone", "Marginalisation", "Gumbel-S", "ST Gumbel-S", "ReinMax")],
         rates=(2e-3,),
-        supervisions=[Supervision(alpha=100.0, labelled_weight=50.0)],
-        lengths={"semi-supervised": (5,), "labels-alone": (1, 2, 5)},
+        supervisions=[SUPERVISION],
+        lengths={"semi-supervised": (6,), "labels-alone": (1, 2, 3, 6)},
         trial_seeds=(0,),
         seeds=(0,),
         samples=10,
@@ -226,25 +230,29 @@ PRESETS = {
         base=BASE,
         rows=list(ROWS.values()),
         rates=(1e-3, 2e-3),
-        supervisions=[Supervision(alpha=100.0, labelled_weight=50.0)],
-        lengths={"semi-supervised": (10,), "labels-alone": (1, 2, 3, 5, 10)},
+        supervisions=[SUPERVISION],
+        lengths={"semi-supervised": (12,), "labels-alone": (1, 2, 3, 5, 8, 12)},
         trial_seeds=(0,),
         seeds=(0, 1, 2),
         samples=10,
     ),
     "full": Preset(
-        base=dataclasses.replace(BASE, architecture=Architecture(1, hidden=(500, 500), activation="relu", style=10)),
+        base=dataclasses.replace(
+            BASE,
+            architecture=Architecture(latents=1, hidden=(500, 500), activation="relu", style=10),
+            beta=Schedule(8.0, decay=0.9, minimum=1.0),
+        ),
         rows=[
             dataclasses.replace(row, options=[{"temperature": Schedule(each)} for each in (0.5, 1.0)])
             if "temperature" in row.options[0]
             else row
             for row in ROWS.values()
         ],
-        rates=RATES,
+        rates=(3e-4, 1e-3, 3e-3),
         supervisions=[
-            Supervision(alpha=alpha, labelled_weight=weight)
-            for alpha in (10.0, 100.0, 1000.0)
-            for weight in (25.0, 250.0, 2500.0)
+            Supervision(labelled=100, alpha=alpha, labelled_weight=weight)
+            for alpha in (30.0, 300.0, 3000.0)
+            for weight in (1.0, 50.0, 500.0)
         ],
         lengths={"semi-supervised": (200,), "labels-alone": (1, 2, 3, 5, 10, 20, 50)},
         trial_seeds=(0, 1),

@@ -38,7 +38,7 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Number of Gaussian variables beside, of a task that has them."""
+    """Number of Gaussian variables beside the class, of a semi-supervised task; many leave it little to say."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
@@ -66,7 +66,7 @@ class Supervision:
     labelled: int = 100
     """Training images whose class is known, as many of each, chosen by the seed."""
     alpha: float = 10.0
-    """Weight of the classifier's own loss on them."""
+    """Weight of the classifier's own loss on them, in nats beside the some 100 nats of an image's bound."""
     labelled_weight: float = 1.0
     """Weight of a labelled image's bound, beside the 1 of an image without its class."""
 

@@ -81,8 +81,8 @@ class SemiSupervised(Classified):
     Without its class an image costs ``E_q(y | x)[f(y)] + KL(q(y | x) || p(y))``, of which a strategy estimates the
     first part, with ``f(y) = E_q(z | x, y)[-log p(x | y, z)] + KL(q(z | x, y) || p(z))`` by one sample of z. With its
     class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs
-    (times ``Supervision.labelled_weight``): so a batch stands for all of the data, with the paper's alpha, 0.1 N a labelled
-    image, as 0.1 labelled.
+    (times ``Supervision.labelled_weight``): so a batch stands for all of the data, with the paper's alpha, 0.1 N a
+    labelled image, as 0.1 labelled.
 
     An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first B of
     a batch, whose classes are not known: ``[P, B + L, D + K]``. Elsewhere it is an image.
