@@ -9,7 +9,7 @@ from importlib import resources
 from discrete_vae.errors import nearest
 from discrete_vae.strategies import STRATEGIES
 
-PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4})")
+PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4}[a-z]?)")
 
 
 def citation(strategy: str, **options: object) -> str:
@@ -33,7 +33,10 @@ def bibliography(used: Iterable[tuple[str, object]], others: str = "") -> str:
 
 
 def keys(paper: str) -> list[str]:
-    """``Nitta 2017; Lee et al. 2015`` -> the entries' keys, ``nitta2017`` and ``lee2015``."""
+    """``Nitta 2017; Lee et al. 2015`` -> the entries' keys, ``nitta2017`` and ``lee2015``.
+
+    A letter behind the year, ``Kingma et al. 2014b``, tells papers of one first author and year apart.
+    """
     return [name.lower() + year for name, year in PAPER.findall(paper)]
 
 

@@ -30,7 +30,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
@@ -55,6 +55,10 @@ train_app = App(
 
 For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
 What is finished is not trained again; what was interrupted goes on where it stopped.
+
+With the classes of 100 images: `discrete-vae train reinmax --task semi-supervised --labelled 100 --labelled-weight 50
+--alpha 300 --style 10 --beta 8,decay=0.8,minimum=2 --hidden 250 --activation relu --learning-rate 0.002
+--batch-size 250 --epochs 10`; `list` and `evaluate` show its accuracy.
 
 Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one.""",
     help_epilogue="""A SCHEDULE is written as its initial value and, after commas, what changes it: `0.5`;
@@ -124,6 +128,7 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         task: str = "vae",
         architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
         criticism: Annotated[Criticism, Parameter(name="*")] = Criticism(),  # noqa: B008
+        supervision: Annotated[Supervision, Parameter(name="*")] = Supervision(),  # noqa: B008
         data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
         epochs: int = 50,
         batch_size: int = 100,
@@ -144,9 +149,10 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         ----------
         task
             What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
-            semi-supervised, images of which few have their class; adversarial-vae, whose averaged posterior a critic
-            pulls to the prior, with weight beta, in place of the KL; generator, of strings, binary images or points,
-            against a critic; critic, by itself, of points and noisier ones.
+            semi-supervised, an image by its class, which a few images come with, and a Gaussian style: see --labelled,
+            --alpha and --style; labels-alone, the classifier of that without the other images; adversarial-vae, whose
+            averaged posterior a critic pulls to the prior, with weight beta, in place of the KL; generator, of strings,
+            binary images or points from noise, against a critic; critic, by itself, of points and noisier ones.
         epochs
             Passes over the 50,000 training images.
         batch_size
@@ -160,7 +166,8 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         optimiser
             Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9.
         beta
-            Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1.
+            Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1, and
+            semi-supervised classes are found best from above: 8,decay=0.8,minimum=2.
         precision
             Arithmetic of the matrix products.
         seeds
@@ -175,12 +182,15 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         """
         if seeds < 1:
             raise InputError(f"seeds is {seeds}; give at least 1")
+        if task not in TASKS:
+            raise nearest(task, TASKS, "task")
         device = where.compute_device()
         base = Config(
             strategy=name,
             options=options,
             task=task,
-            architecture=architecture,
+            architecture=TASKS[task].fitted(architecture),
+            supervision=supervision,
             criticism=criticism,
             data=data,
             epochs=epochs,
@@ -351,15 +361,35 @@ def find_run(name: str, runs: Path) -> Run:
     return matches[0]
 
 
+SHOWN = {
+    "elbo": "ELBO",
+    "reconstruction_hard": "reconstr.",
+    "kl": "KL",
+    "accuracy": "accuracy",
+    "wasserstein": "distance",
+    "valid": "valid",
+    "modes": "modes",
+}
+"""Metrics in the list of runs, and their heads."""
+SHARES = ("accuracy", "valid")
+"""Those from 0 to 1."""
+
+
+def _last(run: Run) -> dict[str, float]:
+    """A run's last validation metrics; none before its first epoch."""
+    history = run.history()
+    last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
+    return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+
+
 def _show(runs: Sequence[Run]) -> None:
-    numbers = [Column(name, justify="right", no_wrap=True) for name in ("seed", "ELBO", "reconstr.", "KL")]
+    found = {run: _last(run) for run in runs}
+    shown = {name: head for name, head in SHOWN.items() if any(name in each for each in found.values())}
+    numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
     words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
     table = Table(Column("run", no_wrap=True), *numbers, *words, caption="validation, nats; hard samples")
-    for run in runs:
-        history = run.history()
-        last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
-        values = last.set_index("metric")["value"]
-        metrics = [f"{values[name]:.2f}" if name in values else "" for name in ("elbo", "reconstruction_hard", "kl")]
+    for run, values in found.items():
+        metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
         table.add_row(config.identity, str(config.seed), *metrics, run.status, f"{config.strategy} {config.settings}")
     Console().print(table)

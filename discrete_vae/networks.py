@@ -51,9 +51,20 @@ class Linear(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.dim() > 3:  # further dimensions before P, such as repeated draws
-            return inputs @ self.weight + self.bias
-        return torch.baddbmm(self.bias, inputs, self.weight)
+        if inputs.dim() == 3:
+            return torch.baddbmm(self.bias, inputs, self.weight)
+        return self.product(inputs) + self.bias
+
+    def product(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """``[..., P, B, n] -> [..., P, B, out]``: with the weights of so many inputs from the ``first`` on, no bias."""
+        weight = self.weight.narrow(1, first, inputs.shape[-1])
+        *leading, _, rows, width = inputs.shape
+        if not leading:
+            return torch.bmm(inputs.expand(len(weight), -1, -1), weight)
+        # Dimensions before P, such as repeated draws, go beside B: one product a member, not one a draw.
+        members = inputs.expand(*leading, len(weight), rows, width).flatten(0, -4).movedim(0, 1)
+        outputs = torch.bmm(members.flatten(1, 2), weight)
+        return torch.unflatten(outputs, 1, (-1, rows)).movedim(1, 0).reshape(*leading, len(weight), rows, -1)
 
 
 def _uniform(shape: tuple[int, int], bound: float, generators: Sequence[torch.Generator]) -> Tensor:
@@ -77,6 +88,21 @@ class Stack(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """The first layer's input ``[..., B, in]`` -> the last one's output ``[..., B, out]``."""
         hidden: Tensor = self.layers[0](inputs)
+        for layer in self.layers[1:]:
+            hidden = layer(self._activate(hidden))
+        return hidden
+
+    def beside(self, *inputs: Tensor) -> Tensor:
+        """``forward`` of inputs that would stand side by side, ``[..., B, n]`` each, of shapes that broadcast.
+
+        Each is multiplied by itself, so one that is the same for many of another is so only once.
+        """
+        first, place = self.layers[0], 0
+        assert isinstance(first, Linear)
+        hidden: Tensor = first.bias
+        for each in inputs:
+            hidden = hidden + first.product(each, place)
+            place += each.shape[-1]
         for layer in self.layers[1:]:
             hidden = layer(self._activate(hidden))
         return hidden

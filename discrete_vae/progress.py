@@ -33,11 +33,11 @@ class TerminalProgress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self._progress.update(self._task, completed=done, numbers=text)
 
-    def study(self, name: str, done: int, total: int, best: float | None) -> None:
-        """A bar for a study: ``done`` of its trials have ended, and the best value so far."""
+    def study(self, name: str, done: int, total: int, best: str | None) -> None:
+        """A bar for a study: ``done`` of its trials have ended, and the best value so far, with its metric's name."""
         if name not in self._studies:
             self._studies[name] = self._progress.add_task(name, total=total, completed=done, numbers="")
-        numbers = f"trial {done} of {total}" + ("" if best is None else f"  best ELBO {best:.2f}")
+        numbers = f"trial {done} of {total}" + ("" if best is None else f"  best {best}")
         task = self._studies[name]
         self._progress.update(task, completed=done, total=total, numbers=numbers)
         if not self._progress.console.is_terminal:  # a log, which shows no bars before they are full

@@ -16,6 +16,8 @@ from reports import (
     gradients,
     jang,
     reinmax,
+    semi_supervised,
+    speed_by_classes,
     storage_overhead,
     studies,
     target_propagation,
@@ -32,6 +34,8 @@ REPORTS: dict[str, Report] = {
     "gradients": gradients.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
+    "semi-supervised": semi_supervised.REPORT,
+    "speed-by-classes": speed_by_classes.REPORT,
     "studies": studies.REPORT,
     "storage-overhead": storage_overhead.REPORT,
 }

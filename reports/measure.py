@@ -36,6 +36,8 @@ from reports.textbook import textbook
 
 PRODUCTS = ("aten.bmm.default", "aten.baddbmm.default", "aten.mm.default", "aten.addmm.default")
 MIB = 2**20
+SINGLE = ("gumbel-softmax", "straight-through-gumbel-softmax", "reinmax", "score-function")
+"""Strategies that decode one class of an image, whatever the number of classes."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class Case:
     compiled: bool = False
     threads: int | None = None
     loop: str = "suite"
-    """``suite``; ``beside`` for its step beside that of Gumbel-Softmax; ``textbook`` for the plain loop; ``evaluation``
-    for the importance-weighted bound; ``device`` for what the device can do."""
+    """``suite``; ``beside`` for its step beside that of Gumbel-Softmax; ``classes`` for the steps of ``SINGLE`` beside
+    it; ``textbook`` for the plain loop; ``evaluation`` for the importance-weighted bound; ``device`` for what the
+    device can do."""
     epoch: bool = False
     """Whether a whole epoch is measured too."""
     seconds: float = 4.0
@@ -83,7 +86,7 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     Bytes: of Adam, which reads parameters, gradients and both moments and writes all but the gradients; and of each
     product, which reads two matrices and writes one.
     """
-    observation = trainer.data.train.batch(trainer.order[0], trainer.generators)
+    observation = trainer.model.observe(trainer.data.train, trainer.order[0], trainer.generators)
     graph = make_fx(partial(trainer.gradients, noise=trainer.noise))(observation, trainer.values[0])
     with torch.no_grad():
         operands = _Operands(graph)
@@ -175,6 +178,26 @@ def _beside(case: Case, device: torch.device) -> dict[str, float]:
     steps = [_endless(_trainer(each, data, device, partial(print, file=sys.stderr))) for each in (case, other)]
     mine, theirs = take_turns(steps, case.seconds, device)
     return {"step_over_gumbel_softmax": mine / theirs}
+
+
+def _classes(case: Case, device: torch.device) -> dict[str, float]:
+    """A step beside one of each strategy that decodes a single class, on images whose classes are made up.
+
+    Before a step that is timed the same one is taken untimed, for the other ones leave the caches to it as no training
+    would.
+    """
+    data = load(case.config.data, device=device)
+    places = torch.arange(len(data.train), device=device)
+    data = replace(data, train=replace(data.train, labels=places % case.config.architecture.categories))
+    cases = {name: replace(case, config=replace(case.config, strategy=name, options=None)) for name in SINGLE}
+    steps = {}
+    for name, each in {case.config.strategy: case, **cases}.items():
+        steps[name] = _endless(_trainer(each, data, device, partial(print, file=sys.stderr)))
+    before = psutil.Process().memory_info().rss
+    times = take_turns([step for step in steps.values() for _ in range(2)], case.seconds, device)[1::2]
+    metrics = {f"step_ms {name}": spent for name, spent in zip(steps, times, strict=True)}
+    ratios = {f"speed {name}": times[0] / spent for name, spent in zip(steps, times, strict=True)}
+    return metrics | ratios | {"peak_mib": _peak(before, device)}
 
 
 def _trainer(case: Case, data: Dataset, device: torch.device, warn: Callable[[str], None]) -> Trainer:
@@ -295,6 +318,7 @@ def _epoch(trainer: Trainer) -> dict[str, float]:
 LOOPS: Mapping[str, Callable[[Case, torch.device], dict[str, float]]] = {
     "suite": _suite,
     "beside": _beside,
+    "classes": _classes,
     "textbook": _textbook,
     "evaluation": _evaluation,
     "device": _device,

@@ -20,17 +20,21 @@ from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, parameters
 from discrete_vae.tuning import (
     DEFINITION,
+    METRICS,
     VALUES,
+    Study,
     complete,
     defined,
     done,
     kept,
+    metric_of,
     open_storage,
     ranked,
     standing,
     table,
     told,
 )
+from discrete_vae.tuning.search import Metric
 from reports import statistics
 from reports.figures import COLOURS, figure
 from reports.latex import Latex, render
@@ -71,7 +75,9 @@ def make(preset: Preset, bench: Bench) -> None:
     for name, part in parts.items():
         bench.write(name, part)
     bench.write("studies.md", markdown(found))
-    figures = [_draw_history(bench, found), _draw_importance(bench, found), _draw_plane(bench, found)]
+    groups = by_metric(found)
+    history, plane = ([draw(bench, each) for each in groups] for draw in (_draw_history, _draw_plane))
+    figures = [*history, _draw_importance(bench, found), *plane]
     configs = [defined(study)[0].base for study in found]
     folders = [bench.runs / name for name in sorted(set(results["run"]))]
     runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()]
@@ -82,6 +88,10 @@ def make(preset: Preset, bench: Bench) -> None:
         few=FEW,
         length=lengths(found),
         importance=any(map(importance, found)),
+        metric=metrics(found),
+        history=[Latex(file) for file in history],
+        plane=[Latex(file) for file in plane],
+        spans=" or ".join(f"{metric.span:g} {metric.unit}".strip() for metric in map(metric_in, groups)),
     )
     bench.write_document(source, [*parts, *figures], strategies(configs), PAPERS)
 
@@ -91,6 +101,22 @@ def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
     names = [study.study_name for study in found]
     of_one = len({name.partition("/")[0] for name in names}) == 1
     return {name: (name.partition("/")[2] or name) if of_one else name for name in names}
+
+
+def by_metric(found: Sequence[OptunaStudy]) -> list[list[OptunaStudy]]:
+    """The studies that maximise the same metric together, for no two metrics share an axis."""
+    names = dict.fromkeys(map(metric_of, found))
+    return [[study for study in found if metric_of(study) == name] for name in names]
+
+
+def metric_in(group: Sequence[OptunaStudy]) -> Metric:
+    """The metric of studies that have one in common."""
+    return METRICS[metric_of(group[0])]
+
+
+def metrics(found: Sequence[OptunaStudy]) -> str:
+    """``ELBO``, or ``ELBO or accuracy``: what the studies maximise."""
+    return " or ".join(METRICS[metric_of(group[0])].label for group in by_metric(found))
 
 
 def budget(found: Sequence[OptunaStudy]) -> int:
@@ -119,7 +145,7 @@ def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
             for seed, value in trial.user_attrs.get(VALUES, {}).items():
                 (config,) = search.configs(trial.params, [int(seed)], epochs)
                 own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
-                rows.append(known | own | {"split": "validation", "metric": "elbo", "value": value})
+                rows.append(known | own | {"split": "validation", "metric": metric_of(study), "value": value})
         if (again := kept(study)) is None:
             continue
         made, _ = again
@@ -171,7 +197,7 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         row: list[object] = [
             names[study.study_name],
             *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
-            *(_mean(trial) for trial in (best, ranked(study)[0])),
+            *(_mean(study, trial) for trial in (best, ranked(study)[0])),
         ]
         if (again := kept(study)) is not None:
             made, winner = again
@@ -182,7 +208,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
             row += [spread({}), spread({})]
         body.append(row)
     heads = Latex(
-        r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation ELBO} & \multicolumn{2}{c}{winner again, test} "
+        r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation "
+        rf"{metrics(found)}}} & \multicolumn{{2}}{{c}}{{winner again, test}} "
         rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound \\"
     )
     again_note = "".join(
@@ -191,8 +218,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         for epochs, samples in sorted(lengths)
     )
     caption = Latex(
-        f"Validation ELBO of the best trial, mean over its seeds, in nats: of the first {within} trials, "
-        "which all studies have, and of all. It flatters: "
+        f"Validation {metrics(found)} of the best trial, mean over its seeds, {_in_nats(found)}: of the first {within} "
+        "trials, which all studies have, and of all. It flatters: "
         f"these very seeds chose it.{again_note}"
     )
     return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
@@ -202,12 +229,17 @@ def markdown(found: Sequence[OptunaStudy]) -> str:
     """The winners for a README: their values, validation ELBO, and on the test images with fresh seeds."""
     names = labels(found)
     lines = [
-        "| | winner | trials | valid. ELBO | test ELBO, fresh seeds | test IW bound |",
+        f"| | winner | trials | valid. {metrics(found)} | test ELBO, fresh seeds | test IW bound |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for study in found:
         winner, count = ranked(study)[0], len(done(study.get_trials(deepcopy=False)))
-        cells = [names[study.study_name], told(winner.params), str(count), f"{winner.values[0]:.2f}"]
+        cells = [
+            names[study.study_name],
+            told(winner.params),
+            str(count),
+            METRICS[metric_of(study)].text(winner.values[0]),
+        ]
         values = again[0]["trials"][str(winner.number)] if (again := kept(study)) else {}
         for name in ("test elbo", "test log_likelihood"):
             each = list(values.get(name, {}).values())
@@ -216,8 +248,19 @@ def markdown(found: Sequence[OptunaStudy]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _mean(trial: FrozenTrial | None) -> Latex:
-    return Latex("--") if trial is None else Latex(f"${trial.values[0]:.2f}$")
+def _mean(study: OptunaStudy, trial: FrozenTrial | None) -> Latex:
+    return Latex("--") if trial is None else Latex(f"${METRICS[metric_of(study)].text(trial.values[0])}$")
+
+
+def _in_nats(found: Sequence[OptunaStudy]) -> str:
+    units = {METRICS[metric_of(study)].unit for study in found}
+    return "in nats" if units == {"nats"} else "ELBO and bound in nats"
+
+
+def _suffixed(name: str, group: Sequence[OptunaStudy]) -> str:
+    """A figure's name, with its metric's where that is not the ELBO."""
+    metric = metric_of(group[0])
+    return name if metric == Study.metric else f"{name}_{metric}"
 
 
 def _seeds(values: dict[str, float]) -> statistics.Seeds:
@@ -240,7 +283,8 @@ def importance(study: OptunaStudy) -> dict[str, float]:
 
 def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
     """The best value so far, by trials that have ended, and each complete trial's."""
-    with figure(bench.out, "studies_history", height=2.8) as drawing:
+    file = _suffixed("studies_history", found)
+    with figure(bench.out, file, height=2.8) as drawing:
         axes = drawing.subplots()
         shown = []
         for i, study in enumerate(found):
@@ -253,10 +297,10 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
             axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", **style)
             axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=style["color"])
             shown += [value for value in values if not math.isnan(value)]
-        axes.set(xlabel="trials", ylabel="validation ELBO (nats)")
+        axes.set(xlabel="trials", ylabel=f"validation {metric_in(found).axis}")
         axes.set_ylim(bottom=float(np.quantile(shown, 0.1)))
         axes.legend(fontsize=7)
-    return "studies_history.pdf"
+    return f"{file}.pdf"
 
 
 def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
@@ -282,7 +326,8 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
     planes = [(study, *plane) for study in found if (plane := _plane(study))]
     best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)
     rows = math.ceil(len(planes) / 3)
-    with figure(bench.out, "studies_plane", height=0.3 + 2.1 * max(rows, 1)) as drawing:
+    file, metric = _suffixed("studies_plane", found), metric_in(found)
+    with figure(bench.out, file, height=0.3 + 2.1 * max(rows, 1)) as drawing:
         names = labels(found)
         same = len({other for *_, other in planes}) == 1
         panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False, sharex=True, sharey=same)
@@ -300,7 +345,7 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
                 [trial.params[other] for trial in trials],
                 c=[trial.values[0] for trial in trials],
                 cmap="cividis",
-                vmin=best - 20,
+                vmin=best - metric.span,
                 vmax=best,
                 s=16,
             )
@@ -315,8 +360,8 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
                 axes.yaxis.set_minor_formatter(NullFormatter())
             axes.label_outer()
         if image is not None:
-            drawing.colorbar(image, ax=panels.ravel().tolist(), label="validation ELBO (nats)", extend="min")
-    return "studies_plane.pdf"
+            drawing.colorbar(image, ax=panels.ravel().tolist(), label=f"validation {metric.axis}", extend="min")
+    return f"{file}.pdf"
 
 
 def _plane(study: OptunaStudy) -> tuple[str, str] | None:

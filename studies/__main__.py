@@ -26,11 +26,13 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import hidden
 from discrete_vae.tuning import (
     FAILURE,
+    METRICS,
     VALUES,
     Study,
     Worker,
     defined,
     done,
+    metric_of,
     open_storage,
     open_study,
     ranked,
@@ -40,6 +42,7 @@ from discrete_vae.tuning import (
     told,
     train_again,
 )
+from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
 from reports.statistics import interval
 from studies import studies
@@ -56,7 +59,8 @@ python -m studies best gumbel-softmax              # the winner on test images
 ```
 
 A trial trains several seeds side by side; its value is the mean of their validation ELBOs after the last epoch, in
-nats, and the study looks for the highest. Many machines share a study through PostgreSQL:
+nats, or of another metric that the study names, and it looks for the highest. Many machines share a study through
+PostgreSQL:
 
 ```
 python -m studies worker gumbel-softmax --storage postgresql+psycopg://user@host/db
@@ -142,7 +146,8 @@ def list_studies() -> None:
     for name, study in studies().items():
         print(f"{name}: {study.summary}")
         of_each = " each" if len(study.searches) > 1 else ""
-        print(f"    {study.trials} trials{of_each}, of {study.epochs} epochs and {len(study.seeds)} seeds")
+        length = f"{study.trials} trials{of_each}, of {study.epochs} epochs and {len(study.seeds)} seeds"
+        print(f"    {length}, by validation {METRICS[study.metric].label}")
         if of_each:
             print(f"    --only {', '.join(study.searches)}")
 
@@ -242,8 +247,10 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
     if fresh < 1 or samples < 1:
         raise InputError(f"{'fresh' if fresh < 1 else 'samples'} is {min(fresh, samples)}; give at least 1")
     device = where.compute_device()
-    shown = {"validation elbo": "validation ELBO", "test elbo": "test ELBO", "test log_likelihood": "test bound"}
     for found in _stored(name, asked.storage, asked.only):
+        own = metric_of(found)
+        metrics = dict.fromkeys([own, "elbo"])
+        shown = [f"validation {own}", *(f"test {each}" for each in metrics), "test log_likelihood"]
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
         images = data.load(defined(found)[0].base.data, where.folder, device, where.download)
@@ -262,13 +269,26 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
         rows = Table(
             "trial",
             Column("parameters", overflow="fold"),
-            *(Column(head, justify="right") for head in shown.values()),
-            title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval in nats",
+            *(Column(_head(each), justify="right") for each in shown),
+            title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
         )
         for number, values in made["trials"].items():
-            numbers = [interval(list(values[each].values())).text(2) if each in values else "" for each in shown]
+            numbers = [
+                interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
+                for each in shown
+            ]
             rows.add_row(number, told(found.get_trials(deepcopy=False)[int(number)].params), *numbers)
         Console().print(rows)
+
+
+def _metric(name: str) -> Metric:
+    """Of ``test accuracy`` and the like."""
+    return METRICS.get(name.partition(" ")[2], Metric("bound"))
+
+
+def _head(name: str) -> str:
+    """``test ELBO`` for ``test elbo``."""
+    return f"{name.partition(' ')[0]} {_metric(name).label}"
 
 
 def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
@@ -292,14 +312,15 @@ def _show(found: OptunaStudy, most: int) -> None:
     )
     rows = Table(
         "trial",
-        Column("ELBO", justify="right"),
+        Column(METRICS[metric_of(found)].label, justify="right"),
         "each seed",
         Column("parameters", overflow="fold"),
         title=f"{found.study_name}: {states}",
     )
     for trial in ranked(found)[:most]:
-        each = " ".join(f"{value:.1f}" for value in trial.user_attrs.get(VALUES, {}).values())
-        rows.add_row(str(trial.number), f"{trial.value:.2f}", each, told(trial.params))
+        text = METRICS[metric_of(found)].text
+        each = " ".join(text(value) for value in trial.user_attrs.get(VALUES, {}).values())
+        rows.add_row(str(trial.number), text(trial.values[0]), each, told(trial.params))
     console = Console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]

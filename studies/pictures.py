@@ -15,6 +15,7 @@ from optuna.trial import Trial
 
 from discrete_vae.data import Dataset
 from discrete_vae.runs import Run
+from discrete_vae.tuning import METRICS, metric_of
 from reports.figures import COLOURS, figure
 from reports.thesis_figures import heat_map, reconstructions
 
@@ -34,7 +35,7 @@ class Pictures:
             self.folder.mkdir(parents=True, exist_ok=True)
             store = FileSystemArtifactStore(str(self.folder))
             with tempfile.TemporaryDirectory() as scratch:
-                for path in _draw(Path(scratch), runs, self.data):
+                for path in _draw(Path(scratch), runs, self.data, metric_of(study)):
                     upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
         except Exception as error:  # whatever it is, the trial is worth more
             reason = f"{self.folder} cannot be written ({error}): make room or grant access"
@@ -42,16 +43,16 @@ class Pictures:
             optuna.logging.get_logger(__name__).warning(f"trial {trial.number} has no pictures: {reason}")
 
 
-def _draw(folder: Path, runs: Sequence[Run], data: Dataset) -> list[Path]:
+def _draw(folder: Path, runs: Sequence[Run], data: Dataset, metric: str) -> list[Path]:
     """The learning curves of all seeds, and what the first one's model makes of test images."""
     with figure(folder, "learning_curve", height=2.5, width=4.0) as drawing:
         axes = drawing.subplots()
         for i, run in enumerate(runs):
             history = run.history()
-            found = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
+            found = history[(history["split"] == "validation") & (history["metric"] == metric)]
             style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": f"seed {run.config.seed}"}
             axes.plot(found["epoch"], found["value"], marker="o", markersize=3, **style)
-        axes.set(xlabel="epoch", ylabel="validation ELBO (nats)")
+        axes.set(xlabel="epoch", ylabel=f"validation {METRICS[metric].axis}")
         axes.legend()
     names = ["learning_curve"]
     if runs[0].config.task == "vae":

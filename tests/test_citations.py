@@ -8,7 +8,7 @@ import discrete_vae
 from discrete_vae.citations import bibliography, entries, keys
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES
-from reports.studies import PAPERS
+from reports import semi_supervised, studies
 
 NOBODYS = ("enumeration", "marginalisation")
 
@@ -45,7 +45,9 @@ def test_no_entry_is_unused() -> None:
     inverses = ("network", "drl", "l-drl", "mirror", "random")
     used = [(name, kind.Options()) for name, kind in STRATEGIES.items()]
     used += [("target-propagation", STRATEGIES["target-propagation"].Options(inverse=each)) for each in inverses]
-    assert set(re.findall(r"^@\w+\{(\w+),$", bibliography(used, PAPERS), re.MULTILINE)) == set(entries())
+    assert set(
+        re.findall(r"^@\w+\{(\w+),$", bibliography(used, f"{studies.PAPERS}; {semi_supervised.PAPERS}"), re.MULTILINE)
+    ) == set(entries())
 
 
 def test_what_is_nobodys_has_nothing_to_cite() -> None:

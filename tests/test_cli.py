@@ -152,3 +152,51 @@ def test_a_diverging_run_fails_with_exit_code_1(folder: Path, capsys: pytest.Cap
 def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*arguments) == 0
     assert "train" in capsys.readouterr().out
+
+
+CLASSES = ["--task", "semi-supervised", "--hidden", "16", "--style", "3", "--batch-size", "2000", "--epochs", "1"]
+
+
+def test_classification_with_few_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained, listed and scored with its accuracy, and sampled from its prior."""
+    assert call("train", "marginalisation", "--labelled", "50", "--alpha", "20", *CLASSES) == 0
+    (run,) = runs.find(folder / "runs")
+    assert (run.config.supervision.labelled, run.config.supervision.alpha) == (50, 20.0)
+    assert (run.config.architecture.latents, run.config.architecture.style) == (1, 3)
+    assert "accuracy" in capsys.readouterr().out
+    assert call("list") == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert call("evaluate", run.folder.name, "--samples", "2", "--split", "validation") == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert call("sample", run.folder.name, "--out", "grid.png", "--rows", "1") == 0
+    assert np.asarray(Image.open(folder / "grid.png")).shape == (28, 224)
+
+
+def test_the_classifier_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "gumbel-softmax", *CLASSES[:1], "labels-alone", *CLASSES[2:]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert call("sample", runs.find(folder / "runs")[0].folder.name) == 2
+    assert "no prior" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--labelled", "55"], "labelled is 55; give a multiple of the 10 categories"),
+        (["--labelled", "0"], "labelled is 0; give at least 1"),
+        (["--labelled", "60000"], "class 0 has"),
+        (["--alpha", "-1"], "alpha is -1.0; give a finite number of at least 0"),
+        (["--labelled-weight", "inf"], "labelled_weight is inf; give a finite number of at least 0"),
+        (["--style", "0"], "style is 0; give at least 1"),
+        (["--latents", "3"], "their class: give 1"),
+        (["--categories", "5"], "categories is 5; the images have 10 classes"),
+        (["--samples", "2"], "a strategy of several samples such as rloo"),
+        (["--task", "semi-supervise"], "did you mean 'semi-supervised'"),
+    ],
+)
+def test_what_classification_cannot_take(
+    folder: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str
+) -> None:
+    words = dict(zip(CLASSES[::2], CLASSES[1::2], strict=True)) | dict([extra])
+    assert call("train", "marginalisation", *(word for pair in words.items() for word in pair)) == 2
+    assert message in capsys.readouterr().err

@@ -60,7 +60,7 @@ CHANGES: dict[str, Any] = {
     "beta": Schedule(0.5),
     "precision": "bfloat16",
     "seed": 1,
-    "supervision": Supervision(200),
+    "supervision": Supervision(alpha=1.0),
     "criticism": Criticism(critic_steps=4),
 }
 NESTED = {

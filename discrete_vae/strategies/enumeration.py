@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states, log_prob
+from discrete_vae.categorical import enumerate_states
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
 from discrete_vae.strategies.pathwise import draw
@@ -23,22 +21,44 @@ class Enumeration(Strategy):
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
-        marginal = self.claim.marginal
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not marginal):
-            loss = objective(sample)
-        *batch, latents, categories = logits.shape
-        states = enumerate_states(latents, categories, logits.dtype, logits.device)
-        states = states.reshape(-1, *[1] * len(batch), latents, categories).expand(-1, *batch, -1, -1)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and marginal):
-            losses = objective(states)
-        expected = (log_prob(logits, states).exp() * losses).sum(0)
-        return Estimate(with_gradient_of(loss, expected), loss.new_zeros(loss.shape[:-1]), sample)
+        loss = objective(sample)
+        with torch.no_grad():
+            losses = objective(states_of(logits, objective))
+        return Estimate(with_gradient_of(loss, expected(logits, losses)), loss.new_zeros(loss.shape[:-1]), sample)
 
 
 class Marginalisation(Enumeration):
     """``Enumeration`` from which what is behind the latents learns as well: its gradient is exact, too.
 
-    All states are decoded in one batch.
+    All states are decoded in one batch, and the drawn one's loss is read off it.
     """
 
-    claim = dataclasses.replace(Enumeration.claim, marginal=True)
+    claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=1, marginal=True)
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = draw(logits, noise)
+        losses = objective(states_of(logits, objective))
+        places = logits.shape[-1] ** torch.arange(logits.shape[-2] - 1, -1, -1, device=logits.device)
+        drawn = (sample.argmax(-1) * places).sum(-1)
+        loss = losses.detach().gather(0, drawn.unsqueeze(0)).squeeze(0)
+        return Estimate(with_gradient_of(loss, expected(logits, losses)), loss.new_zeros(loss.shape[:-1]), sample)
+
+
+def states_of(logits: Tensor, objective: Objective) -> Tensor:
+    """All states, in counting order: ``[K^N, 1 ..., N, K]``, the same for every image of a batch.
+
+    Where layers behind draw for each image they are repeated for each.
+    """
+    *batch, latents, categories = logits.shape
+    states = enumerate_states(latents, categories, logits.dtype, logits.device)
+    states = states.reshape(-1, *[1] * len(batch), latents, categories)
+    return states if objective.behind is None else states.expand(-1, *batch, -1, -1)
+
+
+def expected(logits: Tensor, losses: Tensor) -> Tensor:
+    """``sum_z q(z) f(z)`` of all states' losses ``[K^N, ..., B]``: ``[..., B]``."""
+    *_, latents, categories = logits.shape
+    states = enumerate_states(latents, categories, logits.dtype, logits.device).flatten(1)
+    lowest = torch.finfo(logits.dtype).min  # stands for -inf, which 0 times it must not make a NaN
+    log_q = logits.log_softmax(-1).clamp_min(lowest).flatten(-2) @ states.T  # [..., B, K^N]
+    return (log_q.exp() * losses.movedim(0, -1)).sum(-1)

@@ -3,14 +3,17 @@
 from discrete_vae.tasks.adversarial_vae import AdversarialVAE
 from discrete_vae.tasks.base import Architecture, Criticism, Supervision, Task
 from discrete_vae.tasks.generator import CriticAlone, Generator
-from discrete_vae.tasks.semi_supervised import SemiSupervised
+from discrete_vae.tasks.semi_supervised import Classified, LabelsAlone, SemiSupervised
 from discrete_vae.tasks.structured_prediction import StructuredPrediction
 from discrete_vae.tasks.vae import VAE
 
-TASKS: dict[str, type[VAE] | type[StructuredPrediction] | type[SemiSupervised] | type[Generator]] = {
+TASKS: dict[
+    str, type[VAE] | type[StructuredPrediction] | type[SemiSupervised] | type[LabelsAlone] | type[Generator]
+] = {
     "vae": VAE,
     "structured-prediction": StructuredPrediction,
     "semi-supervised": SemiSupervised,
+    "labels-alone": LabelsAlone,
     "generator": Generator,
     "critic": CriticAlone,
     "adversarial-vae": AdversarialVAE,
@@ -21,9 +24,11 @@ __all__ = [
     "VAE",
     "AdversarialVAE",
     "Architecture",
+    "Classified",
     "CriticAlone",
     "Criticism",
     "Generator",
+    "LabelsAlone",
     "SemiSupervised",
     "StructuredPrediction",
     "Supervision",

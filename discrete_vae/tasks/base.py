@@ -39,7 +39,7 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Number of Gaussian variables beside, of a task that has them."""
+    """Number of Gaussian variables beside the class, of a semi-supervised task; many leave it little to say."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
@@ -67,14 +67,17 @@ class Supervision:
     labelled: int = 100
     """Training images whose class is known, as many of each, chosen by the seed."""
     alpha: float = 10.0
-    """Weight of the classifier's own loss on them."""
+    """Weight of the classifier's own loss on them, in nats beside the some 100 nats of an image's bound."""
+    labelled_weight: float = 1.0
+    """Weight of a labelled image's bound, beside the 1 of an image without its class."""
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.labelled < 1:
             raise InputError(f"labelled is {self.labelled}; give at least 1")
-        if self.alpha < 0:
-            raise InputError(f"alpha is {self.alpha}; give at least 0")
+        for name in ("alpha", "labelled_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; give a finite number of at least 0")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,11 @@ class Settings(Protocol):
     """What a configuration tells a task."""
 
     @property
+    def task(self) -> str: ...
+    @property
     def strategy(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
     @property
     def categorical(self) -> bool: ...
     @property
@@ -219,6 +226,11 @@ class Task(nn.Module):
             )
         self.encoder.network.cut = self.decoder.cut = True
 
+    @classmethod
+    def fitted(cls, architecture: Architecture) -> Architecture:
+        """Where sizes are the defaults, those that suit the task."""
+        return architecture
+
     def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Get to know the training images and what is asked for, before the first step."""
 
@@ -280,7 +292,7 @@ class Task(nn.Module):
 
         Raises ``InputError`` where the task has no prior.
         """
-        raise InputError("this task predicts one half of an image from the other; it has no prior to draw from")
+        raise InputError("this task explains no whole images; it has no prior to draw from")
 
     def draw(self, count: int, noise: Noise) -> Tensor:
         """Observations from the model, for one member: ``[1, count, D]``, here the means of an image's pixels."""
@@ -349,4 +361,5 @@ class _BernoulliNLL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         logits, observation = ctx.saved_tensors
-        return (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1), None
+        each = (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1)
+        return each.sum_to_size(logits.shape), None  # logits may be those of many images

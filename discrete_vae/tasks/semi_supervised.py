@@ -8,56 +8,104 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from discrete_vae.categorical import one_hot
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.nesting import Layer
-from discrete_vae.networks import ACTIVATIONS
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
 
 
-class StyleEncoder(nn.Module):
-    """q(z | x, y): images ``[P, B, D]`` and classes ``[..., P, B, K]`` -> parameters ``[..., P, B, Z, 2]``.
+class Classified(Task):
+    """A task with the encoder for a classifier: some training images come with their classes, of all K of them."""
 
-    The first layer's products are those of image and class by themselves, so that an image with many classes takes its
-    own only once.
-    """
+    supervision, share = Supervision(), 0.0
 
-    def __init__(
-        self, architecture: Architecture, pixels: int, style: Gaussian, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__()
-        self.parameter_shape = style.parameter_shape
-        first, *rest = *architecture.hidden, math.prod(style.parameter_shape)
-        self.of_pixels = architecture.mlp((pixels, first), generators)
-        self.of_classes = architecture.mlp((architecture.categories, first), generators)
-        self.behind = architecture.mlp((first, *rest), generators) if rest else None
-        self.activation = ACTIVATIONS[architecture.activation]
+    @classmethod
+    def fitted(cls, architecture: Architecture) -> Architecture:
+        """With one latent variable, the class, where the number is the default."""
+        return replace(architecture, latents=1) if architecture.latents == Architecture.latents else architecture
 
-    def forward(self, pixels: Tensor, classes: Tensor) -> Tensor:
-        flat = self.of_pixels(pixels) + self.of_classes(classes)
-        if self.behind is not None:
-            flat = self.behind(self.activation(flat))
-        return torch.unflatten(flat.float(), -1, self.parameter_shape)
+    @property
+    def exact(self) -> bool:
+        return False  # the style is sampled, or there is no reconstruction
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        shape, labelled = settings.architecture, settings.supervision.labelled
+        if (shape.latents, shape.layers) != (1, 1):
+            raise InputError(
+                f"latents is {shape.latents} and layers {shape.layers}; {settings.task} images have one categorical "
+                "variable, their class: give 1"
+            )
+        if settings.samples > 1:
+            raise InputError(
+                f"samples is {settings.samples}; {settings.task} images are told apart by their place in a batch: give "
+                "1, or a strategy of several samples such as rloo"
+            )
+        if labelled % shape.categories:
+            raise InputError(
+                f"labelled is {labelled}; give a multiple of the {shape.categories} categories, to have as many of each"
+            )
+
+    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+        """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
+        supervision = settings.supervision
+        self.supervision, self.share = supervision, supervision.labelled_weight * supervision.labelled / len(split)
+        chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
+        self.labelled = torch.stack(chosen)
+
+    def known(self, split: Split, order: Tensor) -> tuple[Tensor, Tensor]:
+        """Places of images with their classes ``[P, L]`` for a batch, and the classes as one-hot ``[P, L, K]``.
+
+        All of them, or as many as a batch has: then each is drawn with the place of another in the split.
+        """
+        count = self.labelled.shape[1]
+        own = self.labelled if count <= order.shape[1] else self.labelled.gather(1, order % count)
+        return own, one_hot(split.labels[own], self.architecture.categories)
+
+    def unknown(self, images: int) -> int:
+        """How many of a batch's images have no class: those before the L of ``known``."""
+        return images - min(images // 2, self.supervision.labelled)
+
+    def encode(self, images: Tensor) -> Tensor:
+        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        return parameters
+
+    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
+        return []
+
+    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
+
+    def networks(self, layer: int, generators: Generators) -> Networks:
+        return self._networks(layer, generators, self.outputs, context=self.inputs, hidden=True)
 
 
-class SemiSupervised(Task):
+def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """``-log q(y | x)`` from ``[..., B, 1, K]`` and classes ``[..., B, K]``: ``[..., B]`` nats."""
+    return -(classes * logits.squeeze(-2).log_softmax(-1)).sum(-1)
+
+
+class SemiSupervised(Classified):
     """``p(y) p(z) p(x | y, z)`` and ``q(y | x) q(z | x, y)``: y one categorical variable, z Gaussian.
 
     Without its class an image costs ``E_q(y | x)[f(y)] + KL(q(y | x) || p(y))``, of which a strategy estimates the
     first part, with ``f(y) = E_q(z | x, y)[-log p(x | y, z)] + KL(q(z | x, y) || p(z))`` by one sample of z. With its
-    class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs:
-    so a batch stands for all of the data, with the paper's alpha, 0.1 N a labelled image, as 0.1 labelled.
+    class y it costs ``share (f(y) - log p(y)) - alpha log q(y | x)``, share being how many images of all have theirs
+    (times ``Supervision.labelled_weight``): so a batch stands for all of the data, with the paper's alpha, 0.1 N a
+    labelled image, as 0.1 labelled.
 
-    An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first half
-    of a batch, whose classes are not known: ``[P, 2 B, D + K]``. Elsewhere it is an image.
+    An observation in training is an image, and behind its pixels its class as one-hot numbers, zeros for the first B of
+    a batch, whose classes are not known: ``[P, B + L, D + K]``. Elsewhere it is an image.
     """
 
     posterior = True
@@ -67,42 +115,35 @@ class SemiSupervised(Task):
     ) -> None:
         classes, self.style = architecture.categories, Gaussian(architecture.style)
         super().__init__(architecture, family, pixels, pixels, generators, classes + architecture.style)
-        self.style_encoder = StyleEncoder(architecture, pixels, self.style, generators)
-        self.supervision, self.share = Supervision(), 0.0
-
-    @property
-    def exact(self) -> bool:
-        return False  # z is sampled
-
-    @classmethod
-    def check(cls, settings: Settings) -> None:
-        super().check(settings)
-        shape = settings.architecture
-        if (shape.latents, shape.layers) != (1, 1):
-            raise InputError(
-                f"latents is {shape.latents} and layers {shape.layers}; semi-supervised images have one categorical "
-                "variable, their class: give 1"
-            )
-
-    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
-        supervision = settings.supervision
-        self.supervision, self.share = supervision, supervision.labelled / len(split)
-        chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
-        self.labelled = torch.stack(chosen)
+        sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
+        self.style_encoder = architecture.mlp(sizes, generators)
 
     def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """As many images with their classes as without: ``[P, 2 B, D + K]``.
-
-        Which of the labelled ones is drawn with the place of the other in the split, so each as often.
-        """
-        own = self.labelled.gather(1, order % self.labelled.shape[1])
+        """Images without their classes, and behind them the L with: ``[P, B + L, D + K]``."""
+        own, classes = self.known(split, order)
         images = split.batch(torch.cat([order, own], 1), generators)
-        classes = one_hot(split.labels[own], self.architecture.categories).to(images.dtype)
-        return torch.cat([images, torch.cat([torch.zeros_like(classes), classes], 1)], -1)
+        nothing = classes.new_zeros(*order.shape, classes.shape[-1])
+        return torch.cat([images, torch.cat([nothing, classes], 1)], -1)
 
-    def encode(self, images: Tensor) -> Tensor:
-        parameters: Tensor = self.encoder(images[..., : self.inputs])
-        return parameters
+    def infer_style(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        """Parameters of q(z | x, y) for images ``[P, B, D]`` and classes ``[..., P, B, K]``: ``[..., P, B, Z, 2]``.
+
+        Of classes that are the same for all images B is 1, and all that concerns one of the two alone is done once.
+        """
+        return torch.unflatten(self.style_encoder.beside(pixels, classes).float(), -1, self.style.parameter_shape)
+
+    def decode(self, sample: Tensor) -> Tensor:
+        """Classes and, behind them, styles, ``[..., P, B, 1, K + Z]`` -> logits of the pixels."""
+        return self.explain(*sample.squeeze(-2).tensor_split([self.architecture.categories], -1))
+
+    def explain(self, classes: Tensor, style: Tensor) -> Tensor:
+        """Logits of the pixels, in float32, from classes ``[..., P, B, K]`` and styles ``[..., P, B, Z]``."""
+        return self.decoder.beside(classes, style).float()
+
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        """Classes and styles for ``decode``: ``[1, count, 1, K + Z]``."""
+        classes, style = self.family.prior_sample(count, noise), self.style.prior_sample(count, noise)
+        return torch.cat([classes, style.transpose(-2, -1)], -1).unsqueeze(0)
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0, epsilon: Tensor | None = None) -> Objective:
         """``epsilon`` ``[P, B, Z, 1]`` is the noise of z, the same for every class; without it z is the mean."""
@@ -111,10 +152,10 @@ class SemiSupervised(Task):
         def decode(sample: Tensor) -> Tensor:
             """Pixels' logits and, behind them, the KL of z: ``[..., B, D + 1]``."""
             classes = sample.flatten(-2)
-            parameters = self.style_encoder(pixels, classes)
+            parameters = self.infer_style(pixels, classes)
             mean, log_variance = parameters.chunk(2, -1)
             style = mean if epsilon is None else mean + (log_variance / 2).exp() * epsilon
-            logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+            logits = self.explain(classes, style.squeeze(-1))
             return torch.cat([logits, self.style.kl(parameters).sum(-1, keepdim=True)], -1)
 
         return Objective(
@@ -128,59 +169,88 @@ class SemiSupervised(Task):
             context=pixels,
         )
 
-    def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
-        return []
-
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
-        """The strategy's for images without a class, and what the others cost, less the KL that all are charged."""
+        """The strategy's for images without a class, and what the others cost, less the KL of the former."""
         (strategy,) = strategies
-        half = images.shape[-2] // 2
+        count = images.shape[-2]
+        rest = self.unknown(count)
         epsilon = noise.normal((*images.shape[:-1], *self.style.sample_shape))
-        without, known = images[..., :half, :], images[..., half:, :]
+        without, known = images[..., :rest, :], images[..., rest:, :]
         estimate: Estimate = strategy(
-            parameters[..., :half, :, :], self.objective(without, beta, epsilon[..., :half, :, :]), noise
+            parameters[..., :rest, :, :], self.objective(without, beta, epsilon[..., :rest, :, :]), noise
         )
-        classes, logits = known[..., None, self.inputs :], parameters[..., half:, :, :]
-        supervised = self.objective(known, beta, epsilon[..., half:, :, :])(classes)
-        cross_entropy = -(classes * logits.log_softmax(-1)).sum((-1, -2))
+        classes = known[..., self.inputs :]
+        supervised = self.objective(known, beta, epsilon[..., rest:, :, :])(classes.unsqueeze(-2))
+        error = cross_entropy(parameters[..., rest:, :, :], classes)
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         prior = math.log(self.architecture.categories)  # minus log p(y)
-        labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * cross_entropy
-        return Estimate(2 * torch.cat([estimate.loss, labelled], -1), estimate.auxiliary, estimate.sample)
+        labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * error
+        means = [count / rest * estimate.loss, count / (count - rest) * labelled]  # their mean is the sum of both's
+        return Estimate(torch.cat(means, -1), estimate.auxiliary, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
-        """That of the first half of a batch, twice, so that its mean is theirs: the other half has its classes."""
-        half = parameters.shape[-3] // 2
-        kl = 2 * self.family.kl(parameters[..., :half, :, :]).sum(-1)
-        return torch.cat([kl, torch.zeros_like(kl)], -1)
+        """That of images without a class, times what makes its mean theirs; the others have no uncertainty to pay."""
+        count = parameters.shape[-3]
+        rest = self.unknown(count)
+        kl = count / rest * self.family.kl(parameters[..., :rest, :, :]).sum(-1)
+        return torch.cat([kl, kl.new_zeros(*kl.shape[:-1], count - rest)], -1)
 
     def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
         pixels = images.repeat(1, samples, 1)
         classes = sample.flatten(-2)
-        given = self.style_encoder(pixels, classes)
+        given = self.infer_style(pixels, classes)
         style = self.style.sample(given, noise).squeeze(1)
-        logits = self.decoder(torch.cat([classes, style.squeeze(-1)], -1)).float()
+        logits = self.explain(classes, style.squeeze(-1))
         log_ratio = self.family.log_ratio(parameters.repeat(1, samples, 1, 1), sample) + self.style.log_ratio(
             given, style
         )
         log_prob = -bernoulli_nll(logits, pixels)
         return torch.unflatten(log_prob, 1, (samples, -1)), torch.unflatten(log_ratio, 1, (samples, -1))
 
-    def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
-        return self._networks(layer, generators, self.outputs, context=self.outputs, hidden=True)
+class LabelsAlone(Classified):
+    """The classifier ``q(y | x)`` of ``SemiSupervised`` by itself: what the images without a class have to beat.
+
+    It starts from the same weights and learns from the same images, by ``-log q(y | x)`` alone. No strategy has a part
+    in it, and it explains no pixels: their likelihood, ELBO and KL are 0.
+    """
+
+    posterior = False
+
+    def __init__(
+        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(architecture, family, pixels, 1, generators)
+
+    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Images with their classes: ``[P, B, D + K]``."""
+        own, classes = self.known(split, order)
+        return torch.cat([split.batch(own, generators), classes], -1)
+
+    def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
+        return Objective(decode=self.decode, loss=lambda output: 0 * output.sum(-1))
+
+    def estimate(
+        self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
+    ) -> Estimate:
+        loss = cross_entropy(parameters, images[..., self.inputs :])
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), self.family.mean(parameters))
+
+    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        nothing = parameters.new_zeros(len(parameters), samples, parameters.shape[1])
+        return nothing, nothing
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
     """Places of ``count`` images ``[count]``, as many of each class, drawn by a seed.
 
-    Raises ``InputError`` if the classes do not divide the number, or one has too few images.
+    Raises ``InputError`` if there are more classes, these do not divide the number, or one has too few images.
     """
+    if (there := int(labels.max()) + 1) > classes:
+        raise InputError(f"categories is {classes}; the images have {there} classes: give as many")
     if count % classes:
         raise InputError(f"labelled is {count}; give a multiple of the {classes} classes")
     generator = seeded(seed, "labels")

@@ -2,7 +2,18 @@
 
 from discrete_vae.tuning.best import kept, train_again
 from discrete_vae.tuning.retries import FAILURE, revive, standing
-from discrete_vae.tuning.search import DEFINITION, Search, Space, Study, configure, defined, median, tpe
+from discrete_vae.tuning.search import (
+    DEFINITION,
+    METRICS,
+    Search,
+    Space,
+    Study,
+    configure,
+    defined,
+    median,
+    metric_of,
+    tpe,
+)
 from discrete_vae.tuning.storage import alone, open_storage
 from discrete_vae.tuning.table import table
 from discrete_vae.tuning.worker import VALUES, Worker, complete, done, open_study, ranked, told
@@ -10,6 +21,7 @@ from discrete_vae.tuning.worker import VALUES, Worker, complete, done, open_stud
 __all__ = [
     "DEFINITION",
     "FAILURE",
+    "METRICS",
     "VALUES",
     "Search",
     "Space",
@@ -22,6 +34,7 @@ __all__ = [
     "done",
     "kept",
     "median",
+    "metric_of",
     "open_storage",
     "open_study",
     "ranked",

@@ -28,8 +28,9 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
     """A configuration with some of its values replaced.
 
     A name is that of a field, of the strategy's options or of the configuration: ``geometry``, ``samples``. Of a
-    schedule it is the initial value, or another part behind a dot: ``temperature``, ``temperature.decay``. Two fields
-    that share a value are joined: ``learning_rate+auxiliary_learning_rate``.
+    schedule it is the initial value, or another part behind a dot: ``temperature``, ``temperature.decay``; of what has
+    fields of its own one of these: ``supervision.alpha``. Two fields that share a value are joined:
+    ``learning_rate+auxiliary_learning_rate``.
 
     Raises ``InputError`` for a name that is no field, and for values that a configuration refuses.
     """
@@ -43,10 +44,13 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
                 raise nearest(first, known, f"value of {base.strategy}")
             new = changed[holder is base.options]
             old = new.get(first, getattr(holder, first))
-            if isinstance(old, Schedule):
-                new[first] = dataclasses.replace(old, **{part or "initial": value})
+            if isinstance(old, Schedule) or (part and dataclasses.is_dataclass(old)):
+                parts = [each.name for each in dataclasses.fields(old)]
+                if part and part not in parts:
+                    raise nearest(part, parts, f"part of {first}")
+                new[first] = dataclasses.replace(old, **{part or "initial": value})  # type: ignore[type-var]
             elif part:
-                raise InputError(f"{first} is {old!r}, not a schedule, so that it has no {part!r}")
+                raise InputError(f"{first} is {old!r}, which is whole, so that it has no {part!r}")
             else:
                 new[first] = value
     options = dataclasses.replace(base.options, **changed[True])
@@ -77,11 +81,39 @@ def median() -> BasePruner:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What a study may maximise: how it is called and shown."""
+
+    label: str
+    digits: int = 2
+    unit: str = "nats"
+    span: float = 20.0
+    """How far below the best a value is still worth a colour of its own."""
+
+    def text(self, value: float) -> str:
+        """``-103.21``, without its name."""
+        return f"{value:.{self.digits}f}"
+
+    @property
+    def axis(self) -> str:
+        """``ELBO (nats)``."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    "elbo": Metric("ELBO"),
+    "reconstruction_hard": Metric("reconstruction"),
+    "accuracy": Metric("accuracy", 4, "", 0.1),
+}
+"""Validation metrics of every epoch of which more is better, by their names in a run's history."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A study: one search, or several with an equal budget each, by name.
 
-    A trial trains ``seeds`` runs of ``epochs`` side by side; its value is the mean of their validation ELBOs after the
-    last epoch, in nats, and is maximised.
+    A trial trains ``seeds`` runs of ``epochs`` side by side; its value is the mean of their validation metrics after
+    the last epoch, by default of their ELBOs in nats, and is maximised. Raises ``InputError`` for an unknown metric.
     """
 
     name: str
@@ -96,6 +128,12 @@ class Study:
     """Of the sampler."""
     sampler: Callable[[int], BaseSampler] = tpe
     pruner: Callable[[], BasePruner] = median
+    metric: str = "elbo"
+    """Whose validation value is maximised, a row of ``METRICS``."""
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise nearest(self.metric, METRICS, "metric")
 
     def names(self) -> dict[str, Search]:
         """The searches by the names that they have in a storage: ``compare/reinmax``."""
@@ -112,6 +150,7 @@ class Study:
             "sampler": type(self.sampler(0)).__name__,
             "sampler seed": self.seed,
             "pruner": type(self.pruner()).__name__,
+            "metric": self.metric,
         }
 
 
@@ -124,6 +163,11 @@ def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
     definition = found.user_attrs[DEFINITION]
     space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
     return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
+
+
+def metric_of(found: OptunaStudy) -> str:
+    """The validation metric that a stored study maximises: a row of ``METRICS``."""
+    return str(found.user_attrs[DEFINITION].get("metric", Study.metric))  # the ELBO, before there was a choice
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -9,12 +9,14 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
 from discrete_vae.tuning.retries import FAILURE, standing
+from discrete_vae.tuning.search import metric_of
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 
 
 def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
     """One line a trial that counts: study, trial, state, value (nats; of complete trials), epochs, seconds, its
-    parameters as ``param NAME``, each seed's value as ``elbo SEED``, the means of all metrics as ``mean NAME``, the
+    parameters as ``param NAME``, each seed's value as ``elbo SEED`` (or of what metric
+    the study maximises), the means of all metrics as ``mean NAME``, the
     runs' folders and why it failed.
 
     A pruned trial has the metrics of the epoch after which it was stopped.
@@ -28,7 +30,7 @@ def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
             "epochs": max(trial.intermediate_values, default=0),
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             **{f"param {name}": value for name, value in trial.params.items()},
-            **{f"elbo {seed}": value for seed, value in trial.user_attrs.get(VALUES, {}).items()},
+            **{f"{metric_of(study)} {seed}": value for seed, value in trial.user_attrs.get(VALUES, {}).items()},
             **{f"mean {name}": value for name, value in trial.user_attrs.get(METRICS, {}).items()},
             "runs": " ".join(trial.user_attrs.get(RUNS, [])),
             "failure": trial.user_attrs.get(FAILURE),
@@ -37,7 +39,7 @@ def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
         for trial in standing(study.get_trials(deepcopy=False))
     ]
     made = pd.DataFrame(rows)
-    order = ("param ", "elbo ", "mean ")
+    order = ("param ", *dict.fromkeys(f"{metric_of(study)} " for study in studies), "mean ")
     grouped = [name for prefix in order for name in made.columns if str(name).startswith(prefix)]
     first = ["study", "trial", "state", "value", "epochs", "seconds"]
     return made.reindex(columns=[*first, *grouped, "runs", "failure"])

@@ -35,10 +35,11 @@ from discrete_vae.tuning.retries import (
     this_worker,
 )
 from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
+from discrete_vae.tuning.search import METRICS as MAXIMISED
 from discrete_vae.tuning.storage import alone, hasten, heartbeat
 
 VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
-"""A trial's attributes: each seed's value; all metrics' means; its runs' folders."""
+"""A trial's attributes: each seed's value, of whatever metric; all metrics' means; its runs' folders."""
 DEFINED_WITHIN = 10.0
 """Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
 POLL = 2.0
@@ -50,7 +51,7 @@ Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
 class Progress(training.Progress, Protocol):
     """Where a worker tells how far the study is."""
 
-    def study(self, name: str, done: int, total: int, best: float | None) -> None: ...
+    def study(self, name: str, done: int, total: int, best: str | None) -> None: ...
 
 
 def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
@@ -73,7 +74,7 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     stored = found.user_attrs.get(DEFINITION)
     if stored is None:
         found.set_user_attr(DEFINITION, asked)
-    elif stored != asked:
+    elif {"metric": Study.metric} | stored != asked:  # which older ones do not say
         told = "; ".join(differences(stored, asked))
         raise InputError(
             f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
@@ -125,7 +126,7 @@ class Worker:
             revive(found)
             looked = time.monotonic()
             while end is None or time.monotonic() < end:
-                self._tell_progress(found, trials)
+                self._tell_progress(found, study, trials)
                 if not self._turn(found, study, search, trials):
                     if interval is None or not self._others(found):
                         break
@@ -195,12 +196,12 @@ class Worker:
         ends: dict[Trial, int] = {}  # after which epoch a trial was pruned
         lost: set[Trial] = set()
 
-        def report(trial: Trial, epoch: int, elbo: float) -> bool:
+        def report(trial: Trial, epoch: int, value: float) -> bool:
             """Whether the trial goes on."""
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # a resumed trial tells an epoch again
-                    trial.report(elbo, epoch)
+                    trial.report(value, epoch)
             except UpdateFinishedTrialError:
                 lost.add(trial)
                 return False
@@ -216,20 +217,20 @@ class Worker:
                 if any(run.failure for run in runs):
                     leave += there  # the trial has failed with them
                 elif len(there) == len(runs):
-                    elbo = fmean(metrics[run]["elbo"] for run in runs)
-                    leave += [] if report(trial, epoch, elbo) else runs
+                    value = fmean(_of(metrics[run], study.metric) for run in runs)
+                    leave += [] if report(trial, epoch, value) else runs
             return leave
 
         for trial, runs in members.items():  # what another study, or an earlier attempt, has trained of them
             reported = trial.storage.get_trial(trial._trial_id).intermediate_values
-            for epoch, elbo in _known(runs):
-                if epoch not in reported and not report(trial, epoch, elbo):
+            for epoch, value in _known(runs, study.metric):
+                if epoch not in reported and not report(trial, epoch, value):
                     break
         configs = [run.config for trial, runs in members.items() if trial not in lost | ends.keys() for run in runs]
         if configs:
             self._train_runs(configs, prune)
         for trial, runs in members.items():
-            if trial in lost or not self._tell(found, trial, runs, ends.get(trial)):
+            if trial in lost or not self._tell(found, study, trial, runs, ends.get(trial)):
                 self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
 
     def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
@@ -252,7 +253,7 @@ class Worker:
                 waited = True
                 time.sleep(POLL)
 
-    def _tell(self, found: OptunaStudy, trial: Trial, runs: Sequence[Run], end: int | None) -> bool:
+    def _tell(self, found: OptunaStudy, study: Study, trial: Trial, runs: Sequence[Run], end: int | None) -> bool:
         """Tell what came out, after the last epoch or the one that it was pruned after; whether it was still ours."""
         try:
             trial.set_user_attr(RUNS, [run.folder.name for run in runs])
@@ -260,17 +261,17 @@ class Worker:
             if failures:
                 return self._fail(found, trial, failures[0])
             last = [_metrics(run, end) for run in runs]
-            elbos = {str(run.config.seed): own["elbo"] for run, own in zip(runs, last, strict=True)}
-            trial.set_user_attr(VALUES, elbos)
+            values = {str(run.config.seed): _of(own, study.metric) for run, own in zip(runs, last, strict=True)}
+            trial.set_user_attr(VALUES, values)
             trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
             self.saved(found, trial, runs)
         except UpdateFinishedTrialError:
             return False
-        value = fmean(elbos.values())
+        value = fmean(values.values())
         state = TrialState.COMPLETE if end is None else TrialState.PRUNED
         told_as = found.tell(trial, value if end is None else None, state, skip_if_finished=True).state
         what = "complete" if end is None else f"pruned after epoch {end}"
-        self._message(f"{found.study_name} trial {trial.number}: ELBO {value:.2f}, {what}; {told(trial.params)}")
+        self._message(f"{found.study_name} trial {trial.number}: {_shown(study, value)}, {what}; {told(trial.params)}")
         return told_as == state
 
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
@@ -287,11 +288,12 @@ class Worker:
         if self.progress is not None:
             self.progress.message(text)
 
-    def _tell_progress(self, found: OptunaStudy, trials: int) -> None:
+    def _tell_progress(self, found: OptunaStudy, study: Study, trials: int) -> None:
         ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
         if self.progress is not None and len(ended) != self._told:
             values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
-            self.progress.study(found.study_name, len(ended), trials, max(values, default=None))
+            best = _shown(study, max(values)) if values else None
+            self.progress.study(found.study_name, len(ended), trials, best)
             self._told = len(ended)
 
 
@@ -303,17 +305,29 @@ def told(params: Mapping[str, object]) -> str:
     )
 
 
-def _known(runs: Sequence[Run]) -> list[tuple[int, float]]:
-    """The epochs that all of some runs have behind them, and the mean of their validation ELBOs."""
+def _shown(study: Study, value: float) -> str:
+    """``ELBO -103.21``, or what else the study maximises."""
+    return f"{MAXIMISED[study.metric].label} {MAXIMISED[study.metric].text(value)}"
+
+
+def _of(metrics: Mapping[str, float], name: str) -> float:
+    """A validation metric. Raises ``InputError`` where the runs do not have it."""
+    if name not in metrics:
+        raise InputError(f"the runs have no {name!r}; have the study maximise one of {', '.join(metrics)}")
+    return metrics[name]
+
+
+def _known(runs: Sequence[Run], metric: str) -> list[tuple[int, float]]:
+    """The epochs that all of some runs have behind them, and the mean of a validation metric."""
     if any(run.failure for run in runs):
         return []
-    elbos = []
+    values = []
     for run in runs:
         history = run.history()
-        own = history[(history["split"] == "validation") & (history["metric"] == "elbo")]
-        elbos.append(dict(zip(own["epoch"], own["value"], strict=True)))
+        own = history[(history["split"] == "validation") & (history["metric"] == metric)]
+        values.append(dict(zip(own["epoch"], own["value"], strict=True)))
     whole = min(run.step // run.steps_per_epoch for run in runs)
-    return [(epoch, fmean(own[epoch] for own in elbos)) for epoch in range(1, whole + 1)]
+    return [(epoch, fmean(own[epoch] for own in values)) for epoch in range(1, whole + 1)]
 
 
 def _metrics(run: Run, epoch: int | None) -> dict[str, Any]:

@@ -315,7 +315,7 @@ ROWS = [
     Row("gaussian reparameterisation", lambda _, t: GaussianReparameterisation()),
     Row("auto-encoder", lambda _, t: AutoEncoder()),
     Row("backpropagation", lambda _, t: Backpropagation()),
-    Row("softmax", lambda _, t: Softmax(), cosine=0.97, length=1.2),
+    Row("softmax", lambda _, t: Softmax(), cosine=-0.34, length=0.463),
     Row("target propagation, auto-encoder", lambda _, t: TargetPropagationAutoEncoder(), cosine=0.99, length=0.207),
     Row("straight-through", lambda _, t: StraightThrough(2 * t), cosine=0.87, length=0.438),
     Row("straight-through, half the temperature", lambda _, t: StraightThrough(t), cosine=0.76, length=0.671),
@@ -388,8 +388,10 @@ def test_shapes_value_and_sample(row, leading, dtype, device) -> None:
     assert estimate.sample.shape[-len(leading) - 3 :] == (*leading, BATCH, *problem.family.sample_shape)
     assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
     assert gradient(estimate.loss, logits).shape == logits.shape
-    # Exactly: estimates nest because the value is the objective's own.
-    assert estimate.loss.equal(value(strategy, logits, problem.objective(*leading), estimate.sample))
+    # Exactly: estimates nest because the value is the objective's own; but for the rounding of a batch of all states.
+    exact = value(strategy, logits, problem.objective(*leading), estimate.sample)
+    tolerance = 1e-6 if strategy.claim.marginal else 0.0
+    torch.testing.assert_close(estimate.loss, exact, rtol=tolerance, atol=0.0)
     if not isinstance(problem.family, Categorical):
         return
     one_hot = ((estimate.sample == 0) | (estimate.sample == 1)).all() and estimate.sample.sum(-1).eq(1).all()
@@ -408,7 +410,8 @@ def test_seed_decides_the_estimate(row) -> None:
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
     assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
-    assert first.sample.equal(other.sample) == isinstance(problem.family, Deterministic)
+    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax)
+    assert first.sample.equal(other.sample) == noiseless
 
 
 @every_row

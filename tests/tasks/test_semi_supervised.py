@@ -17,7 +17,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import GumbelSoftmax, Marginalisation
-from discrete_vae.tasks import Architecture, SemiSupervised, Supervision
+from discrete_vae.tasks import Architecture, LabelsAlone, SemiSupervised, Supervision
 from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.tasks.semi_supervised import balanced
 
@@ -27,6 +27,10 @@ SIZES = Architecture(latents=1, categories=CLASSES, hidden=(6,), style=1)
 
 def generators(stream: str) -> list[torch.Generator]:
     return [seeded(seed, stream) for seed in range(MEMBERS)]
+
+
+def settings(supervision: Supervision) -> Config:
+    return Config(task="semi-supervised", architecture=Architecture(1, CLASSES), supervision=supervision)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def split() -> data.Split:
 @pytest.fixture
 def model(split: data.Split) -> SemiSupervised:
     made = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
-    made.adopt(split, Supervision(labelled=6, alpha=2.0), [0, 1])
+    made.adopt(split, settings(Supervision(labelled=6, alpha=2.0)), [0, 1])
     return made
 
 
@@ -76,7 +80,7 @@ def parts(model: SemiSupervised, images: Tensor, epsilon: Tensor) -> Tensor:
     costs = []
     for k in range(CLASSES):
         classes = one_hot(torch.full(images.shape[:-1], k), CLASSES)
-        given = model.style_encoder(images, classes)
+        given = model.style_encoder(torch.cat([images, classes], -1)).unflatten(-1, (1, 2))
         mean, log_variance = given[..., 0, 0], given[..., 0, 1]
         z = mean + (log_variance / 2).exp() * epsilon[..., 0, 0]
         logits = model.decoder(torch.cat([classes, z.unsqueeze(-1)], -1))
@@ -85,10 +89,13 @@ def parts(model: SemiSupervised, images: Tensor, epsilon: Tensor) -> Tensor:
     return torch.stack(costs)
 
 
-def test_the_loss_is_the_papers(model: SemiSupervised, split: data.Split) -> None:
+@pytest.mark.parametrize(("labelled", "weight"), [(6, 1.0), (3, 5.0)], ids=["a half", "fewer than a batch"])
+def test_the_loss_is_the_papers(model: SemiSupervised, split: data.Split, labelled: int, weight: float) -> None:
     """Exact marginalisation equals the sum over the classes, in value where it is exact and in every gradient."""
+    model.adopt(split, settings(Supervision(labelled, 2.0, weight)), [0, 1])
     seen = batch(model, split)
     images, classes = seen[..., :PIXELS], seen[:, BATCH:, PIXELS:]
+    assert classes.shape[1] == min(BATCH, labelled)
     noise = Noise(generators("noise"))
     parameters = model.encode(seen)
     estimate = model.estimate([Marginalisation()], seen, parameters, 1.0, noise)
@@ -96,17 +103,17 @@ def test_the_loss_is_the_papers(model: SemiSupervised, split: data.Split) -> Non
     found = torch.autograd.grad(loss.sum(), list(model.parameters()))
 
     parameters = model.encode(seen)
-    epsilon = Noise(generators("noise")).normal((MEMBERS, 2 * BATCH, 1, 1))
+    epsilon = Noise(generators("noise")).normal((*seen.shape[:2], 1, 1))
     costs, q = parts(model, images, epsilon), parameters.squeeze(-2).softmax(-1).movedim(-1, 0)
     without = (q * (costs + q.log() + math.log(CLASSES))).sum(0)[:, :BATCH]
     known = (costs.movedim(0, -1)[:, BATCH:] * classes).sum(-1) + math.log(CLASSES)
     entropy = -(classes * parameters.squeeze(-2)[:, BATCH:].log_softmax(-1)).sum(-1)
-    exact = without.mean(-1) + (6 / 60 * known + 2.0 * entropy).mean(-1)
+    exact = without.mean(-1) + (weight * labelled / 60 * known + 2.0 * entropy).mean(-1)
     for one, other in zip(found, torch.autograd.grad(exact.sum(), list(model.parameters())), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     # The value is that of the class that was drawn.
     drawn = (estimate.sample.squeeze(-2) * costs.movedim(0, -1)[:, :BATCH]).sum(-1)
-    torch.testing.assert_close(estimate.loss[:, :BATCH] / 2, drawn)
+    torch.testing.assert_close(estimate.loss[:, :BATCH] * BATCH / seen.shape[1], drawn)
 
 
 def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: data.Split) -> None:
@@ -115,7 +122,7 @@ def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: 
     From a posterior near the prior, so that the weights have a variance to speak of errors by.
     """
     with torch.no_grad():
-        model.style_encoder.behind.layers[-1].weight.mul_(0.1)
+        model.style_encoder.layers[-1].weight.mul_(0.1)
     images = split.batch(torch.arange(3).expand(MEMBERS, -1))
     log_prob, log_ratio = model.weigh(images, model.encode(images), Noise(generators("noise")), 20_000)
     weights = (log_prob + log_ratio).exp()
@@ -161,9 +168,52 @@ def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
     assert set(found["metric"]) >= {"elbo", "kl", "log_likelihood"}
 
 
+def test_the_classifier_alone_learns_from_the_same_images_by_itself(model: SemiSupervised, split: data.Split) -> None:
+    """The same initial weights and images, the cross-entropy alone, and no pixels explained."""
+    alone = LabelsAlone(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
+    alone.adopt(split, settings(Supervision(labelled=6)), [0, 1])
+    assert torch.equal(alone.labelled, model.labelled)
+    for one, other in zip(alone.encoder.parameters(), model.encoder.parameters(), strict=True):
+        assert torch.equal(one, other)
+    seen = batch(alone, split)
+    assert seen.shape == (MEMBERS, BATCH, PIXELS + CLASSES)
+    logits = alone.encode(seen)
+    loss = alone.estimate([GumbelSoftmax(0.5)], seen, logits, 1.0, Noise(generators("noise"))).loss
+    places = seen[..., PIXELS:].argmax(-1)
+    torch.testing.assert_close(loss, -logits.squeeze(-2).log_softmax(-1).gather(-1, places.unsqueeze(-1)).squeeze(-1))
+    assert not alone.kl(logits).any()
+    assert not any(each.any() for each in alone.weigh(seen, logits, Noise(generators("noise")), 3))
+
+
+def test_classes_and_images_are_multiplied_apart(model: SemiSupervised, split: data.Split) -> None:
+    """All classes at once, the same for every image, give what each of them gives with each image."""
+    images = split.batch(torch.arange(4).expand(MEMBERS, -1))
+    states = torch.eye(CLASSES).reshape(CLASSES, 1, 1, 1, CLASSES)
+    objective = model.objective(images)
+    together = objective(states)
+    apart = objective(states.expand(-1, MEMBERS, 4, -1, -1))
+    assert together.shape == (CLASSES, MEMBERS, 4)
+    torch.testing.assert_close(together, apart)
+
+
+def test_samples_of_the_prior_have_a_class_and_a_style(model: SemiSupervised) -> None:
+    one = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights")[:1])
+    code = one.prior_sample(5, Noise(generators("noise")[:1]))
+    assert code.shape == (1, 5, 1, CLASSES + 1)
+    assert (code[..., :CLASSES].sum(-1) == 1).all()
+    torch.testing.assert_close(one.decode(code), one.decoder(code.squeeze(-2)))
+
+
 def test_what_the_task_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="one categorical variable"):
         Config(task="semi-supervised", architecture=Architecture(latents=2))
+    one = Architecture(latents=1)
+    with pytest.raises(InputError, match="multiple of the 10"):
+        Config(task="labels-alone", architecture=one, supervision=Supervision(labelled=15))
+    with pytest.raises(InputError, match="such as rloo"):
+        Config(task="semi-supervised", architecture=one, samples=2)
+    with pytest.raises(InputError, match="the images have 3 classes"):
+        balanced(torch.arange(3), 2, 2, 0)
     with pytest.raises(InputError, match="labelled is 0"):
         Supervision(labelled=0)
 

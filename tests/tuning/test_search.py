@@ -16,8 +16,19 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
+from discrete_vae.tasks import Architecture
 from discrete_vae.training import Interrupted
-from discrete_vae.tuning import Search, Worker, configure, open_storage, open_study, standing
+from discrete_vae.tuning import (
+    DEFINITION,
+    Search,
+    Worker,
+    configure,
+    metric_of,
+    open_storage,
+    open_study,
+    standing,
+    table,
+)
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.search import SeededByTrial, differences, tpe
 from discrete_vae.tuning.worker import METRICS, VALUES
@@ -62,7 +73,12 @@ def test_values_go_to_options_schedules_and_joined_fields() -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("temperatur", "did you mean 'temperature'"), ("samples.decay", "not a schedule"), ("tau", "unknown value")],
+    [
+        ("temperatur", "did you mean 'temperature'"),
+        ("samples.decay", "which is whole"),
+        ("supervision.alph", "did you mean 'alpha'"),
+        ("tau", "unknown value"),
+    ],
 )
 def test_an_unknown_value_is_refused(name, reason) -> None:
     with pytest.raises(InputError, match=reason):
@@ -239,3 +255,63 @@ def test_differences_are_told_by_name() -> None:
         "a: c: 2 stored, 3 asked",
         "d: None stored, 4 asked",
     ]
+
+
+CLASSES = Config(
+    task="semi-supervised",
+    architecture=Architecture(latents=1, hidden=(8,), style=2),
+    batch_size=5000,
+)
+SPACE = {"supervision.alpha": Float(1.0, 1e3, log=True), "supervision.labelled_weight": Float(1.0, 1e3, log=True)}
+
+
+class Telling(Interrupting):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+    def study(self, name: str, done: int, total: int, best: str | None) -> None:
+        self.lines.append(f"best {best}")
+
+    def update(self, *_) -> None: ...
+
+
+def test_a_study_says_what_it_maximises(tmp_path: Path) -> None:
+    """Accuracy: the values, those of every epoch, and all that is told are of it; and it is not another study's."""
+    study = dataclasses.replace(tiny(2), name="tiny", searches={"": Search(CLASSES, SPACE)}, metric="accuracy")
+    storage = open_storage(str(tmp_path / "study.db"))
+    found = open_study(study, "tiny", storage)
+    assert metric_of(found) == "accuracy"
+    progress = Telling()
+    Worker(tmp_path / "runs", images(), progress=progress).work(found, study, study.searches[""], 1)
+    (trial,) = found.get_trials()
+    assert 0 < trial.value <= 1
+    assert trial.value == pytest.approx(trial.user_attrs[METRICS]["accuracy"])
+    assert sum(trial.user_attrs[VALUES].values()) / 2 == pytest.approx(trial.value)
+    assert trial.intermediate_values[2] == pytest.approx(trial.value)
+    assert f"accuracy {trial.value:.4f}" in " ".join(progress.lines)
+    assert f"best accuracy {trial.value:.4f}" in progress.lines
+    assert "accuracy 0" in table([found]).columns
+    with pytest.raises(InputError, match="metric: accuracy stored, elbo asked"):
+        open_study(dataclasses.replace(study, metric="elbo"), "tiny", storage)
+
+
+def test_older_studies_maximise_the_elbo(tmp_path: Path) -> None:
+    study, found = study_in(tmp_path / "study.db")
+    old = {name: value for name, value in study.definition(study.searches[""]).items() if name != "metric"}
+    found.set_user_attr(DEFINITION, old)
+    _, again = study_in(tmp_path / "study.db")
+    assert metric_of(again) == "elbo"
+
+
+def test_an_unknown_metric_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'accuracy'"):
+        dataclasses.replace(tiny(), metric="acuracy")
+    study = dataclasses.replace(tiny(1), metric="accuracy")  # of a task without classes
+    found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
+    with pytest.raises(InputError, match="no 'accuracy'; have the study maximise one of"):
+        Worker(tmp_path / "runs", images()).work(found, study, study.searches[""], 1)

@@ -1,0 +1,162 @@
+"""The table, the figure and the words of the report on semi-supervised classification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from discrete_vae.config import Config
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
+from reports import statistics
+from reports.figures import COLOURS, DASHES, figure
+from reports.latex import Latex, number
+from reports.tables import MISSING, Panel, by_seed, spread, table
+
+if TYPE_CHECKING:
+    from reports.semi_supervised import Chosen, Preset, Row
+
+Values = Mapping[str, Mapping[str, statistics.Seeds]]
+"""By row, then ``elbo`` in nats or ``accuracy`` in per cent, then seed: of the test images, higher is better."""
+METRICS = ("elbo", "accuracy")
+
+
+def shown(rows: Sequence[Row], results: pd.DataFrame) -> Values:
+    """What the table shows, of tidy results."""
+    scale = {"elbo": 1.0, "accuracy": 100.0}
+    return {
+        row.label: {
+            metric: {seed: scale[metric] * value for seed, value in by_seed(results, row.label, "test", metric).items()}
+            for metric in METRICS
+        }
+        for row in rows
+    }
+
+
+def main_table(preset: Preset, values: Values, chosen: Mapping[str, Chosen]) -> Latex:
+    """Ours, the paper's numbers, and the setting that was chosen by the validation images."""
+    best = {metric: statistics.winner({row: each[metric] for row, each in values.items()}) for metric in METRICS}
+    body: list[list[object]] = []
+    for row in preset.rows:
+        own = [spread(values[row.label][metric], best[metric] == row.label) for metric in METRICS]
+        printed = row.printed or (None, None)
+        theirs = [
+            MISSING if value is None else number(value * scale, 1)
+            for value, scale in zip(printed, (1, 100), strict=True)
+        ]
+        found = chosen[row.label]
+        told = [number(100 * found.accuracy, 1), setting(found.config, preset)]
+        body.append([row.label, own[0], theirs[0], own[1], theirs[1], *told])
+    heads = [
+        Latex(r"& \multicolumn{2}{c}{test ELBO, nats} & \multicolumn{2}{c}{test accuracy, \%} & valid. & \\"),
+        Latex(r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}"),
+        Latex(r" & ours & printed & ours & printed & acc. & setting \\"),
+    ]
+    return table("semi-supervised", _caption(preset), [Panel(Latex("lrrrrrl"), heads, body)], separation="4pt")
+
+
+def _caption(preset: Preset) -> Latex:
+    count, seeds = preset.supervisions[0].labelled, len(preset.seeds)
+    over = (
+        f"mean $\\pm$ 95\\% interval over {seeds} seeds, each with labelled images of its own"
+        if seeds > 1
+        else "one seed"
+    )
+    epochs = preset.lengths["semi-supervised"][-1]
+    alone = preset.lengths["labels-alone"]
+    trial = preset.trial_epochs.get("semi-supervised", epochs)
+    trials = f"with {len(preset.trial_seeds)} seed{'s' * (len(preset.trial_seeds) > 1)}, {trial} epochs"
+    verdict = (
+        "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
+        if seeds >= statistics.MINIMUM_SEEDS
+        else "Too few seeds to call a winner."
+    )
+    return Latex(
+        f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that "
+        f"of hard samples of class and style (mean of {preset.samples}). Settings were chosen by the accuracy on the "
+        f"10,000 validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
+        "learning rate; $\\alpha$, the weight of the classifier's loss; $w$, that of a labelled image's bound; for the "
+        f"labels alone the rate and the epochs, of {', '.join(map(str, alone))}. {verdict}"
+    )
+
+
+def setting(config: Config, preset: Preset) -> Latex:
+    """Learning rate and what else was chosen."""
+    told = f"{config.learning_rate.initial:g}"
+    if config.task == "labels-alone":
+        return Latex(f"{told}, {config.epochs} epochs")
+    if len({each.alpha for each in preset.supervisions}) > 1:
+        told += rf", $\alpha$ {config.supervision.alpha:g}"
+    if len({each.labelled_weight for each in preset.supervisions}) > 1:
+        told += rf", $w$ {config.supervision.labelled_weight:g}"
+    (row,) = (row for row in preset.rows if (row.strategy, row.task) == (config.strategy, config.task))
+    temperature = getattr(config.options, "temperature", None)
+    if len(row.options) > 1 and isinstance(temperature, Schedule):
+        told += rf", $\tau$ {temperature.initial:g}"
+    return Latex(told)
+
+
+def markdown(rows: Sequence[Row], values: Values) -> str:
+    """The table for the README: ours, and the printed number in brackets."""
+    lines = [["", "test ELBO", "test accuracy, %"], ["---", "---:", "---:"]]
+    for row in rows:
+        cells = []
+        for i, metric in enumerate(METRICS):
+            own = list(values[row.label][metric].values())
+            text = statistics.interval(own).text(1) if own else ""
+            printed = None if row.printed is None else row.printed[i] * (1, 100)[i]
+            cells.append(text + (f" ({printed:.1f})" if printed is not None else ""))
+        lines.append([row.label, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def meaning(rows: Sequence[Row], values: Values) -> str:
+    """By how much each row beats the labels alone, in points of accuracy, paired over seeds."""
+    alone = next(row.label for row in rows if row.task == "labels-alone")
+    said = []
+    for row in rows:
+        if row.label == alone:
+            continue
+        mine, theirs = values[row.label]["accuracy"], values[alone]["accuracy"]
+        found = spread({seed: mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()})
+        said.append(f"{row.label} {found}")
+    return f"Points of accuracy above the labels alone, paired over seeds: {'; '.join(said)}."
+
+
+def curves(runs: Sequence[Run]) -> pd.DataFrame:
+    """Validation accuracy in per cent, a line an epoch and a column a run; of runs that did not fail."""
+    found = {}
+    for run in runs:
+        if run.failure is None:
+            history = run.history()
+            own = history[(history["split"] == "validation") & (history["metric"] == "accuracy")]
+            found[run.config.seed] = 100 * own.set_index("epoch")["value"]
+    return pd.DataFrame(found)
+
+
+def draw(out: Path, runs: Mapping[str, Sequence[Run]]) -> None:
+    """Validation accuracy along training: mean and range over seeds."""
+    with figure(out, "semi_supervised_curves", height=3.0) as drawing:
+        axes = drawing.subplots()
+        last = 1
+        for i, (row, members) in enumerate(runs.items()):
+            found = curves(members)
+            if found.empty:
+                continue
+            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+            epochs, mean = found.index.to_numpy(), found.mean(axis=1).to_numpy()
+            axes.plot(epochs, mean, label=row, marker="o", markersize=2, **style)
+            axes.fill_between(epochs, found.min(axis=1), found.max(axis=1), color=style["color"], alpha=0.12, lw=0)
+            last = max(last, int(epochs[-1]))
+        axes.set(xlabel="epoch", ylabel="validation accuracy")
+        axes.set_xlim(0.8, last + 0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+        lowest = min(float(np.nanmin(found.to_numpy())) for members in runs.values() if len(found := curves(members)))
+        axes.set_ylim(bottom=max(lowest - 1, 0))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

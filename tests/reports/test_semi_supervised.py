@@ -1,0 +1,127 @@
+"""The report on semi-supervised classification, on small networks: selection by validation accuracy, files, bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from discrete_vae import data, training
+from discrete_vae.data import DataConfig
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks import Architecture, Supervision
+from reports import __main__ as command
+from reports import semi_supervised
+from reports.semi_supervised import PRESETS, ROWS, Preset
+from reports.tables import COLUMNS
+
+TINY = Preset(
+    base=dataclasses.replace(
+        semi_supervised.BASE,
+        architecture=Architecture(latents=1, hidden=(32,), activation="relu", style=2),
+        batch_size=2000,
+    ),
+    rows=[ROWS[name] for name in ("Labels alone", "Marginalisation", "Gumbel-S")],
+    rates=(1e-3, 1e-2),
+    supervisions=[Supervision(alpha=10.0), Supervision(alpha=100.0)],
+    lengths={"semi-supervised": (2,), "labels-alone": (1, 3)},
+    trial_seeds=(0,),
+    seeds=(0, 1, 2),
+    samples=3,
+)
+FILES = {
+    "results.csv",
+    "tuning.csv",
+    "provenance.json",
+    "references.bib",
+    "semi-supervised.md",
+    "semi-supervised.tex",
+    "semi_supervised_table.tex",
+    "semi_supervised_curves.png",
+    "semi_supervised_curves.pdf",
+}
+
+
+@pytest.fixture(scope="module")
+def few() -> data.Dataset:
+    """With few images to score."""
+    whole = data.load()
+    splits = {
+        name: dataclasses.replace(split, pixels=split.pixels[:500], labels=split.labels[:500])
+        for name, split in (("validation", whole.validation), ("test", whole.test))
+    }
+    return dataclasses.replace(whole, **splits)
+
+
+def call(out: Path, runs: Path, images: data.Dataset) -> None:
+    report = dataclasses.replace(semi_supervised.REPORT, presets={"tiny": TINY})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.REPORTS, "semi-supervised", report)
+        patch.setattr(data, "load", lambda *_: images)
+        with pytest.raises(SystemExit) as end:
+            command.main(["semi-supervised", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+    assert not end.value.code
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, few: data.Dataset) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("semi")
+    call(folder / "out", folder / "runs", few)
+    return folder / "out", folder / "runs"
+
+
+def test_every_file_is_written(made: tuple[Path, Path]) -> None:
+    assert {path.name for path in made[0].iterdir()} - {"semi-supervised.pdf"} == FILES
+    cited = (made[0] / "references.bib").read_text()
+    assert "kingma2014b" in cited
+    assert "jang2017" in cited
+
+
+def test_settings_are_chosen_by_validation_accuracy_alone(made: tuple[Path, Path]) -> None:
+    results, tuning = (pd.read_csv(made[0] / name) for name in ("results.csv", "tuning.csv"))
+    assert list(results.columns) == list(tuning.columns) == COLUMNS
+    assert set(tuning["split"]) == {"validation"}
+    assert set(tuning["metric"]) == {"accuracy"}
+    assert tuning.groupby("row").size().to_dict() == {"Labels alone": 8, "Marginalisation": 4, "Gumbel-S": 4}
+    for row, tried in tuning.groupby("row"):
+        best = tried.loc[tried["value"].idxmax()]
+        (used,) = set(results[results["row"] == row]["parameters"])
+        assert json.loads(used) == json.loads(best["parameters"])
+    found = results[(results["split"] == "test") & (results["metric"] == "accuracy")]
+    assert found.groupby("row").size().to_dict() == {"Labels alone": 3, "Marginalisation": 3, "Gumbel-S": 3}
+    assert set(results[results["row"] == "Labels alone"]["metric"]) == {"accuracy"}, "it explains no pixels"
+
+
+def test_printed_numbers_stand_beside_ours(made: tuple[Path, Path]) -> None:
+    table, text = (made[0] / "semi_supervised_table.tex").read_text(), (made[0] / "semi-supervised.md").read_text()
+    assert "$-106.8$" in table
+    assert "$92.4$" in table
+    assert "(92.6)" in text
+    assert "never on the test images" in table
+    assert "over 3 seeds" in table
+
+
+def test_second_call_trains_nothing_and_writes_the_same_bytes(
+    made: tuple[Path, Path], few: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_train_population", lambda *args: pytest.fail("trained again"))
+    call(tmp_path, made[1], few)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_presets_configure_every_row(preset: Preset) -> None:
+    for row in preset.rows:
+        tried = preset.settings(row)
+        assert {config.strategy for config in tried} == {row.strategy} <= set(STRATEGIES)
+        assert len(set(tried)) == len(tried)
+        assert len({config.supervision.labelled for config in tried}) == 1
+    assert {row.label for row in preset.rows} >= {"Labels alone", "Marginalisation", "Gumbel-S", "ST Gumbel-S"}
+
+
+def test_the_quick_preset_needs_no_download() -> None:
+    assert PRESETS["quick"].base.data == DataConfig()

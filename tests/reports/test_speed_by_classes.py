@@ -1,0 +1,76 @@
+"""The report on speed against the number of classes, on a small network: real measurements, and the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from discrete_vae.tasks import Architecture
+from reports import __main__ as command
+from reports import measure, speed_by_classes, throughput
+from reports.measure import SINGLE, Case
+from reports.speed_by_classes import PRESETS, Preset
+from reports.tables import COLUMNS
+
+SMALL = dataclasses.replace(
+    PRESETS["quick"].base, architecture=Architecture(latents=1, hidden=(16,), style=3), batch_size=50
+)
+TINY = Preset(0.02, (10,), SMALL)
+FILES = {
+    "results.csv",
+    "provenance.json",
+    "references.bib",
+    "speed-by-classes.md",
+    "speed-by-classes.tex",
+    "speed_by_classes_table.tex",
+    "speed_by_classes.png",
+    "speed_by_classes.pdf",
+}
+
+
+def call(out: Path, runs: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        report = dataclasses.replace(speed_by_classes.REPORT, presets={"tiny": TINY})
+        patch.setitem(command.REPORTS, "speed-by-classes", report)
+        with pytest.raises(SystemExit) as end:
+            command.main(["speed-by-classes", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+    assert not end.value.code
+
+
+def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    call(out, runs)
+    assert {path.name for path in out.iterdir()} - {"speed-by-classes.pdf"} == FILES
+    results = pd.read_csv(out / "results.csv")
+    assert list(results.columns) == COLUMNS
+    assert set(results["row"]) == {"K = 10"}
+    own = results.set_index(["metric", "strategy"])["value"]
+    for name in SINGLE:
+        whole, one = own["step_ms", "marginalisation"], own["step_ms", name]
+        assert own["speed", name] == pytest.approx(whole / one)
+    assert "$2.0$" in (out / "speed_by_classes_table.tex").read_text()
+    assert "cores" in json.loads((out / "provenance.json").read_text())["settings"]["machine"]
+    written = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    monkeypatch.setattr(throughput, "subprocess", None)  # nothing is measured again
+    again = tmp_path / "again"
+    call(again, runs)
+    assert all((again / name).read_bytes() == written[name] for name in FILES)
+
+
+def test_classes_are_made_up_for_any_number_of_them() -> None:
+    architecture = dataclasses.replace(SMALL.architecture, categories=50)
+    case = Case(dataclasses.replace(SMALL, architecture=architecture), loop="classes", seconds=0.01)
+    found = measure.measure(case, torch.device("cpu"))
+    assert found["speed marginalisation"] == 1.0
+    assert found["speed gumbel-softmax"] > 0
+
+
+def test_presets_go_from_five_classes_to_a_thousand() -> None:
+    for preset in PRESETS.values():
+        assert list(preset.cases()) == [5, 10, 20, 50, 100, 200, 500, 1000]
