@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
 from reports import (
+    adversarial_vae,
     auto_encoder,
     gradients,
     jang,
@@ -31,6 +32,7 @@ REPORTS: dict[str, Report] = {
     "throughput": throughput.REPORT,
     "target-propagation": target_propagation.REPORT,
     "auto-encoder": auto_encoder.REPORT,
+    "adversarial-vae": adversarial_vae.REPORT,
     "gradients": gradients.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,

@@ -1,0 +1,222 @@
+"""A critic in place of the KL: the averaged posterior pulled to the prior, beside the VAE on the VAE's yardstick."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from discrete_vae.config import Config
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
+from discrete_vae.runs import Run, parameters
+from discrete_vae.schedules import Schedule
+from discrete_vae.tasks import Architecture, Criticism
+from reports import statistics
+from reports.figures import bare, figure
+from reports.latex import Latex, number, render
+from reports.report import Bench, Report, strategies
+from reports.tables import RULE, Panel, by_seed, measured, spread, table
+
+LABELS = {"gumbel-softmax": "Gumbel-Softmax", "straight-through-gumbel-softmax": "ST-Gumbel-Softmax"}
+PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
+COLUMNS = {
+    "elbo": ("ELBO", 1),
+    "reconstruction_hard": ("reconstr.", 1),
+    "kl": ("KL", 1),
+    "log_likelihood": ("IW bound", 1),
+}
+DRAWN = 6, 6
+"""Rows and columns of the samples that are shown."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is trained."""
+
+    strategies: Mapping[str, Schedule]
+    """With their temperatures."""
+    betas: Sequence[float]
+    """Weights of the critic's value that are tried."""
+    epochs: int
+    seeds: tuple[int, ...]
+    samples: int
+    """Of the bound on the test images."""
+    base: Config
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        betas = ", ".join(f"{beta:g}" for beta in self.betas)
+        return (
+            f"{len(self.strategies)} strategies, weights {betas} of the critic, {self.epochs} epochs, "
+            f"{len(self.seeds)} seeds, {self.samples:,} importance samples"
+        )
+
+    def configs(self, strategy: str, beta: float | None, seeds: Sequence[int]) -> list[Config]:
+        """The VAE, or with ``beta`` the one with the critic."""
+        kind = dataclasses.replace(self.base, strategy=strategy, options=None)
+        options = dataclasses.replace(kind.options, temperature=self.strategies[strategy])
+        config = dataclasses.replace(kind, options=options)
+        if beta is not None:
+            config = dataclasses.replace(config, task="adversarial-vae", beta=Schedule(beta))
+        return [dataclasses.replace(config, epochs=self.epochs, seed=seed) for seed in seeds]
+
+
+def make(preset: Preset, bench: Bench) -> None:
+    """Choose the critic's weight, train what is missing, then write the table, the figure and the document."""
+    runs: dict[str, list[Run]] = {}
+    trials: list[Run] = []
+    for strategy in preset.strategies:
+        tried = [bench.train(preset.configs(strategy, beta, preset.seeds[:1]))[0] for beta in preset.betas]
+        trials += tried
+        best = max(tried, key=_validation)
+        runs[f"{LABELS[strategy]}, KL"] = bench.train(preset.configs(strategy, None, preset.seeds))
+        weight = best.config.beta.initial
+        runs[f"{LABELS[strategy]}, critic"] = bench.train(preset.configs(strategy, weight, preset.seeds))
+    final = [run for group in runs.values() for run in group]
+    samples = {"validation": 1, "test": preset.samples}
+    for split, count in samples.items():
+        bench.evaluate(final, split, count)
+    frames = [measured(bench.report, row, run, samples) for row, group in runs.items() for run in group]
+    results = pd.concat(frames, ignore_index=True)
+    bench.write_results(results)
+    bench.write_results(_tuning(trials), "tuning.csv")
+    bench.write("adversarial_vae_table.tex", _table(preset, runs, results))
+    bench.write("adversarial-vae.md", _markdown(preset, runs, results))
+    _draw(bench, runs)
+    bench.write_provenance([*trials, *final], samples=samples, epochs=preset.epochs, selection="validation elbo")
+    shape = preset.base.architecture
+    source = render(
+        "adversarial_vae.tex",
+        epochs=preset.epochs,
+        latents=shape.latents,
+        categories=shape.categories,
+        hidden="-".join(map(str, shape.hidden)),
+        steps=preset.base.criticism.critic_steps,
+        rate=f"{preset.base.criticism.critic_learning_rate:g}",
+        learning_rate=f"{preset.base.learning_rate.initial:g}",
+    )
+    parts = ["adversarial_vae_table.tex", "adversarial_vae_samples.pdf"]
+    bench.write_document(source, parts, strategies(run.config for run in final), PAPERS)
+
+
+def _validation(run: Run) -> float:
+    """The last validation ELBO; minus infinity for a run that failed."""
+    if run.failure is not None:
+        return -math.inf
+    found = run.history().query("split == 'validation' and metric == 'elbo'")
+    return float(found["value"].iloc[-1])
+
+
+def _tuning(trials: Sequence[Run]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": f"{LABELS[run.config.strategy]}, critic, beta {run.config.beta.initial:g}",
+            "strategy": run.config.strategy,
+            "parameters": parameters(run.config),
+            "seed": run.config.seed,
+            "split": "validation",
+            "metric": "elbo",
+            "value": None if run.failure is not None else _validation(run),
+            "run": run.config.name,
+        }
+        for run in trials
+    )
+
+
+def _missing(preset: Preset, results: pd.DataFrame, row: str) -> statistics.Seeds:
+    """How far the averaged posterior's variables are from uniform, by seed: ``N log K`` less their entropy, in nats."""
+    shape = preset.base.architecture
+    whole = shape.latents * math.log(shape.categories)
+    return {seed: whole - value for seed, value in by_seed(results, row, "test", "code_entropy").items()}
+
+
+def _values(preset: Preset, results: pd.DataFrame, row: str) -> list[statistics.Seeds]:
+    found: list[statistics.Seeds] = [by_seed(results, row, "test", metric) for metric in COLUMNS]
+    return [*found, _missing(preset, results, row)]
+
+
+def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFrame) -> Latex:
+    body: list[object] = []
+    for i, (row, group) in enumerate(runs.items()):
+        config = group[0].config
+        weight = number(config.beta.initial, 0) if config.task == "adversarial-vae" else Latex("--")
+        if i and i % 2 == 0:
+            body.append(RULE)
+        body.append([row, weight, *(spread(values) for values in _values(preset, results, row))])
+    heads = [r"$\beta$", *(head for head, _ in COLUMNS.values()), "average"]
+    caption = Latex(
+        "Test images of binarised MNIST in nats an image, from hard samples and with the exact KL; "
+        rf"mean $\pm$ 95\% interval over {len(preset.seeds)} seeds, {preset.epochs} epochs, "
+        rf"bound of {preset.samples:,} samples. $\beta$: weight of the critic's value, the best validation ELBO of "
+        f"{', '.join(f'{beta:g}' for beta in preset.betas)} with one seed. Average: how many nats the variables of the "
+        "averaged posterior, one by one, are away from the uniform prior."
+    )
+    panel = Panel(Latex("lr" + "r" * (len(heads) - 1)), [Latex(" & " + " & ".join(heads) + r" \\")], body)  # type: ignore[arg-type]
+    return table("adversarial-vae", caption, [panel], size="footnotesize", separation="4pt")
+
+
+def _markdown(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFrame) -> str:
+    heads = ["", "β", *(head for head, _ in COLUMNS.values()), "average"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row, group in runs.items():
+        config = group[0].config
+        weight = f"{config.beta.initial:g}" if config.task == "adversarial-vae" else ""
+        cells = [
+            statistics.interval(list(values.values())).text(1) if values else ""
+            for values in _values(preset, results, row)
+        ]
+        lines.append([row, weight, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _draw(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> None:
+    """Samples of the prior, decoded by the first seed's model of each row."""
+    rows, columns = DRAWN
+    with figure(bench.out, "adversarial_vae_samples", height=1.9) as drawing:
+        for axes, (row, group) in zip(drawing.subplots(1, len(runs)), runs.items(), strict=True):
+            if group[0].finished:
+                grid = _samples(group[0], bench).reshape(rows, columns, 28, 28).transpose(1, 2)
+                axes.imshow(1 - grid.reshape(rows * 28, columns * 28), cmap="gray", vmin=0, vmax=1)
+            axes.set_title(row, fontsize=7)
+            bare(axes)
+
+
+def _samples(run: Run, bench: Bench) -> Tensor:
+    rows, columns = DRAWN
+    population = Population.load([run], run.config.data.domain.size, bench.device)
+    with torch.no_grad():
+        drawn = population.model.draw(rows * columns, Noise([seeded(0, "prior", device=bench.device)], bench.device))
+    return drawn.squeeze(0).cpu()
+
+
+TEMPERATURES = {
+    "gumbel-softmax": (Schedule(0.5),
+    "straight-through-gumbel-softmax": (Schedule(1.0),
+}
+BASE = Config(
+    architecture=Architecture(hidden=(200,)),
+    learning_rate=Schedule(2e-3),
+    criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),
+)
+PRESETS = {
+    "quick": Preset(
+        {"straight-through-gumbel-softmax": Schedule(1.0)}, (10.0, 30.0), 3, (0, 1), 100, BASE
+    ),
+    "laptop": Preset(TEMPERATURES, (10.0, 30.0, 100.0), 10, (0, 1, 2), 100, BASE),
+    "full": Preset(
+        TEMPERATURES,
+        (3.0, 10.0, 30.0, 100.0, 300.0),
+        50,
+        (0, 1, 2, 3, 4),
+        1000,
+        dataclasses.replace(BASE, architecture=Architecture(), criticism=Criticism()),
+    ),
+}
+REPORT = Report("adversarial-vae", "a critic of the averaged posterior in place of the VAE's KL", PRESETS, make)
