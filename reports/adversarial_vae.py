@@ -197,8 +197,8 @@ def _samples(run: Run, bench: Bench) -> Tensor:
 
 
 TEMPERATURES = {
-    "gumbel-softmax": (Schedule(0.5),
-    "straight-through-gumbel-softmax": (Schedule(1.0),
+    "gumbel-softmax": Schedule(0.5),
+    "straight-through-gumbel-softmax": Schedule(1.0),
 }
 BASE = Config(
     architecture=Architecture(hidden=(200,)),
@@ -206,9 +206,7 @@ BASE = Config(
     criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),
 )
 PRESETS = {
-    "quick": Preset(
-        {"straight-through-gumbel-softmax": Schedule(1.0)}, (10.0, 30.0), 3, (0, 1), 100, BASE
-    ),
+    "quick": Preset({"straight-through-gumbel-softmax": Schedule(1.0)}, (10.0, 30.0), 3, (0, 1), 100, BASE),
     "laptop": Preset(TEMPERATURES, (10.0, 30.0, 100.0), 10, (0, 1, 2), 100, BASE),
     "full": Preset(
         TEMPERATURES,
