@@ -183,7 +183,7 @@ def _draw(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> None:
         for axes, (row, group) in zip(drawing.subplots(1, len(runs)), runs.items(), strict=True):
             if group[0].finished:
                 grid = _samples(group[0], bench).reshape(rows, columns, 28, 28).transpose(1, 2)
-                axes.imshow(1 - grid.reshape(rows * 28, columns * 28), cmap="gray", vmin=0, vmax=1)
+                axes.imshow(1 - grid.reshape(rows * 28, columns * 28).numpy(), cmap="gray", vmin=0, vmax=1)
             axes.set_title(row, fontsize=7)
             bare(axes)
 

@@ -99,5 +99,5 @@ def test_a_critic_in_place_of_the_kl(tmp_path: Path) -> None:
     assert set(results["row"]) == {"Gumbel-Softmax, KL", "Gumbel-Softmax, critic"}
     chosen = tuning.idxmax().rpartition(" ")[2]
     critic = results[results["row"] == "Gumbel-Softmax, critic"]
-    assert critic["parameters"].str.contains(f'"beta": "{float(chosen)}').all()
+    assert critic["parameters"].str.contains(f'"beta": "{float(chosen):g}"').all()
     assert {"elbo", "kl", "log_likelihood", "code_entropy"} <= set(critic["metric"])
