@@ -71,6 +71,12 @@ def test_classes_are_made_up_for_any_number_of_them() -> None:
     assert found["speed gumbel-softmax"] > 0
 
 
+def test_a_step_has_its_floor() -> None:
+    """Of what the task looks at, which is more than a batch of images."""
+    found = measure.measure(Case(SMALL, seconds=0.01), torch.device("cpu"))
+    assert found["step_over_floor"] == found["step_ms"] / found["floor_ms"]
+
+
 def test_presets_go_from_five_classes_to_a_thousand() -> None:
     for preset in PRESETS.values():
         assert list(preset.cases()) == [5, 10, 20, 50, 100, 200, 500, 1000]
