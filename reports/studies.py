@@ -187,6 +187,8 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
 def comparison(found: Sequence[OptunaStudy]) -> Latex:
     """Each study's best after as many trials as all of them have, and what became of the winner on fresh seeds."""
     within, names = budget(found), labels(found)
+    accurate = any(metric_of(study) == "accuracy" for study in found)
+    scored = ["elbo", "log_likelihood", *["accuracy"] * accurate]
     body: list[list[object]] = []
     lengths = set()
     for study in found:
@@ -203,14 +205,17 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
             made, winner = again
             values = made["trials"][str(winner.number)]
             lengths.add((made["epochs"], made["samples"]))
-            row += [spread(_seeds(values.get(name, {}))) for name in ("test elbo", "test log_likelihood")]
+            row += [
+                spread(_seeds(values.get(f"test {name}", {}), 100.0 if name == "accuracy" else 1.0)) for name in scored
+            ]
         else:
-            row += [spread({}), spread({})]
+            row += [spread({}) for _ in scored]
         body.append(row)
     heads = Latex(
         r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation "
-        rf"{metrics(found)}}} & \multicolumn{{2}}{{c}}{{winner again, test}} "
-        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound \\"
+        rf"{metrics(found)}}} & \multicolumn{{{len(scored)}}}{{c}}{{winner again, test}} "
+        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound"
+        rf"{r' & acc., \%' * accurate} \\"
     )
     again_note = "".join(
         f" Winner again: trained for {epochs} epochs with fresh seeds, mean $\\pm$ 95\\% interval over these; the "
@@ -222,7 +227,9 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         "trials, which all studies have, and of all. It flatters: "
         f"these very seeds chose it.{again_note}"
     )
-    return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
+    return latex_table(
+        "studies-compare", caption, [Panel(Latex("lrrrrr" + "r" * len(scored)), [heads], body)], separation="4pt"
+    )
 
 
 def markdown(found: Sequence[OptunaStudy]) -> str:
@@ -263,8 +270,8 @@ def _suffixed(name: str, group: Sequence[OptunaStudy]) -> str:
     return name if metric == Study.metric else f"{name}_{metric}"
 
 
-def _seeds(values: dict[str, float]) -> statistics.Seeds:
-    return {int(seed): value for seed, value in values.items()}
+def _seeds(values: dict[str, float], scale: float = 1.0) -> statistics.Seeds:
+    return {int(seed): scale * value for seed, value in values.items()}
 
 
 def _short(name: str) -> str:
