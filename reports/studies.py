@@ -47,6 +47,8 @@ BEST = 0.2
 FEW = 8
 """With fewer complete trials nothing is said of importance."""
 RATE = "learning_rate"
+SCALES = {"accuracy": 100.0}
+"""Of metrics that are shown in per cent."""
 PAPERS = "Akiba et al. 2019; Bergstra et al. 2011; Watanabe et al. 2023"
 """Of Optuna, of its sampler and of the importance of hyper-parameters."""
 
@@ -205,17 +207,15 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
             made, winner = again
             values = made["trials"][str(winner.number)]
             lengths.add((made["epochs"], made["samples"]))
-            row += [
-                spread(_seeds(values.get(f"test {name}", {}), 100.0 if name == "accuracy" else 1.0)) for name in scored
-            ]
+            row += [spread(_seeds(values.get(f"test {name}", {}), SCALES.get(name, 1.0))) for name in scored]
         else:
             row += [spread({}) for _ in scored]
         body.append(row)
+    share = r"& acc., \% " * accurate
     heads = Latex(
         r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation "
         rf"{metrics(found)}}} & \multicolumn{{{len(scored)}}}{{c}}{{winner again, test}} "
-        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound"
-        rf"{r' & acc., \%' * accurate} \\"
+        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound {share}\\"
     )
     again_note = "".join(
         f" Winner again: trained for {epochs} epochs with fresh seeds, mean $\\pm$ 95\\% interval over these; the "
@@ -227,9 +227,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         "trials, which all studies have, and of all. It flatters: "
         f"these very seeds chose it.{again_note}"
     )
-    return latex_table(
-        "studies-compare", caption, [Panel(Latex("lrrrrr" + "r" * len(scored)), [heads], body)], separation="4pt"
-    )
+    panel = Panel(Latex("lrrrrr" + "r" * len(scored)), [heads], body)
+    return latex_table("studies-compare", caption, [panel], separation="4pt")
 
 
 def markdown(found: Sequence[OptunaStudy]) -> str:
