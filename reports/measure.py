@@ -116,6 +116,11 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
 
 def take_turns(functions: Sequence[Callable[[], object]], seconds: float, device: torch.device) -> list[float]:
     """Median milliseconds of each function, called in turn for so long; on a GPU in blocks that fill its queue."""
+    return [statistics.median(spent) for spent in turns(functions, seconds, device)]
+
+
+def turns(functions: Sequence[Callable[[], object]], seconds: float, device: torch.device) -> list[list[float]]:
+    """Milliseconds of each function in every turn; see ``take_turns``."""
     block = 20 if device.type == "cuda" else 1
 
     def timed(function: Callable[[], object]) -> float:
@@ -133,7 +138,7 @@ def take_turns(functions: Sequence[Callable[[], object]], seconds: float, device
     while time.perf_counter() < end or len(times[0]) < 5:
         for spent, function in zip(times, functions, strict=True):
             spent.append(timed(function))
-    return [statistics.median(spent) for spent in times]
+    return times
 
 
 def _wait(device: torch.device) -> None:
@@ -194,9 +199,13 @@ def _classes(case: Case, device: torch.device) -> dict[str, float]:
     for name, each in {case.config.strategy: case, **cases}.items():
         steps[name] = _endless(_trainer(each, data, device, partial(print, file=sys.stderr)))
     before = psutil.Process().memory_info().rss
-    times = take_turns([step for step in steps.values() for _ in range(2)], case.seconds, device)[1::2]
-    metrics = {f"step_ms {name}": spent for name, spent in zip(steps, times, strict=True)}
-    ratios = {f"speed {name}": times[0] / spent for name, spent in zip(steps, times, strict=True)}
+    times = turns([step for step in steps.values() for _ in range(2)], case.seconds, device)[1::2]
+    found = dict(zip(steps, times, strict=True))
+    metrics = {f"step_ms {name}": statistics.median(spent) for name, spent in found.items()}
+    ratios = {  # of neighbours in time, so that both have the same of whatever else the machine does
+        f"speed {name}": statistics.median(whole / one for whole, one in zip(times[0], spent, strict=True))
+        for name, spent in found.items()
+    }
     return metrics | ratios | {"peak_mib": _peak(before, device)}
 
 

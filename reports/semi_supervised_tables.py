@@ -76,13 +76,25 @@ def _caption(preset: Preset) -> Latex:
         if seeds >= statistics.MINIMUM_SEEDS
         else "Too few seeds to call a winner."
     )
+    chosen = ["the learning rate", *(f"{told} {name}" for told, name, tried in _weights(preset) if len(tried) > 1)]
+    fixed = [f"{told} is {tried[0]:g}" for told, _, tried in _weights(preset) if len(tried) == 1]
     return Latex(
         f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that "
         f"of hard samples of class and style (mean of {preset.samples}). Settings were chosen by the accuracy on the "
         f"10,000 validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
-        "learning rate; $\\alpha$, the weight of the classifier's loss; $w$, that of a labelled image's bound; for the "
-        f"labels alone the rate and the epochs, of {', '.join(map(str, alone))}. {verdict}"
+        f"{', '.join(chosen)}; temperature $\\tau$ where several were tried; for the labels alone rate and epochs, of "
+        f"{', '.join(map(str, alone))}. {'; '.join(fixed)}{'.' * bool(fixed)} {verdict}"
     )
+
+
+def _weights(preset: Preset) -> list[tuple[str, str, list[float]]]:
+    """What the labels count: symbol, words and what is tried."""
+    alphas = sorted({each.alpha for each in preset.supervisions})
+    weights = sorted({each.labelled_weight for each in preset.supervisions})
+    return [
+        ("$\\alpha$", "(of the classifier's loss)", alphas),
+        ("$w$", "(of a labelled image's bound)", weights),
+    ]
 
 
 def setting(config: Config, preset: Preset) -> Latex:
@@ -94,9 +106,8 @@ def setting(config: Config, preset: Preset) -> Latex:
         told += rf", $\alpha$ {config.supervision.alpha:g}"
     if len({each.labelled_weight for each in preset.supervisions}) > 1:
         told += rf", $w$ {config.supervision.labelled_weight:g}"
-    (row,) = (row for row in preset.rows if (row.strategy, row.task) == (config.strategy, config.task))
     temperature = getattr(config.options, "temperature", None)
-    if len(row.options) > 1 and isinstance(temperature, Schedule):
+    if isinstance(temperature, Schedule):
         told += rf", $\tau$ {temperature.initial:g}"
     return Latex(told)
 

@@ -118,10 +118,11 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
         Latex(rf"$K$ & marginal. & {short} & {short} & printed & MiB \\"),
     ]
     caption = Latex(
-        f"A training step of the semi-supervised task against the number of classes $K$, batch "
-        f"{preset.base.batch_size}: medians of steps taken in turn in one process; their ratio, unlike the times, does "
-        "not depend on what else the machine does. GS: Gumbel-Softmax, SF: score function; printed: Gumbel-Softmax in "
-        f"Jang et al. Peak: of all five together. {threads} thread{'s' * (threads > 1)}; {symbols(machine)}."
+        "A training step of the semi-supervised task against the number of classes $K$, batch "
+        f"{preset.base.batch_size}: medians of steps taken in turn in one process, and of the ratios within a turn, "
+        "which depend little on what else the machine does. GS: Gumbel-Softmax, SF: score function; printed: "
+        "Gumbel-Softmax in Jang et al. Peak: of all five together. "
+        f"{threads} thread{'s' * (threads > 1)}; {symbols(machine)}."
     )
     panel = Panel(Latex("r" * 12), heads, body)
     return table("speed-by-classes", caption, [panel], size="footnotesize", separation="4pt")

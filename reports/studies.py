@@ -47,6 +47,8 @@ BEST = 0.2
 FEW = 8
 """With fewer complete trials nothing is said of importance."""
 RATE = "learning_rate"
+SCALES = {"accuracy": 100.0}
+"""Of metrics that are shown in per cent."""
 PAPERS = "Akiba et al. 2019; Bergstra et al. 2011; Watanabe et al. 2023"
 """Of Optuna, of its sampler and of the importance of hyper-parameters."""
 
@@ -187,6 +189,8 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
 def comparison(found: Sequence[OptunaStudy]) -> Latex:
     """Each study's best after as many trials as all of them have, and what became of the winner on fresh seeds."""
     within, names = budget(found), labels(found)
+    accurate = any(metric_of(study) == "accuracy" for study in found)
+    scored = ["elbo", "log_likelihood", *["accuracy"] * accurate]
     body: list[list[object]] = []
     lengths = set()
     for study in found:
@@ -203,14 +207,15 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
             made, winner = again
             values = made["trials"][str(winner.number)]
             lengths.add((made["epochs"], made["samples"]))
-            row += [spread(_seeds(values.get(name, {}))) for name in ("test elbo", "test log_likelihood")]
+            row += [spread(_seeds(values.get(f"test {name}", {}), SCALES.get(name, 1.0))) for name in scored]
         else:
-            row += [spread({}), spread({})]
+            row += [spread({}) for _ in scored]
         body.append(row)
+    share = r"& acc., \% " * accurate
     heads = Latex(
         r"& \multicolumn{3}{c}{trials} & \multicolumn{2}{c}{validation "
-        rf"{metrics(found)}}} & \multicolumn{{2}}{{c}}{{winner again, test}} "
-        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound \\"
+        rf"{metrics(found)}}} & \multicolumn{{{len(scored)}}}{{c}}{{winner again, test}} "
+        rf"\\ study & complete & pruned & failed & best of {within} & best of all & ELBO & bound {share}\\"
     )
     again_note = "".join(
         f" Winner again: trained for {epochs} epochs with fresh seeds, mean $\\pm$ 95\\% interval over these; the "
@@ -222,7 +227,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
         "trials, which all studies have, and of all. It flatters: "
         f"these very seeds chose it.{again_note}"
     )
-    return latex_table("studies-compare", caption, [Panel(Latex("lrrrrrrr"), [heads], body)], separation="4pt")
+    panel = Panel(Latex("lrrrrr" + "r" * len(scored)), [heads], body)
+    return latex_table("studies-compare", caption, [panel], separation="4pt")
 
 
 def markdown(found: Sequence[OptunaStudy]) -> str:
@@ -263,8 +269,8 @@ def _suffixed(name: str, group: Sequence[OptunaStudy]) -> str:
     return name if metric == Study.metric else f"{name}_{metric}"
 
 
-def _seeds(values: dict[str, float]) -> statistics.Seeds:
-    return {int(seed): value for seed, value in values.items()}
+def _seeds(values: dict[str, float], scale: float = 1.0) -> statistics.Seeds:
+    return {int(seed): scale * value for seed, value in values.items()}
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import grid, grid_tables, jang, reinmax, thesis_readme, thesis_settings
+from reports import (
+    grid,
+    grid_tables,
+    jang,
+    reinmax,
+    semi_supervised,
+    semi_supervised_tables,
+    speed_by_classes,
+    thesis_readme,
+    thesis_settings,
+)
 from reports.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
@@ -57,6 +67,35 @@ def test_other_papers_tables_are_those_of_the_committed_results(report) -> None:
     values = grid.shown(preset, results, report.PAPER)
     made = grid_tables.markdown(preset, values, report.PAPER)
     assert made == (folder / f"{report.REPORT.name}.md").read_text()
+    assert made in TEXT
+
+
+def test_classification_is_that_of_the_committed_results() -> None:
+    """And every row with images of unknown class beats the labels alone with every seed."""
+    rows, folder = semi_supervised.PRESETS["laptop"].rows, ROOT / "reports" / "results" / "semi-supervised"
+    values = semi_supervised_tables.shown(rows, pd.read_csv(folder / "results.csv"))
+    made = semi_supervised_tables.markdown(rows, values)
+    assert made == (folder / "semi-supervised.md").read_text()
+    assert made in TEXT
+    alone = values["Labels alone"]["accuracy"]
+    for row in rows:
+        assert row.task == "labels-alone" or all(
+            value > alone[seed] for seed, value in values[row.label]["accuracy"].items()
+        )
+
+
+def test_speed_by_classes_is_that_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "speed-by-classes"
+    results = pd.read_csv(folder / "results.csv")
+    found = {
+        count: {
+            f"speed {line.strategy}": line.value
+            for line in results[(results["row"] == f"K = {count}") & (results["metric"] == "speed")].itertuples()
+        }
+        for count in speed_by_classes.PRESETS["full"].classes
+    }
+    made = speed_by_classes.markdown(found)
+    assert made == (folder / "speed-by-classes.md").read_text()
     assert made in TEXT
 
 

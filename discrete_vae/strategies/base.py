@@ -64,6 +64,9 @@ class Objective:
     """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
     context: Tensor | None = None
     """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
+    broadcasts: bool = False
+    """Whether a sample may stand for a whole batch, so that B is 1 in it: then each state is decoded with what all
+    images share of it done once."""
     behind: Callable[[Tensor, Tensor], Tensor] | None = None
     """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
 

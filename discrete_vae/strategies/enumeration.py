@@ -45,14 +45,11 @@ class Marginalisation(Enumeration):
 
 
 def states_of(logits: Tensor, objective: Objective) -> Tensor:
-    """All states, in counting order: ``[K^N, 1 ..., N, K]``, the same for every image of a batch.
-
-    Where layers behind draw for each image they are repeated for each.
-    """
+    """All states, in counting order: ``[K^N, ..., B, N, K]``, or once for all images where the objective broadcasts."""
     *batch, latents, categories = logits.shape
     states = enumerate_states(latents, categories, logits.dtype, logits.device)
     states = states.reshape(-1, *[1] * len(batch), latents, categories)
-    return states if objective.behind is None else states.expand(-1, *batch, -1, -1)
+    return states if objective.broadcasts else states.expand(-1, *batch, -1, -1)
 
 
 def expected(logits: Tensor, losses: Tensor) -> Tensor:

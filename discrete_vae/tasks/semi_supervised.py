@@ -167,6 +167,7 @@ class SemiSupervised(Classified):
             penalty=lambda logits: weight * self.family.kl(logits).sum(-1),
             cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,
+            broadcasts=True,
         )
 
     def estimate(

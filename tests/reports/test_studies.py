@@ -18,6 +18,7 @@ from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 from reports import storage_overhead, studies
 from reports.report import Bench
 from studies.gumbel_softmax import STUDY
+from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE
 from tests.tuning.tiny_worker import tiny
 
@@ -74,6 +75,27 @@ def test_the_report_trains_nothing_and_shows_every_study(tmp_path: Path, monkeyp
         if line.startswith("@")
     }
     assert set(json.loads((out / "provenance.json").read_text())["settings"]["studies"]) == set(PLANE.names())
+
+
+def test_a_metric_other_than_the_elbo_is_named_and_has_axes_of_its_own(tmp_path: Path) -> None:
+    url, out = str(tmp_path / "study.db"), tmp_path / "out"
+    only = {"gumbel-softmax": SEMI.searches["gumbel-softmax"]}
+    (accurate,) = filled(url, dataclasses.replace(SEMI, searches=only), [0.8, None, 0.9, 0.7])
+    assert "validation accuracy" in studies.comparison([accurate])
+    assert "$0.9000$" in studies.comparison([accurate])
+    assert "valid. accuracy" in studies.markdown([accurate])
+    filled(url, STUDY, [-110.0, -105.0])
+    studies.make(studies.Preset(), Bench("studies", "stored", out, tmp_path / "runs", storage=url))
+    source = (out / "studies.tex").read_text()
+    assert "validation accuracy or ELBO" in source or "validation ELBO or accuracy" in source
+    for name in ("studies_history", "studies_history_accuracy", "studies_plane", "studies_plane_accuracy"):
+        assert f"{{{name}.pdf}}" in source
+        assert (out / f"{name}.png").exists()
+    results = pd.read_csv(out / "results.csv")
+    assert results.groupby("row")["metric"].first().to_dict() == {
+        "gumbel-softmax": "elbo",
+        "semi-supervised/gumbel-softmax": "accuracy",
+    }
 
 
 def test_importance_finds_what_matters() -> None:

@@ -444,7 +444,8 @@ def test_real_vae_objective_of_a_population(row) -> None:
             vae.encode(observation), vae.objective(observation), Noise([seeded(seed, "noise") for seed in seeds])
         )
         expected = value(strategy, vae.encode(observation), vae.objective(observation), estimate.sample)
-        torch.testing.assert_close(estimate.loss, expected, rtol=0, atol=0)
+        tolerance = 1e-6 if strategy.claim.marginal else 0.0  # of a batch of all states
+        torch.testing.assert_close(estimate.loss, expected, rtol=tolerance, atol=0.0)
         estimate.loss.sum().backward()
         return vae, estimate
 

@@ -103,8 +103,8 @@ def test_ctrl_c_says_how_to_go_on(number, monkeypatch: pytest.MonkeyPatch, capsy
     """Between trials, where no training waits for signals; in training, see test_search."""
     whole = command.Worker._tell_progress
 
-    def interrupted(worker, found, trials):
-        whole(worker, found, trials)
+    def interrupted(worker, found, study, trials):
+        whole(worker, found, study, trials)
         if len(found.get_trials()) == 1:
             signal.raise_signal(number)
 
