@@ -104,6 +104,7 @@ METRICS = {
     "elbo": Metric("ELBO"),
     "reconstruction_hard": Metric("reconstruction"),
     "accuracy": Metric("accuracy", 4, "", 0.1),
+    "valid": Metric("valid share", 4, "", 0.1),
 }
 """Validation metrics of every epoch of which more is better, by their names in a run's history."""
 
