@@ -206,11 +206,11 @@ BASE = Config(
     criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),
 )
 PRESETS = {
-    "quick": Preset({"straight-through-gumbel-softmax": Schedule(1.0)}, (10.0, 30.0), 3, (0, 1), 100, BASE),
-    "laptop": Preset(TEMPERATURES, (10.0, 30.0, 100.0), 10, (0, 1, 2), 100, BASE),
+    "quick": Preset({"straight-through-gumbel-softmax": Schedule(1.0)}, (3.0, 10.0), 3, (0, 1), 100, BASE),
+    "laptop": Preset(TEMPERATURES, (3.0, 10.0, 30.0, 100.0), 10, (0, 1, 2), 100, BASE),
     "full": Preset(
         TEMPERATURES,
-        (3.0, 10.0, 30.0, 100.0, 300.0),
+        (1.0, 3.0, 10.0, 30.0, 100.0),
         50,
         (0, 1, 2, 3, 4),
         1000,

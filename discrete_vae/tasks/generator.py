@@ -96,8 +96,8 @@ class Generator(Criticised):
         return Objective(
             decode=self.decode,
             loss=lambda output: -output.squeeze(-1),
+            predict=lambda output: output,
             decoder=self.decoder,
-            encode=self.encode,
             context=noise,
         )
 
