@@ -28,9 +28,10 @@ def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
         return [seeded(each.seed, "diagnostics", stream, device=population.device) for each in population.configs]
 
     index = torch.arange(min(IMAGES, len(data.validation)), device=population.device)
-    observation = data.validation.batch(index.expand(len(population.configs), -1), generators("images"))
+    model = population.model
+    observation = model.look(data.validation, index.expand(len(population.configs), -1), generators("images"))
     noise = Noise(generators("noise"))
     with torch.no_grad():
-        parameters = population.model.encode(observation)
-    logits, objective = population.model.walk(observation, parameters, 1.0, noise)[-1]
+        parameters = model.encode(observation)
+    logits, objective = model.walk(observation, parameters, 1.0, noise)[-1]
     return population.layers[-1].diagnose(logits, objective, noise)

@@ -18,9 +18,11 @@ from discrete_vae import checkpoints, cli
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
 from discrete_vae.errors import InputError
+from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES
+from discrete_vae.strategies import STRATEGIES, ReinMax, Strategy, TargetPropagation
+from discrete_vae.strategies.target_propagation import WeightMirror
 from discrete_vae.tasks import Architecture, Criticism
 from discrete_vae.trainer import Trainer
 from discrete_vae.training import never, train
@@ -289,7 +291,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: st
 
 
 def test_score_functions_teach_a_generator_as_much_as_enumeration() -> None:
-    """On one binary symbol, whose gradient is known exactly: any strategy of the table takes a critic's value."""
+    """On two binary symbols, whose gradient is known exactly: any strategy of the table takes a critic's value."""
     made = trainer("images")
     model = made.model
     observation = model.turns(model.observe(made.data.train, made.order[0], made.generators))[1]
@@ -310,3 +312,19 @@ def test_score_functions_teach_a_generator_as_much_as_enumeration() -> None:
     drawn = torch.stack([gradient("score-function") for _ in range(2000)])
     error = drawn.std(0) / 2000**0.5
     assert ((drawn.mean(0) - exact).abs() < 5 * error + 1e-7).all(), "5 standard errors for each of 64 numbers"
+
+
+def test_an_exact_mirror_of_the_critic_is_reinmax() -> None:
+    """Target propagation takes what the critic says for the output, and one more for its target."""
+    made = trainer("strings", 2)
+    model = made.model
+    observation = model.turns(model.observe(made.data.train, made.order[0], made.generators))[1]
+
+    def gradients(strategy: Strategy) -> list[Tensor]:
+        noise = Noise([seeded(seed) for seed in range(2)])
+        estimate = model.estimate([strategy], observation, model.encode(observation), 1.0, noise)
+        return list(torch.autograd.grad(estimate.loss.sum(), model.own_parameters()))
+
+    mirror = TargetPropagation(WeightMirror([layer.weight for layer in model.critic.layers]), "second-order")
+    for found, expected in zip(gradients(mirror), gradients(ReinMax()), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)

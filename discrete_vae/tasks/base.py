@@ -238,6 +238,10 @@ class Task(nn.Module):
         """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
+    def look(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
+        return split.batch(index, generators)
+
     def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         """What the critic looks at in each of its updates, of what a step looks at, and what the model does."""
         return (), observation

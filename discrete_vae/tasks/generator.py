@@ -70,7 +70,10 @@ class Generator(Criticised):
 
     def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         own = order.shape[-1] // self.criticism.critic_steps
-        data = split.batch(torch.cat([order, order[:, :own]], -1), generators)
+        return self.look(split, torch.cat([order, order[:, :own]], -1), generators)
+
+    def look(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        data = split.batch(index, generators)
         noise = Noise(generators, data.device).normal((*data.shape[:-1], self.inputs))
         return torch.cat([data, noise], -1)
 
@@ -116,8 +119,7 @@ class Generator(Criticised):
         members = len(generators)
         for start in range(0, len(held_out), ROWS):
             index = torch.arange(start, min(start + ROWS, len(held_out)), device=noise.device)
-            batch = held_out.batch(index.expand(members, -1), generators)
-            observation = torch.cat([batch, noise.normal((*batch.shape[:-1], self.inputs))], -1)
+            observation = self.look(held_out, index.expand(members, -1), generators)
             real, fake = self.pairs(strategy, observation, noise)
             hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
             found.append((self.value(real), self.value(fake), self.symbols(hard), self.symbols(parameters)))
