@@ -95,7 +95,7 @@ class Config:
     @property
     def step_size(self) -> int:
         """Training images that one step looks at."""
-        return self.batch_size * self.task_class.images_per_step(self)
+        return self.batch_size * self.task_class.batches_per_step(self)
 
     @property
     def strategy_class(self) -> type[Strategy]:

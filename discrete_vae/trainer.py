@@ -116,7 +116,7 @@ class Trainer:
             return [seeded(run.config.seed, "preparation", stream, device=self.device) for run in self.runs]
 
         self.population.follow(self.values[0])
-        observation = self.model.observe(self.data.train, self.order[0], generators("images"))
+        observation = self.model.turns(self.model.observe(self.data.train, self.order[0], generators("images")))[1]
         noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
             parameters = self.model.encode(observation)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import math
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -166,7 +165,7 @@ def _train_population(
         if whole and trainer.healthy():
             metrics = _end_epoch(trainer, journal)
             pruned = set(prune(trainer.epoch, metrics))
-            score = {"ELBO": next(iter(metrics.values())).get("elbo", math.nan)}
+            score = {"ELBO": value for name, value in next(iter(metrics.values())).items() if name == "elbo"}
         ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):
             journal.write(trainer)

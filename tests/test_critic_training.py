@@ -178,6 +178,15 @@ def test_clipping_holds_the_weights() -> None:
     assert largest == pytest.approx(0.1)
 
 
+def test_a_critic_is_not_cut() -> None:
+    """For its own updates go through all of its layers."""
+    options = STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", local=True)
+    rate = Schedule(1e-3)
+    local = config("strings", strategy="target-propagation", options=options, auxiliary_learning_rate=rate)
+    with pytest.raises(InputError, match="no layer-local training"):
+        Trainer([Run(Path(), local)], of("strings"), torch.device("cpu"))
+
+
 def test_the_distance_is_of_the_samples_that_the_model_is_trained_by(tmp_path: Path) -> None:
     """A critic with hand-made weights that counts the first symbol of the first variable."""
     made = trainer("strings")

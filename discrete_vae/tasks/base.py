@@ -211,7 +211,7 @@ class Task(nn.Module):
             raise InputError(f"{settings.data.dataset} are no images; give them to the task generator or critic")
 
     @classmethod
-    def images_per_step(cls, settings: Settings) -> int:
+    def batches_per_step(cls, settings: Settings) -> int:
         """Batches of the training images that one step looks at."""
         return 1
 

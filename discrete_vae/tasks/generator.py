@@ -57,12 +57,16 @@ class Generator(Criticised):
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
 
     @classmethod
-    def images_per_step(cls, settings: Settings) -> int:
+    def batches_per_step(cls, settings: Settings) -> int:
         return settings.criticism.critic_steps
 
     @property
     def critic(self) -> MLP:
         return self.decoder
+
+    def cut(self) -> None:
+        """Raises ``InputError``: the critic learns by gradients through all of its layers."""
+        raise InputError("a critic has no layer-local training; give a generator a strategy without local")
 
     @property
     def exact(self) -> bool:
