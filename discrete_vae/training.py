@@ -165,7 +165,8 @@ def _train_population(
         if whole and trainer.healthy():
             metrics = _end_epoch(trainer, journal)
             pruned = set(prune(trainer.epoch, metrics))
-            score = {"ELBO": value for name, value in next(iter(metrics.values())).items() if name == "elbo"}
+            first = next(iter(metrics.values()))
+            score = {"ELBO": first["elbo"]} if "elbo" in first else {}
         ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):
             journal.write(trainer)
