@@ -13,6 +13,7 @@ from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
 from reports import (
     auto_encoder,
+    critics,
     gradients,
     jang,
     reinmax,
@@ -30,6 +31,7 @@ REPORTS: dict[str, Report] = {
     "target-propagation": target_propagation.REPORT,
     "auto-encoder": auto_encoder.REPORT,
     "gradients": gradients.REPORT,
+    "critics": critics.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
     "studies": studies.REPORT,
