@@ -16,8 +16,8 @@ from discrete_vae.tasks.critic import Criticised
 from reports import critics_figures as figures
 from reports import critics_measures as measures
 from reports import critics_tables as tables
-from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS, PRESETS, Part, Preset
-from reports.latex import Latex, escape, render
+from reports.critics_settings import MIXTURES, PENALTY, PRESETS, Part, Preset
+from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 
@@ -27,8 +27,9 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 
 def make(preset: Preset, bench: Bench) -> None:
     """Train and evaluate what is missing, then write tables, figures and the document."""
-    alone, points, pictures = (_train(bench, each) for each in (preset.alone(), preset.points(), preset.pictures()))
+    alone, points = (_train(bench, each) for each in (preset.alone(), preset.points()))
     layers = {name: bench.train(configs) for name, configs in preset.layers().items()}
+    pictures = _train(bench, preset.pictures())
     for runs, splits in ((points, ("test",)), (pictures, tables.SPLITS)):
         for split in splits:
             bench.evaluate([run for group in runs.values() for run in group], split, 1)
@@ -68,8 +69,9 @@ def _results(
     """The tidy table of all that was measured."""
     frames = []
     for (constraint, dataset), runs in alone.items():
-        for run in runs if dataset in MIXTURES else ():
-            frames.append(_rows(tables.alone(constraint, dataset), run, "centres", _surface(run, bench)))
+        if dataset in MIXTURES:
+            row = tables.alone(constraint, dataset)
+            frames += [_rows(row, run, "centres", _surface(run, bench)) for run in runs]
     for (constraint, dataset), runs in points.items():
         frames += [measured(bench.report, tables.made(constraint, dataset), run, {"test": 1}) for run in runs]
     for row, runs in images.items():
@@ -108,20 +110,19 @@ def _model(run: Run, bench: Bench) -> Criticised:
 def _tables(preset: Preset, bench: Bench, results: pd.DataFrame, images: Iterable[str]) -> None:
     critics, generators = preset.critics, preset.generators
     caption = Latex(
-        r"Peaks: centres at which the critic's value is above that all around, half-way to the nearest centre. Dip: how "
-        r"far its surface sags half-way between neighbours, over what it would for a cone at each (1: cones, 0: a plane). "
-        r"Modes: centres that have a tenth of their share of the test split's number of points, or more, within a third of "
-        r"the distance between centres; near: the share of points so near a centre; close: within three standard "
-        rf"deviations. Mean $\pm$ 95\% interval over {len(critics.seeds)} "
-        rf"seed{'s' * (len(critics.seeds) > 1)}; {_length(critics, preset)} (critic alone), "
-        rf"{_length(generators, preset)} (generator)."
+        r"Peaks: centres at which the critic's value is above that all around, half-way to the nearest centre. Dip: "
+        r"how far its surface sags half-way between neighbours, over what it would for a cone at each (1: cones, 0: a "
+        r"plane). Modes: centres that have a tenth of their share of as many points as the test split's, or more, "
+        r"within a third of the distance between centres; near: the share of points so near a centre; close: within "
+        rf"three standard deviations. Mean $\pm$ 95\% interval over {_count(len(critics.seeds), 'seed')}; "
+        rf"{_length(critics, preset)} (critic alone), {_length(generators, preset)} (generator)."
     )
     bench.write("critics_table.tex", tables.coverage(results, caption))
     part = preset.images
     caption = Latex(
-        "What the critic gives for the distance between digits and made ones at the end, on three splits. The unit is its own: "
-        rf"numbers of two rows do not compare. {len(part.seeds)} seed{'s' * (len(part.seeds) > 1)}, "
-        rf"{part.epochs} epochs, {_length(part, preset)}."
+        "What the critic gives for the distance between digits and made ones at the end, on three splits, in a unit of "
+        rf"its own: numbers of two rows do not compare. {_count(len(part.seeds), 'seed')}, "
+        rf"{_count(part.epochs, 'epoch')}, {_length(part, preset)}."
     )
     rows = results.assign(row=results["row"].str.removeprefix("images, "))
     bench.write("critics_images.tex", tables.distances(rows, list(images), caption))
@@ -149,6 +150,10 @@ def _figures(
     figures.curves(bench.out, history)
 
 
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number > 1)}"
+
+
 def _length(part: Part, preset: Preset) -> str:
     return f"{part.updates(preset.constraints[PENALTY]):,} updates of the critic".replace(",", r"\,")
 
@@ -161,16 +166,11 @@ def _document(preset: Preset) -> Latex:
         )
 
     parts = {name: told(getattr(preset, name)) for name in ("critics", "generators", "deep", "images")}
-    made = [escape(LABELS.get(name, name)) for name in preset.strategies]
     return render(
         "critics.tex",
         **parts,
         bound=f"{preset.clips[0]:g}",
-        datasets=len(POINTS),
-        strategies=Latex(", ".join(made)),
-        first=made[0],
-        clipping=CLIPPING,
-        epochs=preset.images.epochs,
+        epochs=_count(preset.images.epochs, "epoch"),
     )
 
 

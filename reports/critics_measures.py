@@ -53,12 +53,11 @@ def dips(critic: Critic, mixture: Mixture, device: torch.device | None = None) -
     near = torch.cdist(centres, centres) < 1.01 * mixture.apart
     near.fill_diagonal_(False)
     one, other = near.nonzero().unbind(1)
-    place = torch.linspace(0, 1, 21, device=device)[:, None, None]
+    ends, middle = values(critic, centres), values(critic, (centres[one] + centres[other]) / 2)
+    place = (torch.arange(20, device=device)[:, None, None] + 0.5) / 20
     along = torch.lerp(centres[one], centres[other], place).requires_grad_()
-    level = critic(along.reshape(1, -1, 2)).view(along.shape[:-1])
-    (slopes,) = torch.autograd.grad(level.sum(), along)
-    level, slope = level.detach(), slopes.norm(dim=-1).mean(0)
-    dip = ((level[0] + level[-1]) / 2 - level[10]) / (mixture.apart / 2 * slope)
+    (slopes,) = torch.autograd.grad(critic(along.reshape(1, -1, 2)).sum(), along)
+    dip = ((ends[one] + ends[other]) / 2 - middle) / (mixture.apart / 2 * slopes.norm(dim=-1).mean(0))
     return torch.zeros(len(centres), device=device).index_add_(0, one, dip) / near.sum(1)
 
 

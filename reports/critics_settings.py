@@ -133,16 +133,16 @@ def clipped(bound: float) -> Criticism:
 
 PRESETS = {
     "quick": Preset(
-        critics=Part((128,) * 3, epochs=30, rate=3e-4),
-        generators=Part((128,) * 3, epochs=20, rate=1e-3),
-        deep=Part((64,) * 12, epochs=5, rate=1e-3),
+        critics=Part((64,) * 3, epochs=12, rate=1e-3, batch=128),
+        generators=Part((64,) * 3, epochs=10, rate=1e-3, batch=128),
+        deep=Part((64,) * 12, epochs=3, rate=1e-3),
         images=Part((128, 128), epochs=1, rate=1e-3, batch=64, style=32),
     ),
     "laptop": Preset(
-        critics=Part((128,) * 3, epochs=30, rate=3e-4, seeds=(0, 1, 2)),
-        generators=Part((128,) * 3, epochs=30, rate=1e-3, seeds=(0, 1, 2)),
-        deep=Part((64,) * 12, epochs=15, rate=1e-3),
-        images=Part((256, 256), epochs=4, rate=1e-3, batch=64, style=32),
+        critics=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2)),
+        generators=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2)),
+        deep=Part((64,) * 12, epochs=8, rate=1e-3),
+        images=Part((128, 128), epochs=5, rate=1e-3, batch=64, style=32),
     ),
     "full": Preset(
         critics=Part((512,) * 3, epochs=513, rate=1e-4, seeds=(0, 1, 2)),
