@@ -16,8 +16,8 @@ from discrete_vae.tasks.critic import Criticised
 from reports import critics_figures as figures
 from reports import critics_measures as measures
 from reports import critics_tables as tables
-from reports.critics_settings import MIXTURES, PENALTY, PRESETS, Part, Preset
-from reports.latex import Latex, render
+from reports import critics_text as text
+from reports.critics_settings import MIXTURES, PRESETS, Preset
 from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 
@@ -50,7 +50,10 @@ def make(preset: Preset, bench: Bench) -> None:
     parts = ["critics_table.tex", "critics_images.tex"]
     parts += [f"critics_{name}.pdf" for name in ("surfaces", "points", "layers", "samples", "curves")]
     bench.write_document(
-        _document(preset), parts, strategies(run.config for run in every), "Gulrajani et al. 2017; Arjovsky et al. 2017"
+        text.document(preset),
+        parts,
+        strategies(run.config for run in every),
+        "Gulrajani et al. 2017; Arjovsky et al. 2017",
     )
 
 
@@ -108,24 +111,9 @@ def _model(run: Run, bench: Bench) -> Criticised:
 
 
 def _tables(preset: Preset, bench: Bench, results: pd.DataFrame, images: Iterable[str]) -> None:
-    critics, generators = preset.critics, preset.generators
-    caption = Latex(
-        r"Peaks: centres at which the critic's value is above that all around, half-way to the nearest centre. Dip: "
-        r"how far its surface sags half-way between neighbours, over what it would for a cone at each (1: cones, 0: a "
-        r"plane). Modes: centres that have a tenth of their share of as many points as the test split's, or more, "
-        r"within a third of the distance between centres; near: the share of points so near a centre; close: within "
-        rf"three standard deviations. Mean $\pm$ 95\% interval over {_count(len(critics.seeds), 'seed')}; "
-        rf"{_length(critics, preset)} (critic alone), {_length(generators, preset)} (generator)."
-    )
-    bench.write("critics_table.tex", tables.coverage(results, caption))
-    part = preset.images
-    caption = Latex(
-        "What the critic gives for the distance between digits and made ones at the end, on three splits, in a unit of "
-        rf"its own: numbers of two rows do not compare. {_count(len(part.seeds), 'seed')}, "
-        rf"{_count(part.epochs, 'epoch')}, {_length(part, preset)}."
-    )
+    bench.write("critics_table.tex", tables.coverage(results, text.coverage(preset)))
     rows = results.assign(row=results["row"].str.removeprefix("images, "))
-    bench.write("critics_images.tex", tables.distances(rows, list(images), caption))
+    bench.write("critics_images.tex", tables.distances(rows, list(images), text.distances(preset)))
     bench.write("critics.md", tables.markdown(results))
 
 
@@ -148,30 +136,6 @@ def _figures(
     figures.pictures(bench.out, {row: _model(runs[0], bench) for row, runs in images.items()}, 0)
     history = pd.concat([figures.curve(row, runs) for row, runs in images.items()], ignore_index=True)
     figures.curves(bench.out, history)
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'s' * (number > 1)}"
-
-
-def _length(part: Part, preset: Preset) -> str:
-    return f"{part.updates(preset.constraints[PENALTY]):,} updates of the critic".replace(",", r"\,")
-
-
-def _document(preset: Preset) -> Latex:
-    def told(part: Part) -> Latex:
-        widths = r"$\times$".join(map(str, (len(part.hidden), part.hidden[0])))
-        return Latex(
-            f"{widths} hidden units, batches of {part.batch}, step size {part.rate:g}, {_length(part, preset)}"
-        )
-
-    parts = {name: told(getattr(preset, name)) for name in ("critics", "generators", "deep", "images")}
-    return render(
-        "critics.tex",
-        **parts,
-        bound=f"{preset.clips[0]:g}",
-        epochs=_count(preset.images.epochs, "epoch"),
-    )
 
 
 REPORT = Report(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ EXTENT = 2.4
 GRID = 161
 SHOWN = 500
 """Points of the data, and twice as many of a generator's."""
+LEAST = 1e-30
+"""No gradient is drawn below this."""
 IMAGES = (5, 8)
 """Rows and columns of images."""
 MAP = mpl.colormaps["cividis"]
@@ -31,18 +34,18 @@ MAP = mpl.colormaps["cividis"]
 def surfaces(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mapping[str, Dataset]) -> None:
     """Lines of equal value of the critics ``models[constraint, data set]``, and the data on top."""
     rows, columns = (list(dict.fromkeys(key[i] for key in models)) for i in (0, 1))
-    ticks = torch.linspace(-EXTENT, EXTENT, GRID)
-    points = torch.cartesian_prod(ticks, ticks)
+    ticks = np.linspace(-EXTENT, EXTENT, GRID)
+    points = torch.cartesian_prod(*[torch.from_numpy(ticks).float()] * 2)
     with figure(out, "critics_surfaces", height=4.5) as drawing:
         panels = drawing.subplots(len(rows), len(columns), squeeze=False)
         for row, line in zip(rows, panels, strict=True):
             for column, axes in zip(columns, line, strict=True):
                 critic = models[row, column]
                 where = next(critic.parameters()).device
-                level = values(critic.value, points.to(where)).view(GRID, GRID).T.cpu()
+                level = values(critic.value, points.to(where)).view(GRID, GRID).T.cpu().numpy()
                 axes.contourf(ticks, ticks, level, levels=24, cmap=MAP, zorder=0)
                 axes.contour(ticks, ticks, level, levels=24, colors="white", linewidths=0.3, alpha=0.7)
-                real = data[column].train.pixels[:SHOWN].cpu()
+                real = data[column].train.pixels[:SHOWN].cpu().numpy()
                 axes.plot(*real.T, ".", color=COLOURS[2], markersize=1.2)
                 axes.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
                 bare(axes)
@@ -56,9 +59,9 @@ def scatter(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mappi
         panels = drawing.subplots(len(rows), len(columns), squeeze=False)
         for row, line in zip(rows, panels, strict=True):
             for column, axes in zip(columns, line, strict=True):
-                made = _drawn(models[row, column], 2 * SHOWN, seed)
+                made = _drawn(models[row, column], 2 * SHOWN, seed).numpy()
                 axes.plot(*made.T, ".", color=COLOURS[0], markersize=1.6, alpha=0.5, label="made", rasterized=True)
-                real = data[column].train.pixels[:SHOWN].cpu()
+                real = data[column].train.pixels[:SHOWN].cpu().numpy()
                 axes.plot(*real.T, ".", color=COLOURS[2], markersize=1.6, label="data", rasterized=True)
                 axes.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
                 axes.set(xticks=[], yticks=[])
@@ -71,12 +74,12 @@ def layers(out: Path, norms: Mapping[str, Tensor], weights: Mapping[str, Tensor]
     with figure(out, "critics_layers", height=2.4) as drawing:
         first, *rest = drawing.subplots(1, 1 + len(weights), width_ratios=[2.2, *[1] * len(weights)])
         for i, (name, norm) in enumerate(norms.items()):
-            floor = norm.clamp(min=torch.finfo(torch.float32).tiny)
+            floor = norm.clamp(min=LEAST).numpy()
             first.plot(range(1, len(norm) + 1), floor, color=COLOURS[i], linestyle=DASHES[i], marker=".", label=name)
         first.set(yscale="log", xlabel="layer, from the input", ylabel="gradient norm")
         first.legend()
         for i, (axes, (name, weight)) in enumerate(zip(rest, weights.items(), strict=True)):
-            axes.hist(weight, bins=41, density=True, color=COLOURS[i])
+            axes.hist(weight.numpy(), bins=41, density=True, color=COLOURS[i])
             axes.set(xlabel="weight", title=name, yticks=[])
 
 
@@ -88,7 +91,7 @@ def pictures(out: Path, models: Mapping[str, Criticised], seed: int) -> None:
         for axes, (name, task) in zip(panels, models.items(), strict=True):
             images = _drawn(task, rows * columns, seed).view(rows, columns, 28, 28)
             grid = images.transpose(1, 2).reshape(rows * 28, columns * 28)
-            axes.imshow(1 - grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.imshow(1 - grid.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(name)
             bare(axes)
 
@@ -109,9 +112,9 @@ def curves(out: Path, history: pd.DataFrame) -> None:
         panels[0].legend()
 
 
-def weights(run_model: Criticised) -> Tensor:
+def weights(task: Criticised) -> Tensor:
     """All of a critic's weights, without the biases: ``[M]``."""
-    found: Sequence[Tensor] = [each for each in run_model.critic.parameters() if each.shape[-2] > 1]
+    found: Sequence[Tensor] = [each for each in task.critic.parameters() if each.shape[-2] > 1]
     return torch.cat([each.detach().cpu().flatten() for each in found])
 
 

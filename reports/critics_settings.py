@@ -53,9 +53,11 @@ class Part:
         """It with every seed."""
         return [dataclasses.replace(config, seed=seed) for seed in self.seeds]
 
-    def updates(self, criticism: Criticism) -> int:
+    @property
+    def updates(self) -> int:
         """Of the critic, in the whole run."""
-        return 50_000 // (self.batch * criticism.critic_steps) * criticism.critic_steps * self.epochs
+        steps = Criticism().critic_steps
+        return 50_000 // (self.batch * steps) * steps * self.epochs
 
 
 @dataclass(frozen=True)

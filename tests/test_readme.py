@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import grid, grid_tables, jang, reinmax, thesis_readme, thesis_settings
+from reports import critics_tables, grid, grid_tables, jang, reinmax, thesis_readme, thesis_settings
 from reports.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
@@ -57,6 +57,13 @@ def test_other_papers_tables_are_those_of_the_committed_results(report) -> None:
     values = grid.shown(preset, results, report.PAPER)
     made = grid_tables.markdown(preset, values, report.PAPER)
     assert made == (folder / f"{report.REPORT.name}.md").read_text()
+    assert made in TEXT
+
+
+def test_critics_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "critics"
+    made = critics_tables.markdown(pd.read_csv(folder / "results.csv"))
+    assert made == (folder / "critics.md").read_text()
     assert made in TEXT
 
 

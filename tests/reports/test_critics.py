@@ -113,5 +113,5 @@ def test_the_full_preset_has_the_papers_sizes() -> None:
     assert full.critics.hidden == (512,) * 3
     assert len(full.deep.hidden) == 12
     penalty = full.constraints[critics.PENALTY]
-    assert math.isclose(full.critics.updates(penalty), 100_000, rel_tol=0.01)
+    assert math.isclose(full.critics.updates, 100_000, rel_tol=0.01)
     assert (penalty.gradient_penalty, penalty.critic_steps) == (10, 5)
