@@ -43,8 +43,9 @@ def surfaces(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mapp
                 critic = models[row, column]
                 where = next(critic.parameters()).device
                 level = values(critic.value, points.to(where)).view(GRID, GRID).T.cpu().numpy()
-                axes.contourf(ticks, ticks, level, levels=24, cmap=MAP, zorder=0)
-                axes.contour(ticks, ticks, level, levels=24, colors="white", linewidths=0.3, alpha=0.7)
+                axes.set_rasterization_zorder(0)
+                axes.contourf(ticks, ticks, level, levels=24, cmap=MAP, zorder=-1)
+                axes.contour(ticks, ticks, level, levels=24, colors="white", linestyles="solid", linewidths=0.3)
                 real = data[column].train.pixels[:SHOWN].cpu().numpy()
                 axes.plot(*real.T, ".", color=COLOURS[2], markersize=1.2)
                 axes.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
