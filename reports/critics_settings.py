@@ -25,11 +25,12 @@ class Part:
     hidden: tuple[int, ...]
     epochs: int
     rate: float
-    """Of the critic and of the generator."""
+    """Step size of the critic, and of the generator unless it has its own."""
     batch: int = 256
     style: int = 2
     """Dimensions of the generator's noise."""
     seeds: tuple[int, ...] = (0,)
+    generator_rate: float | None = None
 
     def config(self, task: str, dataset: str, criticism: Criticism, strategy: str = "backpropagation") -> Config:
         """The configuration of its first seed."""
@@ -42,7 +43,7 @@ class Part:
             DataConfig(dataset),  # type: ignore[arg-type]
             self.epochs,
             self.batch,
-            Schedule(self.rate),
+            Schedule(self.generator_rate or self.rate),
             seed=self.seeds[0],
             task=task,
             optimiser="adam-0-0.9",
@@ -136,13 +137,13 @@ def clipped(bound: float) -> Criticism:
 PRESETS = {
     "quick": Preset(
         critics=Part((64,) * 3, epochs=12, rate=1e-3, batch=128),
-        generators=Part((64,) * 3, epochs=10, rate=1e-3, batch=128),
+        generators=Part((64,) * 3, epochs=10, rate=1e-3, batch=128, generator_rate=2e-4),
         deep=Part((64,) * 12, epochs=3, rate=1e-3),
         images=Part((128, 128), epochs=1, rate=1e-3, batch=64, style=32),
     ),
     "laptop": Preset(
         critics=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2)),
-        generators=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2)),
+        generators=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2), generator_rate=2e-4),
         deep=Part((64,) * 12, epochs=8, rate=1e-3),
         images=Part((128, 128), epochs=5, rate=1e-3, batch=64, style=32),
     ),

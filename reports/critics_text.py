@@ -38,7 +38,8 @@ def document(preset: Preset) -> Latex:
 
 def _told(part: Part) -> Latex:
     layers = rf"{len(part.hidden)} hidden layers of {part.hidden[0]}"
-    return Latex(f"{layers}, batches of {part.batch}, step size {part.rate:g}, {_length(part)}")
+    own = f" (generator {part.generator_rate:g})" if part.generator_rate else ""
+    return Latex(f"{layers}, batches of {part.batch}, step size {part.rate:g}{own}, {_length(part)}")
 
 
 def _length(part: Part) -> str:
