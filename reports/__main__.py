@@ -14,6 +14,7 @@ from discrete_vae.errors import nearest
 from reports import (
     adversarial_vae,
     auto_encoder,
+    critics,
     gradients,
     jang,
     reinmax,
@@ -35,6 +36,7 @@ REPORTS: dict[str, Report] = {
     "auto-encoder": auto_encoder.REPORT,
     "adversarial-vae": adversarial_vae.REPORT,
     "gradients": gradients.REPORT,
+    "critics": critics.REPORT,
     "jang": jang.REPORT,
     "reinmax": reinmax.REPORT,
     "semi-supervised": semi_supervised.REPORT,

@@ -88,7 +88,9 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_results(results)
     bench.write_results(_tuning(trials), "tuning.csv")
     bench.write("adversarial_vae_table.tex", _table(preset, runs, results))
-    bench.write("adversarial-vae.md", _markdown(preset, runs, results))
+    configs = {row: group[0].config for row, group in runs.items()}
+    weights = {row: str(each.beta) if each.task == "adversarial-vae" else "" for row, each in configs.items()}
+    bench.write("adversarial-vae.md", markdown(preset, weights, results))
     _draw(bench, runs)
     bench.write_provenance([*trials, *final], samples=samples, epochs=preset.epochs, selection="validation elbo")
     shape = preset.base.architecture
@@ -162,12 +164,11 @@ def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFr
     return table("adversarial-vae", caption, [panel], size="footnotesize", separation="4pt")
 
 
-def _markdown(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFrame) -> str:
+def markdown(preset: Preset, weights: Mapping[str, str], results: pd.DataFrame) -> str:
+    """The table for the README; ``weights`` has each row's beta, in words."""
     heads = ["", "β", *(head for head, _ in COLUMNS.values()), "average"]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-    for row, group in runs.items():
-        config = group[0].config
-        weight = f"{config.beta.initial:g}" if config.task == "adversarial-vae" else ""
+    for row, weight in weights.items():
         cells = [
             statistics.interval(list(values.values())).text(1) if values else ""
             for values in _values(preset, results, row)

@@ -1,0 +1,117 @@
+"""The critics report on small networks: files, what is measured, and that a second call trains nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae import training
+from discrete_vae.data.points import EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS, Mixture
+from discrete_vae.runs import Run
+from reports import __main__ as command
+from reports import critics
+from reports.critics_measures import dips, peaks
+from reports.critics_settings import PRESETS, Part, Preset
+from reports.tables import COLUMNS
+
+TINY = Preset(
+    critics=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),
+    generators=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),
+    deep=Part((6,) * 4, epochs=1, rate=1e-3),
+    images=Part((8,), epochs=2, rate=1e-3, batch=64, style=3),
+    clips=(0.1, 0.01),
+)
+FIGURES = {
+    f"critics_{name}.{kind}"
+    for name in ("surfaces", "points", "layers", "samples", "curves")
+    for kind in ("pdf", "png")
+}
+FILES = {"results.csv", "curves.csv", "provenance.json", "references.bib", "critics.md", "critics.tex"} | {
+    "critics_table.tex",
+    "critics_images.tex",
+}
+
+
+def call(out: Path, runs: Path) -> int:
+    report = dataclasses.replace(command.REPORTS["critics"], presets={"tiny": TINY})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.REPORTS, "critics", report)
+        patch.setattr(Run, "steps_per_epoch", 4)
+        with pytest.raises(SystemExit) as end:
+            command.main(["critics", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("critics")
+    assert call(folder / "out", folder / "runs") == 0
+    return folder / "out", folder / "runs"
+
+
+def test_every_file_is_written(made: tuple[Path, Path]) -> None:
+    assert {path.name for path in made[0].iterdir()} - {"critics.pdf"} == FILES | FIGURES
+    papers = (made[0] / "references.bib").read_text()
+    assert "gulrajani2017" in papers
+    assert "arjovsky2017" in papers
+
+
+def test_results_are_tidy(made: tuple[Path, Path]) -> None:
+    results = pd.read_csv(made[0] / "results.csv")
+    assert list(results.columns) == COLUMNS
+    counts = results.groupby("metric")["value"].count()
+    for metric in ("peaks", "dip", "modes", "near", "close"):
+        assert counts[metric] == 2 * 2 * 2, "two data sets, two constraints, two seeds"
+    assert counts["gradient_norm_5"] == 3
+    images = results[results["row"].str.startswith("images")]
+    assert images["row"].nunique() == 3
+    assert set(images["split"]) == {"train", "validation", "test"}
+    curves = pd.read_csv(made[0] / "curves.csv")
+    assert curves.groupby(["row", "split"])["epoch"].apply(list).tolist() == [[1, 2]] * 6
+
+
+def test_second_call_trains_nothing_and_writes_the_same_bytes(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_train_population", lambda *args: pytest.fail("trained again"))
+    assert call(tmp_path, made[1]) == 0
+    for name in FILES | FIGURES:
+        assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("mixture", [EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS])
+def test_measures_of_known_surfaces(mixture: Mixture) -> None:
+    """Cones at the centres have every peak and a dip of 1; a plane and a dome have none."""
+    centres = torch.tensor(mixture.centres)
+
+    def cones(points: Tensor) -> Tensor:
+        return -7 * torch.cdist(points, centres).amin(-1)
+
+    assert peaks(cones, mixture).all()
+    torch.testing.assert_close(dips(cones, mixture), torch.ones(len(centres)), atol=1e-5, rtol=0)
+
+    def plane(points: Tensor) -> Tensor:
+        return 3 * points[..., 0] - points[..., 1]
+
+    def dome(points: Tensor) -> Tensor:
+        return -points.square().sum(-1)
+
+    assert not peaks(plane, mixture).any()
+    torch.testing.assert_close(dips(plane, mixture), torch.zeros(len(centres)), atol=1e-5, rtol=0)
+    assert peaks(dome, mixture).sum() <= 1, "of 25 the one in the middle"
+    assert (dips(dome, mixture) < 0).all()
+
+
+def test_the_full_preset_has_the_papers_sizes() -> None:
+    full = PRESETS["full"]
+    assert full.critics.hidden == (512,) * 3
+    assert len(full.deep.hidden) == 12
+    penalty = full.constraints[critics.PENALTY]
+    assert math.isclose(full.critics.updates, 100_000, rel_tol=0.01)
+    assert (penalty.gradient_penalty, penalty.critic_steps) == (10, 5)
