@@ -142,10 +142,9 @@ class Study:
 
     def definition(self, search: Search) -> dict[str, Any]:
         """What all trials of a search have to share, as plain JSON values."""
-        apart = ("epochs", "seed")  # which are the study's
         return {
             "space": {name: distribution_to_json(each) for name, each in search.space.items()},
-            "fixed": {name: value for name, value in search.base.to_dict().items() if name not in apart},
+            "fixed": _fixed(search.base),
             "epochs": self.epochs,
             "seeds": list(self.seeds),
             "sampler": type(self.sampler(0)).__name__,
@@ -164,6 +163,16 @@ def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
     definition = found.user_attrs[DEFINITION]
     space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
     return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
+
+
+def _fixed(base: Config) -> dict[str, Any]:
+    """A configuration but for what is the study's."""
+    return {name: value for name, value in base.to_dict().items() if name not in ("epochs", "seed")}
+
+
+def current(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored definition with the defaults of what came later and older ones do not say."""
+    return {"metric": Study.metric, **definition, "fixed": _fixed(Config.from_dict(definition["fixed"]))}
 
 
 def metric_of(found: OptunaStudy) -> str:

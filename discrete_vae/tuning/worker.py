@@ -34,7 +34,7 @@ from discrete_vae.tuning.retries import (
     standing,
     this_worker,
 )
-from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, differences
+from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, current, differences
 from discrete_vae.tuning.search import METRICS as MAXIMISED
 from discrete_vae.tuning.storage import alone, hasten, heartbeat
 
@@ -74,7 +74,7 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     stored = found.user_attrs.get(DEFINITION)
     if stored is None:
         found.set_user_attr(DEFINITION, asked)
-    elif {"metric": Study.metric} | stored != asked:  # which older ones do not say
+    elif (stored := current(stored)) != asked:
         told = "; ".join(differences(stored, asked))
         raise InputError(
             f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
