@@ -329,7 +329,7 @@ def sample(
         out = out or found.folder / "samples.png"
         grid = drawn.reshape(rows, columns, 28, 28).transpose(1, 2).reshape(rows * 28, columns * 28)
         png = io.BytesIO()
-        Image.fromarray(np.asarray((255 - grid * 255).round().byte())).save(png, format="PNG")
+        Image.fromarray(np.asarray((255 - grid.clamp(0, 1) * 255).round().byte())).save(png, format="PNG")
         write_atomically(out, png.getvalue())
     print(out)
 
@@ -387,7 +387,12 @@ def _show(runs: Sequence[Run]) -> None:
     shown = {name: head for name, head in SHOWN.items() if any(name in each for each in found.values())}
     numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
     words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
-    table = Table(Column("run", no_wrap=True), *numbers, *words, caption="validation, nats; hard samples")
+    table = Table(
+        Column("run", no_wrap=True),
+        *numbers,
+        *words,
+        caption="validation, nats; hard samples; a distance is the run's own critic's",
+    )
     for run, values in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config

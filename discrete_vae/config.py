@@ -39,7 +39,7 @@ class Config:
     auxiliary_learning_rate: Schedule = Schedule(3e-4)
     """Step size for the strategy's own parameters, such as a learned inverse."""
     beta: Schedule = Schedule(1.0)
-    """Weight of the KL term."""
+    """Weight of the KL term, or of the critic's value in its place."""
     precision: Precision = "float32"
     seed: int = 0
     samples: int = 1
@@ -70,6 +70,10 @@ class Config:
             raise InputError(f"epochs is {self.epochs}; give at least 1")
         if not 1 <= self.batch_size <= 50_000:
             raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
+        if self.step_size > 50_000:
+            raise InputError(
+                f"a step looks at {self.step_size} images, batch size times critic steps; give at most 50000 in all"
+            )
         if self.samples < 1:
             raise InputError(f"samples is {self.samples}; give at least 1")
         if self.precision not in get_args(Precision):
@@ -91,6 +95,11 @@ class Config:
     def categorical(self) -> bool:
         """Whether the strategy's variables are categorical."""
         return self.strategy_class.latent_family is Categorical
+
+    @property
+    def whole(self) -> bool:
+        """Whether the strategy's loss is a bound over several samples instead of a mean of theirs."""
+        return self.strategy_class.whole
 
     @property
     def step_size(self) -> int:

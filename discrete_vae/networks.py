@@ -51,6 +51,8 @@ class Linear(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.shape[-1] != self.weight.shape[1]:
+            raise ValueError(f"{inputs.shape[-1]} inputs for a layer of {self.weight.shape[1]}")
         if inputs.dim() == 3:
             return torch.baddbmm(self.bias, inputs, self.weight)
         return self.product(inputs) + self.bias
@@ -103,6 +105,7 @@ class Stack(nn.Module):
         for each in inputs:
             hidden = hidden + first.product(each, place)
             place += each.shape[-1]
+        assert place == first.weight.shape[1]
         for layer in self.layers[1:]:
             hidden = layer(self._activate(hidden))
         return hidden

@@ -55,6 +55,14 @@ def paired_p(first: Seeds, second: Seeds) -> float:
     return float(2 * stats.t.sf(abs(t), len(differences) - 1))
 
 
+def welch_p(first: Seeds, second: Seeds) -> float:
+    """Two-sided p-value of Welch's t-test, for seeds that have nothing to do with each other; 1 for fewer than two."""
+    one, other = (list(each.values()) for each in (first, second))
+    if min(len(one), len(other)) < 2:
+        return 1.0
+    return float(stats.ttest_ind(one, other, equal_var=False).pvalue)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down adjustment of p-values for testing them together, in the order given."""
     adjusted = [0.0] * len(p_values)

@@ -9,16 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae import checkpoints, cli
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
+from discrete_vae.diagnostics import diagnose
 from discrete_vae.errors import InputError
+from discrete_vae.evaluation import evaluate_population
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, ReinMax, Strategy, TargetPropagation
@@ -211,6 +216,10 @@ def test_the_distance_is_of_the_samples_that_the_model_is_trained_by(tmp_path: P
     assert objective(sample).tolist() == [[-1.0] * 4 + [0.0] * 12], "the cost is minus what the critic says"
 
 
+KEPT = ("critic_loss", "wasserstein")
+"""What is kept of a critic's training, and shown."""
+
+
 class Told:
     def __init__(self) -> None:
         self.updates: list[Mapping[str, float]] = []
@@ -232,9 +241,6 @@ def test_the_critics_loss_is_shown_and_kept(tmp_path: Path, monkeypatch: pytest.
     assert set(run.history().query("split == 'train'")["metric"]) == {"loss", *KEPT}
     shown = {"wasserstein", "valid", "unique", "novel", "valid_argmax", "unique_argmax", "js_1", "js_2", "js_3", "js_4"}
     assert set(run.history().query("split == 'validation'")["metric"]) == shown
-
-
-KEPT = ("critic_loss", "wasserstein")
 
 
 def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
@@ -266,8 +272,12 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
         ({"data": POINTS}, "gumbel-softmax cannot make 8-gaussians; give backpropagation"),
         ({"data": EXPRESSIONS, "task": "vae"}, "expressions are no images; give them to the task generator or critic"),
         ({"task": "critic"}, "expressions are no points"),
-        ({"architecture": Architecture(layers=2)}, "layers is 2; a generator has one stochastic layer"),
+        ({"architecture": Architecture(layers=2)}, "layers is 2; a critic sees one stochastic layer"),
         ({"task": "adversarial-vae", "data": DataConfig(), "architecture": Architecture(layers=2)}, "layers is 2"),
+        ({"task": "adversarial-vae", "data": DataConfig(), "strategy": "auto-encoder"}, "no categorical latents"),
+        ({"task": "adversarial-vae"}, "expressions are no images"),
+        ({"strategy": "vimco"}, "vimco trains a bound over several samples"),
+        ({"batch_size": 20_000}, "a step looks at 100000 images, batch size times critic steps; give at most 50000"),
     ],
 )
 def test_bad_input_is_refused(fields: dict[str, Any], message: str) -> None:
@@ -297,6 +307,65 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: st
         cli.main(["sample", folder.name, "--rows", "2", "--columns", "3", *runs])
     assert ended.value.code == 0
     assert len((folder / "samples.txt").read_text().splitlines()) == 6
+
+
+def test_a_critic_alone_has_no_samples_and_pixels_stay_in_range(tmp_path: Path) -> None:
+    """A generator of real pixels puts out any numbers; a picture of them is cut off at black and white."""
+    gray = DataConfig("mnist", "none")
+    (critic,) = train([config("clipped", epochs=1)], tmp_path, of("clipped"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sample", str(critic.folder), "--device", "cpu"])
+    assert ended.value.code == 2
+    own = Config("backpropagation", task="generator", data=gray, architecture=SMALL, batch_size=16, epochs=1)
+    pixels = torch.rand(50_000, 784, generator=torch.Generator().manual_seed(0)).mul(255).to(torch.uint8)
+    split = Split(pixels, torch.zeros(50_000, dtype=torch.int64), levels=255)
+    (run,) = train([own], tmp_path, Dataset(gray, split, cut_rows(split), cut_rows(split)))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sample", str(run.folder), "--rows", "2", "--columns", "2", "--device", "cpu"])
+    assert ended.value.code == 0
+    drawn = Population.load([run], 784, torch.device("cpu")).model.draw(4, Noise([seeded(0, "prior")]))
+    png = np.asarray(Image.open(run.folder / "samples.png"))
+    grid = drawn.detach().reshape(2, 2, 28, 28).transpose(1, 2).reshape(56, 56)
+    assert drawn.min() < 0
+    assert (png == (255 - 255 * grid.clamp(0, 1)).round().byte().numpy()).all()
+
+
+def cut_rows(split: Split) -> Split:
+    return replace(split, pixels=split.pixels[:100], labels=split.labels[:100])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_takes_a_step_or_says_why_not(strategy: str) -> None:
+    """In every task: nothing but an ``InputError`` of one line, for what would be asked of it later as well."""
+    for task, size in TASKS_OF.items():
+        fields: dict[str, Any] = {"task": task, "data": POINTS if task == "critic" else DataConfig()}
+        if task == "generator":
+            fields["data"] = POINTS if strategy == "backpropagation" else EXPRESSIONS
+        try:
+            own = Config(strategy, architecture=size, batch_size=10, **fields)
+            made = Trainer([Run(Path(), own)], DATA[own.data.dataset], torch.device("cpu"))
+            made.differentiate = partial(made.gradients, noise=made.noise)
+            made.criticise = partial(made.critic_gradients, noise=made.noise)
+            made.begin_epoch()
+            made._update()
+        except InputError as error:
+            assert "\n" not in str(error)
+            continue
+        made.population.follow(made.values[-1])
+        diagnose(made.population, made.data)
+        scores = evaluate_population(made.population, made.data, "validation", 1)
+        assert own.task_class.score in scores
+        assert all(values.isfinite().all() for values in scores.values())
+
+
+TASKS_OF = {
+    "generator": SMALL,
+    "critic": SMALL,
+    "adversarial-vae": SMALL,
+    "semi-supervised": Architecture(1, 10, (8,), style=2),
+    "labels-alone": Architecture(1, 10, (8,), style=2),
+}
+DATA = {case.get("data", DataConfig()).dataset: of(name) for name, case in CASES.items()}
 
 
 def test_score_functions_teach_a_generator_as_much_as_enumeration() -> None:

@@ -67,27 +67,33 @@ class Language:
         verdicts = {string: self.valid(string) for string in set(strings)}
         return torch.tensor([verdicts[string] for string in strings], dtype=torch.bool)
 
-    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """How a generator's strings ``sample`` ``[M, L]`` compare with real ones that it has not seen ``[M', L]``.
+    def shares(self, sample: Tensor, training: Tensor | None = None) -> dict[str, float]:
+        """What of a generator's strings ``[M, L]`` is as it should be.
 
         - ``valid``: share of the sample that is of the language.
         - ``unique``: number of different valid strings over M.
         - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those not among them, over M.
-        - ``js_1`` to ``js_4``: Jensen-Shannon divergence of the n-grams' distributions from those held out, in nats.
 
         Raises:
             InputError: strings of another shape or other symbols than the language's, or none.
         """
         if not len(sample):
             raise InputError("a sample of 0 strings has no scores; give at least 1")
-        sample, held_out = sample.cpu(), held_out.cpu()
         validity = self.validity(sample)
-        different = set(self.decode(sample[validity]))
+        different = set(self.decode(sample.cpu()[validity]))
         found = {"valid": validity.double().mean().item(), "unique": len(different) / len(sample)}
         if training is not None:
             found["novel"] = len(different.difference(self.decode(training))) / len(sample)
+        return found
+
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
+        """``shares``, and how strings ``[M, L]`` compare with real ones that a generator has not seen ``[M', L]``.
+
+        ``js_1`` to ``js_4``: Jensen-Shannon divergence of the n-grams' distributions, in nats.
+        """
+        found = self.shares(sample, training)
         for order in ORDERS:
-            pair = (ngrams.distribution(strings, len(self.symbols), order) for strings in (sample, held_out))
+            pair = (ngrams.distribution(each.cpu(), len(self.symbols), order) for each in (sample, held_out))
             found[f"js_{order}"] = ngrams.jensen_shannon(*pair)
         return found
 

@@ -14,7 +14,8 @@ from discrete_vae.noise import seeded
 
 SEED = 0
 
-MADE: dict[str, Mixture | SwissRoll | Language] = {
+Made = Mixture | SwissRoll | Language
+MADE: dict[str, Made] = {
     "8-gaussians": EIGHT_GAUSSIANS,
     "25-gaussians": TWENTY_FIVE_GAUSSIANS,
     "swiss-roll": SWISS_ROLL,

@@ -18,6 +18,10 @@ class Plane:
 
     domain: ClassVar = Domain(size=2, symbols=None)
 
+    def shares(self, sample: Tensor) -> dict[str, float]:
+        """Nothing: a point is neither valid nor not."""
+        return {}
+
     def write(self, points: Tensor) -> list[str]:
         """Points ``[M, 2]`` as lines of text."""
         return [" ".join(f"{value:.6g}" for value in point) for point in points.tolist()]

@@ -14,7 +14,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import InputError
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Family, Objective, Strategy
@@ -39,8 +38,8 @@ class AdversarialVAE(Criticised, VAE):
     @classmethod
     def check(cls, settings: Settings) -> None:
         super().check(settings)
-        if settings.architecture.layers > 1:
-            raise InputError(f"layers is {settings.architecture.layers}; a critic sees one stochastic layer: give 1")
+        cls.check_categorical(settings)  # a code without noise has no prior
+        cls.check_images(settings)
 
     @property
     def critic(self) -> MLP:
@@ -51,7 +50,7 @@ class AdversarialVAE(Criticised, VAE):
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         parameters = self.encode(observation)
-        prior = torch.zeros_like(parameters)  # uniform, and normal
+        prior = torch.zeros_like(parameters)  # whose softmax is uniform
         return self._draw(strategy, prior, noise).flatten(-2), self._draw(strategy, parameters, noise).flatten(-2)
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:

@@ -120,6 +120,8 @@ class Settings(Protocol):
     @property
     def categorical(self) -> bool: ...
     @property
+    def whole(self) -> bool: ...
+    @property
     def data(self) -> DataConfig: ...
     @property
     def architecture(self) -> Architecture: ...
@@ -200,9 +202,14 @@ class Task(nn.Module):
     @classmethod
     def check(cls, settings: Settings) -> None:
         """Raise ``InputError`` where a configuration does not suit the task; here categorical latents of images do."""
+        cls.check_categorical(settings)
+        cls.check_images(settings)
+
+    @classmethod
+    def check_categorical(cls, settings: Settings) -> None:
+        """Raise ``InputError`` for a strategy of other latents."""
         if not settings.categorical:
             raise InputError(f"{settings.strategy} has no categorical latents; give it the vae of one stochastic layer")
-        cls.check_images(settings)
 
     @classmethod
     def check_images(cls, settings: Settings) -> None:

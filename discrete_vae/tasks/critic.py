@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from discrete_vae.data import Split
+from discrete_vae.errors import InputError
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Strategy
@@ -42,7 +44,16 @@ class Criticised(Task):
 
     criticism = Criticism()
 
-    def adopt(self, split: object, settings: Settings, seeds: Sequence[int]) -> None:
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        if settings.architecture.layers > 1:
+            raise InputError(f"layers is {settings.architecture.layers}; a critic sees one stochastic layer: give 1")
+        if settings.whole:
+            raise InputError(
+                f"{settings.strategy} trains a bound over several samples, of which a critic has none; give another"
+            )
+
+    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         self.criticism = settings.criticism
 
     def value(self, points: Tensor) -> Tensor:

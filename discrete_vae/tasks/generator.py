@@ -14,7 +14,7 @@ from torch import Tensor
 
 from discrete_vae.categorical import one_hot
 from discrete_vae.data import Dataset, Split
-from discrete_vae.data.made import MADE
+from discrete_vae.data.made import MADE, Made
 from discrete_vae.errors import InputError
 from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
@@ -23,8 +23,6 @@ from discrete_vae.strategies.base import Family, Networks, Objective, Strategy
 from discrete_vae.tasks.base import Architecture, Generators, Settings
 from discrete_vae.tasks.critic import Criticised
 
-ARGMAX = ("valid", "unique")
-"""Scores that are also given for the likeliest symbols, which a generator without noise is read by."""
 ROWS = 1_000
 """Samples that are judged at once."""
 
@@ -49,8 +47,7 @@ class Generator(Criticised):
 
     @classmethod
     def check(cls, settings: Settings) -> None:
-        if settings.architecture.layers > 1:
-            raise InputError(f"layers is {settings.architecture.layers}; a generator has one stochastic layer: give 1")
+        super().check(settings)
         data, points = settings.data, settings.data.domain.symbols is None
         if points == settings.categorical:
             remedy = "backpropagation" if points else "a strategy for categorical variables"
@@ -114,35 +111,39 @@ class Generator(Criticised):
     def judge(
         self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
     ) -> dict[str, Tensor]:
-        """The critic's distance of a split to as many samples as it would train on, and what the data are scored by.
+        """The critic's distance of a split to as many samples, and what the data are scored by.
 
-        Those scores are of hard samples, and some also of each draw's likeliest symbols.
+        The distance is of samples as the strategy trains by, relaxed where it relaxes, and every run has a critic of its
+        own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
+        without noise is read by.
         """
-        held_out, found = data.split(split), []
+        held_out, made = data.split(split), self._made(data)
         generators = [each for each in noise.generators if each is not None]
-        members = len(generators)
+        members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
             index = torch.arange(start, min(start + ROWS, len(held_out)), device=noise.device)
             observation = self.look(held_out, index.expand(members, -1), generators)
             real, fake = self.pairs(strategy, observation, noise)
-            hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
-            found.append((self.value(real), self.value(fake), self.symbols(hard), self.symbols(parameters)))
+            distances.append(self.value(real) - self.value(fake))
+            if made:
+                hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
+                drawn.append((self.symbols(hard).cpu(), self.symbols(parameters).cpu()))
             advance(index.numel() * members)
-        on_real, on_fake, hard, likeliest = (torch.cat(part, 1) for part in zip(*found, strict=True))
-        return {"wasserstein": (on_real - on_fake).mean(-1)} | self._scores(data, split, hard, likeliest)
+        metrics = {"wasserstein": torch.cat(distances, 1).mean(-1)}
+        if made:
+            real, training = held_out.pixels.cpu(), data.train.pixels.cpu()
+            samples, likeliest = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
+            scores = [
+                made.scores(sample, real, training)
+                | {f"{name}_argmax": value for name, value in made.shares(mode).items()}
+                for sample, mode in zip(samples, likeliest, strict=True)
+            ]
+            metrics |= {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
+        return metrics
 
-    def _scores(self, data: Dataset, split: str, hard: Tensor, likeliest: Tensor) -> dict[str, Tensor]:
-        """What the data set says of samples, and of the likeliest symbols, ``[P, M, D]`` each."""
-        made = MADE.get(data.config.dataset)
-        if made is None:
-            return {}
-        real, training = data.split(split).pixels.cpu(), data.train.pixels.cpu()
-        scores = [
-            made.scores(sample, real, training)
-            | {f"{name}_argmax": value for name, value in made.scores(mode, real).items() if name in ARGMAX}
-            for sample, mode in zip(hard.cpu(), likeliest.cpu(), strict=True)
-        ]
-        return {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
+    def _made(self, data: Dataset) -> Made | None:
+        """What can score samples, if anything can."""
+        return MADE.get(data.config.dataset)
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -175,5 +176,8 @@ class CriticAlone(Generator):
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
         return replace(super().objective(images, beta), loss=lambda output: 0 * output.squeeze(-1))
 
-    def _scores(self, data: Dataset, split: str, hard: Tensor, likeliest: Tensor) -> dict[str, Tensor]:
-        return {}  # nothing is made
+    def prior_sample(self, count: int, noise: Noise) -> Tensor:
+        raise InputError("a critic alone makes nothing; sample a run of the task generator")
+
+    def _made(self, data: Dataset) -> Made | None:
+        return None

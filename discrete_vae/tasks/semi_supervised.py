@@ -63,13 +63,17 @@ class Classified(Task):
         chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
         self.labelled = torch.stack(chosen)
 
+    def cut(self) -> None:
+        """Raises ``InputError``: the classifier learns from its labels by gradients through all of its layers."""
+        raise InputError("a classifier has no layer-local training; give a strategy without local")
+
     def known(self, split: Split, order: Tensor) -> tuple[Tensor, Tensor]:
         """Places of images with their classes ``[P, L]`` for a batch, and the classes as one-hot ``[P, L, K]``.
 
         All of them, or as many as a batch has: then each is drawn with the place of another in the split.
         """
         count = self.labelled.shape[1]
-        own = self.labelled if count <= order.shape[1] else self.labelled.gather(1, order % count)
+        own = self.labelled if count <= order.shape[1] else self.labelled.gather(1, order * count // len(split))
         return own, one_hot(split.labels[own], self.architecture.categories)
 
     def unknown(self, images: int) -> int:
@@ -250,7 +254,7 @@ def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
 
     Raises ``InputError`` if there are more classes, these do not divide the number, or one has too few images.
     """
-    if (there := int(labels.max()) + 1) > classes:
+    if (there := int(labels.max()) + 1) != classes:
         raise InputError(f"categories is {classes}; the images have {there} classes: give as many")
     if count % classes:
         raise InputError(f"labelled is {count}; give a multiple of the {classes} classes")
@@ -259,6 +263,6 @@ def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
     for each in range(classes):
         places = (labels.cpu() == each).nonzero().squeeze(1)
         if len(places) < count // classes:
-            raise InputError(f"labelled is {count}; class {each} has {len(places)} images only")
+            raise InputError(f"labelled is {count}; class {each} has {len(places)} images only: give fewer")
         found.append(places[torch.randperm(len(places), generator=generator)[: count // classes]])
     return torch.cat(found).to(labels.device)

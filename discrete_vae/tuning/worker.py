@@ -325,6 +325,8 @@ def _known(runs: Sequence[Run], metric: str) -> list[tuple[int, float]]:
     for run in runs:
         history = run.history()
         own = history[(history["split"] == "validation") & (history["metric"] == metric)]
+        if own.empty and len(history):
+            raise InputError(f"{run.folder} has no {metric!r}; have the study maximise another metric")
         values.append(dict(zip(own["epoch"], own["value"], strict=True)))
     whole = min(run.step // run.steps_per_epoch for run in runs)
     return [(epoch, fmean(own[epoch] for own in values)) for epoch in range(1, whole + 1)]

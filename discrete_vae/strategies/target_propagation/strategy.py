@@ -270,7 +270,9 @@ class TargetPropagation(Strategy):
             loss = objective.cost_of(seen, output)
             error, direct = torch.autograd.grad(loss.sum(), (output, seen), retain_graph=True, allow_unused=True)
         if direct is not None and not self.inverse.layerwise:
-            raise InputError("several layers look at one sample; only layerwise feedback knows what to make of that")
+            raise InputError(
+                "several layers look at one sample, or a critic does: give an inverse by layerwise feedback, such as mirror"
+            )
         assert objective.predict is not None
         prediction = objective.predict(output.detach())
         return loss, prediction if error is None else prediction - error, None if direct is None else -direct
@@ -328,7 +330,7 @@ class TargetPropagation(Strategy):
         return losses, torch.stack(steps).mean(0)
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        return diagnose(self, logits, objective, noise)
+        return {} if objective.predict is None else diagnose(self, logits, objective, noise)
 
 
 def _weights(network: MLP) -> Sequence[Tensor]:
