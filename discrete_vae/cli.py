@@ -371,6 +371,7 @@ SHOWN = {
     "modes": "modes",
 }
 """Metrics in the list of runs, and their heads."""
+CAPTION = "validation, nats; hard samples; a distance is by the run's own critic"
 SHARES = ("accuracy", "valid")
 """Those from 0 to 1."""
 
@@ -391,7 +392,7 @@ def _show(runs: Sequence[Run]) -> None:
         Column("run", no_wrap=True),
         *numbers,
         *words,
-        caption="validation, nats; hard samples; a distance is the run's own critic's",
+        caption=CAPTION,
     )
     for run, values in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]

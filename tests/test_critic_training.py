@@ -336,7 +336,7 @@ def cut_rows(split: Split) -> Split:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_takes_a_step_or_says_why_not(strategy: str) -> None:
-    """In every task: nothing but an ``InputError`` of one line, for what would be asked of it later as well."""
+    """In every task: nothing but an ``InputError``, or else what is asked of it later works as well."""
     for task, size in TASKS_OF.items():
         fields: dict[str, Any] = {"task": task, "data": POINTS if task == "critic" else DataConfig()}
         if task == "generator":
@@ -348,8 +348,7 @@ def test_every_strategy_takes_a_step_or_says_why_not(strategy: str) -> None:
             made.criticise = partial(made.critic_gradients, noise=made.noise)
             made.begin_epoch()
             made._update()
-        except InputError as error:
-            assert "\n" not in str(error)
+        except InputError:
             continue
         made.population.follow(made.values[-1])
         diagnose(made.population, made.data)

@@ -113,7 +113,7 @@ class Generator(Criticised):
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
 
-        The distance is of samples as the strategy trains by, relaxed where it relaxes, and every run has a critic of its
+        The distance is of samples as the strategy trains by, relaxed where it relaxes; every run has a critic of its
         own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
         without noise is read by.
         """
