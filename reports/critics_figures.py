@@ -65,7 +65,7 @@ def scatter(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mappi
                 real = data[column].train.pixels[:SHOWN].cpu().numpy()
                 axes.plot(*real.T, ".", color=COLOURS[2], markersize=1.6, label="data", rasterized=True)
                 axes.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
-                axes.set(xticks=[], yticks=[])
+                bare(axes)
         _heads(panels, rows, [POINTS[column] for column in columns])
         drawing.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=5)
 
