@@ -100,7 +100,7 @@ def pictures(out: Path, models: Mapping[str, Criticised], seed: int) -> None:
 def curves(out: Path, history: pd.DataFrame) -> None:
     """The critic's distance by epoch on the training and the validation images: columns row, epoch, split, value."""
     rows = list(dict.fromkeys(history["row"]))
-    with figure(out, "critics_curves", height=2.0) as drawing:
+    with figure(out, "critics_curves", height=2.3) as drawing:
         panels = drawing.subplots(1, len(rows), squeeze=False)[0]
         for axes, row in zip(panels, rows, strict=True):
             for i, split in enumerate(("train", "validation")):
@@ -110,7 +110,7 @@ def curves(out: Path, history: pd.DataFrame) -> None:
             axes.set(xlabel="epoch", title=row.replace(", ", ",\n"))
             axes.xaxis.get_major_locator().set_params(integer=True)
         panels[0].set_ylabel("critic's distance")
-        panels[0].legend()
+        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def weights(task: Criticised) -> Tensor:
