@@ -64,8 +64,8 @@ def scatter(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mappi
                 axes.plot(*made.T, ".", color=COLOURS[0], markersize=1.6, alpha=0.5, label="made", rasterized=True)
                 real = data[column].train.pixels[:SHOWN].cpu().numpy()
                 axes.plot(*real.T, ".", color=COLOURS[2], markersize=1.6, label="data", rasterized=True)
-                axes.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
-                axes.set(xticks=[], yticks=[])
+                axes.set(aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
+                bare(axes)
         _heads(panels, rows, [POINTS[column] for column in columns])
         drawing.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=5)
 
@@ -100,17 +100,17 @@ def pictures(out: Path, models: Mapping[str, Criticised], seed: int) -> None:
 def curves(out: Path, history: pd.DataFrame) -> None:
     """The critic's distance by epoch on the training and the validation images: columns row, epoch, split, value."""
     rows = list(dict.fromkeys(history["row"]))
-    with figure(out, "critics_curves", height=2.0) as drawing:
+    with figure(out, "critics_curves", height=2.3) as drawing:
         panels = drawing.subplots(1, len(rows), squeeze=False)[0]
         for axes, row in zip(panels, rows, strict=True):
             for i, split in enumerate(("train", "validation")):
                 found = history[(history["row"] == row) & (history["split"] == split)]
                 mean = found.groupby("epoch")["value"].mean()
                 axes.plot(mean.index, mean, color=COLOURS[2 * i], linestyle=DASHES[i], marker=".", label=split)
-            axes.set(xlabel="epoch", title=row)
-            axes.set_ylim(bottom=0)
+            axes.set(xlabel="epoch", title=row.replace(", ", ",\n"))
+            axes.xaxis.get_major_locator().set_params(integer=True)
         panels[0].set_ylabel("critic's distance")
-        panels[0].legend()
+        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def weights(task: Criticised) -> Tensor:

@@ -145,7 +145,7 @@ PRESETS = {
         critics=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2)),
         generators=Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2), generator_rate=2e-4),
         deep=Part((64,) * 12, epochs=8, rate=1e-3),
-        images=Part((128, 128), epochs=5, rate=1e-3, batch=64, style=32),
+        images=Part((128, 128), epochs=3, rate=1e-3, batch=64, style=32),
     ),
     "full": Preset(
         critics=Part((512,) * 3, epochs=513, rate=1e-4, seeds=(0, 1, 2)),
