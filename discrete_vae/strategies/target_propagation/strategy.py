@@ -271,7 +271,7 @@ class TargetPropagation(Strategy):
             error, direct = torch.autograd.grad(loss.sum(), (output, seen), retain_graph=True, allow_unused=True)
         if direct is not None and not self.inverse.layerwise:
             raise InputError(
-                "several layers look at one sample, or a critic does; give layerwise feedback, such as the inverse mirror"
+                "several layers, or a critic, look at one sample; give an inverse by layerwise feedback, such as mirror"
             )
         assert objective.predict is not None
         prediction = objective.predict(output.detach())
