@@ -182,7 +182,7 @@ PAPER = dataclasses.replace(
 )
 """The paper's rates, and wider networks."""
 PRESETS = {
-    "quick": Preset(("expressions",), ROWS, 8, (0, 1, 2), BASE),
+    "quick": Preset(("expressions",), ROWS, 6, (0, 1, 2), BASE),
     "laptop": Preset(("expressions", "molecules"), ROWS, 40, (0, 1, 2), BASE),
     "full": Preset(("expressions", "molecules"), ROWS, 640, (0, 1, 2, 3, 4), PAPER),
 }
