@@ -101,7 +101,7 @@ def setting(config: Config, preset: Preset) -> Latex:
     """Learning rate and what else was chosen."""
     told = f"{config.learning_rate.initial:g}"
     if config.task == "labels-alone":
-        return Latex(f"{told}, {config.epochs} epochs")
+        return Latex(f"{told}, {config.epochs} epoch{'s' * (config.epochs > 1)}")
     if len({each.alpha for each in preset.supervisions}) > 1:
         told += rf", $\alpha$ {config.supervision.alpha:g}"
     if len({each.labelled_weight for each in preset.supervisions}) > 1:
@@ -154,7 +154,7 @@ def draw(out: Path, runs: Mapping[str, Sequence[Run]]) -> None:
     """Validation accuracy along training: mean and range over seeds."""
     with figure(out, "semi_supervised_curves", height=3.0) as drawing:
         axes = drawing.subplots()
-        last = 1
+        last, ends = 1, dict[str, tuple[int, float]]()
         for i, (row, members) in enumerate(runs.items()):
             found = curves(members)
             if found.empty:
@@ -164,6 +164,9 @@ def draw(out: Path, runs: Mapping[str, Sequence[Run]]) -> None:
             axes.plot(epochs, mean, label=row, marker="o", markersize=2, **style)
             axes.fill_between(epochs, found.min(axis=1), found.max(axis=1), color=style["color"], alpha=0.12, lw=0)
             last = max(last, int(epochs[-1]))
+            ends[style["color"]] = int(epochs[-1]), float(mean[-1])
+        for colour, (epoch, value) in ends.items():
+            axes.plot([epoch, last], [value, value], color=colour, linestyle=":", linewidth=0.9)
         axes.set(xlabel="epoch", ylabel="validation accuracy")
         axes.set_xlim(0.8, last + 0.2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -25,9 +25,9 @@ TINY = Preset(
         batch_size=2000,
     ),
     rows=[ROWS[name] for name in ("Labels alone", "Marginalisation", "Gumbel-S")],
-    rates=(1e-3, 1e-2),
+    rates=(1e-2,),
     supervisions=[Supervision(alpha=10.0), Supervision(alpha=100.0)],
-    lengths={"semi-supervised": (2,), "labels-alone": (1, 3)},
+    lengths={"semi-supervised": (1,), "labels-alone": (1, 2)},
     trial_seeds=(0,),
     seeds=(0, 1, 2),
     samples=3,
@@ -85,7 +85,7 @@ def test_settings_are_chosen_by_validation_accuracy_alone(made: tuple[Path, Path
     assert list(results.columns) == list(tuning.columns) == COLUMNS
     assert set(tuning["split"]) == {"validation"}
     assert set(tuning["metric"]) == {"accuracy"}
-    assert tuning.groupby("row").size().to_dict() == {"Labels alone": 8, "Marginalisation": 4, "Gumbel-S": 4}
+    assert tuning.groupby("row").size().to_dict() == {"Labels alone": 6, "Marginalisation": 2, "Gumbel-S": 2}
     for row, tried in tuning.groupby("row"):
         best = tried.loc[tried["value"].idxmax()]
         (used,) = set(results[results["row"] == row]["parameters"])
