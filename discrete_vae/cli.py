@@ -30,6 +30,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
+from discrete_vae.strategies.base import options_of
 from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
@@ -210,7 +211,9 @@ def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
         _show(made)
         return 1 if any(run.failure for run in made) else 0
 
-    command.__annotations__["options"] = Annotated[strategy.Options, Parameter(name="*")]
+    command.__annotations__["options"] = Annotated[
+        strategy.Options, Parameter(name="*", show=bool(options_of(strategy)))
+    ]
     command.__doc__ = f"{(strategy.__doc__ or '').splitlines()[0]} {strategy.claim.paper}.\n{command.__doc__}"
     return command
 
