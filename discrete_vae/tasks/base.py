@@ -39,8 +39,8 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Gaussian variables beside the class, of a semi-supervised task, where many leave it little to say; or a generator\'s
-    noise."""
+    """Gaussian variables: a generator\'s noise, or beside the class in a semi-supervised task, where many leave it
+    little to say."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
