@@ -21,7 +21,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Criticism
 from reports import sequences_tables as tables
-from reports.latex import render
+from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
 from reports.tables import measured
 
@@ -109,7 +109,7 @@ def make(preset: Preset, bench: Bench) -> None:
     source = render(
         "sequences.tex",
         meaning=tables.meaning(preset.datasets, labels, results),
-        tables=parts,
+        tables=[Latex(part) for part in parts],
         hidden="-".join(map(str, preset.base.architecture.hidden)),
         noise=preset.base.architecture.style,
         batch=preset.base.batch_size,

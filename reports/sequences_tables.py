@@ -59,7 +59,7 @@ def scores_table(dataset: str, labels: Sequence[str], results: pd.DataFrame, pre
     )
     heads = " & ".join(head for head, _ in METRICS.values())
     panel = Panel(Latex("l" + "r" * len(METRICS)), [Latex(rf" & {heads} \\")], body)  # type: ignore[arg-type]
-    return table(f"sequences-{dataset}", caption, [panel], size="scriptsize", separation="3pt")
+    return table(f"sequences-{dataset}", caption, [panel], size="scriptsize", separation="2.4pt")
 
 
 def _cell(results: pd.DataFrame, row: str, dataset: str, metric: str, bold: bool) -> Latex:

@@ -55,6 +55,7 @@ def test_sequences(tmp_path: Path) -> None:
     distances = results[results["metric"] == "js_4"].groupby("row")["value"].mean()
     assert distances["real strings, molecules"] < distances["4-gram model, molecules"] < 0.02
     text = (tmp_path / "out" / "sequences.tex").read_text()
+    assert r"\input{sequences_molecules.tex}" in text
     assert "no generator is ahead of the model" in " ".join(text.split()), "after four steps"
     assert b"gulrajani2017" in files["references.bib"]
 
