@@ -21,6 +21,7 @@ from reports.critics_settings import MIXTURES, PRESETS, Preset
 from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 
+PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"
 LABELS = {"straight-through-gumbel-softmax": "ST-Gumbel-Softmax", "softmax": "softmax"}
 Runs = Mapping[tuple[str, str], Sequence[Run]]
 
@@ -53,7 +54,7 @@ def make(preset: Preset, bench: Bench) -> None:
         text.document(preset),
         parts,
         strategies(run.config for run in every),
-        "Gulrajani et al. 2017; Arjovsky et al. 2017",
+        PAPERS,
     )
 
 

@@ -28,6 +28,7 @@ from discrete_vae.strategies import (
     ReinMax,
     ScoreFunction,
     SlopeAnnealedStraightThrough,
+    Softmax,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Zgr,
@@ -50,7 +51,8 @@ OBJECTIVE = Objective(
     loss=lambda output: (output - 0.3).square().sum(-1),
     context=torch.ones(1, 1, dtype=torch.float64),
 )
-PATHWISE: list[Callable[[], Pathwise | Relaxed]] = [
+PATHWISE: list[Callable[[], Pathwise | Relaxed | Softmax]] = [
+    Softmax,
     GumbelSoftmax,
     StraightThroughGumbelSoftmax,
     StraightThrough,
