@@ -14,11 +14,12 @@ from torch import Tensor
 from discrete_vae.config import Config
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
-from discrete_vae.runs import Run, parameters
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, Criticism
 from reports import statistics
 from reports.figures import bare, figure
+from reports.grid import tuning, validation
 from reports.latex import Latex, number, render
 from reports.report import Bench, Report, strategies
 from reports.tables import RULE, Panel, by_seed, measured, spread, table
@@ -75,7 +76,7 @@ def make(preset: Preset, bench: Bench) -> None:
     for strategy in preset.strategies:
         tried = [bench.train(preset.configs(strategy, beta, preset.seeds[:1]))[0] for beta in preset.betas]
         trials += tried
-        best = max(tried, key=_validation)
+        best = max(tried, key=validation)
         runs[f"{LABELS[strategy]}, KL"] = bench.train(preset.configs(strategy, None, preset.seeds))
         weight = best.config.beta.initial
         runs[f"{LABELS[strategy]}, critic"] = bench.train(preset.configs(strategy, weight, preset.seeds))
@@ -86,7 +87,8 @@ def make(preset: Preset, bench: Bench) -> None:
     frames = [measured(bench.report, row, run, samples) for row, group in runs.items() for run in group]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
-    bench.write_results(_tuning(trials), "tuning.csv")
+    named = [(f"{LABELS[each.config.strategy]}, critic, beta {each.config.beta}", each) for each in trials]
+    bench.write_results(tuning(named), "tuning.csv")
     bench.write("adversarial_vae_table.tex", _table(preset, runs, results))
     configs = {row: group[0].config for row, group in runs.items()}
     weights = {row: str(each.beta) if each.task == "adversarial-vae" else "" for row, each in configs.items()}
@@ -106,30 +108,6 @@ def make(preset: Preset, bench: Bench) -> None:
     )
     parts = ["adversarial_vae_table.tex", "adversarial_vae_samples.pdf"]
     bench.write_document(source, parts, strategies(run.config for run in final), PAPERS)
-
-
-def _validation(run: Run) -> float:
-    """The last validation ELBO; minus infinity for a run that failed."""
-    if run.failure is not None:
-        return -math.inf
-    found = run.history().query("split == 'validation' and metric == 'elbo'")
-    return float(found["value"].iloc[-1])
-
-
-def _tuning(trials: Sequence[Run]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "row": f"{LABELS[run.config.strategy]}, critic, beta {run.config.beta.initial:g}",
-            "strategy": run.config.strategy,
-            "parameters": parameters(run.config),
-            "seed": run.config.seed,
-            "split": "validation",
-            "metric": "elbo",
-            "value": None if run.failure is not None else _validation(run),
-            "run": run.config.name,
-        }
-        for run in trials
-    )
 
 
 def _missing(preset: Preset, results: pd.DataFrame, row: str) -> statistics.Seeds:

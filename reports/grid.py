@@ -114,13 +114,13 @@ def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run
         for row in preset.rows:
             tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
             trials += [(row.label, cell.label, run) for run in tried]
-            best = max(tried, key=_validation)
+            best = max(tried, key=validation)
             finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
             chosen[row.label, cell.label] = bench.train(finals) if best.failure is None else [best]
     return chosen, trials
 
 
-def _validation(run: Run) -> float:
+def validation(run: Run) -> float:
     """The last validation ELBO; minus infinity for a run that failed."""
     if run.failure is not None:
         return float("-inf")
@@ -145,7 +145,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         ignore_index=True,
     )
     bench.write_results(results)
-    bench.write_results(_tuning(trials), "tuning.csv")
+    bench.write_results(tuning([(f"{row}, {cell}", run) for row, cell, run in trials]), "tuning.csv")
     values = shown(preset, results, paper)
     parts = {
         f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
@@ -180,17 +180,18 @@ def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:
     }
 
 
-def _tuning(trials: Sequence[tuple[str, str, Run]]) -> pd.DataFrame:
+def tuning(trials: Sequence[tuple[str, Run]]) -> pd.DataFrame:
+    """The trials' validation ELBOs by row, as tidy rows; none for a run that failed."""
     return pd.DataFrame(
         {
-            "row": f"{row}, {cell}",
+            "row": row,
             "strategy": run.config.strategy,
             "parameters": parameters(run.config),
             "seed": run.config.seed,
             "split": "validation",
             "metric": "elbo",
-            "value": None if run.failure is not None else _validation(run),
+            "value": None if run.failure is not None else validation(run),
             "run": run.config.name,
         }
-        for row, cell, run in trials
+        for row, run in trials
     )
