@@ -200,13 +200,20 @@ def _classes(case: Case, device: torch.device) -> dict[str, float]:
         steps[name] = _endless(_trainer(each, data, device, partial(print, file=sys.stderr)))
     before = psutil.Process().memory_info().rss
     times = turns([step for step in steps.values() for _ in range(2)], case.seconds, device)[1::2]
-    found = dict(zip(steps, times, strict=True))
-    metrics = {f"step_ms {name}": statistics.median(spent) for name, spent in found.items()}
-    ratios = {  # of neighbours in time, so that both have the same of whatever else the machine does
-        f"speed {name}": statistics.median(whole / one for whole, one in zip(times[0], spent, strict=True))
-        for name, spent in found.items()
+    return speeds(dict(zip(steps, times, strict=True))) | {"peak_mib": _peak(before, device)}
+
+
+def speeds(times: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Each function's median time, and how many times as fast as the first it is: the median over turns.
+
+    Of neighbours in time, so that both have the same of whatever else the machine does.
+    """
+    first = next(iter(times.values()))
+    ratios = {
+        f"speed {name}": statistics.median(whole / one for whole, one in zip(first, spent, strict=True))
+        for name, spent in times.items()
     }
-    return metrics | ratios | {"peak_mib": _peak(before, device)}
+    return {f"step_ms {name}": statistics.median(spent) for name, spent in times.items()} | ratios
 
 
 def _trainer(case: Case, data: Dataset, device: torch.device, warn: Callable[[str], None]) -> Trainer:
