@@ -223,3 +223,12 @@ def test_a_strategy_that_decodes_a_relaxed_class_is_heard(model: SemiSupervised,
     estimate = model.estimate([GumbelSoftmax(0.5)], seen, model.encode(seen), 1.0, Noise(generators("noise")))
     assert estimate.loss.shape == (MEMBERS, 2 * BATCH)
     assert estimate.loss.requires_grad
+
+
+def test_an_epoch_shows_known_classes_equally_often(model: SemiSupervised, split: data.Split) -> None:
+    """Also where more are known than a batch has images, and 60 places do not divide by their number."""
+    for labelled in (12, 24):
+        model.adopt(split, settings(Supervision(labelled=labelled)), [0, 1])
+        order = torch.randperm(60, generator=seeded(3)).view(15, 1, BATCH).expand(-1, MEMBERS, -1)
+        shown = torch.stack([model.known(split, batch)[1] for batch in order])  # [15, P, B, K]
+        assert shown.sum((0, 2)).eq(20).all()
