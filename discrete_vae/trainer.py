@@ -142,12 +142,16 @@ class Trainer:
         self.good += self.alive
         self.position += 1
 
+    def _precision(self) -> torch.autocast:
+        """The arithmetic of the matrix products, for as long as the context lasts."""
+        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
+        bfloat16 = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
+
     def gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Loss, reconstruction and KL ``[P, 3]`` of a batch ``[P, B, D]``, whether finite ``[P]``, and gradients."""
         self.population.follow(values)
-        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
-        bfloat16 = self.config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+        with self._precision():
             parameters = self.model.encode(observation)
             logits, images = parameters, observation
             if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
@@ -164,8 +168,7 @@ class Trainer:
     def critic_gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """The critic's loss and distance ``[P, 2]`` on what it looks at in an update, and gradients."""
         self.population.follow(values)
-        bfloat16 = self.config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+        with self._precision():
             judgement = self.model.criticise(self.population.layers, observation, noise)
         return judgement.detach(), *torch.autograd.grad(judgement[:, 0].sum(), self.critic_optimiser.parameters)
 

@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
-from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, Criticism
@@ -27,10 +23,10 @@ from reports.tables import RULE, Panel, by_seed, measured, spread, table
 LABELS = {"gumbel-softmax": "Gumbel-Softmax", "straight-through-gumbel-softmax": "ST-Gumbel-Softmax"}
 PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
 COLUMNS = {
-    "elbo": ("ELBO", 1),
-    "reconstruction_hard": ("reconstr.", 1),
-    "kl": ("KL", 1),
-    "log_likelihood": ("IW bound", 1),
+    "elbo": "ELBO",
+    "reconstruction_hard": "reconstr.",
+    "kl": "KL",
+    "log_likelihood": "IW bound",
 }
 DRAWN = 6, 6
 """Rows and columns of the samples that are shown."""
@@ -130,7 +126,7 @@ def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFr
         if i and i % 2 == 0:
             body.append(RULE)
         body.append([row, weight, *(spread(values) for values in _values(preset, results, row))])
-    heads = [r"$\beta$", *(head for head, _ in COLUMNS.values()), "average"]
+    heads = [r"$\beta$", *COLUMNS.values(), "average"]
     caption = Latex(
         "Test images of binarised MNIST in nats an image, from hard samples and with the exact KL; "
         rf"mean $\pm$ 95\% interval over {len(preset.seeds)} seeds, {preset.epochs} epochs, "
@@ -144,7 +140,7 @@ def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFr
 
 def markdown(preset: Preset, weights: Mapping[str, str], results: pd.DataFrame) -> str:
     """The table for the README; ``weights`` has each row's beta, in words."""
-    heads = ["", "β", *(head for head, _ in COLUMNS.values()), "average"]
+    heads = ["", "β", *COLUMNS.values(), "average"]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row, weight in weights.items():
         cells = [
@@ -161,18 +157,10 @@ def _draw(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> None:
     with figure(bench.out, "adversarial_vae_samples", height=1.9) as drawing:
         for axes, (row, group) in zip(drawing.subplots(1, len(runs)), runs.items(), strict=True):
             if group[0].finished:
-                grid = _samples(group[0], bench).reshape(rows, columns, 28, 28).transpose(1, 2)
+                grid = bench.draw(group[0], rows * columns, "prior").reshape(rows, columns, 28, 28).transpose(1, 2)
                 axes.imshow(1 - grid.reshape(rows * 28, columns * 28).numpy(), cmap="gray", vmin=0, vmax=1)
             axes.set_title(row, fontsize=7)
             bare(axes)
-
-
-def _samples(run: Run, bench: Bench) -> Tensor:
-    rows, columns = DRAWN
-    population = Population.load([run], run.config.data.domain.size, bench.device)
-    with torch.no_grad():
-        drawn = population.model.draw(rows * columns, Noise([seeded(0, "prior", device=bench.device)], bench.device))
-    return drawn.squeeze(0).cpu()
 
 
 TEMPERATURES = {

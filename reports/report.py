@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from discrete_vae import data, evaluation, training
 from discrete_vae.citations import bibliography
@@ -18,6 +19,8 @@ from discrete_vae.cli import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.files import writable, write_atomically
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from reports import latex
@@ -86,6 +89,13 @@ class Bench:
                 progress.counting(label, len(group) * len(dataset.split(split))) as done,
             ):
                 evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+
+    def draw(self, run: Run, count: int, stream: str) -> Tensor:
+        """Observations from a run's model, by a stream of noise that is the same in every call: ``[count, D]``."""
+        population = Population.load([run], run.config.data.domain.size, self.device)
+        with torch.no_grad():
+            drawn = population.model.draw(count, Noise([seeded(0, stream, device=self.device)], self.device))
+        return drawn.squeeze(0).cpu()
 
     def write(self, name: str, content: str) -> None:
         """Write a text file of the report."""

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import torch
 
 from discrete_vae.config import Config
 from discrete_vae.data import MADE, DataConfig
 from discrete_vae.data.language import Language
 from discrete_vae.ngrams import NGram
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
+from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -152,10 +150,7 @@ def reference(dataset: str, seeds: Sequence[int], bench: Bench) -> pd.DataFrame:
 
 def write(run: Run, bench: Bench) -> list[str]:
     """A few strings of a run's generator."""
-    population = Population.load([run], run.config.data.domain.size, bench.device)
-    noise = Noise([seeded(0, "examples", device=bench.device)], bench.device)
-    with torch.no_grad():
-        return language(run.config.data.dataset).write(population.model.draw(EXAMPLES, noise).squeeze(0).cpu())
+    return language(run.config.data.dataset).write(bench.draw(run, EXAMPLES, "examples"))
 
 
 ROWS = (

@@ -252,7 +252,7 @@ class LabelsAlone(Classified):
 def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
     """Places of ``count`` images ``[count]``, as many of each class, drawn by a seed.
 
-    Raises ``InputError`` if there are more classes, these do not divide the number, or one has too few images.
+    Raises ``InputError`` if there are more or fewer classes, these do not divide the number, or one has too few images.
     """
     if (there := int(labels.max()) + 1) != classes:
         raise InputError(f"categories is {classes}; the images have {there} classes: give as many")
