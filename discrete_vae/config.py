@@ -17,6 +17,8 @@ from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
+NESTING = 1
+"""How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ class Config:
         options = STRATEGIES[self.strategy].Options
         if self.task not in TASKS:
             raise nearest(self.task, TASKS, "task")
-        self.task_class.check(self)
         if self.options is None:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):
             raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
+        self.task_class.check(self)
         if self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}; give at least 1")
         if not 1 <= self.batch_size <= 50_000:
@@ -100,6 +102,11 @@ class Config:
     def whole(self) -> bool:
         """Whether the strategy's loss is a bound over several samples instead of a mean of theirs."""
         return self.strategy_class.whole
+
+    @property
+    def rescaled_by(self) -> str | None:
+        """The option by which the strategy scales its gradient by what it sees, if it does."""
+        return self.strategy_class.rescaled_by(self.options)
 
     @property
     def step_size(self) -> int:
@@ -139,9 +146,14 @@ class Config:
         """Twelve hexadecimal digits of a hash over all that differs from the defaults.
 
         A field added later with a default leaves the identity of older runs as it was; should a default change, a run's
-        stored configuration tells (``Run.create`` compares it whole).
+        stored configuration tells (``Run.create`` compares it whole). Where a mended mistake changes the numbers of a
+        configuration, its revision is part of the hash, so that no older run is taken for a new one.
         """
-        return _digest(self._changes())
+        revisions = {
+            "revision": self.strategy_class.revision(self.options),
+            "nesting": NESTING if self.architecture.layers > 1 else 0,
+        }
+        return _digest(self._changes() | {name: value for name, value in revisions.items() if value})
 
     def _changes(self) -> dict[str, Any]:
         return {"strategy": self.strategy, **_changes(self.to_dict(), Config(self.strategy).to_dict())}

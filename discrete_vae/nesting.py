@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.noise import CommonNoise, Noise
 from discrete_vae.strategies.base import Estimate, Objective, Strategy
 
 
@@ -32,6 +34,10 @@ def nested(
     Because an estimate's loss has its objective's value, and in its gradient all that depends on what came before, it
     serves as a part of the objective of the layer before. What is unbiased stays so, but for a bound over several
     samples, which is not a mean of what its samples cost. Raises ``InputError`` for another number of strategies.
+
+    A strategy that evaluates its objective several times in a step compares the results, so the layers behind use the
+    same noise each time (common random numbers), unless it draws independent samples (``Strategy.independent``).
+    ``Objective.mean_field`` is the pass without noise.
     """
     if len(strategies) != len(layers) + 1:
         raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
@@ -42,27 +48,69 @@ def nested(
         return estimate
     layer, *others = layers
     auxiliary: list[Tensor] = []
+    common = CommonNoise(noise, logits.dim() - 3)
 
-    def behind(sample: Tensor, output: Tensor) -> Tensor:
+    def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
         deeper = layer.objective(sample)
         given = layer.logits(sample, output)
-        inner = nested(rest, given, deeper, others, noise)
+        with _learning(rest, not auxiliary):
+            inner = nested(rest, given, deeper, others, noise if first.independent else common.again(times))
         auxiliary.append(inner.auxiliary)
         return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
 
-    whole = replace(objective, behind=lambda sample, output: _folded(behind, sample, output, logits.dim()))
+    whole = replace(
+        objective,
+        behind=lambda sample, output: _folded(behind, sample, output, logits.dim()),
+        mean_field=mean_field(objective, layers, logits.dim()),
+    )
     estimate = first(logits, whole, noise)
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
     learning = [each for each in auxiliary if each.requires_grad] or auxiliary
     return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
 
 
-def _folded(function: Callable[[Tensor, Tensor], Tensor], sample: Tensor, output: Tensor, dimensions: int) -> Tensor:
-    """A function of ``[P, B, N, K]`` and ``[P, B, D]``, at samples with dimensions before P: these go beside B."""
+def mean_field(objective: Objective, layers: Sequence[Layer], dimensions: int) -> Objective:
+    """The objective in which each layer behind passes on its probabilities instead of a sample (Gu et al. 2016).
+
+    ``dimensions`` are those of the logits.
+    """
+    if not layers:
+        return objective
+    layer, *others = layers
+
+    def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
+        deeper = mean_field(layer.objective(sample), others, dimensions)
+        given = layer.logits(sample, output)
+        loss = deeper(softmax(given))
+        return loss if deeper.penalty is None else loss + deeper.penalty(given)
+
+    return replace(objective, behind=lambda sample, output: _folded(behind, sample, output, dimensions))
+
+
+@contextmanager
+def _learning(strategies: Sequence[Strategy], learning: bool) -> Iterator[None]:
+    """Whether strategies take in what they see (``Module.training``), which they do once a step."""
+    before = [strategy.training for strategy in strategies]
+    for strategy, own in zip(strategies, before, strict=True):
+        strategy.train(own and learning)
+    try:
+        yield
+    finally:
+        for strategy, own in zip(strategies, before, strict=True):
+            strategy.train(own)
+
+
+def _folded(
+    function: Callable[[Tensor, Tensor, int], Tensor], sample: Tensor, output: Tensor, dimensions: int
+) -> Tensor:
+    """A function of ``[P, B, N, K]`` and ``[P, B, D]``, at samples with dimensions before P: these go beside B.
+
+    The function is also told how many batches lie beside each other.
+    """
     if not (extra := sample.dim() - dimensions):
-        return function(sample, output)
+        return function(sample, output, 1)
     leading, batch = sample.shape[:extra], sample.shape[-3]
     samples = sample.flatten(0, extra - 1).movedim(0, -4).flatten(-4, -3)  # [P, S B, N, K]
     outputs = output.flatten(0, extra - 1).movedim(0, -3).flatten(-3, -2)
-    losses = torch.unflatten(function(samples, outputs), -1, (-1, batch)).movedim(-2, 0)
+    losses = torch.unflatten(function(samples, outputs, samples.shape[-3] // batch), -1, (-1, batch)).movedim(-2, 0)
     return losses.reshape(*leading, *losses.shape[1:])

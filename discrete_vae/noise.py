@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -64,3 +65,34 @@ class Noise:
         pairs = self.uniform((*shape, 2), torch.promote_types(dtype, torch.float32))
         radius = pairs[..., 0].neg().log1p_().mul_(-2).sqrt_()
         return (radius * pairs[..., 1].mul(2 * math.pi).cos_()).to(dtype)
+
+
+class CommonNoise(Noise):
+    """Common random numbers: everyone who calls ``again`` is given the numbers of the first.
+
+    Evaluations of one objective at several samples are compared; with the same noise behind them, their difference
+    varies less, and their means stay what they were.
+    """
+
+    def __init__(self, source: Noise, dimension: int) -> None:
+        """``dimension`` is that of the batch, counted from the front, in every shape that is asked for."""
+        super().__init__(source.generators, source.device)
+        self.source, self.dimension = source, dimension
+        self.drawn: list[Tensor] = []
+        self.place, self.times = 0, 1
+
+    def again(self, times: int = 1) -> Self:
+        """Start from the first number, for ``times`` batches one after the other, each of which gets the same."""
+        self.place, self.times = 0, times
+        return self
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        once = list(shape)
+        once[self.dimension] //= self.times
+        if self.place == len(self.drawn):
+            self.drawn.append(self.source.uniform(once, dtype))
+        drawn = self.drawn[self.place]
+        self.place += 1
+        if list(drawn.shape) != once or drawn.dtype != dtype:
+            raise ValueError(f"numbers of shape {tuple(drawn.shape)} were drawn before, not {tuple(once)}")
+        return drawn if self.times == 1 else torch.cat([drawn] * self.times, self.dimension)

@@ -99,7 +99,10 @@ class Population:
         """Scheduled hyper-parameters, those of the loop (``SCHEDULED``), then the strategy's: ``[steps, V, P]``."""
         columns = [[getattr(config, name) for config in self.configs] for name in SCHEDULED]
         columns += [[getattr(config.options, name) for config in self.configs] for name in self.strategy.scheduled()]
-        return torch.stack([schedules.table(column, first_step, steps, steps_per_epoch) for column in columns], 1)
+        totals = [config.epochs * steps_per_epoch for config in self.configs]
+        return torch.stack(
+            [schedules.table(column, first_step, steps, steps_per_epoch, totals) for column in columns], 1
+        )
 
     def part(self, members: slice) -> Population:
         """Some of the members, in the same storage."""

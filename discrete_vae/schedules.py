@@ -1,7 +1,8 @@
 """Hyper-parameters as functions of the training step.
 
-One formula covers the constant, the per-epoch decay of the thesis, the per-step annealing of Jang et al.'s notebook
-and the linear warm-up from zero, and it evaluates for a whole population at once.
+One formula covers the constant, the per-epoch decay of the thesis, the per-step annealing of Jang et al.'s notebook,
+the linear warm-up from zero and the change over the whole length of a run, and it evaluates for a whole population at
+once.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ from torch import Tensor
 
 from discrete_vae.errors import InputError
 
-Unit = Literal["epoch", "step"]
+Unit = Literal["epoch", "step", "run"]
 
 
 @dataclass(frozen=True)
 class Schedule:
     """``value(t) = max(minimum, initial * decay ** floor(t / every)) * min(1, t / warmup)``, t in units.
 
+    With ``unit="run"`` t is the share of the run's steps that are done, from 0 to 1, and the decay is gradual,
+    ``decay ** t``: the trained model has ``initial * decay`` however many epochs it took, and ``warmup`` is a share of
+    the run.
+
     A hyper-parameter that is a ``Schedule`` may differ between the members of a population; every other field of a
     configuration has to be the same for all of them.
 
     Written as text, on the command line and in a run's configuration, as the initial value and the fields that are
-    not at their default: ``0.5``, ``1,decay=0.97,minimum=0.5`` (per epoch), ``0.01,warmup=50`` (50 epochs), and Jang et
-    al.'s temperature ``1,decay=0.97044553,every=1000,unit=step,minimum=0.5``.
+    not at their default: ``0.5``, ``1,decay=0.97,minimum=0.5`` (per epoch), ``0.01,warmup=50`` (50 epochs),
+    ``0.004,decay=0.1,unit=run`` (to a tenth over the run), and Jang et al.'s temperature
+    ``1,decay=0.97044553,every=1000,unit=step,minimum=0.5``.
     """
 
     initial: float
@@ -49,7 +55,13 @@ class Schedule:
         if self.every < 1 or self.every != int(self.every):
             raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
         if self.unit not in get_args(Unit):
-            raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch' or 'step'")
+            raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch', 'step' or 'run'")
+        if self.unit == "run" and self.every != 1:
+            raise InputError(f"schedule: every is {self.every}; over a run the decay is gradual: leave it at 1")
+        if self.unit == "run" and self.warmup > 1:
+            raise InputError(
+                f"schedule: warmup is {self.warmup}; with unit=run it is a share of the run: give at most 1"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
@@ -86,15 +98,33 @@ class Schedule:
             raise InputError(f"{name} is {self}; it must stay above 0 ({conditions})")
 
 
-def table(schedules: Sequence[Schedule], first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
-    """Values of P schedules at ``first_step ... first_step + steps - 1``: float32 ``[steps, P]``."""
+def table(
+    schedules: Sequence[Schedule],
+    first_step: int,
+    steps: int,
+    steps_per_epoch: int,
+    totals: Sequence[int] | None = None,
+) -> Tensor:
+    """Values of P schedules at ``first_step ... first_step + steps - 1``: float32 ``[steps, P]``.
+
+    ``totals`` are the steps of the runs that they belong to, which schedules over a run need; beyond the end of its run
+    such a schedule stays where it is. Raises ``ValueError`` where they are needed and missing.
+    """
+    if totals is None:
+        if any(schedule.unit == "run" for schedule in schedules):
+            raise ValueError("a schedule over the run needs the run's number of steps")
+        totals = [1] * len(schedules)
 
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([getattr(schedule, name) for schedule in schedules], dtype=np.float64)
 
-    unit = np.array([steps_per_epoch if schedule.unit == "epoch" else 1 for schedule in schedules])
+    length = {"epoch": [steps_per_epoch] * len(schedules), "step": [1] * len(schedules), "run": totals}
+    unit = np.array([length[schedule.unit][p] for p, schedule in enumerate(schedules)])
+    gradual = np.array([schedule.unit == "run" for schedule in schedules])
     step = np.arange(first_step, first_step + steps)[:, None]
-    decayed = column("initial") * column("decay") ** (step // (column("every").astype(np.int64) * unit))
+    share = np.minimum(step / unit, 1.0)
+    decays = np.where(gradual, share, step // (column("every").astype(np.int64) * unit))
+    decayed = column("initial") * column("decay") ** decays
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
     return torch.from_numpy(np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)).float()

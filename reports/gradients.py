@@ -25,7 +25,7 @@ from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run, environment, parameters
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Strategy
+from discrete_vae.strategies import STRATEGIES, Objective, Strategy
 from discrete_vae.tasks import Architecture
 from reports import gradients_figures
 from reports.gradients_tables import gradients_table
@@ -121,6 +121,8 @@ class Problem:
     """``[1, B, N, K]`` each."""
     epochs: int
     """How long the model was trained: a strategy's schedules stand where they are then."""
+    length: int
+    """Epochs of the whole training, for schedules over a run."""
     training: Tensor
     """Images ``[1, M, D]`` to fit a strategy's own parameters on."""
 
@@ -143,7 +145,12 @@ class Problem:
         parts = [
             exact_gradient(logits[:, [i]], population.model.objective(images[:, [i]])) for i in range(preset.images)
         ]
-        return cls(population, images, logits, torch.cat(parts, 1), run.config.epochs if run else 0, training)
+        epochs = run.config.epochs if run else 0
+        return cls(population, images, logits, torch.cat(parts, 1), epochs, max(preset.epochs), training)
+
+    def objective(self, images: Tensor) -> Objective:
+        """The reconstruction alone, whose gradient is estimated: the KL's is known."""
+        return dataclasses.replace(self.population.model.objective(images), penalty=None)
 
     def fitted(self, row: Row, steps: int) -> Strategy:
         """The row's strategy; what it learns by itself, and what it keeps a mean of, is fitted to this model."""
@@ -155,7 +162,8 @@ class Problem:
         steps_per_epoch = 500
         for name in strategy.scheduled():
             schedule = getattr(row.options, name)
-            value = schedules.table([schedule], self.epochs * steps_per_epoch, 1, steps_per_epoch)[0]
+            total = self.length * steps_per_epoch
+            value = schedules.table([schedule], self.epochs * steps_per_epoch, 1, steps_per_epoch, [total])[0]
             strategy.follow({name: value.to(device)})
         if not set(strategy.state_dict()) - set(strategy.scheduled()):
             return strategy
@@ -166,13 +174,13 @@ class Problem:
         if strategy.warmup:
             with torch.no_grad():
                 logits = model.encode(batches[0])
-            strategy.prepare(logits, model.objective(batches[0]), noise, rate)
+            strategy.prepare(logits, self.objective(batches[0]), noise, rate)
             return strategy
         for step in range(steps):
             images = batches[step % len(batches)]
             with torch.no_grad():
                 logits = model.encode(images)
-            auxiliary = strategy(logits.requires_grad_(), model.objective(images), noise).auxiliary
+            auxiliary = strategy(logits.requires_grad_(), self.objective(images), noise).auxiliary
             if adam.parameters:
                 adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), rate)
         return strategy
@@ -185,7 +193,7 @@ class Problem:
         for start in range(0, draws, count):
             times = min(count, draws - start)
             logits = self.logits.repeat(1, times, 1, 1).requires_grad_()
-            objective = self.population.model.objective(self.images.repeat(1, times, 1))
+            objective = self.objective(self.images.repeat(1, times, 1))
             (gradient,) = torch.autograd.grad(strategy(logits, objective, noise).loss.sum(), logits)
             found.append(gradient.view(times, *self.exact.shape[1:]))
         sampled, exact = torch.cat(found).double(), self.exact[0].double()
@@ -199,7 +207,7 @@ class Problem:
         images = self.training[:, :STEP_IMAGES]
         noise = Noise([seeded(0, "time", device=images.device)], images.device)
         logits = self.population.model.encode(images).detach().requires_grad_()
-        objective = self.population.model.objective(images)
+        objective = self.objective(images)
         began = time.perf_counter()
         estimate = strategy(logits, objective, noise)
         torch.autograd.grad(

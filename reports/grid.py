@@ -60,11 +60,6 @@ class Cell:
         ]
 
 
-def growing(epochs: int) -> dict[str, Schedule]:
-    """MVE's weight, which grows from 1 to a million over a run of so many epochs."""
-    return {"weight": Schedule(1.0, decay=round(10 ** (6 / epochs), 6))}
-
-
 @dataclass(frozen=True)
 class Preset:
     """How much of the table is computed."""

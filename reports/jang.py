@@ -12,7 +12,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from reports import grid
-from reports.grid import Cell, Paper, Preset, Row, growing
+from reports.grid import Cell, Paper, Preset, Row
 from reports.report import Report
 
 BINARY, CATEGORICAL = (
@@ -48,7 +48,7 @@ ROWS = {
         Row("Gapped ST", "gapped-straight-through"),
         Row("Gumbel-Rao (10)", "gumbel-rao", ANNEALED),
         Row("ReinMax", "reinmax"),
-        Row("MVE", "minimum-variance", [growing(EPOCHS)]),
+        Row("MVE", "minimum-variance"),
         Row("TP, mirror", "target-propagation", [SECOND_ORDER], shared_rate=True),
     )
 }

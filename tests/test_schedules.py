@@ -94,7 +94,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"initial": 1, "minimum": -0.1}, "minimum is -0.1", "at least 0"),
     ({"initial": 1, "warmup": -2}, "warmup is -2.0", "at least 0"),
     ({"initial": 1, "every": 0}, "every is 0", "at least 1"),
-    ({"initial": 1, "unit": "day"}, "unit is 'day'", "'epoch' or 'step'"),
+    ({"initial": 1, "unit": "day"}, "unit is 'day'", "'epoch', 'step' or 'run'"),
 ]
 
 
@@ -119,7 +119,7 @@ def test_bad_field_is_named_with_a_remedy_on_one_line(fields, value, remedy) -> 
         ("1,0.5", "fields are decay"),
         ("-1", "at least 0"),
         ("1,every=0", "at least 1"),
-        ("1,unit=day", "'epoch' or 'step'"),
+        ("1,unit=day", "'epoch', 'step' or 'run'"),
     ],
 )
 def test_unreadable_text_is_quoted_with_a_remedy_on_one_line(text, remedy) -> None:

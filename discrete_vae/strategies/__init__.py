@@ -3,13 +3,14 @@
 A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2):
 
 - Pathwise, biased: ``GumbelSoftmax``, ``StraightThroughGumbelSoftmax``, ``GumbelRao``, ``StraightThrough`` and its
-  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``MinimumVariance``. Their
+  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``ReinMaxRao``, ``MinimumVariance``. Their
   ``sample(logits)`` drops into any training loop in place of ``torch.nn.functional.gumbel_softmax``::
 
       z = ReinMax(temperature=1.3).sample(logits)
 
-- Score functions, unbiased but for ``Nvil``'s normalisation: ``ScoreFunction``, ``Nvil``, ``Rloo``, ``Vimco``,
-  ``MuProp``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the sample as well::
+- Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
+  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
+  sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -31,7 +32,7 @@ gives the BibTeX.
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
-from discrete_vae.strategies.darn import Darn
+from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
@@ -44,7 +45,8 @@ from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.nvil import Nvil
 from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
-from discrete_vae.strategies.reinmax_control_variate import ReinMaxControlVariate
+from discrete_vae.strategies.reinmax_mean_control import ReinMaxMeanControl
+from discrete_vae.strategies.reinmax_rao import ReinMaxRao
 from discrete_vae.strategies.relax import Relax
 from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
@@ -67,13 +69,15 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "darn": Darn,
     "zgr": Zgr,
     "reinmax": ReinMax,
-    "reinmax-control-variate": ReinMaxControlVariate,
+    "reinmax-mean-control": ReinMaxMeanControl,
+    "reinmax-rao": ReinMaxRao,
     "minimum-variance": MinimumVariance,
     "score-function": ScoreFunction,
     "nvil": Nvil,
     "rloo": Rloo,
     "vimco": Vimco,
     "muprop": MuProp,
+    "darn-baseline": DarnBaseline,
     "rebar": Rebar,
     "relax": Relax,
     "arsm": Arsm,
@@ -94,6 +98,7 @@ __all__ = [
     "Backpropagation",
     "Claim",
     "Darn",
+    "DarnBaseline",
     "DecoupledStraightThrough",
     "Enumeration",
     "Estimate",
@@ -111,7 +116,8 @@ __all__ = [
     "Objective",
     "Rebar",
     "ReinMax",
-    "ReinMaxControlVariate",
+    "ReinMaxMeanControl",
+    "ReinMaxRao",
     "Relax",
     "Rloo",
     "ScoreFunction",

@@ -69,6 +69,13 @@ class Objective:
     images share of it done once."""
     behind: Callable[[Tensor, Tensor], Tensor] | None = None
     """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
+    mean_field: Objective | None = None
+    """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
+
+    @property
+    def deterministic(self) -> Objective:
+        """The objective without the noise of layers behind: the mean field's, or itself."""
+        return self.mean_field or self
 
     def __call__(self, sample: Tensor) -> Tensor:
         return self.cost_of(sample, self.decode(sample))
@@ -150,6 +157,9 @@ class Strategy(nn.Module):
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    independent: bool = False
+    """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
+    evaluations are comparisons, for which these use the same."""
     warmup: int = 0
     """Steps that ``prepare`` takes before the model's first; without any it is not called."""
 
@@ -158,6 +168,20 @@ class Strategy(nn.Module):
         """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
+
+    @classmethod
+    def revision(cls, options: Any) -> int:
+        """How often these options came to mean other numbers, which makes older runs other runs; by default never."""
+        return 0
+
+    @classmethod
+    def rescaled_by(cls, options: Any) -> str | None:
+        """The option, if any, by which the gradient in the logits is scaled by what a step happens to see.
+
+        Only the strategy's own objective and its penalty are scaled alike, so other losses of the same network would
+        change their weight.
+        """
+        return None
 
     @classmethod
     def papers(cls, options: Any) -> str:
@@ -212,6 +236,25 @@ def per_member(value: Tensor, like: Tensor) -> Tensor:
 def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     """The value (and gradient) of ``value``, plus the gradient of ``surrogate``, which adds nothing to the value."""
     return value + (surrogate - surrogate.detach())
+
+
+def penalty_gradient(objective: Objective, logits: Tensor) -> Tensor:
+    """Gradient of ``Objective.penalty``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
+    if objective.penalty is None:
+        return torch.zeros_like(logits)
+    with torch.enable_grad():
+        at = logits.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective.penalty(at).sum(), at)
+    return gradient
+
+
+def with_penalty_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
+    """The loss ``[..., B]`` with ``scale - 1`` times the penalty's gradient in the logits; its value stays.
+
+    A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
+    the objective that it does not see: otherwise one part would count less than the other.
+    """
+    return loss + only_gradient(logits, (scale - 1) * penalty_gradient(objective, logits), loss.dim())
 
 
 def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:

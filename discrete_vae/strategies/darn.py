@@ -1,23 +1,26 @@
-"""DARN: the score function of a linearised objective.
+"""DARN: the score function of a linearised objective, and the score function with that linearisation as baseline.
 
 K. Gregor, I. Danihelka, A. Mnih, C. Blundell, D. Wierstra: Deep AutoRegressive Networks. ICML 2014, arXiv 1310.8499.
-Theirs is for binary variables; for categories as in A. Shekhovtsov: Cold Analysis of Rao-Blackwellized Straight-Through
-Gumbel-Softmax Gradient Estimator. ICML 2023.
+Theirs is for binary variables. ``Darn`` is for categories as in A. Shekhovtsov: Cold Analysis of Rao-Blackwellized
+Straight-Through Gumbel-Softmax Gradient Estimator. ICML 2023; ``DarnBaseline`` is what E. Jang, S. Gu, B. Poole:
+Categorical Reparameterization with Gumbel-Softmax. ICLR 2017, call DARN.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import nearest
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.pathwise import Pathwise, Pull
+from discrete_vae.strategies.score_function import ScoreFunctionOptions
 
 Centre = Literal["mean", "uniform"]
 
@@ -30,8 +33,18 @@ class DarnOptions:
     """Where the linearised objective is zero: the mean pi, or 1 / K, which for binary variables is the paper's 1/2."""
 
     def __post_init__(self) -> None:
-        if self.centre not in get_args(Centre):
-            raise nearest(str(self.centre), get_args(Centre), "centre")
+        check_centre(self.centre)
+
+
+def check_centre(name: str) -> None:
+    """Raise ``InputError`` for a centre that is not known."""
+    if name not in get_args(Centre):
+        raise nearest(str(name), get_args(Centre), "centre")
+
+
+def centre_at(name: Centre, probabilities: Tensor) -> Tensor:
+    """The centre's point ``[..., N, K]``."""
+    return probabilities if name == "mean" else torch.full_like(probabilities, 1 / probabilities.shape[-1])
 
 
 def score_pull(probabilities: Tensor, sample: Tensor, gradient: Tensor, centre: Tensor) -> Tensor:
@@ -54,5 +67,52 @@ class Darn(Pathwise):
 
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         probabilities = softmax(logits)
-        centre = probabilities if self.centre == "mean" else torch.full_like(probabilities, 1 / logits.shape[-1])
+        centre = centre_at(self.centre, probabilities)
         return lambda gradient: score_pull(probabilities, sample, gradient, centre)
+
+
+@dataclass(frozen=True)
+class DarnBaselineOptions(ScoreFunctionOptions):
+    """Hyper-parameters of the score function with DARN's baseline."""
+
+    centre: Centre = "uniform"
+    """z_0, where the objective is expanded: 1 / K, which for binary variables is the paper's 1/2, or the mean pi."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_centre(self.centre)
+
+
+class DarnBaseline(MuProp):
+    """``(f(z) - b) grad log q(z)`` with ``b = f(z_0) + f'(z_0)(z - z_0)`` (Jang et al. 2017, section 4).
+
+    ``b`` depends on the sample and its part in the mean is not put back, which biases the estimate where f is not
+    quadratic; MuProp puts it back. A moving mean is taken off as well. Layers behind are passed by their mean field.
+    Raises ``InputError`` for a centre that is not known.
+    """
+
+    claim = Claim("Gregor et al. 2014; Jang et al. 2017", unbiased=False, relaxed=False, evaluations=2)
+    Options = DarnBaselineOptions
+
+    def __init__(
+        self,
+        centre: Centre = "uniform",
+        decay: float = 0.8,
+        normalise: bool = False,
+        baseline: nn.Module | None = None,
+        members: int | None = None,
+    ) -> None:
+        super().__init__(decay, normalise, baseline, members)
+        self.claim = type(self).claim
+        self.around = DarnBaselineOptions(centre=centre).centre
+
+    @classmethod
+    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+        assert isinstance(options, DarnBaselineOptions)
+        return cls(options.centre, options.decay, options.normalise, members=networks.members)
+
+    def centre_of(self, probabilities: Tensor) -> Tensor:
+        return centre_at(self.around, probabilities)
+
+    def correction(self, logits: Tensor, probabilities: Tensor, gradient: Tensor) -> Tensor:
+        return logits.new_zeros(logits.shape[:-2])

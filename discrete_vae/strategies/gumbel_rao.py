@@ -30,6 +30,16 @@ def perturbed_given(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
     return torch.where(sample > 0, top, -torch.logaddexp(-gumbel - logits, -top))
 
 
+def relaxed_given(logits: Tensor, sample: Tensor, temperature: Tensor, draws: int, noise: Noise) -> Tensor:
+    """Relaxed samples from perturbed logits whose argmax is ``sample``: ``[draws, ..., N, K]``."""
+    return torch.stack(
+        [
+            softmax(perturbed_given(logits, sample, noise.gumbel(logits.shape, logits.dtype)) / temperature)
+            for _ in range(draws)
+        ]
+    )
+
+
 @dataclass(frozen=True)
 class GumbelRaoOptions(TemperatureOptions):
     """Hyper-parameters of Gumbel-Rao."""
@@ -61,10 +71,5 @@ class GumbelRao(Tempered):
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         work = logits.to(torch.promote_types(logits.dtype, torch.float32))
         temperature = per_member(self.temperature, work)
-        relaxed = torch.stack(
-            [
-                softmax(perturbed_given(work, sample, noise.gumbel(work.shape, work.dtype)) / temperature)
-                for _ in range(self.draws)
-            ]
-        )
+        relaxed = relaxed_given(work, sample, temperature, self.draws, noise)
         return lambda gradient: (jacobian_product(relaxed, gradient).mean(0) / temperature).to(gradient.dtype)

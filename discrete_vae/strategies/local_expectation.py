@@ -15,9 +15,10 @@ from discrete_vae.strategies.pathwise import draw
 
 
 class LocalExpectation(Strategy):
-    """Each variable summed out with the others as sampled (Titsias and Lazaro-Gredilla 2015): N K evaluations.
+    """Each variable summed out with the others as sampled (Titsias and Lazaro-Gredilla 2015).
 
-    ``J_n f_n`` with ``f_nk = f(z with z_n = k)``. It is the oracle where all states are too many.
+    ``J_n f_n`` with ``f_nk = f(z with z_n = k)``: the sample and ``N (K - 1)`` others are evaluated, those in which one
+    variable takes another category. It is the oracle where all states are too many.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", unbiased=True, relaxed=False, evaluations=2)
@@ -25,12 +26,23 @@ class LocalExpectation(Strategy):
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
-        latents, categories = logits.shape[-2:]
         with torch.no_grad():
-            swept = one_hot(torch.arange(categories, device=logits.device), categories, logits.dtype)
-            changed = sample.expand(latents, categories, *sample.shape).clone()  # [N, K, ..., B, N, K]
-            for n in range(latents):
-                changed[n, ..., n, :] = swept.view(categories, *[1] * (sample.dim() - 2), categories)
-            losses = torch.unflatten(objective(changed.flatten(0, 1)), 0, (latents, categories))
-            pull = jacobian_product(softmax(logits), losses.movedim((0, 1), (-2, -1)))
+            pull = jacobian_product(softmax(logits), local_losses(sample, loss, objective))
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+
+
+def local_losses(sample: Tensor, loss: Tensor, objective: Objective) -> Tensor:
+    """``f(z with z_n = k)`` for every n and k, without a gradient: ``[..., B, N, K]``; ``loss`` is that of z."""
+    latents, categories = sample.shape[-2:]
+    table = loss.unsqueeze(-1).unsqueeze(-1).expand_as(sample).clone()
+    if categories == 1:
+        return table
+    taken = sample.argmax(-1, keepdim=True)  # [..., B, N, 1]
+    steps = torch.arange(1, categories, device=sample.device)
+    others = (taken + steps) % categories  # [..., B, N, K - 1]
+    moved = one_hot(others, categories, sample.dtype).movedim((-3, -2), (0, 1))  # [N, K - 1, ..., B, K]
+    changed = sample.expand(latents, categories - 1, *sample.shape).clone()  # [N, K - 1, ..., B, N, K]
+    for n in range(latents):
+        changed[n, ..., n, :] = moved[n]
+    losses = torch.unflatten(objective(changed.flatten(0, 1)), 0, (latents, categories - 1))
+    return table.scatter_(-1, others, losses.movedim((0, 1), (-2, -1)))

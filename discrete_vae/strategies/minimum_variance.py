@@ -25,8 +25,8 @@ LARGEST = 1e6
 class MinimumVarianceOptions:
     """Hyper-parameters of the minimum-variance estimator."""
 
-    weight: Schedule = Schedule(1.0, decay=1.318257)
-    """t, how much bias counts beside variance; by default it grows to a million in 50 epochs, and stays there."""
+    weight: Schedule = Schedule(1.0, decay=LARGEST, unit="run")
+    """t, how much bias counts beside variance; by default it grows from 1 to a million over the run, as in print."""
 
     def __post_init__(self) -> None:
         check_types(self)

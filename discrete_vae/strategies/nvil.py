@@ -19,7 +19,7 @@ class NvilOptions(ScoreFunctionOptions):
     """Hyper-parameters of NVIL."""
 
     normalise: bool = True
-    """Whether the signal is divided by its moving standard deviation, where that is above 1."""
+    """Whether the gradient is divided by the signal's moving standard deviation, where that is above 1."""
 
 
 class Nvil(ScoreFunction):

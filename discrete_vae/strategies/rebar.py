@@ -28,6 +28,9 @@ class RebarOptions:
     """Temperature of the relaxed samples at the start."""
     weight: float = 1.0
     """eta, the weight of the control variate at the start."""
+    coupled: bool = False
+    """Whether the noise of the conditional sample is computed from the sample's own (the paper's appendix G.2), instead
+    of drawn anew."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -35,11 +38,26 @@ class RebarOptions:
             raise InputError(f"temperature is {self.temperature}; give a finite number above 0")
 
 
+def coupled_noise(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
+    """Noise with which ``perturbed_given`` gives ``logits + gumbel`` again: ``[..., N, K]``, without a gradient.
+
+    It is standard Gumbel noise and independent of the sample, since it inverts the conditional distribution's
+    reparameterisation (Tucker et al. 2017, appendix G.2, for binary variables). The taken category i has
+    ``E_i = exp(log Z - g_i - l_i)``, every other ``E_j = (exp(-g_j - l_j) - exp(-g_i - l_i)) exp(l_j)``.
+    """
+    perturbed = logits + gumbel
+    top = (perturbed * sample).sum(-1, keepdim=True)
+    gap = (top - perturbed).clamp_min(torch.finfo(logits.dtype).eps)  # 0 only for the taken one, or by rounding
+    others = gumbel - torch.log(-torch.expm1(-gap))
+    return torch.where(sample > 0, top - logits.logsumexp(-1, keepdim=True), others)
+
+
 class Rebar(Strategy):
     """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)`` with ``c(l) = eta f(softmax(l / tau))``.
 
-    z' are the perturbed logits, z their argmax, z~ perturbed logits redrawn given z. Temperature and eta descend the
-    gradient of the estimate's variance. Raises ``InputError`` for a temperature that is not above 0.
+    z' are the perturbed logits, z their argmax, z~ perturbed logits redrawn given z. Where ``coupled``, z~ is z' itself,
+    as a function of the logits and of noise that is independent of z. Temperature and eta descend the gradient of the
+    estimate's variance. Raises ``InputError`` for a temperature that is not above 0.
     """
 
     claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
@@ -51,17 +69,18 @@ class Rebar(Strategy):
         weight: float = 1.0,
         critic: nn.Module | None = None,
         members: int | None = None,
+        coupled: bool = False,
     ) -> None:
         super().__init__()
         RebarOptions(temperature, weight)
         shape = () if members is None else (members,)
         self.log_temperature = nn.Parameter(torch.full(shape, temperature).log())
         self.weight = nn.Parameter(torch.full(shape, weight))
-        self.critic, self.members = critic, members
+        self.critic, self.members, self.coupled = critic, members, coupled
 
     @classmethod
     def build(cls, options: RebarOptions, networks: Networks) -> Self:
-        return cls(options.temperature, options.weight, members=networks.members)
+        return cls(options.temperature, options.weight, members=networks.members, coupled=options.coupled)
 
     def control(self, perturbed: Tensor, objective: Objective) -> Tensor:
         """The control variate at perturbed logits ``[..., B, N, K]``: ``[..., B]``."""
@@ -72,8 +91,11 @@ class Rebar(Strategy):
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
-        gumbel, again = (noise.gumbel(work.shape, work.dtype) for _ in range(2))
+        gumbel = noise.gumbel(work.shape, work.dtype)
         sample = hard_sample(logits, gumbel)
+        again = (
+            coupled_noise(work, sample.to(work.dtype), gumbel) if self.coupled else noise.gumbel(work.shape, work.dtype)
+        )
         loss = objective(sample)
         own = list(self.parameters())
         with torch.enable_grad():

@@ -20,16 +20,26 @@ class RelaxOptions(RebarOptions):
 
 
 class Relax(Rebar):
-    """REBAR whose control variate has a network beside the relaxed objective (Grathwohl et al. 2018, eq. 8)."""
+    """REBAR whose control variate has a network beside the relaxed objective (Grathwohl et al. 2018, eq. 8).
+
+    Here the network sees the relaxed sample ``softmax(l' / tau)``; in the paper it sees the perturbed logits ``l'``
+    themselves, which also tell their common level. ``eta`` weighs the relaxed objective alone; in the paper it has no
+    weight.
+    """
 
     claim = Claim("Grathwohl et al. 2018", unbiased=True, relaxed=False, evaluations=3)
     Options = RelaxOptions
 
     def __init__(
-        self, critic: nn.Module, temperature: float = 0.5, weight: float = 1.0, members: int | None = None
+        self,
+        critic: nn.Module,
+        temperature: float = 0.5,
+        weight: float = 1.0,
+        members: int | None = None,
+        coupled: bool = False,
     ) -> None:
-        super().__init__(temperature, weight, critic, members)
+        super().__init__(temperature, weight, critic, members, coupled)
 
     @classmethod
     def build(cls, options: RebarOptions, networks: Networks) -> Self:
-        return cls(networks.critic(), options.temperature, options.weight, networks.members)
+        return cls(networks.critic(), options.temperature, options.weight, networks.members, options.coupled)

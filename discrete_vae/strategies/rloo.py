@@ -38,6 +38,7 @@ class Rloo(Strategy):
 
     claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=1)
     Options = LeaveOneOutOptions
+    independent = True
 
     def __init__(self, draws: int = 4) -> None:
         super().__init__()

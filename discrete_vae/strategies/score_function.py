@@ -22,6 +22,7 @@ from discrete_vae.strategies.base import (
     Strategy,
     per_member,
     with_gradient_of,
+    with_penalty_scaled,
 )
 from discrete_vae.strategies.pathwise import draw
 
@@ -30,12 +31,15 @@ class Moving(nn.Module):
     """Moving mean and variance of what a step sees; a step is told those of the steps before it.
 
     Its own would make the estimate biased, for they depend on its sample. The first step, which has none before it, is
-    told for each image the mean and variance of the others in its batch.
+    told for each image the mean and variance of the others in its batch. Outside of ``training`` nothing is taken in:
+    what is seen then belongs to the step before, and is told what that was.
     """
 
     mean: Tensor
     square: Tensor
     weight: Tensor
+    before: tuple[Tensor, ...] | None = None
+    """Buffers as the last step that was taken in found them."""
 
     def __init__(self, decay: float, members: int | None = None) -> None:
         super().__init__()
@@ -49,22 +53,21 @@ class Moving(nn.Module):
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Take in ``[..., B]``; give mean and variance of the values so far, shaped to broadcast against them."""
         over = tuple(range(self.mean.dim(), values.dim()))
-        weight = self.weight.clamp_min(1 - self.decay)
+        buffers = (self.mean, self.square, self.weight)
+        if self.training or self.before is None:
+            self.before = tuple(buffer.clone() for buffer in buffers)
+        *sums, weight = self.before
         others = max(values[0].numel() if self.mean.dim() else values.numel(), 2) - 1
         moments = []
-        for buffer, new in ((self.mean, values), (self.square, values.square())):
+        for total, new in zip(sums, (values, values.square()), strict=True):
             beside = (new.sum(over, keepdim=True) - new) / others
-            before = per_member(buffer / weight, new).expand_as(new)
-            moments.append(torch.where(per_member(self.weight, new) > 0, before, beside))
+            before = per_member(total / weight.clamp_min(1 - self.decay), new).expand_as(new)
+            moments.append(torch.where(per_member(weight, new) > 0, before, beside))
         mean, square = moments
-        variance = (square - mean.square()).clamp_min(0)
-        for buffer, new in (
-            (self.mean, values),
-            (self.square, values.square()),
-            (self.weight, torch.ones_like(values)),
-        ):
-            buffer.lerp_(new.mean(over).to(buffer.dtype), 1 - self.decay)
-        return mean, variance
+        if self.training:
+            for buffer, new in zip(buffers, (values, values.square(), torch.ones_like(values)), strict=True):
+                buffer.lerp_(new.mean(over).to(buffer.dtype), 1 - self.decay)
+        return mean, (square - mean.square()).clamp_min(0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class ScoreFunctionOptions:
     decay: float = 0.8
     """Of the moving mean and variance of the learning signal."""
     normalise: bool = False
-    """Whether the signal is divided by its moving standard deviation, where that is above 1."""
+    """Whether the gradient is divided by the signal's moving standard deviation, where that is above 1."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -84,8 +87,9 @@ class ScoreFunctionOptions:
 class ScoreFunction(Strategy):
     """``(f(z) - b) grad log q(z)`` with a moving mean as b, and maybe a network's prediction from the observation.
 
-    With ``normalise`` the gradient's length is another than the exact one's. Raises ``InputError`` for a decay outside
-    [0, 1).
+    With ``normalise`` the whole gradient in the logits, the KL's included, is divided by the deviation of the centred
+    signal, where that is above 1 (Mnih and Gregor 2014, whose signal is all of ``log p(x, z) - log q(z | x)``). It
+    keeps its direction, not its length. Raises ``InputError`` for a decay outside [0, 1).
     """
 
     claim = Claim("Williams 1992", unbiased=True, relaxed=False, evaluations=1)
@@ -103,17 +107,33 @@ class ScoreFunction(Strategy):
         self.claim = replace(self.claim, unbiased=not normalise)
 
     @classmethod
+    def revision(cls, options: ScoreFunctionOptions) -> int:
+        return int(options.normalise)  # divides the KL's gradient too, since version 0.2
+
+    @classmethod
+    def rescaled_by(cls, options: ScoreFunctionOptions) -> str | None:
+        return "normalise" if options.normalise else None
+
+    @classmethod
     def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
         return cls(options.decay, options.normalise, members=networks.members)
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
-        signal, auxiliary = self.centre(loss.detach(), objective)
-        return Estimate(with_gradient_of(loss, signal * log_prob(logits, sample)), auxiliary, sample)
+        signal, scale, auxiliary = self.centre(loss.detach(), objective)
+        loss = self.followed(loss, signal * log_prob(logits, sample), scale, logits, objective)
+        return Estimate(loss, auxiliary, sample)
 
-    def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
-        """The learning signal ``[..., B]`` less its baselines, and the loss that the learned one is trained by."""
+    def followed(self, loss: Tensor, surrogate: Tensor, scale: Tensor, logits: Tensor, objective: Objective) -> Tensor:
+        """The loss ``[..., B]`` with the surrogate's gradient in the logits, all of it times ``scale`` ``[..., B]``."""
+        if not self.normalise:
+            return with_gradient_of(loss, surrogate)
+        loss = with_gradient_of(loss, scale * surrogate)
+        return with_penalty_scaled(loss, objective, logits, scale.unsqueeze(-1).unsqueeze(-1))
+
+    def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
+        """The learning signal less its baselines, one over its deviation ``[..., B]`` each, and the baselines' loss."""
         auxiliary = signal.new_zeros(signal.shape[:-1])
         if self.baseline is not None:
             if objective.context is None:
@@ -125,5 +145,4 @@ class ScoreFunction(Strategy):
         else:
             residual = signal
             mean, variance = self.moving(residual)
-        centred = residual - mean
-        return (centred / variance.sqrt().clamp_min(1) if self.normalise else centred), auxiliary
+        return residual - mean, 1 / variance.sqrt().clamp_min(1), auxiliary

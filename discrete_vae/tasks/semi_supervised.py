@@ -114,6 +114,15 @@ class SemiSupervised(Classified):
 
     posterior = True
 
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        if option := settings.rescaled_by:
+            raise InputError(
+                f"{option} of {settings.strategy} would scale what the classifier learns from images without a class, "
+                f"but not what it learns from the labelled ones; set {option} to {'0' if option == 'clip' else 'False'}"
+            )
+
     def __init__(
         self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
     ) -> None:

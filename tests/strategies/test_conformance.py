@@ -45,7 +45,7 @@ from discrete_vae.strategies import (
     Objective,
     Rebar,
     ReinMax,
-    ReinMaxControlVariate,
+    ReinMaxMeanControl,
     Relax,
     Rloo,
     ScoreFunction,
@@ -311,7 +311,7 @@ ROWS = [
         for name, options, cosine, length in PROPAGATION
     ),
     Row("reinmax", lambda _, t: ReinMax(), cosine=0.99, length=0.774),
-    Row("reinmax, control variate", lambda _, t: ReinMaxControlVariate(), cosine=0.99, length=0.774),
+    Row("reinmax, control variate", lambda _, t: ReinMaxMeanControl(), cosine=0.99, length=0.774),
     Row("gaussian reparameterisation", lambda _, t: GaussianReparameterisation()),
     Row("auto-encoder", lambda _, t: AutoEncoder()),
     Row("backpropagation", lambda _, t: Backpropagation()),

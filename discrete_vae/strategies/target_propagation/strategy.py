@@ -22,6 +22,7 @@ from discrete_vae.strategies.base import (
     Objective,
     Strategy,
     only_gradient,
+    penalty_gradient,
     per_member,
     register_hyperparameter,
 )
@@ -87,7 +88,7 @@ class TargetPropagationOptions:
     warmup: int = 0
     """Steps that a learned inverse takes, on the first images, before the model's first."""
     clip: float = 0.0
-    """Longest signal of a latent variable, beyond which it is shortened; 0 for none."""
+    """Longest signal of a latent variable, beyond which its whole gradient is shortened, the KL's too; 0 for none."""
     local: bool = False
     """Whether every layer of encoder and decoder has its own target, and no gradient crosses a layer."""
 
@@ -188,6 +189,14 @@ class TargetPropagation(Strategy):
         )
 
     @classmethod
+    def revision(cls, options: TargetPropagationOptions) -> int:
+        return int(options.clip > 0)  # shortens the KL's gradient too, since version 0.2
+
+    @classmethod
+    def rescaled_by(cls, options: TargetPropagationOptions) -> str | None:
+        return "clip" if options.clip else None
+
+    @classmethod
     def papers(cls, options: TargetPropagationOptions) -> str:
         inverse = FEEDBACK.get(options.inverse, EncoderInverse if options.inverse == "encoder" else LearnedInverse)
         return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
@@ -279,17 +288,23 @@ class TargetPropagation(Strategy):
 
     @torch.no_grad()
     def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:
-        """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``."""
+        """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``.
+
+        Where a signal is clipped, the pull also shortens the penalty's gradient, which the task adds.
+        """
         difference = self.inverse.difference(decoded)
+        rest: Tensor | float = 0.0
         if self.clip:
             length = difference.signal.norm(dim=-1, keepdim=True)
             shorter = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
             aim = difference.image + shorter * (difference.aim - difference.image)
             difference = replace(difference, aim=aim, signal=shorter * difference.signal)
+            rest = (shorter - 1) * penalty_gradient(decoded.objective, decoded.logits)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
         point = Point(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
-        return difference, *self.geometry(point, difference)
+        target, pull = self.geometry(point, difference)
+        return difference, target, pull + rest
 
     def local_losses(
         self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
@@ -299,22 +314,18 @@ class TargetPropagation(Strategy):
         The gradient of each is its layer's own: the encoder's last layer learns from the pull, the decoder's from the
         objective.
         """
-        encoder, penalty = decoded.objective.encoder, decoded.objective.penalty
+        encoder = decoded.objective.encoder
         observation = decoded.objective.observation
         assert isinstance(self.inverse, LayerwiseFeedback)
         assert decoded.flow is not None
         assert encoder is not None
-        assert penalty is not None
         assert observation is not None
         if not encoder.cut or not decoded.flow.network.cut:
             raise InputError("layer-local training needs networks that are cut; see VAE.cut")
         taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
         above = list(encoder.layers)[1:]
         flow = Flow(encoder, above, taken[1:], given[1:])
-        with torch.enable_grad():
-            logits = decoded.logits.detach().requires_grad_()
-            (rest,) = torch.autograd.grad(penalty(logits).sum(), logits)
-        top = -(pull + rest).flatten(-2)
+        top = -(pull + penalty_gradient(decoded.objective, decoded.logits)).flatten(-2)
         if not above:  # one layer, which the pull and the penalty train
             signals = [top]
         else:

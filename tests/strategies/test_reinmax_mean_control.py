@@ -9,9 +9,9 @@ from torch import Tensor
 from discrete_vae.categorical import enumerate_states, log_prob
 from discrete_vae.gradients import sampled_gradients
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import Objective, ReinMax, ReinMaxControlVariate
+from discrete_vae.strategies import Objective, ReinMax, ReinMaxMeanControl
 from discrete_vae.strategies.reinmax import second_order_pull
-from discrete_vae.strategies.reinmax_control_variate import mean_pull
+from discrete_vae.strategies.reinmax_mean_control import mean_pull
 
 LATENTS, CATEGORIES, DRAWS = 2, 4, 40_000
 
@@ -41,7 +41,7 @@ def test_same_mean_and_less_variance(temperature: float, curved: float) -> None:
     objective = Objective(
         lambda z: (z.flatten(-2) @ WEIGHT * curved).tanh(), lambda output: (output - 0.3).square().sum(-1)
     )
-    strategy = ReinMaxControlVariate(temperature).double()
+    strategy = ReinMaxMeanControl(temperature).double()
     descent = torch.optim.Adam(strategy.parameters(), 0.02)
     logits, noise = LOGITS.expand(100, -1, -1), Noise([seeded(2)])
     for _ in range(200):

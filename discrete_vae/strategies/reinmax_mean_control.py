@@ -1,8 +1,7 @@
-"""ReinMax with a control variate: its mean, with less variance.
+"""ReinMax with the gradient at the mean sample as control variate: its mean, with less variance.
 
-D. Wang, T. D. Bui: Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent Variables. 2026, arXiv
-2603.08257, have the idea, and a Rao-Blackwellisation. This is not their ReinMax-CV, whose equations were not at hand:
-the control variate here is derived in what follows, and its mean is exact.
+Derived here from Liu et al. 2023. It is not the ReinMax-CV of Wang and Bui (2026), for which see ``reinmax_rao``: the
+mean of the control variate is known exactly.
 """
 
 from __future__ import annotations
@@ -42,20 +41,21 @@ def mean_pull(logits: Tensor, vector: Tensor, temperature: Tensor) -> Tensor:
     return 2 * mean - jacobian_product(probabilities, vector) / 2
 
 
-class ReinMaxControlVariate(Strategy):
+class ReinMaxMeanControl(Strategy):
     """``R(g) - eta (R(c) - E[R(c)])`` with ReinMax' pull R, the gradient g, and c that at the mean sample.
 
-    eta descends the logarithm of the estimate's second moment, so that what c cannot foretell does no harm.
+    eta starts at 0, which is ReinMax, and descends the logarithm of the estimate's second moment, so that it becomes
+    small where c says little of g. Layers behind are passed by their mean field for c.
     """
 
-    claim = Claim("Liu et al. 2023; Wang and Bui 2026", unbiased=False, relaxed=False, evaluations=2)
+    claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)
     Options = TemperatureOptions
     temperature: Tensor
 
     def __init__(self, temperature: float | Tensor = 1.0, members: int | None = None) -> None:
         super().__init__()
         register_hyperparameter(self, "temperature", temperature)
-        self.weight = nn.Parameter(torch.full(() if members is None else (members,), 0.5))
+        self.weight = nn.Parameter(torch.zeros(() if members is None else (members,)))
 
     @classmethod
     def build(cls, options: TemperatureOptions, networks: Networks) -> Self:
