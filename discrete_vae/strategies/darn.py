@@ -75,8 +75,8 @@ class Darn(Pathwise):
 class DarnBaselineOptions(ScoreFunctionOptions):
     """Hyper-parameters of the score function with DARN's baseline."""
 
-    centre: Centre = "uniform"
-    """z_0, where the objective is expanded: 1 / K, which for binary variables is the paper's 1/2, or the mean pi."""
+    centre: Centre = "mean"
+    """z_0, where the objective is expanded: the mean pi, or 1 / K, which for binary variables is the paper's 1/2."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,9 +86,9 @@ class DarnBaselineOptions(ScoreFunctionOptions):
 class DarnBaseline(MuProp):
     """``(f(z) - b) grad log q(z)`` with ``b = f(z_0) + f'(z_0)(z - z_0)`` (Jang et al. 2017, section 4).
 
-    ``b`` depends on the sample and its part in the mean is not put back, which biases the estimate where f is not
-    quadratic; MuProp puts it back. A moving mean is taken off as well. Layers behind are passed by their mean field.
-    Raises ``InputError`` for a centre that is not known.
+    ``b`` depends on the sample, and its own gradient ``J f'(z_0)`` is not put back, as MuProp does it: what is left is
+    the exact gradient less its first order. A moving mean is taken off as well. Layers behind are passed by their mean
+    field. Raises ``InputError`` for a centre that is not known.
     """
 
     claim = Claim("Gregor et al. 2014; Jang et al. 2017", unbiased=False, relaxed=False, evaluations=2)
@@ -96,7 +96,7 @@ class DarnBaseline(MuProp):
 
     def __init__(
         self,
-        centre: Centre = "uniform",
+        centre: Centre = "mean",
         decay: float = 0.8,
         normalise: bool = False,
         baseline: nn.Module | None = None,
