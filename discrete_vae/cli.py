@@ -64,7 +64,8 @@ With the classes of 100 images: `discrete-vae train reinmax --task semi-supervis
 Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one.""",
     help_epilogue="""A SCHEDULE is written as its initial value and, after commas, what changes it: `0.5`;
 `1,decay=0.97,minimum=0.5` (times 0.97 each epoch); `0.01,warmup=50` (linear from 0 over 50 epochs);
-`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps).""",
+`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps); `0.004,decay=0.1,unit=run` (to a tenth over the
+run).""",
 )
 app.command(train_app)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
-from discrete_vae.noise import CommonNoise, Noise
+from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
 from discrete_vae.strategies.base import Estimate, Objective, Strategy
 
 
@@ -48,13 +48,15 @@ def nested(
         return estimate
     layer, *others = layers
     auxiliary: list[Tensor] = []
-    common = CommonNoise(noise, logits.dim() - 3)
+    batch = logits.dim() - 3
+    common = CommonNoise(noise, batch)
 
     def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
         deeper = layer.objective(sample)
         given = layer.logits(sample, output)
+        own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
         with _learning(rest, not auxiliary):
-            inner = nested(rest, given, deeper, others, noise if first.independent else common.again(times))
+            inner = nested(rest, given, deeper, others, own)
         auxiliary.append(inner.auxiliary)
         return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
 

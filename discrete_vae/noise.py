@@ -96,3 +96,16 @@ class CommonNoise(Noise):
         if list(drawn.shape) != once or drawn.dtype != dtype:
             raise ValueError(f"numbers of shape {tuple(drawn.shape)} were drawn before, not {tuple(once)}")
         return drawn if self.times == 1 else torch.cat([drawn] * self.times, self.dimension)
+
+
+class SeparateNoise(Noise):
+    """For several batches one after the other along ``dimension``: each draws by itself from the same source."""
+
+    def __init__(self, source: Noise, dimension: int, times: int) -> None:
+        super().__init__(source.generators, source.device)
+        self.source, self.dimension, self.times = source, dimension, times
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        once = list(shape)
+        once[self.dimension] //= self.times
+        return torch.cat([self.source.uniform(once, dtype) for _ in range(self.times)], self.dimension)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.noise import CommonNoise, Noise, SeparateNoise, seeded
 
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [*HALF, torch.float32, torch.float64]
@@ -183,3 +183,41 @@ def test_streams_repeat_and_differ() -> None:
     # 21 correlations of 10,000 pairs, each N(0, 1e-4): one beyond 0.055 (5.5 standard errors) is a 1e-6 chance.
     correlation = torch.corrcoef(torch.stack(drawn)) - torch.eye(len(streams))
     assert correlation.abs().max() < 0.055
+
+
+DRAWS_OF: list[Callable[[Noise, tuple[int, ...]], Tensor]] = [
+    lambda noise, shape: noise.uniform(shape),
+    lambda noise, shape: noise.gumbel(shape),
+    lambda noise, shape: noise.normal(shape, torch.float64),
+]
+
+
+@pytest.mark.parametrize("draw", DRAWS_OF, ids=["uniform", "gumbel", "normal"])
+def test_common_noise_is_the_same_again_for_each_batch(draw) -> None:
+    """Members by their own generators; several batches beside each other get what one got."""
+    plain, common = (Noise([seeded(1), seeded(2)]) for _ in range(2))
+    first, second = draw(plain, (2, 3, 4)), draw(plain, (2, 3))
+    common = CommonNoise(common, 1)
+    for times in (1, 5, 1, 2):
+        common.again(times)
+        found = draw(common, (2, 3 * times, 4))
+        assert found.equal(first.repeat(1, times, 1))
+        assert draw(common, (2, 3 * times)).equal(second.repeat(1, times))
+
+
+def test_common_noise_refuses_another_question() -> None:
+    common = CommonNoise(noise(), 0)
+    common.uniform((3, 2))
+    with pytest.raises(ValueError, match="drawn before"):
+        common.again().uniform((3, 4))
+    with pytest.raises(ValueError, match="drawn before"):
+        common.again().uniform((3, 2), torch.float64)
+
+
+def test_separate_noise_differs_between_batches_and_not_between_looks() -> None:
+    """Independent samples of a layer in the middle, when the layer before looks several times."""
+    common = CommonNoise(noise(), 0)
+    once = SeparateNoise(common.again(), 0, 4).uniform((4 * 3, 2)).view(4, 3, 2)
+    assert len(once.flatten(1).unique(dim=0)) == 4
+    several = SeparateNoise(common.again(5), 0, 4).uniform((4 * 5 * 3, 2)).view(4, 5, 3, 2)
+    assert several.equal(once.unsqueeze(1).expand(4, 5, 3, 2))

@@ -73,11 +73,42 @@ def test_table_continues_where_an_interrupted_one_stopped() -> None:
         Schedule(1, decay=math.exp(-0.03), every=1000, unit="step", minimum=0.5),
         Schedule(1 / 3),
         Schedule(0.01, warmup=50),
+        Schedule(0.004, decay=0.1, warmup=0.02, unit="run"),
     ],
     ids=str,
 )
 def test_text_form_reads_back_as_the_same_schedule(schedule) -> None:
     assert Schedule.parse(str(schedule)) == schedule
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 20])
+def test_a_schedule_over_the_run_reaches_its_end_at_any_length(epochs: int) -> None:
+    """``initial * decay ** t`` for t from 0 to 1, a warm-up over a share of the run, a floor; then it stays."""
+    steps = 5 * epochs
+    schedules = [
+        Schedule(1, decay=1e6, unit="run"),
+        Schedule(0.004, decay=0.1, unit="run"),
+        Schedule(2, warmup=0.25, unit="run"),
+        Schedule(1, decay=0.01, unit="run", minimum=0.5),
+    ]
+    values = table(schedules, 0, steps + 3, 5, [steps] * 4).double()
+    for step in (0, 1, steps // 2, steps - 1, steps):
+        t = step / steps
+        expected = [10 ** (6 * t), 0.004 * 10**-t, 2 * min(1, 4 * t), max(0.5, 100**-t)]
+        assert values[step].tolist() == pytest.approx(expected, rel=1e-5)
+    assert values[steps:].unique(dim=0).shape[0] == 1
+
+
+def test_members_of_other_lengths_have_schedules_of_their_own() -> None:
+    schedule = Schedule(1, decay=0.25, unit="run")
+    values = table([schedule, schedule, Schedule(3)], 0, 9, 2, [4, 8, 1])
+    assert values[4].tolist() == pytest.approx([0.25, 0.5, 3])
+    assert values[8].tolist() == pytest.approx([0.25, 0.25, 3])
+
+
+def test_a_schedule_over_the_run_asks_for_its_length() -> None:
+    with pytest.raises(ValueError, match="number of steps"):
+        table([Schedule(1, decay=2, unit="run")], 0, 3, 3)
 
 
 def test_text_form_is_short_and_tolerates_spaces() -> None:
@@ -95,6 +126,8 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"initial": 1, "warmup": -2}, "warmup is -2.0", "at least 0"),
     ({"initial": 1, "every": 0}, "every is 0", "at least 1"),
     ({"initial": 1, "unit": "day"}, "unit is 'day'", "'epoch', 'step' or 'run'"),
+    ({"initial": 1, "unit": "run", "every": 2}, "every is 2", "leave it at 1"),
+    ({"initial": 1, "unit": "run", "warmup": 1.5}, "warmup is 1.5", "at most 1"),
 ]
 
 

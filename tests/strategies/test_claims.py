@@ -21,6 +21,7 @@ from discrete_vae.strategies import (
     GappedStraightThrough,
     GumbelRao,
     GumbelSoftmax,
+    LocalExpectation,
     MinimumVariance,
     Objective,
     Rebar,
@@ -33,9 +34,11 @@ from discrete_vae.strategies import (
     StraightThroughGumbelSoftmax,
     Zgr,
 )
+from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax as Relaxed
 from discrete_vae.strategies.minimum_variance import LARGEST, backward_matrix
 from discrete_vae.strategies.pathwise import Pathwise
+from discrete_vae.strategies.rebar import coupled_noise
 from discrete_vae.strategies.score_function import Moving
 
 LATENTS, CATEGORIES, DRAWS = 2, 3, 20_000
@@ -201,6 +204,61 @@ def test_first_step_of_the_score_function_is_unbiased() -> None:
     sampled = sampled.sum(1, keepdim=True) / 4
     error = (sampled.var(0) / DRAWS).sqrt()
     assert ((sampled.mean(0) - exact).abs() < 5.5 * error).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4, 2), (3, 1)])
+def test_local_expectation_looks_at_the_other_categories_only(shape: tuple[int, int]) -> None:
+    """1 + N (K - 1) states, each of which differs from the sample in one variable; the gradient is exact in each."""
+    latents, categories = shape
+    weight = normal("local weight", latents * categories, 6)
+    seen: list[Tensor] = []
+
+    def decode(sample: Tensor) -> Tensor:
+        seen.append(sample)
+        return (sample.flatten(-2) @ weight).tanh()
+
+    objective = Objective(decode, lambda output: (output - 0.3).square().sum(-1))
+    logits = normal("local logits", 5, *shape).requires_grad_()
+    estimate = LocalExpectation()(logits, objective, Noise([seeded(1)]))
+    (found,) = torch.autograd.grad(estimate.loss.sum(), logits)
+    states = [each.reshape(-1, 5, *shape) for each in seen]
+    assert sum(len(each) for each in states) == 1 + latents * (categories - 1)
+    sample = estimate.sample
+    if categories > 1:
+        changed = (states[1] != sample).any(-1)
+        assert (changed.sum(-1) == 1).all()
+    expected = torch.zeros_like(logits)
+    p = logits.detach().softmax(-1)
+    for b in range(5):
+        for n in range(latents):
+            losses = []
+            for k in range(categories):
+                moved = sample[b].clone()
+                moved[n] = torch.eye(categories, dtype=torch.float64)[k]
+                losses.append(((moved.flatten() @ weight).tanh() - 0.3).square().sum())
+            f = torch.stack(losses)
+            expected[b, n] = p[b, n] * (f - (p[b, n] * f).sum())
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("categories", [2, 5])
+def test_coupled_noise_gives_the_sample_again_and_is_independent_of_it(categories: int) -> None:
+    """REBAR's appendix G.2 for any number of categories; 5 standard errors of means, and Kolmogorov's distance."""
+    logits = normal("coupled logits", 1, categories).expand(100_000, 1, -1)
+    gumbel = Noise([seeded(1)]).gumbel(logits.shape, torch.float64)
+    sample = hard_sample(logits, gumbel)
+    coupled = coupled_noise(logits, sample, gumbel)
+    torch.testing.assert_close(perturbed_given(logits, sample, coupled), logits + gumbel)
+    uniform = (-(-coupled).exp()).exp().squeeze(1)  # of each, by its distribution function
+    steps = torch.linspace(0, 1, len(uniform), dtype=torch.float64)
+    for k in range(categories):
+        assert (uniform[:, k].sort().values - steps).abs().max() < 2.7 / len(uniform) ** 0.5
+    for k in range(categories):
+        taken = sample[:, 0, k] > 0
+        error = 5 * (1 / 12 / taken.sum()).sqrt()
+        assert ((uniform[taken].mean(0) - 0.5).abs() < error).all()
+    correlation = torch.corrcoef(uniform.T) - torch.eye(categories, dtype=torch.float64)
+    assert correlation.abs().max() < 5 / len(uniform) ** 0.5
 
 
 def test_black_boxes_and_single_categories_are_refused_with_the_reason() -> None:

@@ -42,6 +42,10 @@ def test_same_mean_and_less_variance(temperature: float, curved: float) -> None:
         lambda z: (z.flatten(-2) @ WEIGHT * curved).tanh(), lambda output: (output - 0.3).square().sum(-1)
     )
     strategy = ReinMaxMeanControl(temperature).double()
+    start = sampled_gradients(strategy, LOGITS, objective, 50, Noise([seeded(3)]))
+    torch.testing.assert_close(
+        start, sampled_gradients(ReinMax(temperature).double(), LOGITS, objective, 50, Noise([seeded(3)]))
+    )
     descent = torch.optim.Adam(strategy.parameters(), 0.02)
     logits, noise = LOGITS.expand(100, -1, -1), Noise([seeded(2)])
     for _ in range(200):
