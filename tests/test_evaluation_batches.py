@@ -303,6 +303,25 @@ def test_diagnostics_see_the_first_images_of_the_validation_split(monkeypatch: p
     assert seen.equal(data.validation.pixels[:first].float().expand(2, -1, -1))
 
 
+def test_diagnostics_are_means_over_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve images at once and one at a time, by noise that is the same for every image; a correction by squares."""
+    monkeypatch.setattr(Noise, "uniform", fixed)
+    monkeypatch.setitem(CASES, "targets", {"strategy": "target-propagation", "architecture": BINARY})
+    population, data = build("targets"), images(12)
+
+    def alone(i: int) -> dict[str, Tensor]:
+        validation = replace(data.validation, pixels=data.validation.pixels[i : i + 1])
+        return diagnose(population, replace(data, validation=validation))
+
+    together, apart = diagnose(population, data), [alone(i) for i in range(12)]
+    assert len(together) == 7
+    for name, values in together.items():
+        power = 2 if name == "mean_correction" else 1
+        for member in range(2):
+            expected = mean([float(each[name][member]) ** power for each in apart])
+            assert float(values[member]) ** power == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 def test_a_critics_distance_is_a_mean_over_all_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """237 points judged 100 at a time: mean value of the data less mean value of as many samples."""
     monkeypatch.setattr(generator, "ROWS", 100)

@@ -241,18 +241,6 @@ def divergence(logits: Tensor) -> Tensor:
     return (q * (CATEGORIES * q).log()).sum((-1, -2))
 
 
-class InTurn(Noise):
-    """Numbers of its own for every request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.drawn: list[Tensor] = []
-
-    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        self.drawn.append(torch.rand(*shape, generator=seeded(2, len(self.drawn)), dtype=dtype))
-        return self.drawn[-1].clone()
-
-
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("task", ["vae", "structured-prediction"])
 def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int) -> None:
@@ -263,14 +251,13 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
     for parameter in model.parameters():
         parameter.data *= 2  # so that upper layers matter
     pixels = torch.rand(MEMBERS, BATCH, PIXELS, generator=seeded(3)).round()
-    beta, noise = torch.tensor(BETA), InTurn()
+    beta = torch.tensor(BETA)
     logits = model.encode(pixels)
     strategies = [GumbelSoftmax(TEMPERATURE) for _ in range(depth)]
-    estimate = model.estimate(strategies, pixels, logits, beta, noise)
+    estimate = model.estimate(strategies, pixels, logits, beta, Fixed())
     found = estimate.loss + beta.unsqueeze(-1) * model.kl(logits)
     given = torch.autograd.grad(found.sum(), list(model.parameters()))
 
-    assert len(noise.drawn) == depth
     upwards: Any = model.up if task == "vae" else model.between
     below, total = None, torch.zeros(MEMBERS, BATCH)
     weight, samples = beta.unsqueeze(-1), []
@@ -280,8 +267,7 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
             logits = variables(network(model.encoder.network, seen))
         else:
             logits = variables(network(upwards[k - 1], below.flatten(-2)))
-        uniform = noise.drawn[k]
-        sample = ((logits - (-(1 - uniform).log()).log()) / TEMPERATURE).softmax(-1)
+        sample = relaxed(logits)
         if task == "vae":
             total = total + weight * divergence(logits)
             if below is not None:
