@@ -1,11 +1,13 @@
 """The yardstick itself: exact gradients against closed forms, and its statistics against planted errors."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from discrete_vae.gradients import exact_gradient, exact_value, gradient_error, sampled_gradients
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import GumbelSoftmax, Objective
+from discrete_vae.strategies import Enumeration, GumbelSoftmax, Objective
 
 LOGITS = torch.randn(2, 3, 4, generator=seeded(0), dtype=torch.float64)
 COSTS = torch.randn(3, 4, generator=seeded(1), dtype=torch.float64)
@@ -68,6 +70,30 @@ def test_gradient_error_of_errors_planted_by_hand() -> None:
     assert abs(gradient_error(-exact + unit, exact).cosine + 1) < 1e-12
     turned = gradient_error(torch.tensor([4.0, 3.0], dtype=torch.float64) + unit, exact)
     assert abs(turned.cosine) < 1e-12
+
+
+def test_gradient_error_of_four_draws_by_hand() -> None:
+    """Mean (3, 1) beside (4, 3) of length 5; variances 8/3 and 2 with one degree of freedom taken by the mean."""
+    draws = torch.tensor([[1.0, 2.0], [3.0, 2.0], [5.0, -1.0], [3.0, 1.0]], dtype=torch.float64)
+    exact = torch.tensor([4.0, 3.0], dtype=torch.float64)
+    for shape in ((2,), (1, 2, 1), (2, 1, 1)):  # the norms are over all elements, however they are arranged
+        error = gradient_error(draws.view(4, *shape), exact.view(shape))
+        torch.testing.assert_close(error.bias, math.sqrt(1 + 4) / 5)
+        torch.testing.assert_close(error.variance, (8 / 3 + 2) / 25)
+        torch.testing.assert_close(error.cosine, 15 / (5 * math.sqrt(10)))
+        # In standard errors sqrt(8/3 / 4) and sqrt(2 / 4): 1.22 and 2.83, of which the larger counts.
+        torch.testing.assert_close(error.z_score, 2 / math.sqrt(0.5))
+
+
+def test_each_draw_is_the_gradient_of_its_images_losses() -> None:
+    """Neither a mean over images nor over draws: exact enumeration gives the exact gradient every time."""
+    draws = sampled_gradients(Enumeration(), LOGITS, LINEAR, 3, Noise([seeded(4)]))
+    exact = exact_gradient(LOGITS, LINEAR)
+    torch.testing.assert_close(draws, exact.expand(3, -1, -1, -1))
+    error = gradient_error(draws, exact)
+    assert error.bias < 1e-12
+    assert error.variance < 1e-24
+    assert abs(error.cosine - 1) < 1e-12
 
 
 def test_gradient_that_never_varies_has_to_be_right_to_rounding() -> None:

@@ -1,6 +1,7 @@
-"""Adam of a population equals torch's Adam on each member alone."""
+"""An optimiser of a population equals torch's own on each member alone."""
 
 import math
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -33,25 +34,95 @@ def train(optimiser: PopulationAdam, rates: list[float], steps: range, poisoned:
         optimiser.step(given, torch.tensor(rates) * 0.9**step)
 
 
-@pytest.mark.parametrize("kind", [PopulationAdam, PopulationAdamWithoutMomentum])
+RULES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adam": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, foreach=False),
+    "adam-0-0.9": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.0, 0.9), eps=1e-8, weight_decay=0, foreach=False),
+    "sgd": lambda own: torch.optim.SGD(
+        own, lr=9.0, momentum=0.9, dampening=0, weight_decay=0, nesterov=False, foreach=False
+    ),
+}
+"""What each optimiser is, in torch's words and with the numbers of the papers."""
+MOMENTS = {
+    "adam": {"first": "exp_avg", "second": "exp_avg_sq"},
+    "adam-0-0.9": {"first": "exp_avg", "second": "exp_avg_sq"},
+    "sgd": {"velocity": "momentum_buffer"},
+}
+
+
+def faint(step: int) -> list[torch.Tensor]:
+    """Gradients of all sizes from 1e-10 to 10, for what is added to a denominator tells in small ones alone."""
+    sizes = [10.0 ** torch.randint(-10, 2, shape, generator=seeded(i, "size")) for i, shape in enumerate(SHAPES)]
+    return [gradient * size for gradient, size in zip(gradients(step), sizes, strict=True)]
+
+
+def rates_at(rates: list[float], step: int) -> torch.Tensor:
+    """They change from step to step, and not alike for all members."""
+    return torch.tensor(rates) * torch.tensor([0.9**step, 1.0 + 0.1 * step, 1 / (1 + step)])
+
+
+@pytest.mark.parametrize("given", [gradients, faint])
+@pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize(("rates", "shared"), [(SHARED, True), (SHARED, False), (OWN, False)])
-def test_equals_torch_adam_on_separate_models(rates, shared, kind) -> None:
-    optimiser = kind(new_parameters(), MEMBERS, shared_rate=shared)
-    train(optimiser, rates, range(20))
-    for member in range(MEMBERS):
-        alone = [nn.Parameter(parameter[member].detach().clone()) for parameter in new_parameters()]
-        adam = torch.optim.Adam(alone, betas=kind.BETAS, foreach=False, fused=False)
-        for step in range(20):
-            adam.param_groups[0]["lr"] = rates[member] * 0.9**step
-            for parameter, gradient in zip(alone, gradients(step), strict=True):
-                parameter.grad = gradient[member]
-            adam.step()
-        for i, single in enumerate(alone):
-            state = adam.state[single]
-            # 20 updates of at most the learning rate, each right to a few units of float32.
-            torch.testing.assert_close(optimiser.parameters[i][member], single, rtol=1e-6, atol=1e-6)
-            torch.testing.assert_close(optimiser.first[i][member], state["exp_avg"], rtol=1e-5, atol=1e-7)
-            torch.testing.assert_close(optimiser.second[i][member], state["exp_avg_sq"], rtol=1e-5, atol=1e-7)
+def test_twenty_steps_are_torchs_with_literal_numbers(rates, shared, name, given) -> None:
+    """Parameters and moments after every step, each member beside an optimiser of its own."""
+    ours = OPTIMISERS[name](new_parameters(), MEMBERS, shared)
+    apart = [[nn.Parameter(each[p].detach().clone()) for each in new_parameters()] for p in range(MEMBERS)]
+    theirs = [RULES[name](own) for own in apart]
+    for step in range(20):
+        now = torch.full((MEMBERS,), rates[0]) * 0.9**step if shared else rates_at(rates, step)
+        ours.step(given(step), now)
+        for p, (own, optimiser) in enumerate(zip(apart, theirs, strict=True)):
+            optimiser.param_groups[0]["lr"] = float(now[p])
+            for parameter, gradient in zip(own, given(step), strict=True):
+                parameter.grad = gradient[p].clone()
+            optimiser.step()
+        for i, parameter in enumerate(ours.parameters):
+            for p in range(MEMBERS):
+                # 20 updates, each right to a few units of float32.
+                torch.testing.assert_close(parameter[p], apart[p][i], rtol=1e-6, atol=1e-6)
+                for own_name, torchs in MOMENTS[name].items():
+                    expected = theirs[p].state[apart[p][i]][torchs]
+                    torch.testing.assert_close(ours.state()[own_name][i][p], expected, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(("rates", "shared"), [(SHARED, True), (OWN, False)])
+def test_a_resumed_optimiser_goes_on_as_torchs_that_never_stopped(rates, shared, name) -> None:
+    """After 4 steps parameters and moments move to a fresh optimiser, which is told of the 4: 8 more are torch's.
+
+    A correction for the moments' bias that began anew would make the next update some times as long.
+    """
+    stopped, resumed = (OPTIMISERS[name](new_parameters(), MEMBERS, shared) for _ in range(2))
+    apart = [[nn.Parameter(each[p].detach().clone()) for each in new_parameters()] for p in range(MEMBERS)]
+    theirs = [RULES[name](own) for own in apart]
+    ours = stopped
+    for step in range(12):
+        if step == 4:
+            with torch.no_grad():
+                for new, old in zip(resumed.parameters, stopped.parameters, strict=True):
+                    new.copy_(old)
+                for own_name, tensors in resumed.state().items():
+                    for new, old in zip(tensors, stopped.state()[own_name], strict=True):
+                        new.copy_(old)
+            resumed.set_step(4)
+            ours = resumed
+        ours.step(gradients(step), torch.tensor(rates))
+        for p, (own, optimiser) in enumerate(zip(apart, theirs, strict=True)):
+            optimiser.param_groups[0]["lr"] = rates[p]
+            for parameter, gradient in zip(own, gradients(step), strict=True):
+                parameter.grad = gradient[p].clone()
+            optimiser.step()
+        for i, parameter in enumerate(ours.parameters):
+            for p in range(MEMBERS):
+                torch.testing.assert_close(parameter[p], apart[p][i], rtol=1e-6, atol=1e-6)
+
+
+def test_the_constants_are_the_papers() -> None:
+    """Kingma and Ba 2015; Gulrajani et al. 2017, algorithm 1; momentum 0.9."""
+    assert PopulationAdam.BETAS == (0.9, 0.999)
+    assert PopulationAdamWithoutMomentum.BETAS == (0.0, 0.9)
+    assert PopulationSgd.MOMENTUM == 0.9
+    assert set(RULES) == set(OPTIMISERS)
 
 
 def test_layout_of_the_gradients_in_memory_does_not_matter() -> None:
@@ -113,23 +184,6 @@ def test_no_parameters_are_no_error(shared) -> None:
     empty = PopulationAdam([], MEMBERS, shared)
     empty.set_step(3)
     empty.step([], torch.tensor(SHARED))
-
-
-def test_descent_with_momentum_is_torchs() -> None:
-    """Members with rates of their own, beside torch's SGD for each of them alone."""
-    ours = PopulationSgd(new_parameters(), MEMBERS, shared_rate=False)
-    rates = [0.1 * (1 + member) for member in range(MEMBERS)]
-    apart = [[nn.Parameter(each[member].detach().clone()) for each in ours.parameters] for member in range(MEMBERS)]
-    theirs = [torch.optim.SGD(own, lr, momentum=0.9) for own, lr in zip(apart, rates, strict=True)]
-    for step in range(5):
-        ours.step(gradients(step), torch.tensor(rates))
-        for member, (own, optimiser) in enumerate(zip(apart, theirs, strict=True)):
-            for parameter, gradient in zip(own, gradients(step), strict=True):
-                parameter.grad = gradient[member].clone()
-            optimiser.step()
-    for i, parameter in enumerate(ours.parameters):
-        for member in range(MEMBERS):
-            torch.testing.assert_close(parameter[member], apart[member][i])
 
 
 def test_every_optimiser_can_be_configured() -> None:
