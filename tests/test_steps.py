@@ -201,10 +201,10 @@ def test_a_learned_baseline_has_a_loss_of_its_own(drawn: list[Tensor], seen: lis
         residual = (loss - predicted).detach()
         others = [torch.cat([residual[:b], residual[b + 1 :]]) for b in range(BATCH)]
         mean = torch.stack([each.mean() for each in others])
-        deviation = torch.stack([each.std(correction=0) for each in others])
-        signal = (residual - mean) / deviation.clamp_min(1)
+        deviation = torch.stack([each.std(correction=0) for each in others]).clamp_min(1)
         log_q = (logits.log_softmax(-1) * sample).sum((-1, -2))
-        total = (loss + signal * log_q).mean() + beta * divergence(logits).mean()
+        encoder = ((residual - mean) * log_q + beta * divergence(logits)) / deviation  # all of it, the KL too
+        total = (loss + encoder).mean()
         for found, expected in zip(model, torch.autograd.grad(total, weights, retain_graph=True), strict=True):
             torch.testing.assert_close(found[p], expected, rtol=1e-4, atol=1e-5)
         error = (loss.detach() - mean - predicted).square().mean()

@@ -30,7 +30,7 @@ class RebarOptions:
     """eta, the weight of the control variate at the start."""
     coupled: bool = False
     """Whether the noise of the conditional sample is computed from the sample's own (the paper's appendix G.2) instead
-    of drawn anew. In toys of binary variables one draw then varies 1 to 2% less, with 3 or 5 categories 0 to 8% more."""
+    of drawn anew. In toys one draw then varies 1 to 2% less with 2 categories, and 0 to 8% more with 3 or 5."""
 
     def __post_init__(self) -> None:
         check_types(self)
