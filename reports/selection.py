@@ -119,8 +119,8 @@ def seeds_told(tuning: pd.DataFrame, results: pd.DataFrame) -> str:
 def edges(tuning: pd.DataFrame, results: pd.DataFrame, epochs: bool = False) -> str:
     """Which chosen learning rates, temperatures and weights beta lie at the end of what was tried, in a sentence.
 
-    Both tables are tidy, with the same names of rows. A temperature counts where it is constant; ``epochs``: so does the
-    length of the runs.
+    Both tables are tidy, with the same names of rows. A temperature counts where it is constant, and the length of the
+    runs with ``epochs``.
     """
     found: dict[tuple[str, float, str], list[str]] = {}
     asked: dict[str, int] = {}
