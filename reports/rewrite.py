@@ -1,8 +1,8 @@
 """Committed reports' tables and documents again, from their own CSV files: ``python -m reports.rewrite [NAME ...]``.
 
 For a change of words, or of how a table is laid out. Nothing is trained, measured or drawn: numbers, figures, examples
-and the bibliography stay as they are. A report that is not here (those on speed and the auto-encoder) is made by its
-own command.
+and the bibliography stay as they are, and so do the tables of the reports on speed. A report that is not here is made by
+its own command.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ from reports import (
     reinmax,
     semi_supervised,
     sequences,
+    speed_by_classes,
     studies,
     target_propagation,
     thesis,
+    throughput,
 )
 from reports.grid import Paper
 from reports.latex import Latex
@@ -89,7 +91,7 @@ class Committed(Bench):
 
 
 def _preset(report: Any, bench: Committed) -> Any:
-    return report.PRESETS[bench.provenance_of["preset"]]
+    return report.REPORT.presets[bench.provenance_of["preset"]]
 
 
 def _grid(report: Any, bench: Committed) -> None:
@@ -179,6 +181,15 @@ def _studies(bench: Committed) -> None:
     studies.words(bench, restored(bench))
 
 
+def _throughput(bench: Committed) -> None:
+    settings = bench.provenance_of["settings"]
+    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [])
+
+
+def _speed_by_classes(bench: Committed) -> None:
+    speed_by_classes.write_document(_preset(speed_by_classes, bench), bench)
+
+
 def restored(bench: Committed) -> list[OptunaStudy]:
     """The studies in memory, as far as tables and documents look at them."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -232,6 +243,8 @@ REWRITERS: dict[str, Callable[[Committed], None]] = {
     "sequences": _sequences,
     "adversarial-vae": _adversarial_vae,
     "studies": _studies,
+    "throughput": _throughput,
+    "speed-by-classes": _speed_by_classes,
 }
 
 

@@ -10,8 +10,10 @@ from reports.rewrite import RESULTS, REWRITERS, rewrite
 
 GENERATED = {
     "sequences": {"sequences_examples.tex"},
+    "throughput": {"evaluation.tex", "growth.tex", "population.tex", "strategies.md", "strategies.tex"},
+    "speed-by-classes": {"speed-by-classes.md", "speed_by_classes_table.tex"},
 }
-"""Files that need the runs themselves, and are not written here."""
+"""Files that need the runs or the measurements themselves, and are not written here."""
 
 
 @pytest.mark.parametrize("name", REWRITERS)
