@@ -1,8 +1,8 @@
 """Committed reports' tables and documents again, from their own CSV files: ``python -m reports.rewrite [NAME ...]``.
 
 For a change of words, or of how a table is laid out. Nothing is trained, measured or drawn: numbers, figures, examples
-and the bibliography stay as they are, and so do the tables of the reports on speed. A report that is not here is made by
-its own command.
+and the bibliography stay as they are, and so do the tables of the reports on speed. A report that is not here is made
+by its own command.
 """
 
 from __future__ import annotations
