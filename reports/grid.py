@@ -19,6 +19,7 @@ from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
 from reports.report import Bench, strategies
 from reports.selection import (
+    STEPS,
     TEMPERATURE,
     TRIAL_SEED,
     edges,
@@ -91,6 +92,8 @@ class Preset:
     """Samples an image of the bound on the test images."""
     trial_seed: int = TRIAL_SEED
     """Of the runs that a setting is chosen by; none of ``seeds``."""
+    growth: int = STEPS
+    """How many values a grid grows by on each side at the most."""
 
     def __post_init__(self) -> None:
         require_other_seeds([self.trial_seed], self.seeds)
@@ -133,7 +136,7 @@ def tune(preset: Preset, bench: Bench) -> tuple[dict[tuple[str, str], list[Run]]
     for cell in preset.cells:
         for row in preset.rows:
             tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.trial_seed))
-            tried = widened(tried, bench.train, validation, [rate_axis(row.shared_rate), TEMPERATURE])
+            tried = widened(tried, bench.train, validation, [rate_axis(row.shared_rate), TEMPERATURE], preset.growth)
             trials += [(row.label, cell.label, run) for run in tried]
             best = max(tried, key=validation)
             finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]

@@ -338,6 +338,8 @@ def test_sentences_on_critics() -> None:
     assert f"({told(close, 2)} more, paired p = 0.02)" in SAID
     assert f"({told(near, 2)}, p = 0.07)" in SAID
     (norm,) = by_seed(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
+    norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
+    assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
     assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
     peaks = by_seed(results, rows("critic alone", "25 Gaussians")[0], "centres", "peaks")
     assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
@@ -387,3 +389,15 @@ def test_sentences_on_the_study() -> None:
     fifths = [-(-count // 5) for count in counts]
     parts = [f"{fifth} of {count}" for fifth, count in zip(fifths, counts, strict=True)]
     assert f"({', '.join(parts[:2])} and {parts[2]})" in SAID
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        ("target-propagation", "the runs of the full one took {:.1f} hours in sum"),
+        ("studies", "Its runs took {:.1f} hours in sum"),
+    ],
+)
+def test_how_long_was_trained(report: str, sentence: str) -> None:
+    seconds = json.loads((ROOT / "reports" / "results" / report / "provenance.json").read_text())["training_seconds"]
+    assert sentence.format(seconds / 3600) in SAID
