@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from reports.figures import bare, figure
 from reports.grid import tuning, validation
 from reports.latex import Latex, number, render
 from reports.report import Bench, Report, strategies
-from reports.tables import RULE, Panel, by_seed, measured, spread, table
+from reports.selection import BETA, TRIAL_SEED, edges, require_other_seeds, seeds_told, widened
+from reports.tables import RULE, Panel, by_seed, compared, measured, spread, table
 
 LABELS = {"gumbel-softmax": "Gumbel-Softmax", "straight-through-gumbel-softmax": "ST-Gumbel-Softmax"}
 PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
@@ -45,6 +47,11 @@ class Preset:
     samples: int
     """Of the bound on the test images."""
     base: Config
+    trial_seed: int = TRIAL_SEED
+    """Of the runs that the critic's weight is chosen by; none of ``seeds``."""
+
+    def __post_init__(self) -> None:
+        require_other_seeds([self.trial_seed], self.seeds)
 
     @property
     def summary(self) -> str:
@@ -70,7 +77,8 @@ def make(preset: Preset, bench: Bench) -> None:
     runs: dict[str, list[Run]] = {}
     trials: list[Run] = []
     for strategy in preset.strategies:
-        tried = [bench.train(preset.configs(strategy, beta, preset.seeds[:1]))[0] for beta in preset.betas]
+        tried = [bench.train(preset.configs(strategy, beta, [preset.trial_seed]))[0] for beta in preset.betas]
+        tried = widened(tried, bench.train, validation, [BETA])
         trials += tried
         best = max(tried, key=validation)
         runs[f"{LABELS[strategy]}, KL"] = bench.train(preset.configs(strategy, None, preset.seeds))
@@ -84,13 +92,20 @@ def make(preset: Preset, bench: Bench) -> None:
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     named = [(f"{LABELS[each.config.strategy]}, critic, beta {each.config.beta}", each) for each in trials]
-    bench.write_results(tuning(named), "tuning.csv")
-    bench.write("adversarial_vae_table.tex", _table(preset, runs, results))
-    configs = {row: group[0].config for row, group in runs.items()}
-    weights = {row: str(each.beta) if each.task == "adversarial-vae" else "" for row, each in configs.items()}
-    bench.write("adversarial-vae.md", markdown(preset, weights, results))
+    table_of_trials = tuning(named)
+    bench.write_results(table_of_trials, "tuning.csv")
     _draw(bench, runs)
     bench.write_provenance([*trials, *final], samples=samples, epochs=preset.epochs, selection="validation elbo")
+    words(preset, bench, results, table_of_trials, {row: group[0].config for row, group in runs.items()})
+
+
+def words(
+    preset: Preset, bench: Bench, results: pd.DataFrame, tried: pd.DataFrame, configs: Mapping[str, Config]
+) -> None:
+    """Write table and document from what was measured."""
+    bench.write("adversarial_vae_table.tex", _table(preset, configs, results, tried))
+    weights = {row: str(each.beta) if each.task == "adversarial-vae" else "" for row, each in configs.items()}
+    bench.write("adversarial-vae.md", markdown(preset, weights, results))
     shape = preset.base.architecture
     source = render(
         "adversarial_vae.tex",
@@ -101,9 +116,38 @@ def make(preset: Preset, bench: Bench) -> None:
         steps=preset.base.criticism.critic_steps,
         rate=f"{preset.base.criticism.critic_learning_rate:g}",
         learning_rate=f"{preset.base.learning_rate.initial:g}",
+        temperatures=", ".join(f"{LABELS[name]} {each.initial:g}" for name, each in preset.strategies.items()),
+        meaning=meaning(preset, results),
+        choice=choice(preset, results, tried),
     )
     parts = ["adversarial_vae_table.tex", "adversarial_vae_samples.pdf"]
-    bench.write_document(source, parts, strategies(run.config for run in final), PAPERS)
+    bench.write_document(source, parts, strategies(configs.values()), PAPERS)
+
+
+def choice(preset: Preset, results: pd.DataFrame, tried: pd.DataFrame) -> str:
+    """With which seeds the critic's weight was chosen, and whether it lies at the end of its grid."""
+    critics = results[results["row"].str.endswith(", critic")]
+    named = tried.assign(row=tried["row"].str.rpartition(", beta ")[0])
+    return f"{seeds_told(tried, results)} {edges(named, critics)}"
+
+
+def meaning(preset: Preset, results: pd.DataFrame) -> Latex:
+    """What the critic changes, by strategy: critic less KL, paired over seeds."""
+    said = []
+    for strategy in preset.strategies:
+        rows = [f"{LABELS[strategy]}, {kind}" for kind in ("critic", "KL")]
+        parts = []
+        for metric, head in COLUMNS.items():
+            told = compared(by_seed(results, rows[0], "test", metric), by_seed(results, rows[1], "test", metric))
+            parts += [f"{head} {told}"] if told else []
+        told = compared(_missing(preset, results, rows[0]), _missing(preset, results, rows[1]))
+        parts += [f"average {told}"] if told else []
+        said += [rf"\emph{{{LABELS[strategy]}}}: {'; '.join(parts)}."] if parts else []
+    return Latex(
+        " ".join(["Differences on the test images, with the critic less with the KL, over seeds.", *said])
+        if said
+        else ""
+    )
 
 
 def _missing(preset: Preset, results: pd.DataFrame, row: str) -> statistics.Seeds:
@@ -118,10 +162,10 @@ def _values(preset: Preset, results: pd.DataFrame, row: str) -> list[statistics.
     return [*found, _missing(preset, results, row)]
 
 
-def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFrame) -> Latex:
+def _table(preset: Preset, configs: Mapping[str, Config], results: pd.DataFrame, tried: pd.DataFrame) -> Latex:
+    betas = sorted({Schedule.parse(json.loads(text)["beta"]).initial for text in tried["parameters"]})
     body: list[object] = []
-    for i, (row, group) in enumerate(runs.items()):
-        config = group[0].config
+    for i, (row, config) in enumerate(configs.items()):
         weight = number(config.beta.initial, 0) if config.task == "adversarial-vae" else Latex("--")
         if i and i % 2 == 0:
             body.append(RULE)
@@ -131,7 +175,7 @@ def _table(preset: Preset, runs: Mapping[str, Sequence[Run]], results: pd.DataFr
         "Test images of binarised MNIST in nats an image, from hard samples and with the exact KL; "
         rf"mean $\pm$ 95\% interval over {len(preset.seeds)} seeds, {preset.epochs} epochs, "
         rf"bound of {preset.samples:,} samples. $\beta$: weight of the critic's value, the best validation ELBO of "
-        f"{', '.join(f'{beta:g}' for beta in preset.betas)} with one seed. Average: how many nats the variables of the "
+        f"{', '.join(f'{beta:g}' for beta in betas)} with one seed. Average: how many nats the variables of the "
         "averaged posterior, one by one, are away from the uniform prior."
     )
     panel = Panel(Latex("lr" + "r" * (len(heads) - 1)), [Latex(" & " + " & ".join(heads) + r" \\")], body)  # type: ignore[arg-type]

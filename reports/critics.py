@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -43,17 +43,27 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.write_results(results)
     history = pd.concat([figures.curve(row, group) for row, group in images.items()], ignore_index=True)
     bench.write_results(history, "curves.csv")
-    _tables(preset, bench, results, list(images))
     _figures(bench, alone, points, images, layers, norms)
 
     every = [run for each in (alone, points, pictures, layers) for group in each.values() for run in group]
     bench.write_provenance(every, constraints=list(preset.constraints), clips=list(preset.clips))
+    words(preset, bench, results, list(images), [run.config for run in every])
+
+
+def words(
+    preset: Preset, bench: Bench, results: pd.DataFrame, images: Sequence[str], configs: Sequence[Config]
+) -> None:
+    """Write tables and document from what was measured; ``images`` are the rows of generators of images."""
+    bench.write("critics_table.tex", tables.coverage(results, text.coverage(preset)))
+    rows = results.assign(row=results["row"].str.removeprefix("images, "))
+    bench.write("critics_images.tex", tables.distances(rows, list(images), text.distances(preset)))
+    bench.write("critics.md", tables.markdown(results))
     parts = ["critics_table.tex", "critics_images.tex"]
     parts += [f"critics_{name}.pdf" for name in ("surfaces", "points", "layers", "samples", "curves")]
     bench.write_document(
         text.document(preset),
         parts,
-        strategies(run.config for run in every),
+        strategies(configs),
         PAPERS,
     )
 
@@ -109,13 +119,6 @@ def _rows(row: str, run: Run, split: str, found: Mapping[str, float]) -> pd.Data
 
 def _model(run: Run, bench: Bench) -> Criticised:
     return measures.model(run, bench.dataset(run.config.data), bench.device)
-
-
-def _tables(preset: Preset, bench: Bench, results: pd.DataFrame, images: Iterable[str]) -> None:
-    bench.write("critics_table.tex", tables.coverage(results, text.coverage(preset)))
-    rows = results.assign(row=results["row"].str.removeprefix("images, "))
-    bench.write("critics_images.tex", tables.distances(rows, list(images), text.distances(preset)))
-    bench.write("critics.md", tables.markdown(results))
 
 
 def _figures(

@@ -10,11 +10,12 @@ def coverage(preset: Preset) -> Latex:
     """Caption of the table of modes."""
     critics, generators = preset.critics, preset.generators
     return Latex(
-        r"Peaks: centres at which the critic's value is above that all around, half-way to the nearest centre. Dip: "
-        r"how far its surface sags half-way between neighbours, over what it would for a cone at each (1: cones, 0: a "
-        r"plane). Modes: centres that have a tenth of their share of as many points as the test split's, or more, "
-        r"within a third of the distance between centres; near: the share of points so near a centre; close: within "
-        rf"three standard deviations. Mean $\pm$ 95\% interval over {_count(len(critics.seeds), 'seed')}; "
+        r"Peaks: data centres at which the critic's value is above its value all around, on a circle half-way to the "
+        r"nearest centre. Dip: how far the critic's surface sags half-way between neighbouring centres, divided by "
+        r"what it would be for a cone at each (1: cones, 0: a plane). Modes: centres that have a tenth or more of "
+        r"their share of points (as many points as the test split has) within a third of the distance between "
+        r"centres; near: the share of points so near a centre; close: within three standard deviations. "
+        rf"Mean $\pm$ 95\% interval over {_count(len(critics.seeds), 'seed')}; "
         rf"{_length(critics)} (critic alone), {_length(generators)} (generator)."
     )
 
@@ -23,8 +24,8 @@ def distances(preset: Preset) -> Latex:
     """Caption of the table of images."""
     part = preset.images
     return Latex(
-        "What the critic gives for the distance between digits and made ones at the end, on three splits, in a unit of "
-        rf"its own: numbers of two rows do not compare. {_count(len(part.seeds), 'seed')}, "
+        "The critic's distance between digits and generated images at the end, on three splits, in a unit of its own: "
+        rf"numbers of two rows do not compare. {_count(len(part.seeds), 'seed')}, "
         rf"{_count(part.epochs, 'epoch')}, {_length(part)}."
     )
 
@@ -33,7 +34,7 @@ def document(preset: Preset) -> Latex:
     """The document, with every part's size and length."""
     parts = {name: _told(getattr(preset, name)) for name in ("critics", "generators", "deep", "images")}
     bound, epochs = f"{preset.clips[0]:g}", _count(preset.images.epochs, "epoch")
-    return render("critics.tex", **parts, bound=bound, epochs=epochs)
+    return render("critics.tex", **parts, bound=bound, epochs=epochs, deepseeds=_count(len(preset.deep.seeds), "seed"))
 
 
 def _told(part: Part) -> Latex:

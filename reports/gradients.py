@@ -28,7 +28,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Objective, Strategy
 from discrete_vae.tasks import Architecture
 from reports import gradients_figures
-from reports.gradients_tables import gradients_table
+from reports.gradients_tables import closest, gradients_table
 from reports.latex import Latex, render
 from reports.report import ENVIRONMENT, Bench, Report
 
@@ -273,12 +273,16 @@ def make(preset: Preset, bench: Bench) -> None:
                 done(1)
     results = pd.DataFrame(found)
     bench.write_results(results)
-    bench.write(
-        "gradients_table.tex", gradients_table(results, preset.rows, [epochs for epochs, _ in stages], preset.draws)
-    )
     unbiased = {row.strategy for row in preset.rows if STRATEGIES[row.strategy].claim.unbiased}
     gradients_figures.plane(bench.out, results, unbiased, [epochs for epochs, _ in stages], preset.draws)
     bench.write_provenance(runs, images=preset.images, draws=preset.draws, fit=preset.fit, measured_on=environments)
+    words(preset, bench, results)
+
+
+def words(preset: Preset, bench: Bench, results: pd.DataFrame) -> None:
+    """Write table and document from what was measured."""
+    stages = [0, *preset.epochs]
+    bench.write("gradients_table.tex", gradients_table(results, preset.rows, stages, preset.draws))
     architecture = preset.base.architecture
     source = render(
         "gradients.tex",
@@ -286,7 +290,8 @@ def make(preset: Preset, bench: Bench) -> None:
         images=preset.images,
         draws=f"{preset.draws:,}",
         fit=preset.fit,
-        stages=", ".join(str(epochs) for epochs, _ in stages),
+        stages=", ".join(map(str, stages)),
+        closest=closest(results, preset.rows, stages),
     )
     used = [(row.strategy, row.options) for row in preset.rows]
     bench.write_document(source, ["gradients_table.tex", "gradients_plane.pdf"], used)

@@ -19,11 +19,7 @@ COLUMNS = ("bias", "variance", "cosine")
 def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int], draws: int) -> Latex:
     """Each strategy at its defaults: bias, deviation and cosine at every stage, and the time of its step."""
     body = []
-    for row in {row.label: row for row in reversed(rows)}.values():
-        found = results[results["row"] == row.label]
-        if row.temperature is not None:
-            found = found[found["temperature"] == row.temperature]
-        values = found.set_index(["epoch", "metric"])["value"]
+    for label, values in defaults(results, rows).items():
         cells = []
         for stage in stages:
             bias, variance, cosine = (float(values[stage, metric]) for metric in COLUMNS)
@@ -31,15 +27,15 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
             cells += [_short(bias) if bias > noise else Latex(f"$<$\\,{_short(max(noise, 0.001))}")]
             cells += [_short(variance), _short(cosine)]
         step = number(float(values.xs("step_over_gumbel_softmax", level="metric").median()), 1)
-        body.append([row.label, *cells, step])
-    body.reverse()
+        body.append([label, *cells, step])
     heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{after {stage} epoch{'s' * (stage != 1)}}}" for stage in stages)
     rules = "".join(rf"\cmidrule(lr){{{2 + 3 * i}-{4 + 3 * i}}}" for i in range(len(stages)))
     names = " & ".join("bias & variance & cosine" for _ in stages)
     caption = Latex(
-        "The gradient in the logits beside the exact one, by summing over all states. Bias: length of the mean error "
-        "relative to the exact gradient, without the share of the draws' own noise, or what that noise would hide; "
-        "variance: of one draw, relative to the exact gradient's square; cosine: of one draw, for all images together. "
+        "The gradient in the logits beside the exact one, by summing over all states. Bias: norm of the mean error "
+        "relative to the exact gradient's, without the share of the draws' own noise; $<$: no bias is detectable, "
+        "and a smaller one than this would be hidden. Variance: of one draw, relative to the exact gradient's square. "
+        "Cosine: of one draw, for all images together. "
         "Step: time of estimate and gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its "
         "defaults, but decoupled straight-through samples at a temperature of 1.5, and feedback of target propagation "
         "is of second order. NVIL divides its signal by its "
@@ -51,6 +47,39 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
         body,
     )
     return table("gradients", caption, [panel], size="scriptsize", separation="3.5pt")
+
+
+def defaults(results: pd.DataFrame, rows: Sequence[Row]) -> dict[str, pd.Series[float]]:
+    """What was measured of each strategy at its defaults, by epoch and metric, in the order of the rows.
+
+    A strategy that came after the measurement has none.
+    """
+    kept: dict[str, Row] = {}
+    for row in rows:
+        kept.setdefault(row.label, row)
+    found = {}
+    for label, row in kept.items():
+        own = results[results["row"] == label]
+        if row.temperature is not None:
+            own = own[own["temperature"] == row.temperature]
+        if len(own):
+            found[label] = own.set_index(["epoch", "metric"])["value"]
+    return found
+
+
+CLOSEST = 3
+"""How many strategies are named for their cosine."""
+
+
+def closest(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence[int]) -> str:
+    """Which single draws point best at each stage."""
+    found, told = defaults(results, rows), []
+    for stage in stages:
+        cosines = {label: float(values[stage, "cosine"]) for label, values in found.items()}
+        best = sorted(cosines, key=lambda label: -cosines[label])[:CLOSEST]
+        named = ", ".join(f"{label} {cosines[label]:.2f}" for label in best)
+        told.append(f"after {stage} epoch{'s' * (stage != 1)} {named}")
+    return f"Highest cosine of one draw to the exact gradient, among strategies at their defaults: {'; '.join(told)}."
 
 
 def _short(value: float) -> Latex:

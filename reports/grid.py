@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,20 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from reports import statistics
 from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
 from reports.report import Bench, strategies
+from reports.selection import (
+    STEPS,
+    TEMPERATURE,
+    TRIAL_SEED,
+    edges,
+    rate_axis,
+    require_other_seeds,
+    seeds_told,
+    widened,
+)
 from reports.tables import by_seed, measured
 
 
@@ -68,11 +80,18 @@ class Preset:
     rows: Sequence[Row]
     rates: Sequence[float]
     trial_epochs: int
-    """Length of the runs that a setting is chosen by, with the first seed."""
+    """Length of the runs that a setting is chosen by."""
     epochs: int
     seeds: tuple[int, ...]
     samples: int
     """Samples an image of the bound on the test images."""
+    trial_seed: int = TRIAL_SEED
+    """Of the runs that a setting is chosen by; none of ``seeds``."""
+    growth: int = STEPS
+    """How many values a grid grows by on each side at the most."""
+
+    def __post_init__(self) -> None:
+        require_other_seeds([self.trial_seed], self.seeds)
 
     @property
     def summary(self) -> str:
@@ -97,17 +116,22 @@ class Paper:
     """Rows that it compares: the worse one first."""
 
 
-Chosen = dict[tuple[str, str], list[Run]]
-"""The runs of the best setting, by the labels of row and column."""
+Chosen = Mapping[tuple[str, str], Config]
+"""The best setting, by the labels of row and column."""
 
 
-def tune(preset: Preset, bench: Bench) -> tuple[Chosen, list[tuple[str, str, Run]]]:
-    """Try every setting with the first seed; train the best of each row and column, by its validation ELBO, in full."""
-    chosen: Chosen = {}
+def tune(preset: Preset, bench: Bench) -> tuple[dict[tuple[str, str], list[Run]], list[tuple[str, str, Run]]]:
+    """Choose each row's setting in each column by the validation ELBO of trials, and train it in full with every seed.
+
+    Where the best learning rate, or the best of several constant temperatures, lies at the end of its grid, the grid
+    grows (``selection.widened``). Gives the runs by row and column, and all trials.
+    """
+    chosen: dict[tuple[str, str], list[Run]] = {}
     trials: list[tuple[str, str, Run]] = []
     for cell in preset.cells:
         for row in preset.rows:
-            tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.seeds[0]))
+            tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.trial_seed))
+            tried = widened(tried, bench.train, validation, [rate_axis(row.shared_rate), TEMPERATURE], preset.growth)
             trials += [(row.label, cell.label, run) for run in tried]
             best = max(tried, key=validation)
             finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
@@ -139,8 +163,17 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         ],
         ignore_index=True,
     )
+    tried = tuning([(f"{row}, {cell}", run) for row, cell, run in trials])
     bench.write_results(results)
-    bench.write_results(tuning([(f"{row}, {cell}", run) for row, cell, run in trials]), "tuning.csv")
+    bench.write_results(tried, "tuning.csv")
+    bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
+    words(preset, bench, paper, results, tried, {key: runs[0].config for key, runs in chosen.items()})
+
+
+def words(
+    preset: Preset, bench: Bench, paper: Paper, results: pd.DataFrame, tried: pd.DataFrame, chosen: Chosen
+) -> None:
+    """Write tables and document from what was measured."""
     values = shown(preset, results, paper)
     parts = {
         f"{bench.report}_table.tex": grid_table(preset, values, chosen, paper, bench.report),
@@ -149,19 +182,74 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
     for name, part in parts.items():
         bench.write(name, part)
     bench.write(f"{bench.report}.md", markdown(preset, values, paper))
-    bench.write_provenance([*(run for _, _, run in trials), *final], samples=samples, epochs=preset.epochs)
+    rates = sorted({Schedule.parse(json.loads(text)["learning_rate"]).initial for text in tried["parameters"]})
     data = sorted({f"{cell.base.data.dataset}, {cell.base.data.binarisation}" for cell in preset.cells})
     source = render(
         paper.template,
         epochs=preset.epochs,
         trial_epochs=preset.trial_epochs,
         seeds=len(preset.seeds),
-        rates=", ".join(f"{rate:g}" for rate in preset.rates),
+        rates=", ".join(f"{rate:g}" for rate in rates),
         data="; ".join(data),
         samples=f"{preset.samples:,}",
         vimco=any(row.strategy == "vimco" for row in preset.rows),
+        choice=choice(preset, results, tried),
+        order=order(preset, values),
+        collapsed=collapsed(preset, results),
     )
-    bench.write_document(source, list(parts), strategies(run.config for run in final))
+    bench.write_document(source, list(parts), strategies(chosen.values()))
+
+
+def choice(preset: Preset, results: pd.DataFrame, tried: pd.DataFrame) -> str:
+    """What was tried of whom, with which seeds, and which choices lie at the end of a grid."""
+    temperatures = {
+        row: {json.loads(text)["options"].get("temperature") for text in trials["parameters"]}
+        for row, trials in tried.groupby("row", sort=False)
+    }
+    names = [str(row) for row, known in temperatures.items() if len(known) > 1]
+    several = (
+        "Several temperatures were tried of every row."
+        if len(names) == len(temperatures)
+        else f"Several temperatures or schedules of it were tried of {'; '.join(names)} only."
+        if names
+        else "One temperature was tried of each row."
+    )
+    lengths = sorted({json.loads(text)["epochs"] for text in tried["parameters"]})
+    length = f"Settings were chosen after {', '.join(map(str, lengths))} of {preset.epochs} epochs."
+    return " ".join(filter(None, [length, several, seeds_told(tried, results), edges(tried, results)]))
+
+
+def order(preset: Preset, values: Values) -> str:
+    """The rows of each column from the best to the worst, and how far that can be trusted."""
+    told = []
+    for cell in preset.cells:
+        means = {
+            row.label: statistics.interval(list(found.values())).mean
+            for row in preset.rows
+            if (found := values[row.label, cell.label])
+        }
+        told.append(f"{cell.label}: {'; '.join(sorted(means, key=lambda label: means[label]))}.")
+    trust = (
+        "no order is tested, with one seed"
+        if len(preset.seeds) == 1
+        else f"an order of means over {len(preset.seeds)} seeds, tested only where a number is bold"
+    )
+    return f"From the best to the worst ({trust}). {' '.join(told)}"
+
+
+COLLAPSED = 1.0
+"""Nats: with a KL below this a code of a VAE says nothing of its image."""
+
+
+def collapsed(preset: Preset, results: pd.DataFrame) -> str:
+    """Which VAEs' codes say nothing, so that their rows do not measure an estimator; empty for none."""
+    found = []
+    for cell in preset.cells:
+        for row in preset.rows if cell.base.task == "vae" else ():
+            values = by_seed(results, f"{row.label}, {cell.label}", "test", "kl")
+            mean = statistics.interval(list(values.values())).mean if values else COLLAPSED
+            found += [f"{row.label}, {cell.label} (KL {mean:.2f} nats)"] if mean < COLLAPSED else []
+    return f"Collapsed, so that the row does not say how good its estimator is: {'; '.join(found)}." if found else ""
 
 
 def shown(preset: Preset, results: pd.DataFrame, paper: Paper) -> Values:

@@ -36,7 +36,7 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
             ours = spread(values[key], row.label == best[cell.label])
             if len(values[key]) < len(preset.seeds):
                 ours = Latex(f"{ours} ({len(values[key])}/{len(preset.seeds)})") if values[key] else Latex("failed")
-            cells += [ours, _printed(paper, *key), _setting(row, chosen[key][0].config)]
+            cells += [ours, _printed(paper, *key), _setting(row, chosen[key])]
         body.append(cells)
     panel = Panel(
         Latex("l" + "rrl" * len(preset.cells)),
@@ -48,9 +48,9 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
     over = f"; mean $\\pm$ 95\\% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else ", one seed"
     caption = Latex(
         f"Negative {what} of the {SHOWN[split]} images in nats, lower is better, after {preset.epochs} epochs{over}. "
-        "Setting: the learning rate, from the same for all to choose from, and the temperature where several were "
-        f"tried, with the rate $r$ and the steps of its decay; chosen by the validation ELBO of runs of "
-        f"{preset.trial_epochs} epochs with one seed. In brackets: how many seeds did not fail, where some did. "
+        "Setting: the chosen learning rate, and the temperature where several were tried, with the rate $r$ and the "
+        f"steps of its decay; chosen by the validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
+        "In brackets: how many seeds did not fail, where some did. "
         + (
             "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."
             if len(preset.seeds) >= statistics.MINIMUM_SEEDS
@@ -80,7 +80,13 @@ def relations_table(preset: Preset, values: Values, paper: Paper, label: str) ->
         [*_heads(preset, 2), Latex(" & ours & printed" * len(preset.cells) + r" \\")],
         body,
     )
-    return table(label, Latex("Differences in nats; positive where the second of a pair is ahead."), [panel])
+    count = len(preset.seeds)
+    over = (
+        f"Mean $\\pm$ 95\\% interval over {count} seeds, paired; an interval that holds 0 shows no order."
+        if count > 1
+        else "One seed: no difference is tested."
+    )
+    return table(label, Latex(f"Differences in nats; positive where the second of a pair is ahead. {over}"), [panel])
 
 
 def markdown(preset: Preset, values: Values, paper: Paper) -> str:

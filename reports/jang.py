@@ -92,6 +92,7 @@ PRESETS = {
         trial_epochs=4,
         epochs=4,
         seeds=(0,),
+        growth=1,
         samples=100,
     ),
     "laptop": Preset(

@@ -72,6 +72,7 @@ PRESETS = {
         trial_epochs=5,
         epochs=5,
         seeds=(0,),
+        growth=1,
         samples=20,
     ),
     "laptop": Preset(

@@ -19,6 +19,7 @@ from discrete_vae.tasks import Architecture, Supervision
 from reports import semi_supervised_tables as tables
 from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
+from reports.selection import TRIAL_SEED, edges, rate_axis, require_other_seeds, seeds_told, widened
 from reports.tables import measured
 
 PAPERS = "Kingma et al. 2014b; Jang et al. 2017"
@@ -59,6 +60,9 @@ class Preset:
     trial_epochs: Mapping[str, int] = field(default_factory=dict)
     """Length of the runs that are tried, by task, where it is shorter."""
 
+    def __post_init__(self) -> None:
+        require_other_seeds(self.trial_seeds, self.seeds)
+
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
@@ -69,7 +73,7 @@ class Preset:
         )
 
     def settings(self, row: Row) -> list[Config]:
-        """What is tried of a row, for the first seed."""
+        """What is tried of a row, for the trials' first seed."""
         kind = STRATEGIES[row.strategy].Options
         rates = sorted({*row.rates, *self.rates})
         supervisions = self.supervisions if row.task == "semi-supervised" else self.supervisions[:1]
@@ -112,12 +116,24 @@ def make(preset: Preset, bench: Bench) -> None:
     results = results[results["row"].isin(posterior) | (results["metric"] == METRIC)]
     bench.write_results(results)
     bench.write_results(pd.concat(trials, ignore_index=True), "tuning.csv")
+    tables.draw(bench.out, {row: each.runs for row, each in chosen.items()})
+    tuning = pd.concat(trials, ignore_index=True)
+    tried = [Run.open(bench.runs / name) for name in dict.fromkeys(tuning["run"])]
+    bench.write_provenance([*tried, *final], samples=samples, selection=f"validation {METRIC}")
+    words(preset, bench, results, tuning, {row: (each.config, each.accuracy) for row, each in chosen.items()})
+
+
+def words(
+    preset: Preset,
+    bench: Bench,
+    results: pd.DataFrame,
+    tuning: pd.DataFrame,
+    chosen: Mapping[str, tuple[Config, float]],
+) -> None:
+    """Write tables and document from what was measured; ``chosen`` has each row's setting and its trials' accuracy."""
     values = tables.shown(preset.rows, results)
     bench.write("semi_supervised_table.tex", tables.main_table(preset, values, chosen))
     bench.write("semi-supervised.md", tables.markdown(preset.rows, values))
-    tables.draw(bench.out, {row: each.runs for row, each in chosen.items()})
-    tried = [Run.open(bench.runs / name) for name in dict.fromkeys(pd.concat(trials)["run"])]
-    bench.write_provenance([*tried, *final], samples=samples, selection=f"validation {METRIC}")
     architecture = preset.base.architecture
     source = render(
         "semi_supervised.tex",
@@ -129,10 +145,12 @@ def make(preset: Preset, bench: Bench) -> None:
         data=f"{preset.base.data.dataset}, {preset.base.data.binarisation}",
         epochs=preset.lengths["semi-supervised"][-1],
         beta=_told(preset.base.beta),
+        untried=tables.untried(preset),
+        choice=f"{seeds_told(tuning, results)} {edges(tuning, results, epochs=True)}",
         meaning=Latex(tables.meaning(preset.rows, values)),
     )
     parts = ["semi_supervised_table.tex", "semi_supervised_curves.pdf"]
-    bench.write_document(source, parts, strategies(run.config for run in final), PAPERS)
+    bench.write_document(source, parts, strategies(config for config, _ in chosen.values()), PAPERS)
 
 
 def _told(schedule: Schedule) -> str:
@@ -145,17 +163,14 @@ def _told(schedule: Schedule) -> str:
 def tune(preset: Preset, bench: Bench) -> tuple[dict[str, Chosen], list[pd.DataFrame]]:
     """Each row's best by the mean validation accuracy of the trials' seeds, and all that was tried.
 
-    A length that is to be chosen is read off the longest run, whose beginning a shorter one is.
+    A length that is to be chosen is read off the longest run, whose beginning a shorter one is. Where the best learning
+    rate lies at the end of its grid, the grid grows.
     """
     chosen: dict[str, Chosen] = {}
     trials: list[pd.DataFrame] = []
     for row in preset.rows:
-        settings = preset.settings(row)
-        tried = {
-            config: bench.train([dataclasses.replace(config, seed=seed) for seed in preset.trial_seeds])
-            for config in settings
-        }
         lengths = preset.lengths[row.task] if row.task not in preset.trial_epochs else [preset.trial_epochs[row.task]]
+        tried = _tried(preset, row, lengths, bench)
         known = [
             (mean_accuracy(runs, epochs), -i, config, epochs)
             for i, (config, runs) in enumerate(tried.items())
@@ -167,6 +182,22 @@ def tune(preset: Preset, bench: Bench) -> tuple[dict[str, Chosen], list[pd.DataF
         final = [dataclasses.replace(best, epochs=epochs, seed=seed) for seed in preset.seeds]
         chosen[row.label] = Chosen(dataclasses.replace(best, epochs=epochs), accuracy, bench.train(final))
     return chosen, trials
+
+
+def _tried(preset: Preset, row: Row, lengths: Sequence[int], bench: Bench) -> dict[Config, list[Run]]:
+    """A row's trials by setting, one run a seed; the first seed's run stands for the others where the grid grows."""
+    tried: dict[Config, list[Run]] = {}
+
+    def train(configs: Sequence[Config]) -> list[Run]:
+        for config in configs:
+            tried[config] = bench.train([dataclasses.replace(config, seed=seed) for seed in preset.trial_seeds])
+        return [tried[config][0] for config in configs]
+
+    def score(run: Run) -> float:
+        return max(mean_accuracy(tried[run.config], epochs) for epochs in lengths)
+
+    widened(train(preset.settings(row)), train, score, [rate_axis()])
+    return tried
 
 
 def accuracy_after(run: Run, epochs: int) -> float:
@@ -221,7 +252,7 @@ PRESETS = {
         rates=(2e-3,),
         supervisions=[SUPERVISION],
         lengths={"semi-supervised": (6,), "labels-alone": (1, 2, 3, 6)},
-        trial_seeds=(0,),
+        trial_seeds=(TRIAL_SEED,),
         seeds=(0,),
         samples=10,
     ),
@@ -231,7 +262,7 @@ PRESETS = {
         rates=(1e-3, 2e-3),
         supervisions=[SUPERVISION],
         lengths={"semi-supervised": (6,), "labels-alone": (1, 2, 3, 5, 8)},
-        trial_seeds=(0,),
+        trial_seeds=(TRIAL_SEED,),
         seeds=(0, 1, 2),
         samples=10,
     ),
@@ -254,7 +285,7 @@ PRESETS = {
             for weight in (1.0, 50.0, 500.0)
         ],
         lengths={"semi-supervised": (200,), "labels-alone": (1, 2, 3, 5, 10, 20, 50)},
-        trial_seeds=(0, 1),
+        trial_seeds=(TRIAL_SEED, TRIAL_SEED + 1),
         trial_epochs={"semi-supervised": 40},
         seeds=(0, 1, 2, 3, 4),
         samples=100,

@@ -19,7 +19,7 @@ from reports.latex import Latex, number
 from reports.tables import MISSING, Panel, by_seed, spread, table
 
 if TYPE_CHECKING:
-    from reports.semi_supervised import Chosen, Preset, Row
+    from reports.semi_supervised import Preset, Row
 
 Values = Mapping[str, Mapping[str, statistics.Seeds]]
 """By row, then ``elbo`` in nats or ``accuracy`` in per cent, then seed: of the test images, higher is better."""
@@ -38,7 +38,7 @@ def shown(rows: Sequence[Row], results: pd.DataFrame) -> Values:
     }
 
 
-def main_table(preset: Preset, values: Values, chosen: Mapping[str, Chosen]) -> Latex:
+def main_table(preset: Preset, values: Values, chosen: Mapping[str, tuple[Config, float]]) -> Latex:
     """Ours, the paper's numbers, and the setting that was chosen by the validation images."""
     best = {metric: statistics.winner({row: each[metric] for row, each in values.items()}) for metric in METRICS}
     body: list[list[object]] = []
@@ -49,8 +49,8 @@ def main_table(preset: Preset, values: Values, chosen: Mapping[str, Chosen]) -> 
             MISSING if value is None else number(value * scale, 1)
             for value, scale in zip(printed, (1, 100), strict=True)
         ]
-        found = chosen[row.label]
-        told = [number(100 * found.accuracy, 1), setting(found.config, preset)]
+        config, accuracy = chosen[row.label]
+        told = [number(100 * accuracy, 1), setting(config, preset)]
         body.append([row.label, own[0], theirs[0], own[1], theirs[1], *told])
     heads = [
         Latex(r"& \multicolumn{2}{c}{test ELBO, nats} & \multicolumn{2}{c}{test accuracy, \%} & valid. & \\"),
@@ -80,8 +80,8 @@ def _caption(preset: Preset) -> Latex:
     fixed = [f"{told} is {tried[0]:g}" for told, _, tried in _weights(preset) if len(tried) == 1]
     return Latex(
         f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that "
-        f"of hard samples of class and style (mean of {preset.samples}). Settings were chosen by the accuracy on the "
-        f"10,000 validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
+        f"of hard samples of class and style (mean of {preset.samples}). Chosen by the accuracy on the 10,000 labelled "
+        f"validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
         f"{', '.join(chosen)}; temperature $\\tau$ where several were tried; for the labels alone rate and epochs, of "
         f"{', '.join(map(str, alone))}. {'; '.join(fixed)}{'.' * bool(fixed)} {verdict}"
     )
@@ -126,17 +126,39 @@ def markdown(rows: Sequence[Row], values: Values) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def untried(preset: Preset) -> Latex:
+    """Which settings have no stored trial, in a sentence."""
+    fixed = [f"{symbol} {name}" for symbol, name, tried in _weights(preset) if len(tried) == 1]
+    every = [*fixed, "the size of the style", r"the schedule of $\beta$", "the networks"]
+    return Latex(
+        f"No stored trial stands behind {', '.join(every[:-1])} and {every[-1]}: how they were chosen cannot be "
+        "checked."
+    )
+
+
+def gains(rows: Sequence[Row], values: Values) -> Mapping[str, tuple[statistics.Seeds, float]]:
+    """Points of accuracy above the labels alone by row and seed, and the paired test's p after Holm's correction."""
+    alone = values[next(row.label for row in rows if row.task == "labels-alone")]["accuracy"]
+    labels = [row.label for row in rows if row.task != "labels-alone"]
+    p_values = statistics.holm([statistics.paired_p(values[label]["accuracy"], alone) for label in labels])
+    found: dict[str, tuple[statistics.Seeds, float]] = {}
+    for label, p in zip(labels, p_values, strict=True):
+        mine = values[label]["accuracy"]
+        found[label] = {seed: mine[seed] - alone[seed] for seed in mine.keys() & alone.keys()}, p
+    return found
+
+
 def meaning(rows: Sequence[Row], values: Values) -> str:
     """By how much each row beats the labels alone, in points of accuracy, paired over seeds."""
-    alone = next(row.label for row in rows if row.task == "labels-alone")
-    said = []
-    for row in rows:
-        if row.label == alone:
-            continue
-        mine, theirs = values[row.label]["accuracy"], values[alone]["accuracy"]
-        found = spread({seed: mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()})
-        said.append(f"{row.label} {found}")
-    return f"Points of accuracy above the labels alone, paired over seeds: {'; '.join(said)}."
+    found = gains(rows, values)
+    said = "; ".join(f"{row} {spread(points)}" for row, (points, _) in found.items())
+    told = f"Points of accuracy above the labels alone, paired over seeds: {said}."
+    if any(len(points) < statistics.MINIMUM_SEEDS for points, _ in found.values()):
+        return f"{told} Too few seeds for a test."
+    sure = [row for row, (_, p) in found.items() if p < statistics.LEVEL]
+    rest = [row for row in found if row not in sure]
+    verdicts = [f"above 0 is {', '.join(sure)}"] * bool(sure) + [f"not shown: {', '.join(rest)}"] * bool(rest)
+    return f"{told} Paired $t$-tests, $p < {statistics.LEVEL:g}$ after Holm's correction: {'; '.join(verdicts)}."
 
 
 def curves(runs: Sequence[Run]) -> pd.DataFrame:

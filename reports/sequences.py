@@ -90,19 +90,24 @@ def make(preset: Preset, bench: Bench) -> None:
     frames += [reference(dataset, preset.seeds, bench) for dataset in preset.datasets]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
+    examples = {
+        (dataset, row): write(group[0], bench) if group[0].finished else [] for (dataset, row), group in runs.items()
+    }
+    bench.write("sequences_examples.tex", tables.examples_table(examples))
+    tables.draw(bench.out, runs)
+    bench.write_provenance(final, epochs=preset.epochs, samples={"test": "as many strings as the split has"})
+    words(preset, bench, results, final[0].total_steps)
+
+
+def words(preset: Preset, bench: Bench, results: pd.DataFrame, updates: int) -> None:
+    """Write tables and document from what was measured, but for the examples."""
     labels = [row.label for row in preset.rows]
     parts = []
     for dataset in preset.datasets:
         name = f"sequences_{dataset}.tex"
         bench.write(name, tables.scores_table(dataset, labels, results, preset))
         parts.append(name)
-    examples = {
-        (dataset, row): write(group[0], bench) if group[0].finished else [] for (dataset, row), group in runs.items()
-    }
-    bench.write("sequences_examples.tex", tables.examples_table(examples))
     bench.write("sequences.md", tables.markdown(preset.datasets, labels, results))
-    tables.draw(bench.out, runs)
-    bench.write_provenance(final, epochs=preset.epochs, samples={"test": "as many strings as the split has"})
     criticism = preset.base.criticism
     source = render(
         "sequences.tex",
@@ -115,12 +120,13 @@ def make(preset: Preset, bench: Bench) -> None:
         steps=criticism.critic_steps,
         penalty=f"{criticism.gradient_penalty:g}",
         epochs=preset.epochs,
-        updates=f"{final[0].total_steps:,}",
+        updates=f"{updates:,}",
         seeds=len(preset.seeds),
         settings=tables.settings(preset.rows),
     )
     parts += ["sequences_examples.tex", "sequences_curves.pdf"]
-    bench.write_document(source, parts, strategies(run.config for run in final), PAPERS)
+    configs = [config for dataset in preset.datasets for row in preset.rows for config in preset.configs(dataset, row)]
+    bench.write_document(source, parts, strategies(configs), PAPERS)
 
 
 def language(dataset: str) -> Language:

@@ -79,6 +79,11 @@ def make(preset: Preset, bench: Bench) -> None:
         measured_in=[each for i, each in enumerate(environments) if each not in environments[:i]],
         cases={row: each.case.to_dict() for row, each in measured.items()},
     )
+    write_document(preset, bench)
+
+
+def write_document(preset: Preset, bench: Bench) -> None:
+    """Write the document around table and figure."""
     architecture = preset.base.architecture
     source = render(
         "speed_by_classes.tex",

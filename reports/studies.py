@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -37,16 +38,20 @@ from discrete_vae.tuning import (
 from discrete_vae.tuning.search import Metric
 from reports import statistics
 from reports.figures import COLOURS, figure
-from reports.latex import Latex, render
+from reports.latex import Latex, escape, render
 from reports.report import Bench, Report, strategies
-from reports.tables import Panel, spread
+from reports.tables import Panel, compared, spread
 from reports.tables import table as latex_table
 
 BEST = 0.2
-"""The share of trials, the best ones, whose range of a hyper-parameter is given."""
+"""The share of complete trials, the best ones, whose range of a hyper-parameter is given."""
 FEW = 8
 """With fewer complete trials nothing is said of importance."""
 RATE = "learning_rate"
+HISTORY, IMPORTANCE, PLANE = "studies_history", "studies_importance", "studies_plane"
+"""Names of the figures."""
+WINNERS = {"elbo": "ELBO", "log_likelihood": "IW bound"}
+"""What winners are compared by."""
 SCALES = {"accuracy": 100.0}
 """Of metrics that are shown in per cent."""
 PAPERS = "Akiba et al. 2019; Bergstra et al. 2011; Watanabe et al. 2023"
@@ -73,17 +78,25 @@ def make(preset: Preset, bench: Bench) -> None:
     results = _tidy(found)
     bench.write_results(results)
     bench.write("trials.csv", table(found).to_csv(index=False, lineterminator="\n"))
+    for each in by_metric(found):
+        _draw_history(bench, each)
+        _draw_plane(bench, each)
+    _draw_importance(bench, found)
+    folders = [bench.runs / name for name in sorted(set(results["run"]))]
+    runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()]
+    bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
+    words(bench, found)
+
+
+def words(bench: Bench, found: Sequence[OptunaStudy]) -> None:
+    """Write tables and document from studies that have complete trials."""
     parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
     for name, part in parts.items():
         bench.write(name, part)
     bench.write("studies.md", markdown(found))
     groups = by_metric(found)
-    history, plane = ([draw(bench, each) for each in groups] for draw in (_draw_history, _draw_plane))
-    figures = [*history, _draw_importance(bench, found), *plane]
+    history, plane = ([f"{_suffixed(name, each)}.pdf" for each in groups] for name in (HISTORY, PLANE))
     configs = [defined(study)[0].base for study in found]
-    folders = [bench.runs / name for name in sorted(set(results["run"]))]
-    runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()]
-    bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
     source = render(
         "studies.tex",
         share=f"{BEST:.0%}",
@@ -91,11 +104,39 @@ def make(preset: Preset, bench: Bench) -> None:
         length=lengths(found),
         importance=any(map(importance, found)),
         metric=metrics(found),
+        paired=paired(found),
         history=[Latex(file) for file in history],
         plane=[Latex(file) for file in plane],
         spans=" or ".join(f"{metric.span:g} {metric.unit}".strip() for metric in map(metric_in, groups)),
     )
-    bench.write_document(source, [*parts, *figures], strategies(configs), PAPERS)
+    bench.write_document(source, [*parts, *history, f"{IMPORTANCE}.pdf", *plane], strategies(configs), PAPERS)
+
+
+def paired(found: Sequence[OptunaStudy]) -> Latex:
+    """By how much winners differ on the test images, over the fresh seeds that they have in common, with tests."""
+    names = labels(found)
+    values = {
+        (study.study_name, metric): _seeds(again[0]["trials"][str(ranked(study)[0].number)].get(f"test {metric}", {}))
+        for study in found
+        if (again := kept(study)) is not None
+        for metric in WINNERS
+    }
+    studies = list(dict.fromkeys(study for study, _ in values))
+    told = []
+    for metric, title in WINNERS.items():
+        pairs = [
+            (one, other)
+            for one, other in itertools.combinations(studies, 2)
+            if len(values[one, metric].keys() & values[other, metric].keys()) >= statistics.MINIMUM_SEEDS
+        ]
+        p_values = statistics.holm([statistics.paired_p(values[a, metric], values[b, metric]) for a, b in pairs])
+        differences = [
+            f"{escape(names[one])} less {escape(names[other])} "
+            f"{compared(values[one, metric], values[other, metric], p)}"
+            for (one, other), p in zip(pairs, p_values, strict=True)
+        ]
+        told += [f"{title}: {'; '.join(differences)}."] if differences else []
+    return Latex("Winners with fresh seeds, on the test images. " + " ".join(told) if told else "")
 
 
 def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
@@ -164,7 +205,7 @@ def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
 
 
 def best_table(found: Sequence[OptunaStudy]) -> Latex:
-    """What the best trial of each study has, and what the best fifth of them have."""
+    """What the best trial of each study has, and what the best fifth of its complete trials have."""
     body: list[list[object]] = []
     names = labels(found)
     for study in found:
@@ -224,8 +265,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
     )
     caption = Latex(
         f"Validation {metrics(found)} of the best trial, mean over its seeds, {_in_nats(found)}: of the first {within} "
-        "trials, which all studies have, and of all. It flatters: "
-        f"these very seeds chose it.{again_note}"
+        "trials, which all studies have, and of all. It is "
+        f"biased upwards, because the same seeds chose it.{again_note}"
     )
     panel = Panel(Latex("lrrrrr" + "r" * len(scored)), [heads], body)
     return latex_table("studies-compare", caption, [panel], separation="4pt")
@@ -287,9 +328,9 @@ def importance(study: OptunaStudy) -> dict[str, float]:
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
-def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     """The best value so far, by trials that have ended, and each complete trial's."""
-    file = _suffixed("studies_history", found)
+    file = _suffixed(HISTORY, found)
     with figure(bench.out, file, height=2.8) as drawing:
         axes = drawing.subplots()
         shown = []
@@ -306,16 +347,15 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> str:
         axes.set(xlabel="trials", ylabel=f"validation {metric_in(found).axis}")
         axes.set_ylim(bottom=float(np.quantile(shown, 0.1)))
         axes.legend(fontsize=7)
-    return f"{file}.pdf"
 
 
-def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     names = labels(found)
     known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
     bars = [
         (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
     ]
-    with figure(bench.out, "studies_importance", height=0.6 + 0.22 * len(bars)) as drawing:
+    with figure(bench.out, IMPORTANCE, height=0.6 + 0.22 * len(bars)) as drawing:
         axes = drawing.subplots()
         axes.barh(
             [label for label, *_ in bars],
@@ -324,15 +364,14 @@ def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> str:
         )
         axes.invert_yaxis()
         axes.set(xlabel="importance (PED-ANOVA)")
-    return "studies_importance.pdf"
 
 
-def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
+def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     """Temperature, or the first other hyper-parameter, against the learning rate, of studies that have them."""
     planes = [(study, *plane) for study in found if (plane := _plane(study))]
     best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)
     rows = math.ceil(len(planes) / 3)
-    file, metric = _suffixed("studies_plane", found), metric_in(found)
+    file, metric = _suffixed(PLANE, found), metric_in(found)
     with figure(bench.out, file, height=0.3 + 2.1 * max(rows, 1)) as drawing:
         names = labels(found)
         same = len({other for *_, other in planes}) == 1
@@ -367,7 +406,6 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> str:
             axes.label_outer()
         if image is not None:
             drawing.colorbar(image, ax=panels.ravel().tolist(), label=f"validation {metric.axis}", extend="min")
-    return f"{file}.pdf"
 
 
 def _plane(study: OptunaStudy) -> tuple[str, str] | None:

@@ -57,6 +57,22 @@ def spread(values: statistics.Seeds, bold: bool = False) -> Latex:
     return Latex(rf"$\mathbf{{{text}}}$" if bold else f"${text}$")
 
 
+def compared(one: statistics.Seeds, other: statistics.Seeds, p_value: float | None = None) -> Latex | None:
+    r"""``+2.31 \pm 0.20 nats (paired p = 0.0001)``: one less the other over the seeds of both; None for no such seed.
+
+    ``p_value`` stands in the test's place where it was corrected for others, which the text then says.
+    """
+    if not (seeds := sorted(one.keys() & other.keys())):
+        return None
+    found = statistics.interval([one[seed] - other[seed] for seed in seeds])
+    text = f"{found.mean:+.2f}".replace("-", "$-$")
+    if found.half_width is None or len(seeds) < statistics.MINIMUM_SEEDS:
+        return Latex(rf"{text} nats ({len(seeds)} seed{'s' * (len(seeds) > 1)}, no test)")
+    p = statistics.paired_p(one, other) if p_value is None else p_value
+    level = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return Latex(rf"{text} $\pm$ {found.half_width:.2f} nats (paired ${level}${' after Holm' * (p_value is not None)})")
+
+
 @dataclass(frozen=True)
 class Panel:
     """One tabular: its column alignment, the LaTeX lines of its head, and its rows; ``RULE`` stands for a rule."""

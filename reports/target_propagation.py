@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports import target_propagation_figures
 from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
 from reports.tables import COLUMNS, measured
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset
-from reports.target_propagation_tables import main_table, markdown, setting
+from reports.target_propagation_tables import main_table, markdown, relations_table, setting
 from reports.target_propagation_text import budget, comparison, geometry, goals, length, lost, yardsticks
 from reports.target_propagation_tuning import Tried, tune, tuning
 
@@ -48,10 +50,7 @@ def make(preset: Preset, bench: Bench) -> None:
         bench.write_results(tuning(tuned), "tuning.csv")
         bench.write_results(signals, "signals.csv")
 
-    note = length(preset)
     settings = {variant.label: setting(variant, chosen[variant]) for variant in preset.finalists}
-    bench.write("target_propagation_table.tex", main_table(results, settings, short, preset, note))
-    bench.write("target_propagation.md", markdown(results, settings))
     target_propagation_figures.learning_curves(bench.out, curves, list(rows))
     target_propagation_figures.signals(bench.out, signals, target_propagation_figures.told(signals))
     every = [*final, *(tried.run for tried in tuned)]
@@ -61,6 +60,23 @@ def make(preset: Preset, bench: Bench) -> None:
         epochs=preset.epochs,
         chosen={label: str(text) for label, text in settings.items()},
     )
+    words(preset, bench, results, settings, short, tuning(tuned) if tuned else None, [run.config for run in every])
+
+
+def words(
+    preset: Preset,
+    bench: Bench,
+    results: pd.DataFrame,
+    settings: Mapping[str, Latex],
+    short: Mapping[str, Tried],
+    trials: pd.DataFrame | None,
+    configs: Sequence[Config],
+) -> None:
+    """Write tables and document from what was measured."""
+    note = length(preset)
+    bench.write("target_propagation_table.tex", main_table(results, settings, short, preset, note))
+    bench.write("target_propagation_relations.tex", relations_table(results))
+    bench.write("target_propagation.md", markdown(results, settings))
     source = render(
         "target_propagation.tex",
         length=note,
@@ -69,11 +85,11 @@ def make(preset: Preset, bench: Bench) -> None:
         yardsticks=yardsticks(results),
         geometry=geometry(short, preset),
         lost=lost(short, preset),
-        tuning=budget(preset),
-        signal_note=Latex("the best short run of each" if short else "the mean of the runs of the table"),
+        tuning=budget(preset, results, trials),
+        signal_note=Latex("the best short run of each, one seed" if short else "the mean of the runs of the table"),
     )
-    parts = ["target_propagation_table.tex", "learning_curves.pdf", "signals.pdf"]
-    bench.write_document(source, parts, strategies(run.config for run in every))
+    parts = ["target_propagation_table.tex", "target_propagation_relations.tex", "learning_curves.pdf", "signals.pdf"]
+    bench.write_document(source, parts, strategies(configs))
 
 
 def history(row: str, run: Run) -> pd.DataFrame:

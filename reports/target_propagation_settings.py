@@ -10,6 +10,7 @@ from typing import Any
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from reports.selection import require_other_seeds
 
 END = 0.1
 """The learning rate falls to this share of itself over a run, whatever its length."""
@@ -102,8 +103,9 @@ def propagation(label: str, knob: str, values: Sequence[float], **options: Any) 
     return Variant(label, "target-propagation", options, knob, values, rates, shared_rate=shared)
 
 
-# What short runs stop too early: temperatures that fall pay at the end, and so do higher learning rates. Both are tried
-# at full length for the rivals of target propagation; the layer-local variant's own short runs led to the higher rate.
+# Short runs end before falling temperatures and higher learning rates pay. Both are tried at full length for the rivals
+# of target propagation. The layer-local variant's own short runs led to the higher rate; for the mirror it was not
+# tried at full length.
 GUMBEL = Variant(
     "Gumbel-Softmax",
     "gumbel-softmax",
@@ -216,6 +218,10 @@ class Preset:
     search: Search | None = None
     base: Config = field(default_factory=Config)
     """Network and batch size."""
+
+    def __post_init__(self) -> None:
+        if self.search:
+            require_other_seeds([self.search.seed], self.seeds)
 
     @property
     def summary(self) -> str:

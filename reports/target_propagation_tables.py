@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 from reports import statistics
 from reports.latex import Latex, number, symbols
 from reports.tables import MISSING, Panel, Row, by_seed, spread, table
-from reports.target_propagation_settings import SHOWN, Preset, Search, Trial, Value, Variant
+from reports.target_propagation_settings import (
+    GUMBEL,
+    LOCAL,
+    MIRROR,
+    REINMAX,
+    SHOWN,
+    STRAIGHT_THROUGH,
+    THESIS,
+    Preset,
+    Search,
+    Trial,
+    Value,
+    Variant,
+)
 from reports.target_propagation_tuning import Tried
 
 
@@ -74,10 +88,91 @@ def main_table(
         else ""
     )
     caption = Latex(
-        rf"Hard samples, exact KL, nats an image, higher is better. Mean $\pm$ 95\% interval; {bold}. The test ELBO "
-        f"and the importance-weighted (IW) bound take {preset.samples:,} samples. TP: target propagation.{lower}"
+        rf"Hard samples, exact KL, nats an image, higher is better. Mean $\pm$ 95\% interval over seeds; {bold}. "
+        f"The test ELBO and the importance-weighted (IW) bound take {preset.samples:,} samples. TP: target "
+        f"propagation.{lower}"
     )
     return table("target_propagation", caption, panels, size="scriptsize", separation="3pt")
+
+
+PAIRS = tuple((one, other) for one in (MIRROR, LOCAL) for other in (GUMBEL, STRAIGHT_THROUGH, REINMAX, THESIS))
+"""Both variants of target propagation by a mirror, each less every tuned rival."""
+YARDSTICKS = {"elbo": "test ELBO", "log_likelihood": "test IW bound"}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """By how much one row is ahead of another, over the seeds of both, and the test of it."""
+
+    first: statistics.Seeds
+    second: statistics.Seeds
+    p: float
+    """Of the paired t-test by itself; 1 for one seed."""
+    corrected: float
+    """By Holm's method, together with the other pairs' tests by the same metric."""
+
+    @property
+    def difference(self) -> statistics.Seeds:
+        """Nats by seed."""
+        return {seed: self.first[seed] - self.second[seed] for seed in self.first.keys() & self.second.keys()}
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are enough seeds."""
+        return len(self.difference) >= statistics.MINIMUM_SEEDS
+
+
+def relations(results: pd.DataFrame, metric: str) -> dict[tuple[Variant, Variant], Relation]:
+    """Of the pairs whose rows are there, on the test images."""
+    found = {
+        pair: tuple(by_seed(results, variant.label, "test", metric) for variant in pair)
+        for pair in PAIRS
+        if all(by_seed(results, variant.label, "test", metric) for variant in pair)
+    }
+    p_values = [statistics.paired_p(first, second) for first, second in found.values()]
+    return {
+        pair: Relation(first, second, p, corrected)
+        for (pair, (first, second)), p, corrected in zip(
+            found.items(), p_values, statistics.holm(p_values), strict=True
+        )
+    }
+
+
+def relations_table(results: pd.DataFrame) -> Latex:
+    """Every pair by both yardsticks."""
+    found = {metric: relations(results, metric) for metric in YARDSTICKS}
+    body: list[Row | Latex] = []
+    for pair in PAIRS:
+        if pair not in found["elbo"]:
+            continue
+        first, second = pair
+        cells: list[object] = [symbols(f"{first.label} less {second.label}")]
+        for metric in YARDSTICKS:
+            known = found[metric].get(pair)
+            cells.append(spread(known.difference) if known else MISSING)
+            cells += [p_text(known.p), p_text(known.corrected)] if known and known.tested else [MISSING, MISSING]
+        body.append(cells)
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{name}}}" for name in YARDSTICKS.values())
+    panel = Panel(
+        Latex("lrrrrrr"),
+        [
+            Latex(rf" & {heads} \\"),
+            Latex(r"\cmidrule(lr){2-4} \cmidrule(l){5-7}"),
+            Latex(r"Nats, positive: the first is ahead & difference & $p$ & Holm & difference & $p$ & Holm \\"),
+        ],
+        body,
+    )
+    caption = Latex(
+        r"Differences on the test images: mean $\pm$ 95\% interval over seeds, paired; $p$ of the paired $t$-test by "
+        "itself, and after Holm's correction for all tests in the column. "
+        f"Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
+    )
+    return table("target_propagation_relations", caption, [panel], size="scriptsize", separation="3pt")
+
+
+def p_text(p: float) -> Latex:
+    """Two digits, or an upper bound."""
+    return Latex("$<$\\,$0.0001$" if p < 1e-4 else f"${p:.2g}$")
 
 
 def variants_panel(short: Mapping[str, Tried], search: Search) -> Panel:

@@ -59,8 +59,13 @@ def temperatures(out: Path) -> None:
         panels[2].set_xlabel("category")
 
 
-def heat_map(out: Path, run: Run, data: Dataset, index: int = 0) -> int:
-    """Figure 5.1: pi of one test image under a run, 30 rows by 10 columns; gives the image's label."""
+def digit(data: Dataset, index: int = 0) -> int:
+    """The class of the test image in figure 5.1."""
+    return int(data.test.labels[index])
+
+
+def heat_map(out: Path, run: Run, data: Dataset, index: int = 0) -> None:
+    """Figure 5.1: pi of one test image under a run, 30 rows by 10 columns."""
     pi = probabilities(run, data, [index])[0]
     with figure(out, "figure_5_1", height=3.5, width=3.9) as drawing:
         left, right = drawing.subplots(1, 2, width_ratios=[1, 2.2])
@@ -75,7 +80,6 @@ def heat_map(out: Path, run: Run, data: Dataset, index: int = 0) -> int:
         right.set_yticks(ticks, [str(n + 1) for n in ticks])
         right.tick_params(length=0)
         drawing.colorbar(image, ax=right, label="probability π", ticks=[0, 0.5, 1], aspect=30, shrink=0.6)
-    return int(data.test.labels[index])
 
 
 def reconstructions(out: Path, rows: Mapping[str, Run], data: Dataset) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import psutil
 import torch
 
 import discrete_vae.runs
+from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
@@ -64,9 +65,13 @@ def make(preset: Preset, bench: Bench) -> None:
         measured_in=environments,
         cases={name: measurement.case.to_dict() for name, measurement in measurements.items()},
     )
+    write_document(bench, machine, threads, [measurement.case.config for measurement in measurements.values()])
+
+
+def write_document(bench: Bench, machine: str, threads: int, configs: Sequence[Config]) -> None:
+    """Write the document around tables and figures."""
     parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
-    used = strategies(measurement.case.config for measurement in measurements.values())
-    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts, used)
+    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts, strategies(configs))
 
 
 def measure_all(cases: Mapping[str, Case], bench: Bench) -> dict[str, Measurement]:

@@ -21,17 +21,42 @@ from reports import (
     sequences,
     sequences_tables,
     speed_by_classes,
+    statistics,
     thesis_readme,
     thesis_settings,
 )
 from reports.latex import Latex
-from reports.target_propagation_settings import CHOSEN
-from reports.target_propagation_tables import markdown, setting
+from reports.tables import by_seed
+from reports.target_propagation_settings import CHOSEN, GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
+from reports.target_propagation_tables import markdown, relations, setting
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"
 TEXT = (ROOT / "README.md").read_text()
+SAID = " ".join(TEXT.split()).replace("\N{MINUS SIGN}", "-")
+"""The sentences, whatever their line breaks, with plain minus signs."""
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+
+
+def results_of(report: str, name: str = "results.csv") -> pd.DataFrame:
+    """A committed table."""
+    return pd.read_csv(ROOT / "reports" / "results" / report / name)
+
+
+def apart(results: pd.DataFrame, first: str, second: str, split: str, metric: str) -> statistics.Seeds:
+    """One row less another, over the seeds of both."""
+    one, other = (by_seed(results, row, split, metric) for row in (first, second))
+    return {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
+
+
+def told(values: statistics.Seeds, digits: int = 1, scale: float = 1.0) -> str:
+    """``2.9 ± 1.2``."""
+    return statistics.interval([scale * value for value in values.values()]).text(digits)
+
+
+def mean(results: pd.DataFrame, row: str, split: str, metric: str) -> float:
+    """Over seeds."""
+    return statistics.interval(list(by_seed(results, row, split, metric).values())).mean
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -173,3 +198,206 @@ def test_what_the_storage_costs_is_what_was_measured() -> None:
     assert f"{one['trials_per_second']:.1f} and {four['trials_per_second']:.1f} trials a second" in TEXT
     assert f"{one['share']:.2%} and {four['share']:.2%} of" in TEXT.replace("\n", " ")
     assert four["share"] < 0.01
+
+
+def test_sentences_on_the_thesis() -> None:
+    results = results_of("thesis")
+    rows = (
+        thesis_settings.GUMBEL_HALF,
+        thesis_settings.GUMBEL_TENTH,
+        thesis_settings.TARGET_PROPAGATION,
+        thesis_settings.STRAIGHT_THROUGH,
+        thesis_settings.LEARNED_INVERSE,
+    )
+    half, tenth, rule, straight, learned = rows
+    printed = thesis_settings.PRINTED
+    gaps = {
+        row: abs(mean(results, row, "validation", printed[row].metric) - printed[row].validation) for row in printed
+    }
+    assert max(gaps[half], gaps[rule]) < 1.1
+    assert f"misses the print by {gaps[tenth]:.1f} nats" in SAID
+    assert f"{told(apart(results, rule, half, 'validation', 'reconstruction_hard'))} nats worse than" in SAID
+    assert f"is {told(apart(results, half, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
+    assert f"is {told(apart(results, learned, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
+    assert f"{told(apart(results, straight, half, 'test', 'elbo'))} nats ahead of Gumbel-Softmax" in SAID
+    assert f"{told(apart(results, half, straight, 'test', 'log_likelihood'))} nats ahead of it" in SAID
+    assert statistics.winner({row: by_seed(results, row, "test", "elbo") for row in rows}) == straight
+
+    def line(row: str, split: str, metric: str) -> float:
+        (value,) = by_seed(results, f"Sensitivity, {rule}, {row}", split, metric).values()
+        return value
+
+    none = "10 epochs: beta = 0, y = pi, f(x')"
+    training, validation = (line(none, split, "reconstruction_hard") for split in ("train", "validation"))
+    assert f"(training {training:.1f}, validation {validation:.1f})" in SAID
+    assert f"an entropy of {line(none, 'validation', 'code_entropy'):.0f} of 69 nats" in SAID
+    long = {"beta from 0 to 0.05 over 2% of the run": "f(x')", "beta = 0.05": "f(x')"}
+    ends = [
+        line(f"50 epochs: {beta}, y = pi, {shown}", "validation", "reconstruction_hard") for beta, shown in long.items()
+    ]
+    sample = line("50 epochs: beta = 0.05, y = pi, f(sample of x')", "validation", "reconstruction_hard")
+    above, below, sampled = (value - printed[rule].validation for value in (*ends, sample))
+    assert f"ends {above:.1f} nat above the print, a constant 0.05 ends {-below:.1f} below it" in SAID
+    assert f"ends {sampled:.1f} above it" in SAID
+
+
+def test_sentences_on_target_propagation() -> None:
+    results = results_of("target-propagation")
+    found = {metric: relations(results, metric) for metric in ("elbo", "log_likelihood")}
+
+    def pair(first: Variant, second: Variant, metric: str, digits: int = 2) -> str:
+        text = told(found[metric][first, second].difference, digits)
+        return text if text.startswith("-") else f"+{text}"
+
+    gumbel = found["elbo"][MIRROR, GUMBEL]
+    assert f"is {told(gumbel.difference)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
+    assert f"p = {gumbel.p:.1g}; {gumbel.corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
+    local = found["elbo"][LOCAL, GUMBEL]
+    assert f"it is {told(local.difference)} nats ahead (p = {local.p:.1g})" in SAID
+    for rival in (STRAIGHT_THROUGH, REINMAX):
+        for variant in (MIRROR, LOCAL):
+            assert pair(variant, rival, "elbo") in SAID
+            assert found["elbo"][variant, rival].corrected > statistics.LEVEL
+    for variant in (MIRROR, LOCAL):
+        assert pair(variant, GUMBEL, "log_likelihood") in SAID
+        assert all(
+            found["log_likelihood"][variant, rival].corrected > statistics.LEVEL
+            for rival in (GUMBEL, STRAIGHT_THROUGH, REINMAX)
+        )
+    assert f"but {found['log_likelihood'][LOCAL, GUMBEL].corrected:.2f} after Holm's correction" in SAID
+    signals = results_of("target-propagation", "signals.csv")
+    last = signals[(signals["epoch"] == 10) & (signals["metric"] == "elbo")].set_index("row")["value"]
+    for inverse, names in (
+        ("encoder", ("Euclidean (thesis)", "Fisher-Rao", "log-ratio", "matching")),
+        ("mirror", ("second-order", "Euclidean", "Fisher-Rao", "log-ratio", "matching")),
+    ):
+        values = [(name.partition(" (")[0], last[f"TP, {inverse}, {name}"]) for name in names]
+        assert ", ".join(f"{name} {value:.1f}" for name, value in values) in SAID
+        assert [value for _, value in values] == sorted((value for _, value in values), reverse=True)
+
+
+def test_sentences_on_the_reinmax_paper() -> None:
+    results = results_of("reinmax")
+    value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in ("ReinMax", "ST-GS", "Gumbel-Softmax")}
+    assert f"ReinMax has {value['ReinMax'] - value['ST-GS']:.1f} nats less" in SAID
+    assert f"and {value['ReinMax'] - value['Gumbel-Softmax']:.1f} less than Gumbel-Softmax" in SAID
+    bound = {row: mean(results, f"{row}, 10x30", "test", "log_likelihood") for row in value}
+    best, *rest = sorted(bound.values(), reverse=True)
+    assert best == bound["Gumbel-Softmax"]
+    assert f"{best:.1f}, before {rest[0]:.1f} and {rest[1]:.1f}" in SAID
+    seeds = pd.Series(by_seed(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
+    assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
+
+
+def test_sentences_on_classification() -> None:
+    """No row but one is above the labels alone beyond the seeds' spread, tests of all rows corrected."""
+    rows = semi_supervised.PRESETS["laptop"].rows
+    values = semi_supervised_tables.shown(rows, results_of("semi-supervised"))
+    gains = semi_supervised_tables.gains(rows, values)
+    ordered = sorted(gains, key=lambda row: statistics.interval(list(gains[row][0].values())).mean)
+    lowest, highest = (told(gains[row][0], 2) for row in (ordered[0], ordered[-1]))
+    assert f"the lowest gain is {lowest} points" in SAID
+    assert f"the highest {highest}" in SAID
+    (sure,) = (row for row, (_, p) in gains.items() if p < statistics.LEVEL)
+    assert f"only that of {sure} ({told(gains[sure][0], 2)}) is below 5%" in SAID
+
+
+def test_sentences_on_strings() -> None:
+    results = results_of("sequences")
+    for dataset, metric in (("expressions", "valid"), ("molecules", "valid"), ("molecules", "unique")):
+        best = sequences_tables.strongest(dataset, results, metric)
+        matched = by_seed(results, f"{best}, {dataset}", "test", metric)
+        labels = [row.label for row in sequences.PRESETS["laptop"].rows]
+        shares = {row: by_seed(results, f"{row}, {dataset}", "test", metric) for row in labels}
+        p_values = statistics.holm([statistics.welch_p(values, matched) for values in shares.values()])
+        model = statistics.interval(list(matched.values())).mean
+        signs = {
+            row: 0 if p >= statistics.LEVEL else 1 if statistics.interval(list(values.values())).mean > model else -1
+            for (row, values), p in zip(shares.items(), p_values, strict=True)
+        }
+        if (dataset, metric) == ("expressions", "valid"):
+            assert best == "4-gram model"
+            assert set(signs.values()) == {1}, "every generator writes more"
+        elif metric == "valid":
+            assert best == "2-gram model"
+            assert set(signs.values()) == {-1}, "every generator writes fewer"
+            assert f"the 2-gram model has {model:.1%}" in SAID
+        else:
+            assert signs == dict.fromkeys(labels, 1) | {"score function": 0}
+            own = statistics.interval(list(shares["score function"].values())).mean
+            assert f"the score function ({own:.1%}) is not told apart from it (p = {max(p_values):.2f})" in SAID
+
+
+def test_sentences_on_critics() -> None:
+    results = results_of("critics")
+
+    def rows(kind: str, dataset: str) -> list[str]:
+        return [f"{kind}, {dataset}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
+
+    close, near = (apart(results, *rows("generator", "8 Gaussians"), "test", metric) for metric in ("close", "near"))
+    assert f"({told(close, 2)} more, paired p = 0.02)" in SAID
+    assert f"({told(near, 2)}, p = 0.07)" in SAID
+    (norm,) = by_seed(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
+    norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
+    assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
+    assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
+    peaks = by_seed(results, rows("critic alone", "25 Gaussians")[0], "centres", "peaks")
+    assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
+
+
+def test_sentences_on_a_critic_in_place_of_the_kl() -> None:
+    results = results_of("adversarial-vae")
+
+    def change(metric: str, digits: int = 0) -> list[str]:
+        names = ("Gumbel-Softmax", "ST-Gumbel-Softmax")
+        return [told(apart(results, f"{name}, critic", f"{name}, KL", "test", metric), digits) for name in names]
+
+    entropies = [text.removeprefix("-") for text in change("code_entropy", 2)]
+    assert f"the average is {entropies[0]} and {entropies[1]} nats farther from the prior" in SAID
+    means = {
+        metric: [text.partition(" ")[0].removeprefix("-") for text in change(metric)]
+        for metric in ("reconstruction_hard", "elbo", "log_likelihood")
+    }
+    assert "Reconstructions gain {} and {} nats".format(*means["reconstruction_hard"]) in SAID
+    assert (
+        "are {} and {} nats behind on the ELBO, {} and {} on the bound".format(*means["elbo"], *means["log_likelihood"])
+        in SAID
+    )
+
+
+def test_sentences_on_the_study() -> None:
+    results = pd.read_csv(ROOT / "reports" / "results" / "studies" / "results.csv", dtype={"trial": str})
+    values: dict[tuple[str, str], statistics.Seeds] = {}
+    counts = []
+    for study, trials in results[results["state"] == "complete"].groupby("row", sort=False):
+        winner = trials.groupby("trial")["value"].mean().idxmax()
+        counts.append(trials["trial"].nunique())
+        own = results[(results["row"] == study) & (results["trial"] == winner) & (results["state"] == "again")]
+        for metric in ("elbo", "log_likelihood"):
+            values[str(study).partition("/")[2], metric] = by_seed(own, str(study), "test", metric)
+
+    def difference(first: str, second: str, metric: str) -> str:
+        one, other = values[first, metric], values[second, metric]
+        return told({seed: one[seed] - other[seed] for seed in one})
+
+    gumbel, target, straight = "gumbel-softmax", "target-propagation", "straight-through-gumbel-softmax"
+    assert f"is {difference(target, gumbel, 'elbo')} nats ahead of Gumbel-Softmax on the test ELBO" in SAID
+    assert f"and {difference(target, straight, 'elbo')} ahead of its straight-through kin" in SAID
+    assert f"is {difference(gumbel, target, 'log_likelihood')} ahead of target propagation" in SAID
+    assert f"and {difference(gumbel, straight, 'log_likelihood')} of straight-through" in SAID
+    assert f"not told apart ({difference(target, straight, 'log_likelihood')})" in SAID
+    fifths = [-(-count // 5) for count in counts]
+    parts = [f"{fifth} of {count}" for fifth, count in zip(fifths, counts, strict=True)]
+    assert f"({', '.join(parts[:2])} and {parts[2]})" in SAID
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        ("target-propagation", "the runs of the full one took {:.1f} hours in sum"),
+        ("studies", "Its runs took {:.1f} hours in sum"),
+    ],
+)
+def test_how_long_was_trained(report: str, sentence: str) -> None:
+    seconds = json.loads((ROOT / "reports" / "results" / report / "provenance.json").read_text())["training_seconds"]
+    assert sentence.format(seconds / 3600) in SAID
