@@ -34,12 +34,13 @@ ROWS = {
     row.label: row
     for row in (
         Row("SF", "score-function", [{"normalise": True}]),
-        Row("DARN", "darn", [{"centre": "mean"}]),
+        Row("DARN", "darn-baseline", [{"centre": "mean", "normalise": True}]),
         Row("MuProp", "muprop", [{"normalise": True}]),
         Row("ST", "straight-through"),
         Row("Annealed ST", "slope-annealed-straight-through"),
         Row("Gumbel-S", "gumbel-softmax", ANNEALED),
         Row("ST Gumbel-S", "straight-through-gumbel-softmax", ANNEALED),
+        Row("DARN, linearised", "darn", [{"centre": "mean"}]),
         Row("NVIL", "nvil"),
         Row("RLOO (4)", "rloo"),
         Row("VIMCO (4)", "vimco"),
@@ -99,7 +100,7 @@ PRESETS = {
         cells=[cell for cell in cells(FIXED) if cell.label.endswith("categorical")],
         rows=[
             dataclasses.replace(ROWS[name], options=ROWS[name].options[-3::2])
-            for name in (*list(ROWS)[:7], "ReinMax", "TP, mirror")
+            for name in (*list(ROWS)[:9], "ReinMax", "TP, mirror")
         ],
         rates=(1e-3, 3e-3),
         trial_epochs=5,
