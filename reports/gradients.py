@@ -71,6 +71,7 @@ def rows() -> list[Row]:
     }
     variants |= {
         "decoupled-straight-through": ("decoupled-straight-through", {"forward_temperature": Schedule(1.5)}),
+        "rebar, coupled": ("rebar", {"coupled": True}),
         "target-propagation, thesis": ("target-propagation", {}),
         "target-propagation, L-DRL": ("target-propagation", {"inverse": "l-drl", **feedback}),
         "target-propagation, mirror": ("target-propagation", {"inverse": "mirror", **feedback}),
