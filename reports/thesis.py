@@ -356,8 +356,8 @@ def reading_chosen(results: pd.DataFrame, preset: Preset) -> Latex:
     if len(learned) > 1 and all(known.values()):
         epochs, seed = learned[0].config.epochs, learned[0].config.seed
         text += (
-            f". The reading with a learned inverse has the best validation ELBO of {len(learned)} after {epochs} epochs, "
-            f"with seed {seed}" + (", which the table has too" if seed in preset.seeds else "")
+            f". The reading with a learned inverse has the best validation ELBO of {len(learned)} after {epochs} "
+            f"epochs, with seed {seed}" + (", which the table has too" if seed in preset.seeds else "")
         )
     return Latex(f"{text}.")
 
