@@ -55,10 +55,11 @@ def words(
 ) -> None:
     """Write tables and document from what was measured; ``images`` are the rows of generators of images."""
     bench.write("critics_table.tex", tables.coverage(results, text.coverage(preset)))
+    bench.write("critics_relations.tex", tables.relations(results))
     rows = results.assign(row=results["row"].str.removeprefix("images, "))
     bench.write("critics_images.tex", tables.distances(rows, list(images), text.distances(preset)))
     bench.write("critics.md", tables.markdown(results))
-    parts = ["critics_table.tex", "critics_images.tex"]
+    parts = ["critics_table.tex", "critics_relations.tex", "critics_images.tex"]
     parts += [f"critics_{name}.pdf" for name in ("surfaces", "points", "layers", "samples", "curves")]
     bench.write_document(
         text.document(preset),

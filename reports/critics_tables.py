@@ -7,7 +7,7 @@ import pandas as pd
 from reports import statistics
 from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS
 from reports.latex import Latex
-from reports.tables import RULE, Panel, Row, by_seed, spread, table
+from reports.tables import MISSING, RULE, Panel, Row, by_seed, p_text, spread, table
 
 SURFACE = {"peaks": "peaks", "dip": "dip"}
 MADE = {"modes": "modes", "near": "near", "close": "close"}
@@ -40,6 +40,38 @@ def coverage(results: pd.DataFrame, caption: Latex) -> Latex:
         Latex("& & " + " & ".join([*SURFACE.values(), *MADE.values()]) + r" \\"),
     ]
     return table("critics", caption, [Panel(Latex("llrrrrr"), heads, body)])
+
+
+def differences(results: pd.DataFrame) -> dict[tuple[str, str], tuple[statistics.Seeds, float, float]]:
+    """Penalty less clipping by data set and measure, over seeds: p of the paired test, and after Holm's correction."""
+    found = {}
+    for dataset in MIXTURES:
+        for metric in (*SURFACE, *MADE):
+            name, split = (alone, "centres") if metric in SURFACE else (made, "test")
+            one, other = (by_seed(results, name(each, dataset), split, metric) for each in (PENALTY, CLIPPING))
+            if one.keys() & other.keys():
+                found[dataset, metric] = one, other
+    p_values = [statistics.paired_p(*pair) for pair in found.values()]
+    return {
+        key: ({seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}, p, corrected)
+        for (key, (one, other)), p, corrected in zip(found.items(), p_values, statistics.holm(p_values), strict=True)
+    }
+
+
+def relations(results: pd.DataFrame) -> Latex:
+    """Every measure of the first table, penalty less clipping."""
+    body: list[Row | Latex] = []
+    for (dataset, metric), (values, p, corrected) in differences(results).items():
+        tested = len(values) >= statistics.MINIMUM_SEEDS
+        tests = [p_text(p), p_text(corrected)] if tested else [MISSING, MISSING]
+        body.append([POINTS[dataset], (SURFACE | MADE)[metric], spread(values), *tests])
+    caption = Latex(
+        r"Penalty less clipping: mean $\pm$ 95\% interval over seeds, paired; $p$ of the paired $t$-test by itself, "
+        "and after Holm's correction for all tests of the table. "
+        f"Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
+    )
+    heads = [Latex(r"& & difference & $p$ & Holm \\")]
+    return table("critics_relations", caption, [Panel(Latex("llrrr"), heads, body)])
 
 
 def distances(results: pd.DataFrame, rows: list[str], caption: Latex) -> Latex:

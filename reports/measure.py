@@ -1,6 +1,6 @@
 """One measurement of a training step beside its floor, in a process of its own: ``python -m reports.measure JSON``.
 
-The floor is the work that no way of writing the step can leave out: the matrix products of its recording, of the same
+The floor is a lower bound on a step's time: the matrix products of its recording, of the same
 shapes and strides, and one ``torch.optim.Adam(fused=True).step()``, its Python included, over parameters of the same
 shapes; on a GPU both are captured. Floor and step take turns, so that whatever else the machine does falls on both.
 """

@@ -73,6 +73,11 @@ def compared(one: statistics.Seeds, other: statistics.Seeds, p_value: float | No
     return Latex(rf"{text} $\pm$ {found.half_width:.2f} nats (paired ${level}${' after Holm' * (p_value is not None)})")
 
 
+def p_text(p: float) -> Latex:
+    """Two digits, or an upper bound."""
+    return Latex("$<$\\,$0.0001$" if p < 1e-4 else f"${p:.2g}$")
+
+
 @dataclass(frozen=True)
 class Panel:
     """One tabular: its column alignment, the LaTeX lines of its head, and its rows; ``RULE`` stands for a rule."""

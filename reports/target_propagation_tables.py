@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports import statistics
 from reports.latex import Latex, number, symbols
-from reports.tables import MISSING, Panel, Row, by_seed, spread, table
+from reports.tables import MISSING, Panel, Row, by_seed, p_text, spread, table
 from reports.target_propagation_settings import (
     GUMBEL,
     LOCAL,
@@ -168,11 +168,6 @@ def relations_table(results: pd.DataFrame) -> Latex:
         f"Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
     )
     return table("target_propagation_relations", caption, [panel], size="scriptsize", separation="3pt")
-
-
-def p_text(p: float) -> Latex:
-    """Two digits, or an upper bound."""
-    return Latex("$<$\\,$0.0001$" if p < 1e-4 else f"${p:.2g}$")
 
 
 def variants_panel(short: Mapping[str, Tried], search: Search) -> Panel:

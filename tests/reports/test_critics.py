@@ -33,6 +33,7 @@ FIGURES = {
 }
 FILES = {"results.csv", "curves.csv", "provenance.json", "references.bib", "critics.md", "critics.tex"} | {
     "critics_table.tex",
+    "critics_relations.tex",
     "critics_images.tex",
 }
 
