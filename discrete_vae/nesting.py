@@ -38,6 +38,9 @@ def nested(
     A strategy that evaluates its objective several times in a step compares the results, so the layers behind use the
     same noise each time (common random numbers), unless it draws independent samples (``Strategy.independent``).
     ``Objective.mean_field`` is the pass without noise.
+
+    Raises ``InputError`` where a gradient would pass through a layer whose strategy ``rescales``: the layers before it
+    would have some of their objective scaled and some not.
     """
     if len(strategies) != len(layers) + 1:
         raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
@@ -52,6 +55,11 @@ def nested(
     common = CommonNoise(noise, batch)
 
     def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
+        if rest[0].rescales and sample.requires_grad:
+            raise InputError(
+                f"{type(first).__name__} takes a gradient through a layer of {type(rest[0]).__name__}, which scales "
+                "gradients; leave normalise or clip off there"
+            )
         deeper = layer.objective(sample)
         given = layer.logits(sample, output)
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)

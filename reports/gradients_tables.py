@@ -38,8 +38,7 @@ def gradients_table(results: pd.DataFrame, rows: Sequence[Row], stages: Sequence
         "Cosine: of one draw, for all images together. "
         "Step: time of estimate and gradient on 100 images, in those of Gumbel-Softmax. Every strategy is at its "
         "defaults, but decoupled straight-through samples at a temperature of 1.5, and feedback of target propagation "
-        "is of second order. NVIL divides its signal by its "
-        "deviation, and that factor is its bias."
+        "is of second order. NVIL divides its gradient by the deviation of its signal, and that factor is its bias."
     )
     panel = Panel(
         Latex("l" + "rrr" * len(stages) + "r"),

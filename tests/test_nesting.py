@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from discrete_vae.categorical import enumerate_states, log_prob
+from discrete_vae.errors import InputError
 from discrete_vae.gradients import gradient_error
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
@@ -307,3 +308,13 @@ def test_a_learned_baseline_behind_sees_the_sample_before() -> None:
     assert len(context) == 1
     assert context[0].equal(estimate.sample.flatten(-2))
     assert torch.autograd.grad(estimate.auxiliary, baseline.weight)[0].any()
+
+
+@pytest.mark.parametrize("first", [ReinMax, lambda: GumbelSoftmax(0.5), lambda: Rebar().double()])
+def test_no_gradient_passes_through_a_layer_that_scales_gradients(first) -> None:
+    """The first layer would have its own cost whole and the rest divided; by hard samples nothing passes."""
+    logits = LOGITS.clone().requires_grad_()
+    with pytest.raises(InputError, match="ScoreFunction, which scales gradients; leave normalise"):
+        nested([first(), ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))
+    for allowed in (ScoreFunction(), LocalExpectation(), MuProp(normalise=True)):
+        nested([allowed, ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))

@@ -157,6 +157,8 @@ class Strategy(nn.Module):
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    rescales: bool = False
+    """Whether it scales its gradient in the logits by what a step happens to see, the penalty's gradient alike."""
     independent: bool = False
     """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
     evaluations are comparisons, for which these use the same."""
@@ -176,7 +178,7 @@ class Strategy(nn.Module):
 
     @classmethod
     def rescaled_by(cls, options: Any) -> str | None:
-        """The option, if any, by which the gradient in the logits is scaled by what a step happens to see.
+        """The option, if any, by which it ``rescales``.
 
         Only the strategy's own objective and its penalty are scaled alike, so other losses of the same network would
         change their weight.

@@ -103,7 +103,8 @@ class ScoreFunction(Strategy):
         members: int | None = None,
     ) -> None:
         super().__init__()
-        self.moving, self.normalise, self.baseline = Moving(decay, members), normalise, baseline
+        self.moving, self.baseline = Moving(decay, members), baseline
+        self.normalise = self.rescales = normalise
         self.claim = replace(self.claim, unbiased=not normalise)
 
     @classmethod

@@ -159,6 +159,7 @@ class TargetPropagation(Strategy):
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
+        self.rescales = clip > 0
         self.mirrors = self.inverse.mirrors
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
