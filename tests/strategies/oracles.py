@@ -136,6 +136,8 @@ class Given:
     logits: Tensor
     noise: Noise
     options: SimpleNamespace
+    learned: str
+    """The network of its own that the strategy should have."""
     own: dict[str, Tensor]
     """The strategy's parameters, by name; what it learns is a gradient in them."""
     history: list[Any]
@@ -148,8 +150,10 @@ class Given:
         """The numbers E behind Gumbel numbers ``-log E``."""
         return (-self.gumbel()).exp()
 
-    def network(self, name: str, inputs: Tensor) -> Tensor:
-        weights = [value for key, value in self.own.items() if key.startswith(f"{name}.")]
+    def network(self, inputs: Tensor) -> Tensor:
+        """What the strategy's network says: ``[B]``."""
+        weights = [value for key, value in self.own.items() if key.startswith(f"{self.learned}.")]
+        assert weights, f"the strategy has no {self.learned}"
         return perceptron(weights, inputs).squeeze(-1)
 
 
@@ -280,6 +284,7 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
                 values[p].clone().requires_grad_(),
                 noises[p],
                 SimpleNamespace(**case.member(p)),
+                case.network,
                 {name: own(value).detach().requires_grad_() for name, value in strategy.named_parameters()},
                 histories[p],
             )

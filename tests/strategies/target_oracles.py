@@ -159,7 +159,7 @@ class Reference:
         return self.schedule(level) * self.noise.normal(shape, torch.float64)
 
     def decode(self) -> None:
-        """Sample, prediction x' and output target ``x' + eta (x - x')``; with layers behind ``x' - eta dL/d output``."""
+        """Sample, prediction x', output target ``x' + eta (x - x')``; with layers behind ``x' - eta dL/d output``."""
         options, problem, p = self.options, self.problem, self.p
         perturbed = self.logits + self.noise.gumbel(self.logits.shape, torch.float64)
         self.sample = (perturbed == perturbed.max(-1, keepdim=True).values).double()
@@ -279,8 +279,8 @@ class Reference:
 def transported(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
     """The way from ``start`` to ``end`` on the sphere of square roots, gone from ``at``.
 
-    The logarithm at ``sqrt(start)``, turned by the rotation that takes ``sqrt(start)`` to ``sqrt(at)`` and moves nothing
-    else, and the exponential there.
+    The logarithm at ``sqrt(start)``, turned by the rotation in the plane of ``sqrt(start)`` and ``sqrt(at)`` that takes
+    one to the other, and the exponential there.
     """
     r, s, e = start.sqrt(), at.sqrt(), end.sqrt()
     angle = torch.acos((r * e).sum())

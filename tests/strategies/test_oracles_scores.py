@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import STRATEGIES, MuProp, Nvil, Objective, ScoreFunction
-from tests.strategies.oracles import Case, Expected, Given, Net, check, close, every, net, normal
+from tests.strategies.oracles import Case, Expected, Given, Net, Problem, check, close, every, net, normal
 
 
 def hard(perturbed: Tensor) -> Tensor:
@@ -56,10 +58,9 @@ def score(given: Given, loss: Tensor, sample: Tensor, signal: Tensor, extra: Ten
     Where the gradient is normalised, that of ``penalty`` is part of it: all of it is divided by ``max(1, deviation)``.
     """
     options, logits = given.options, given.logits
-    learned = any(name.startswith("baseline") for name in given.own)
-    predicted = given.network("baseline", given.problem.context) if learned else torch.zeros_like(signal)
+    predicted = given.network(given.problem.context) if given.learned else torch.zeros_like(signal)
     mean, variance = moments(options.decay, given.history, (signal - predicted).detach())
-    auxiliary = (signal - mean - predicted).square().mean() if learned else torch.zeros_like(signal[0])
+    auxiliary = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
     centred = (signal - predicted - mean).detach()
     surrogate = centred * log_q(logits, sample) + extra
     if options.normalise:
@@ -166,7 +167,7 @@ def rebar(given: Given) -> Expected:
     def control(at: Tensor) -> Tensor:
         relaxed = (at / own["log_temperature"].exp()).softmax(-1)
         value = own["weight"] * problem.f(relaxed)
-        return value + given.network("critic", relaxed.flatten(-2)) if "critic.weights.0" in own else value
+        return value + given.network(relaxed.flatten(-2)) if given.learned else value
 
     loss = problem.f(sample)
     slopes = [
@@ -298,6 +299,41 @@ def test_every_strategy_has_an_oracle() -> None:
     from tests.strategies.test_oracles_pathwise import CASES as PATHWISE
 
     assert {case.strategy for case in [*CASES, *PATHWISE]} | ELSEWHERE == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", ["rebar", "relax"])
+def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name) -> None:
+    """Without a population, the loss's gradient is the sum of that of ``sum_b |estimate|^2 / B`` of each row."""
+    batch, latents, categories = 5, 4, 3
+    problem = Problem(0, batch, (latents, categories))
+    critic = {"critic": Net(net([latents * categories, 6, 1], "shared critic"))} if name == "relax" else {}
+    strategy = STRATEGIES[name](**critic, temperature=0.7, weight=0.8).double()
+    logits = normal("rows", shape=(6, batch, latents, categories))
+    objective = Objective(decode=lambda sample: sample, loss=problem.f)
+    estimate = strategy(logits, objective, Noise([seeded(1)]))
+    found = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
+    noise = Noise([seeded(1)])
+    drawn = [noise.gumbel(logits.shape, torch.float64) for _ in range(2)]
+
+    class Row(Noise):
+        """The numbers of one row."""
+
+        def __init__(self, row: int) -> None:
+            super().__init__()
+            self.left = [each[row] for each in drawn]
+
+        def gumbel(self, shape: Sequence[int], dtype: torch.dtype = torch.float64) -> Tensor:
+            return self.left.pop(0)
+
+    own = {key: value.detach().requires_grad_() for key, value in strategy.named_parameters()}
+    options = SimpleNamespace(coupled=False)
+    losses = []
+    for row, values in enumerate(logits):
+        given = Given(problem, values.clone().requires_grad_(), Row(row), options, "critic" * bool(critic), own, [])
+        losses.append(rebar(given).auxiliary)
+        close(estimate.auxiliary[row].detach(), losses[row].detach(), "value")
+    for actual, expected in zip(found, torch.autograd.grad(sum(losses), list(own.values())), strict=True):
+        close(actual, expected, "gradient")
 
 
 OBJECTIVE = Objective(

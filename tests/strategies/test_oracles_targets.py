@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import Estimate, Objective, TargetPropagation, TargetPropagationAutoEncoder
@@ -141,7 +140,7 @@ def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
 @pytest.mark.parametrize("off", [False, True], ids=["whole", "clipped, on the way"])
 @pytest.mark.parametrize("inverse", LAYERWISE)
 def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, off) -> None:
-    """Each layer's weights get ``-h^T d``; the encoder's error starts as minus pull and penalty's gradient at its top."""
+    """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the penalty's gradient."""
     problem = Problem(SHAPES[1], cut=True)
     options = {**options_of(inverse, "second-order", off), "local": True}
     strategy = built(problem, options)
