@@ -31,6 +31,7 @@ from tests.strategies.target_oracles import (
     built,
     carried,
     depths,
+    mlp,
     own_steps,
     passed,
     signals,
@@ -55,25 +56,32 @@ def learns_as(reference: Reference, p: int, strategy: TargetPropagation, estimat
         close(actual[p].detach(), expected.detach(), "weights of the inverse")
 
 
-def options_of(inverse: str, geometry: str, off: bool) -> dict[str, Any]:
-    return {
-        "inverse": inverse,
-        "geometry": geometry,
-        "output_target": 0.3 if off else 1.0,
-        "clip": 0.4 if off else 0.0,
-        "code": "sample" if off and geometry in ("euclidean", "matching") else "probabilities",
-        "feedback": "sample" if off and inverse != "mirror" else "mean",
-        "feedback_steps": 3 if off else 1,
-    }
+DEFAULT = {"output_target": 1.0, "clip": 0.0, "code": "probabilities", "feedback": "mean", "feedback_steps": 1}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "clipped, sampled code": {"clip": 0.4, "code": "sample"},
+    "on the way, sampled feedback": {"output_target": 0.3, "feedback": "sample", "feedback_steps": 3},
+    "all": {"output_target": 0.3, "clip": 0.4, "code": "sample", "feedback": "sample", "feedback_steps": 3},
+}
+
+
+def options_of(inverse: str, geometry: str, variant: str) -> dict[str, Any]:
+    """A variant's options; a mirror is shown the mean, and only two geometries correct a sample."""
+    options = {"inverse": inverse, "geometry": geometry, **DEFAULT, **VARIANTS[variant]}
+    if inverse == "mirror":
+        options["feedback"] = "mean"
+    if geometry not in ("euclidean", "matching"):
+        options["code"] = "probabilities"
+    return options
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["4x2", "3x6"])
-@pytest.mark.parametrize("off", [False, True], ids=["whole", "clipped, on the way"])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("inverse", INVERSES)
-def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, off, shape) -> None:
+def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, variant, shape) -> None:
     """Each inverse in each geometry: gradient in the logits, in the decoder, and of the inverse, to 1e-9."""
-    problem, options = Problem(shape), options_of(inverse, geometry, off)
+    problem, options = Problem(shape), options_of(inverse, geometry, variant)
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.logits.clone().requires_grad_()
@@ -101,7 +109,7 @@ def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, off, shape
 def test_what_is_behind_moves_the_output_target_and_the_sample(inverse, eta) -> None:
     """With layers behind the output's error is ``-dL/d output``, and the sample's own ``-dL/dz`` is added to delta."""
     problem = Problem(SHAPES[0], behind=True)
-    options = {**options_of(inverse, "second-order", off=False), "output_target": eta}
+    options = {**options_of(inverse, "second-order", "whole"), "output_target": eta}
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.logits.clone().requires_grad_()
@@ -117,7 +125,7 @@ def test_what_is_behind_moves_the_output_target_and_the_sample(inverse, eta) -> 
 def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
     """``warmup`` steps of Adam (Kingma and Ba 2015), or of corrections in place, each on a new sample."""
     problem, rates = Problem(SHAPES[0]), torch.tensor([0.01, 0.03])
-    options = {**options_of(inverse, "euclidean", off=False), "warmup": 3}
+    options = {**options_of(inverse, "euclidean", "whole"), "warmup": 3}
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     before = [[own.detach().clone() for own in reference.own] for reference in references]
@@ -137,12 +145,12 @@ def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
             assert actual[p].equal(start) == (inverse == "random")
 
 
-@pytest.mark.parametrize("off", [False, True], ids=["whole", "clipped, on the way"])
+@pytest.mark.parametrize("variant", ["whole", "all"])
 @pytest.mark.parametrize("inverse", LAYERWISE)
-def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, off) -> None:
+def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant) -> None:
     """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the penalty's gradient."""
     problem = Problem(SHAPES[1], cut=True)
-    options = {**options_of(inverse, "second-order", off), "local": True}
+    options = {**options_of(inverse, "second-order", variant), "local": True}
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.encoder(problem.observation)
@@ -191,7 +199,7 @@ def test_a_constructor_takes_each_option_by_its_name() -> None:
     """What ``build`` makes of options, the constructor makes of arguments."""
     problem = Problem(SHAPES[0])
     for geometry in ("fisher-rao", "second-order"):
-        options = options_of("network", geometry, off=True)
+        options = options_of("network", geometry, "all")
         strategy = built(problem, options)
         rest = {name: value for name, value in options.items() if name not in ("inverse", "geometry")}
         levels = {name: torch.tensor(values) for name, values in SCHEDULES.items()}
@@ -203,6 +211,21 @@ def test_a_constructor_takes_each_option_by_its_name() -> None:
             found.append([estimate.auxiliary, *torch.autograd.grad(estimate.loss.sum(), logits)])
         for one, two in zip(*found, strict=True):
             assert one.equal(two)
+
+
+@pytest.mark.parametrize("inverse", LAYERWISE)
+def test_feedback_starts_at_fresh_weights_of_its_layers(inverse) -> None:
+    """Those of a decoder of its own; and for layer-local training of an encoder, but for the first layer."""
+    options = {**options_of(inverse, "euclidean", "whole"), "local": True}
+    problem = Problem(SHAPES[0])
+    feedback = built(problem, options).inverse
+    fresh = {
+        "decoder": mlp("own decoder", 8, 8, 9, PIXELS).layers,
+        "encoder": Codes("own encoder", *SHAPES[0]).network.layers[1:],
+    }
+    for name, layers in fresh.items():
+        for own, layer in zip(feedback.weights(name), layers, strict=True):
+            assert own.equal(layer.weight)
 
 
 def test_a_layer_is_probed_on_twenty_images() -> None:
