@@ -1,0 +1,386 @@
+"""Score functions and exact estimators against their papers' formulas, draw by draw.
+
+Written with loops over samples, categories and states, and by automatic differentiation of ``log q``. f is the
+objective, l the logits, ``p = softmax(l)``, z the sample ``argmax(l + G)``, sg stops the gradient.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import STRATEGIES, MuProp, Nvil, Objective, ScoreFunction
+from tests.strategies.oracles import Case, Expected, Given, Net, Problem, check, close, every, net, normal
+
+
+def hard(perturbed: Tensor) -> Tensor:
+    """One-hot argmax."""
+    return (perturbed == perturbed.max(-1, keepdim=True).values).double()
+
+
+def log_q(logits: Tensor, sample: Tensor) -> Tensor:
+    """``log q(z)`` of an image: ``[B]``."""
+    return (sample * (logits - logits.exp().sum(-1, keepdim=True).log())).sum((-1, -2))
+
+
+def moments(decay: float, history: list[Tensor], signal: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance that a signal ``[B]`` is told, and the signal put into the history.
+
+    Those of the steps before, the s-th last with the weight ``(1 - decay) decay^s``; in the first step, those of the
+    other images.
+    """
+    if history:
+        weights = [(1 - decay) * decay**age for age in reversed(range(len(history)))]
+        mean = sum(w * past.mean() for w, past in zip(weights, history, strict=True)) / sum(weights)
+        square = sum(w * (past**2).mean() for w, past in zip(weights, history, strict=True)) / sum(weights)
+        means, squares = mean.expand_as(signal), square.expand_as(signal)
+    else:
+        others = [torch.cat([signal[:b], signal[b + 1 :]]) for b in range(len(signal))]
+        means, squares = (
+            torch.stack([each.mean() for each in others]),
+            torch.stack([(each**2).mean() for each in others]),
+        )
+    history.append(signal.detach())
+    return means, squares - means**2
+
+
+def score(given: Given, loss: Tensor, sample: Tensor, signal: Tensor, extra: Tensor | float = 0.0) -> Expected:
+    """``(signal - net(x) - mean) grad log q + grad extra``, and the network's regression on ``signal - mean``.
+
+    Where the gradient is normalised, that of ``penalty`` is part of it: all of it is divided by ``max(1, deviation)``.
+    """
+    options, logits = given.options, given.logits
+    predicted = given.network(given.problem.context) if given.learned else torch.zeros_like(signal)
+    mean, variance = moments(options.decay, given.history, (signal - predicted).detach())
+    auxiliary = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
+    centred = (signal - predicted - mean).detach()
+    surrogate = centred * log_q(logits, sample) + extra
+    if options.normalise:
+        scale = 1 / variance.sqrt().clamp_min(1)
+        # The task adds the whole of the penalty's gradient, so the estimate has in it what that lacks.
+        surrogate = scale * (surrogate + given.problem.penalty(logits)) - given.problem.penalty(logits)
+    (gradient,) = torch.autograd.grad(surrogate.sum(), logits)
+    return Expected(loss, gradient, auxiliary)
+
+
+def score_function(given: Given) -> Expected:
+    """Williams 1992; with a network Mnih and Gregor 2014."""
+    sample = hard(given.logits.detach() + given.gumbel())
+    loss = given.problem.f(sample)
+    return score(given, loss, sample, loss.detach())
+
+
+def taylor(given: Given, centre: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean field at a centre, expanded to the sample ``f(c) + f'(c) (z - c)``; and ``f'(c)``."""
+    at = centre.detach().requires_grad_()
+    value = given.problem.mean_field(at)
+    (slope,) = torch.autograd.grad(value.sum(), at)
+    return (value + (slope * (sample - at)).sum((-1, -2))).detach(), slope
+
+
+def muprop(given: Given) -> Expected:
+    """``(f(z) - f(p) - f'(p) (z - p) - b) grad log q + f'(p) dp/dl`` (Gu et al. 2016, eq. 5)."""
+    sample = hard(given.logits.detach() + given.gumbel())
+    expansion, slope = taylor(given, given.logits.softmax(-1), sample)
+    loss = given.problem.f(sample)
+    path = (slope * given.logits.softmax(-1)).sum((-1, -2))
+    return score(given, loss, sample, loss.detach() - expansion, path)
+
+
+def darn_baseline(given: Given) -> Expected:
+    """``(f(z) - f(z_0) - f'(z_0) (z - z_0) - b) grad log q`` (Jang et al. 2017, section 4)."""
+    sample = hard(given.logits.detach() + given.gumbel())
+    uniform = torch.full_like(given.logits, 1 / given.logits.shape[-1])
+    centre = {"mean": given.logits.softmax(-1), "uniform": uniform}[given.options.centre]
+    loss = given.problem.f(sample)
+    return score(given, loss, sample, loss.detach() - taylor(given, centre, sample)[0])
+
+
+def samples(given: Given) -> list[Tensor]:
+    return [hard(given.logits.detach() + given.gumbel()) for _ in range(given.options.draws)]
+
+
+def rloo(given: Given) -> Expected:
+    """``1/S sum_s (f(z_s) - 1/(S - 1) sum_{r != s} f(z_r)) grad log q(z_s)`` (Kool et al. 2019)."""
+    drawn = samples(given)
+    losses = [given.problem.f(sample) for sample in drawn]
+    surrogate = torch.zeros_like(losses[0])
+    for s, sample in enumerate(drawn):
+        baseline = sum(loss for r, loss in enumerate(losses) if r != s) / (len(drawn) - 1)
+        surrogate = surrogate + (losses[s] - baseline).detach() * log_q(given.logits, sample) / len(drawn)
+    return Expected(sum(losses) / len(losses), torch.autograd.grad(surrogate.sum(), given.logits)[0])
+
+
+def vimco(given: Given) -> Expected:
+    """``sum_s (L - L_-s) grad log q(z_s) + grad L``, ``L = log 1/S sum_s w_s`` (Mnih and Rezende 2016, eq. 5 to 9).
+
+    ``log w_s = -f(z_s) - cost(z_s)``; in ``L_-s`` it is the mean of the other ``log w``. The loss is -L.
+    """
+    drawn = samples(given)
+    log_w = [-given.problem.f(sample) - given.problem.cost(given.logits, sample) for sample in drawn]
+
+    def bound(values: list[Tensor]) -> Tensor:
+        highest = torch.stack(values).max(0).values.detach()
+        return highest + (sum((value - highest).exp() for value in values) / len(values)).log()
+
+    whole = bound(log_w)
+    surrogate = -whole
+    for s, sample in enumerate(drawn):
+        others = [value for r, value in enumerate(log_w) if r != s]
+        without = bound([*others, sum(others) / len(others)])
+        surrogate = surrogate - (whole - without).detach() * log_q(given.logits, sample)
+    return Expected(-whole, torch.autograd.grad(surrogate.sum(), given.logits, retain_graph=True)[0])
+
+
+def rebar(given: Given) -> Expected:
+    """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)``, ``z' = l + G`` (Tucker et al. 2017, eq. 7 and 8).
+
+    ``c(l') = eta f(softmax(l' / tau)) + critic(softmax(l' / tau))``. ``z~`` has ``log Z - log E_i`` for the sample i
+    and ``-log(E_j exp(-l_j) + E_i / Z)`` for the others; where coupled, E is what gives ``z~ = z'`` (appendix G.2).
+    Temperature, eta and critic descend the estimate's square, by differentiating the formula as it stands.
+    """
+    logits, own, problem = given.logits, given.own, given.problem
+    perturbed = logits + given.gumbel()
+    sample = hard(perturbed.detach())
+    total = logits.exp().sum(-1, keepdim=True)
+    if given.options.coupled:
+        weight = (-perturbed.detach()).exp()
+        taken = (sample * weight).sum(-1, keepdim=True)  # E_i / Z
+        first, others = taken * total.detach(), (weight - taken) * logits.detach().exp()
+        exponential = sample * first + (1 - sample) * others
+    else:
+        exponential = given.exponential()
+    first = (sample * exponential).sum(-1, keepdim=True)
+    rest = (1 - sample) * exponential * (-logits).exp() + first / total
+    again = torch.where(sample == 1, total.log() - first.log(), -rest.log())
+    if given.options.coupled:
+        close(again.detach(), perturbed.detach(), "coupled logits")
+
+    def control(at: Tensor) -> Tensor:
+        relaxed = (at / own["log_temperature"].exp()).softmax(-1)
+        value = own["weight"] * problem.f(relaxed)
+        return value + given.network(relaxed.flatten(-2)) if given.learned else value
+
+    loss = problem.f(sample)
+    slopes = [
+        torch.autograd.grad(value.sum(), logits, create_graph=True)[0]
+        for value in (log_q(logits, sample), control(perturbed), control(again))
+    ]
+    signal = (loss.detach() - control(again))[:, None, None]
+    estimate = signal * slopes[0] + slopes[1] - slopes[2]
+    return Expected(loss, estimate.detach(), sum((row**2).sum() for row in estimate) / len(estimate))
+
+
+def arsm(given: Given) -> Expected:
+    """``g_nc = sum_j (f^cj - 1/K sum_m f^mj) (1/K - w_nj)`` (Yin et al. 2019, eq. 12).
+
+    w is Dirichlet(1), ``z_n = argmin_k w_nk exp(-l_nk)``, and ``f^cj`` has entries c and j of every w_n swapped.
+    """
+    logits = given.logits.detach()
+    exponential = given.exponential()
+    share = exponential / exponential.sum(-1, keepdim=True)
+    batch, latents, size = logits.shape
+
+    def swapped(c: int, j: int) -> Tensor:
+        order = list(range(size))
+        order[c], order[j] = j, c
+        return hard(-share[..., order] * (-logits).exp())
+
+    f = [[given.problem.f(swapped(c, j)) for j in range(size)] for c in range(size)]
+    gradient = torch.zeros_like(logits)
+    for b, n, c, j in itertools.product(range(batch), range(latents), range(size), range(size)):
+        mean = sum(f[m][j][b] for m in range(size)) / size
+        gradient[b, n, c] += ((f[c][j][b] - mean) * (1 / size - share[b, n, j])).detach()
+    return Expected(f[0][0], gradient)
+
+
+def states(given: Given) -> list[Tensor]:
+    latents, size = given.logits.shape[1:]
+    eye = torch.eye(size, dtype=torch.float64)
+    return [eye[list(state)].expand_as(given.logits) for state in itertools.product(range(size), repeat=latents)]
+
+
+def enumerated(given: Given) -> tuple[Tensor, Tensor]:
+    """The drawn state's loss, and ``sum_z q(z) f(z)``."""
+    sample = hard(given.logits.detach() + given.gumbel())
+    every_state = torch.stack(states(given))
+    return given.problem.f(sample), (log_q(given.logits, every_state).exp() * given.problem.f(every_state)).sum(0)
+
+
+def enumeration(given: Given) -> Expected:
+    """``grad sum_z q(z) f(z)``; the decoder learns from the drawn state."""
+    loss, mean = enumerated(given)
+    return Expected(loss, torch.autograd.grad(mean.sum(), given.logits)[0])
+
+
+def marginalisation(given: Given) -> Expected:
+    """The same; the decoder learns from all states."""
+    loss, mean = enumerated(given)
+    (gradient,) = torch.autograd.grad(mean.sum(), given.logits, retain_graph=True)
+    return Expected(mean + (loss - mean).detach(), gradient)
+
+
+def local_expectation(given: Given) -> Expected:
+    """``sum_k f(z with z_n = k) grad p_nk`` for every n (Titsias and Lazaro-Gredilla 2015)."""
+    logits = given.logits
+    sample = hard(logits.detach() + given.gumbel())
+    surrogate = torch.zeros((), dtype=torch.float64)
+    for n, k in itertools.product(range(logits.shape[1]), range(logits.shape[2])):
+        moved = sample.clone()
+        moved[:, n], moved[:, n, k] = 0.0, 1.0
+        surrogate = surrogate + (given.problem.f(moved).detach() * logits[:, n].softmax(-1)[:, k]).sum()
+    return Expected(given.problem.f(sample), torch.autograd.grad(surrogate, logits)[0])
+
+
+MOVING = [{"decay": 0.7, "normalise": normalise} for normalise in (False, True)]
+LEARNED = {"network": "baseline", "steps": 4}
+CASES = [
+    *(Case("score-function", score_function, options, steps=4) for options in MOVING),
+    *(Case("score-function", score_function, options, **LEARNED, built=False) for options in MOVING),
+    *(Case("nvil", score_function, options, **LEARNED) for options in MOVING),
+    *(Case("muprop", muprop, options, steps=4) for options in MOVING),
+    *(Case("muprop", muprop, options, **LEARNED, built=False) for options in MOVING),
+    *(
+        Case("darn-baseline", darn_baseline, {"centre": centre, **options}, steps=4)
+        for centre in ("mean", "uniform")
+        for options in MOVING
+    ),
+    Case("darn-baseline", darn_baseline, {"centre": "mean", **MOVING[1]}, **LEARNED, built=False),
+    *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
+    *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
+    *(
+        Case(name, rebar, {"temperature": 0.7, "weight": 0.8, "coupled": coupled}, "critic" * (name == "relax"))
+        for name in ("rebar", "relax")
+        for coupled in (False, True)
+    ),
+    Case("arsm", arsm),
+    *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
+    *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
+    Case("local-expectation", local_expectation),
+]
+ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
+
+
+@every(CASES)
+def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> None:
+    """Value, gradient in logits and decoder, and the strategy's own loss, to 1e-9; and how many states are decoded."""
+    strategy, posed = check(case, shape, population)
+    assert type(strategy) is STRATEGIES[case.strategy]
+    batch, latents, categories = shape
+    images, every_state = batch * (2 if population else 1), categories**latents
+    once = every_state if case.broadcasts else every_state * images
+    decoded = {
+        "rloo": case.options.get("draws", 0) * images,
+        "vimco": case.options.get("draws", 0) * images,
+        "rebar": 3 * images,
+        "relax": 3 * images,
+        "arsm": images * (1 + categories * (categories - 1) // 2),
+        "local-expectation": images * (1 + latents * (categories - 1)),
+        "enumeration": images + once,
+        "marginalisation": once,
+    }
+    if case.options.get("normalise"):  # which divides where the deviation is above 1, and otherwise does nothing
+        moving = strategy.moving
+        variance = moving.square / moving.weight - (moving.mean / moving.weight).square()
+        assert variance.reshape(-1).gt(1).tolist() == ([False, True] if population else [True])
+    # The mean field of the others' expansions is a function of its own here.
+    assert posed.decoded == decoded.get(case.strategy, images)
+
+
+def test_every_strategy_has_an_oracle() -> None:
+    from tests.strategies.test_oracles_pathwise import CASES as PATHWISE
+
+    assert {case.strategy for case in [*CASES, *PATHWISE]} | ELSEWHERE == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", ["rebar", "relax"])
+def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name) -> None:
+    """Without a population, the loss's gradient is the sum of that of ``sum_b |estimate|^2 / B`` of each row."""
+    batch, latents, categories = 5, 4, 3
+    problem = Problem(0, batch, (latents, categories))
+    critic = {"critic": Net(net([latents * categories, 6, 1], "shared critic"))} if name == "relax" else {}
+    strategy = STRATEGIES[name](**critic, temperature=0.7, weight=0.8).double()
+    logits = normal("rows", shape=(6, batch, latents, categories))
+    objective = Objective(decode=lambda sample: sample, loss=problem.f)
+    estimate = strategy(logits, objective, Noise([seeded(1)]))
+    found = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
+    noise = Noise([seeded(1)])
+    drawn = [noise.gumbel(logits.shape, torch.float64) for _ in range(2)]
+
+    class Row(Noise):
+        """The numbers of one row."""
+
+        def __init__(self, row: int) -> None:
+            super().__init__()
+            self.left = [each[row] for each in drawn]
+
+        def gumbel(self, shape: Sequence[int], dtype: torch.dtype = torch.float64) -> Tensor:
+            return self.left.pop(0)
+
+    own = {key: value.detach().requires_grad_() for key, value in strategy.named_parameters()}
+    options = SimpleNamespace(coupled=False)
+    losses = []
+    for row, values in enumerate(logits):
+        given = Given(problem, values.clone().requires_grad_(), Row(row), options, "critic" * bool(critic), own, [])
+        losses.append(rebar(given).auxiliary)
+        close(estimate.auxiliary[row].detach(), losses[row].detach(), "value")
+    for actual, expected in zip(found, torch.autograd.grad(sum(losses), list(own.values())), strict=True):
+        close(actual, expected, "gradient")
+
+
+OBJECTIVE = Objective(
+    decode=lambda sample: sample.flatten(-2),
+    loss=lambda output: (output @ torch.linspace(-3, 5, output.shape[-1], dtype=output.dtype)).square(),
+    context=normal("evaluation context", shape=(5, 9)),
+    penalty=lambda logits: logits.square().sum((-1, -2)),
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ScoreFunction, MuProp, lambda **options: Nvil(Net(net([9, 4, 1], "evaluated")), **options)],
+    ids=["score function", "muprop", "nvil"],
+)
+def test_evaluation_is_told_what_the_last_step_was_and_changes_nothing(make) -> None:
+    """Outside of training the same noise gives the last step's gradient again."""
+    strategy = make(decay=0.7, normalise=True).double()
+    logits = normal("evaluated logits", shape=(5, 4, 3)).requires_grad_()
+
+    def gradient(seed: int) -> Tensor:
+        return torch.autograd.grad(strategy(logits, OBJECTIVE, Noise([seeded(seed)])).loss.sum(), logits)[0]
+
+    gradient(0)
+    last = gradient(1)
+    strategy.eval()
+    assert gradient(2).ne(last).any()
+    assert gradient(1).equal(last)
+    strategy.train()
+    assert gradient(1).ne(last).any()
+
+
+@pytest.mark.parametrize("name", ["vimco", "rebar", "score-function"])
+def test_an_objective_may_have_the_least_there_is(name) -> None:
+    """Without cost, penalty or context: what these would add is 0."""
+    bare = replace(OBJECTIVE, context=None, penalty=None)
+    nothing = replace(
+        OBJECTIVE,
+        penalty=lambda logits: 0 * logits.sum((-1, -2)),
+        cost=lambda logits, sample: 0 * logits.sum((-1, -2)),
+    )
+    logits = normal("bare logits", shape=(5, 4, 3)).requires_grad_()
+    found = []
+    for objective in (bare, nothing):
+        options = {"normalise": True} if name == "score-function" else {}
+        estimate = STRATEGIES[name](**options).double()(logits, objective, Noise([seeded(1)]))
+        found.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
+    assert math.isfinite(float(found[0].sum()))
+    assert found[0].any()
+    torch.testing.assert_close(*found)
