@@ -179,15 +179,16 @@ class Reference:
         if options["feedback"] == "sample":
             prediction = (self.noise.uniform(prediction.shape) < prediction).double()
         eta = options["output_target"]
-        self.prediction, self.aim = prediction, prediction + eta * (aim - prediction)
+        self.prediction, self.error = prediction, aim - prediction
+        self.aim = prediction + eta * self.error
 
     def difference(self) -> tuple[Tensor, Tensor, Tensor]:
         """Code of the output target, code of the prediction, and the difference of their logits."""
         code = self.logits.softmax(-1) if self.options["code"] == "probabilities" else self.sample
         if self.inverse in LAYERWISE:
-            down = carried(self.feedback, self.given, self.aim - self.prediction).unflatten(-1, self.problem.shape)
+            down = carried(self.feedback, self.given, self.error).unflatten(-1, self.problem.shape)
             down = down if self.direct is None else down + self.direct
-            down = down - down.mean(-1, keepdim=True)
+            down = self.options["output_target"] * (down - down.mean(-1, keepdim=True))
             return code + down, code, down
         image = self.codes(self.prediction).detach()
         if self.inverse == "encoder" and self.options["output_target"] == 1:  # the observation's code is at hand
@@ -319,9 +320,8 @@ def depths(reference: Reference) -> list[Any]:
 
 
 def own_steps(reference: Reference) -> list[Tensor]:
-    """What a mirror takes: its layer's gradient of the mean loss, times the output target's share of the error."""
-    error = reference.aim - reference.prediction
-    down = signals(reference.feedback, reference.given, error)
+    """What a mirror takes: its layer's gradient of the mean loss, wherever the code's output target lies."""
+    down = signals(reference.feedback, reference.given, reference.error)
     return [
         -sum(torch.outer(h[b], d[b]) for b in range(BATCH)) / BATCH for h, d in zip(reference.taken, down, strict=True)
     ]

@@ -163,8 +163,8 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
         reference.logits = logits[p].detach()
         reference.decode()
         close(estimate.loss[p].detach(), reference.loss, "value")
-        pull, error = reference.pull(), reference.aim - reference.prediction
-        down = signals(reference.feedback, reference.given, error)
+        pull = reference.pull()
+        down = signals(reference.feedback, reference.given, reference.error)
         true = problem.observation[p] - reference.given[-1].sigmoid()  # the last layer's loss is the objective's
         expected = [-h.mT @ d for h, d in zip(reference.taken, [*down[:-1], true], strict=True)]
 

@@ -61,6 +61,8 @@ class LayerwiseFeedback(Inverse):
         if decoded.direct is not None:
             signal = signal + decoded.direct
         signal = signal - signal.mean(-1, keepdim=True)  # along the simplex; the rest of it is without effect
+        if decoded.share != 1:
+            signal = decoded.share * signal
         return Difference(decoded.code + signal, decoded.code, signal, signals)
 
     def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:

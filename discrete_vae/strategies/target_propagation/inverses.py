@@ -46,11 +46,13 @@ class Decoded:
     prediction: Tensor
     """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
     aim: Tensor
-    """The output target, ``x' + eta (x - x')``: ``[..., B, D]``."""
+    """The output target, ``x' + eta (x - x')``: ``[..., B, D]``; for layerwise feedback the observation x itself."""
     flow: Flow | None
     """The decoder's layers, for an inverse that looks at them."""
     direct: Tensor | None = None
     """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
+    share: float = 1.0
+    """eta, by which layerwise feedback shortens the code's signal; the decoder's layers learn from the whole error."""
 
 
 @dataclass(frozen=True)

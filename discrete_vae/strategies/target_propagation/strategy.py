@@ -191,7 +191,8 @@ class TargetPropagation(Strategy):
 
     @classmethod
     def revision(cls, options: TargetPropagationOptions) -> int:
-        return int(options.clip > 0)  # shortens the KL's gradient too, since version 0.2
+        # Since version 0.2 clipping shortens the KL's gradient too, and a nearer output target the code's signal alone.
+        return int(options.clip > 0 or (options.output_target != 1 and options.inverse in FEEDBACK))
 
     @classmethod
     def rescaled_by(cls, options: TargetPropagationOptions) -> str | None:
@@ -261,10 +262,11 @@ class TargetPropagation(Strategy):
             prediction = predict(output)
             if self.feedback == "sample":
                 prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
-            if self.output_target != 1:
+            if self.output_target != 1 and flow is None:
                 aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct), loss
+        share = self.output_target
+        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
 
     def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
