@@ -15,7 +15,8 @@ longer than without it. The score is the share that does not survive. Exit statu
 for less, 2 where the catalogue does not fit the source or a selection fails without a mistake.
 
 Speed: one process imports torch and pytest once. It forks a child for each mistake, and the child imports the project
-from the changed copy. A caught mistake then takes about FORKED s, and about FRESH s with a process of its own.
+from the changed copy. A mistake that the first test catches took 0.4 s in this way, and 5.5 s with a process of its
+own, both on a busy core.
 
 Neither of the usual tools fits. mutmut 3 and cosmic-ray 8 change syntax: another number, another operator, an argument
 left out. They make thousands of changes in these modules, many of them without an effect or with a crash as the only
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import importlib
 import importlib.util
 import json
@@ -53,6 +55,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("discrete_vae", "reports", "studies", "tests", "pyproject.toml")
 PRELOADED = (
     "torch",
+    "torch._dynamo",
     "torch.fx.experimental.proxy_tensor",
     "torch.distributions",
     "numpy",
@@ -154,6 +157,8 @@ class Worker:
     folder: Path
     child: int = 0
     mistake: Mistake | None = None
+    source: str = ""
+    """The mutated file as it was."""
     started: float = 0.0
     stage: int = 0
     stage_started: float = 0.0
@@ -278,7 +283,7 @@ def failed(log: str) -> str:
 
 def baseline(worker: Worker, selections: Iterable[str], console: Console) -> dict[str, float]:
     """Seconds that each selection takes without a mistake. Raises ``CatalogueError`` for one that does not pass."""
-    seconds = {}
+    seconds: dict[str, float] = {}
     for selection in dict.fromkeys(selections):
         began = time.monotonic()
         worker.child = fork(worker.tree, worker.log, selection, compiled=True)
@@ -396,6 +401,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in PRELOADED:
             with suppress(ImportError):
                 importlib.import_module(name)
+        gc.freeze()  # or each child would look through all of torch for garbage, as pytest asks for at its end
         results = run(mistakes, options.root.resolve(), options.jobs, console)
     except CatalogueError as error:
         console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
