@@ -234,6 +234,7 @@ def fork(tree: Path, log: Path, selection: str, compiled: bool) -> int:
         return child
     status = 70
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setpgid(0, 0)
         os.chdir(tree)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -298,8 +299,8 @@ def baseline(worker: Worker, selections: Iterable[str], console: Console) -> dic
     return seconds
 
 
-def run(mistakes: Sequence[Mistake], root: Path, jobs: int, console: Console) -> list[Result]:
-    """Plant all mistakes, some at a time, and tell the outcome of each as it is known."""
+def run(mistakes: Sequence[Mistake], root: Path, jobs: int, console: Console, out: Path | None = None) -> list[Result]:
+    """Plant all mistakes, some at a time; tell the outcome of each as it is known, and write those that there are."""
     check(mistakes, root)
     waiting, results = list(mistakes), list[Result]()
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
@@ -316,6 +317,8 @@ def run(mistakes: Sequence[Mistake], root: Path, jobs: int, console: Console) ->
                     elif worker.mistake is not None and (result := worker.poll()):
                         results.append(result)
                         left = (time.monotonic() - began) / len(results) * (len(mistakes) - len(results))
+                        if out:
+                            write(results, out)
                         tell(result, f"{len(results)}/{len(mistakes)}, {left / 60:.0f} min left", console)
                 time.sleep(0.02)
         finally:
@@ -401,14 +404,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in PRELOADED:
             with suppress(ImportError):
                 importlib.import_module(name)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copies and children go as well
         gc.freeze()  # or each child would look through all of torch for garbage, as pytest asks for at its end
-        results = run(mistakes, options.root.resolve(), options.jobs, console)
+        results = run(mistakes, options.root.resolve(), options.jobs, console, options.out)
     except CatalogueError as error:
         console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     summarise(results, console)
-    if options.out:
-        write(results, options.out)
     return 0 if score(results) >= GOAL else 1
 
 
