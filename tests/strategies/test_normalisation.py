@@ -246,6 +246,12 @@ def test_a_classifier_with_labels_of_its_own_refuses_to_be_scaled_in_part(strate
         Config(strategy, options, Architecture(1, 10), task="semi-supervised")
 
 
+@pytest.mark.parametrize("kind", [ScoreFunction, MuProp])
+def test_a_divided_gradient_is_not_called_unbiased(kind) -> None:
+    assert not kind(normalise=True).claim.unbiased
+    assert kind().claim.unbiased
+
+
 def test_a_changed_meaning_makes_another_run() -> None:
     """Runs from before normalisation divided the KL are not taken for runs of today, nor are others renamed."""
     plain, normalised = (
