@@ -28,6 +28,7 @@ from discrete_vae.strategies import (
     Rloo,
     ScoreFunction,
     Strategy,
+    TargetPropagation,
     Vimco,
 )
 from discrete_vae.strategies.score_function import Moving
@@ -318,3 +319,10 @@ def test_no_gradient_passes_through_a_layer_that_scales_gradients(first) -> None
         nested([first(), ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))
     for allowed in (ScoreFunction(), LocalExpectation(), MuProp(normalise=True)):
         nested([allowed, ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))
+
+
+@pytest.mark.parametrize("first", [ReinMax, lambda: GumbelSoftmax(0.5)])
+def test_no_gradient_passes_through_a_layer_whose_targets_are_clipped(first) -> None:
+    logits = LOGITS.clone().requires_grad_()
+    with pytest.raises(InputError, match="TargetPropagation, which scales gradients; .* clip off"):
+        nested([first(), TargetPropagation(clip=1.0)], logits, FIRST, [LAYER], Noise([seeded(1)]))

@@ -259,3 +259,22 @@ def test_a_changed_meaning_makes_another_run() -> None:
     )
     assert plain.identity == "053441347b70"
     assert normalised.identity != "bc0eba51e5fe"
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({}, False),
+        ({"clip": 0.5}, True),
+        ({"output_target": 0.5}, False),
+        ({"output_target": 0.5, "inverse": "random"}, True),
+        ({"inverse": "random"}, False),
+    ],
+    ids=str,
+)
+def test_targets_that_moved_make_another_run(options, changed, monkeypatch) -> None:
+    """Clipping shortens the KL as well; of output targets on the way, only those of layerwise feedback moved."""
+    today = Config("target-propagation", TargetPropagationOptions(**options)).identity
+    monkeypatch.setattr(TargetPropagation, "revision", classmethod(lambda cls, options: 0))
+    before = Config("target-propagation", TargetPropagationOptions(**options)).identity
+    assert (today != before) == changed
