@@ -100,10 +100,12 @@ def test_a_schedule_over_the_run_reaches_its_end_at_any_length(epochs: int) -> N
 
 
 def test_members_of_other_lengths_have_schedules_of_their_own() -> None:
+    """Beside one that decays by epochs of two steps, and goes on to."""
     schedule = Schedule(1, decay=0.25, unit="run")
-    values = table([schedule, schedule, Schedule(3)], 0, 9, 2, [4, 8, 1])
-    assert values[4].tolist() == pytest.approx([0.25, 0.5, 3])
-    assert values[8].tolist() == pytest.approx([0.25, 0.25, 3])
+    values = table([schedule, schedule, Schedule(3, decay=0.5)], 0, 9, 2, [4, 8, 1])
+    assert values[4].tolist() == pytest.approx([0.25, 0.5, 0.75])
+    assert values[5].tolist() == pytest.approx([0.25, 0.25**0.625, 0.75])
+    assert values[8].tolist() == pytest.approx([0.25, 0.25, 0.1875])
 
 
 def test_a_schedule_over_the_run_asks_for_its_length() -> None:
