@@ -368,3 +368,57 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
                 rule.step()
             for parameter, expected in zip(parts[which], own, strict=True):
                 torch.testing.assert_close(parameter[p], expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["vae", "adversarial-vae"])
+def test_an_epoch_in_two_parts_is_one(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with its order, noise and schedules, and its means are of this epoch's steps, all of them."""
+    monkeypatch.setattr("discrete_vae.trainer.LOOK_EVERY", 1)
+    fields: dict[str, Any] = {
+        "strategy": "gumbel-softmax",
+        "task": task,
+        "learning_rate": Schedule(0.02, decay=0.8, unit="step"),
+        "criticism": Criticism(critic_steps=2),
+    }
+
+    def recorded(function: Callable[..., tuple[Tensor, ...]], into: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+        def called(*arguments: Tensor) -> tuple[Tensor, ...]:
+            found = function(*arguments)
+            into.append(found[0].clone())
+            return found
+
+        return called
+
+    def trained(stop: int) -> tuple[Trainer, list[Tensor], list[Tensor]]:
+        trainer, losses, judgements = build(fields, fields), list[Tensor](), list[Tensor]()
+        trainer.differentiate = recorded(trainer.differentiate, losses)
+        trainer.criticise = recorded(trainer.criticise, judgements)
+        while trainer.step < 2 * STEPS:
+            trainer.train_epoch(lambda: trainer.step != stop)
+        return trainer, losses, judgements
+
+    (whole, losses, judgements), (parted, *_) = trained(0), trained(STEPS + 2)
+    for name, value in whole.state().items():
+        assert parted.state()[name].equal(value), name
+    assert parted.means() == whole.means()
+    torch.testing.assert_close(torch.tensor(whole.means()).T, torch.stack(losses[STEPS:]).mean(0))
+    if task == "adversarial-vae":
+        found = torch.tensor(list(whole.criticism().values())).T
+        torch.testing.assert_close(found, torch.stack(judgements[2 * STEPS :]).mean(0))
+
+
+def test_preparation_is_at_the_strategys_own_rate() -> None:
+    """Adam's first update is as long as its rate, in every weight that has a gradient."""
+    rates = (0.02, 0.003)
+    fields: dict[str, Any] = {
+        "strategy": "target-propagation",
+        "options": OWN("network", warmup=1),
+        "learning_rate": Schedule(0.5),
+    }
+    trainer = build(*({**fields, "auxiliary_learning_rate": Schedule(rate)} for rate in rates))
+    model, own = list(trainer.model.parameters()), list(trainer.strategy.parameters())
+    before = [each.detach().clone() for each in (*model, *own)]
+    trainer.begin_epoch()
+    for p, rate in enumerate(rates):
+        moved = [float((new - old)[p].abs().max()) for new, old in zip((*model, *own), before, strict=True)]
+        assert moved == pytest.approx([0.0] * len(model) + [rate] * len(own), rel=1e-2)
