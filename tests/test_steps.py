@@ -420,5 +420,5 @@ def test_preparation_is_at_the_strategys_own_rate() -> None:
     before = [each.detach().clone() for each in (*model, *own)]
     trainer.begin_epoch()
     for p, rate in enumerate(rates):
-        moved = [float((new - old)[p].abs().max()) for new, old in zip((*model, *own), before, strict=True)]
+        moved = [float((new.detach() - old)[p].abs().max()) for new, old in zip((*model, *own), before, strict=True)]
         assert moved == pytest.approx([0.0] * len(model) + [rate] * len(own), rel=1e-2)
