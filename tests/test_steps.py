@@ -389,19 +389,20 @@ def test_an_epoch_in_two_parts_is_one(task: str, monkeypatch: pytest.MonkeyPatch
 
         return called
 
-    def trained(stop: int) -> tuple[Trainer, list[Tensor], list[Tensor]]:
+    def trained(stop: int) -> tuple[Trainer, list[Tensor]]:
         trainer, losses, judgements = build(fields, fields), list[Tensor](), list[Tensor]()
         trainer.differentiate = recorded(trainer.differentiate, losses)
         trainer.criticise = recorded(trainer.criticise, judgements)
         while trainer.step < 2 * STEPS:
             trainer.train_epoch(lambda: trainer.step != stop)
-        return trainer, losses, judgements
+            since = (trainer.step - 1) // STEPS * STEPS
+            torch.testing.assert_close(torch.tensor(trainer.means()).T, torch.stack(losses[since:]).mean(0))
+        return trainer, judgements
 
-    (whole, losses, judgements), (parted, *_) = trained(0), trained(STEPS + 2)
+    (whole, judgements), (parted, _) = trained(0), trained(STEPS + 2)
     for name, value in whole.state().items():
         assert parted.state()[name].equal(value), name
     assert parted.means() == whole.means()
-    torch.testing.assert_close(torch.tensor(whole.means()).T, torch.stack(losses[STEPS:]).mean(0))
     if task == "adversarial-vae":
         found = torch.tensor(list(whole.criticism().values())).T
         torch.testing.assert_close(found, torch.stack(judgements[2 * STEPS :]).mean(0))
@@ -422,3 +423,15 @@ def test_preparation_is_at_the_strategys_own_rate() -> None:
     for p, rate in enumerate(rates):
         moved = [float((new.detach() - old)[p].abs().max()) for new, old in zip((*model, *own), before, strict=True)]
         assert moved == pytest.approx([0.0] * len(model) + [rate] * len(own), rel=1e-2)
+
+
+def test_members_of_which_some_share_a_rate_learn_at_their_own() -> None:
+    """Adam's first update is as long as its rate."""
+    rates = (0.02, 0.02, 0.003)
+    trainer = build(*({"strategy": "reinmax", "learning_rate": Schedule(rate)} for rate in rates))
+    before = [each.detach().clone() for each in trainer.model.parameters()]
+    trainer.begin_epoch()
+    trainer.advance()
+    for new, old in zip(trainer.model.parameters(), before, strict=True):
+        moved = (new.detach() - old).flatten(1).abs().amax(1).tolist()
+        assert moved == pytest.approx(rates, rel=1e-2)
