@@ -47,11 +47,12 @@ def dataset(config: DataConfig) -> Dataset:
     return Dataset(config, split, split, split)
 
 
-def build(*fields: dict[str, Any]) -> Trainer:
+def build(*fields: dict[str, Any], folder: Path | None = None) -> Trainer:
     """A trainer of members that have these fields of their own, before its first step."""
     shared = {"architecture": SHAPE, "batch_size": BATCH}
     configs = [Config(**{**shared, "seed": seed, **own}) for seed, own in enumerate(fields)]
-    runs = [Run(Path(), config) for config in configs]  # nothing is written
+    # Nothing is written without a folder.
+    runs = [Run(folder / str(p) if folder else Path(), config) for p, config in enumerate(configs)]
     return Trainer(runs, dataset(configs[0].data), torch.device("cpu"), warn=pytest.fail)
 
 
@@ -435,3 +436,39 @@ def test_members_of_which_some_share_a_rate_learn_at_their_own() -> None:
     for new, old in zip(trainer.model.parameters(), before, strict=True):
         moved = (new.detach() - old).flatten(1).abs().amax(1).tolist()
         assert moved == pytest.approx(rates, rel=1e-2)
+
+
+def test_a_checkpoint_in_the_middle_of_an_epoch_has_each_members_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded into a fresh trainer, the rest of the epoch has the bits of one that did not stop."""
+    monkeypatch.setattr("discrete_vae.trainer.LOOK_EVERY", 1)
+    fields: dict[str, Any] = {"strategy": "nvil", "learning_rate": Schedule(0.02)}
+    whole = build(fields, fields)
+    stopped, resumed = (build(fields, fields, folder=tmp_path) for _ in range(2))
+    for run in stopped.runs:
+        run.folder.mkdir()
+    whole.train_epoch(lambda: True)
+    stopped.train_epoch(lambda: stopped.step < 2)
+    stopped.save()
+    resumed.load(2)
+    resumed.train_epoch(lambda: True)
+    for name, value in whole.state().items():
+        assert resumed.state()[name].equal(value), name
+
+
+def test_a_member_fails_at_the_step_whose_loss_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from 0 over all epochs, once, however long the others go on."""
+    monkeypatch.setattr("discrete_vae.trainer.LOOK_EVERY", 1)
+    trainer = build(*[{"strategy": "reinmax"}] * 3)
+
+    def look() -> bool:
+        if trainer.step == STEPS + 2:
+            next(iter(trainer.model.parameters())).detach()[1].fill_(torch.nan)
+        return True
+
+    trainer.train_epoch(look)
+    assert trainer.failed() == {}
+    trainer.train_epoch(look)
+    assert trainer.failed() == {1: STEPS + 2}
+    assert trainer.healthy() == [0, 2]
