@@ -54,6 +54,14 @@ def test_gumbel_max_in_half_precision_keeps_the_frequencies_to_its_rounding(dtyp
     assert (samples.float().mean(0) - UNEVEN.softmax(-1)).abs().max() < 0.01
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_gumbel_max_of_half_precision_logits_is_that_of_their_values(dtype) -> None:
+    """Their sum with single-precision noise is not rounded."""
+    logits = UNEVEN.to(dtype).expand(20_000, 3, 4)
+    gumbel = noise(1).gumbel(logits.shape)
+    assert categorical.hard_sample(logits, gumbel).float().equal(categorical.hard_sample(logits.float(), gumbel))
+
+
 def test_inverse_cdf_samples_have_the_categorical_frequencies() -> None:
     """Shapes [B, N, K] -> [S, B, N, K]; each of the 2 x 3 variables is judged on its own."""
     logits = torch.stack([UNEVEN, UNEVEN.flip(-1)])
