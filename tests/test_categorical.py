@@ -96,15 +96,16 @@ def test_inverse_cdf_samples_in_half_precision_keep_rare_categories(dtype) -> No
 
 
 def test_excluded_categories_are_never_sampled(monkeypatch) -> None:
-    """Also not at the largest uniform number, where the rounded cumulative sum may have fallen short of it."""
+    """Whether they stand last or first: also not at the largest uniform number, where the rounded cumulative sum may
+    have fallen short of it, nor at the smallest, which is 0 like the sum before the first possible category."""
     logits = torch.full((200, 1, 64), -math.inf)
     for categories, row in enumerate(logits[:, 0]):
         row[: 2 + categories % 60] = torch.randn(2 + categories % 60, generator=seeded(categories))
     for extreme in (0.0, 1 - 2**-24):
         monkeypatch.setattr(Noise, "uniform", lambda self, shape, dtype, value=extreme: torch.full(shape, value))
-        samples = Categorical(1, 64).sample(logits, noise(0))[0]
-        excluded = (samples.bool() & logits.isinf()).sum().item()
-        assert excluded == 0
+        for each in (logits, logits.flip(-1)):
+            samples = Categorical(1, 64).sample(each, noise(0))[0]
+            assert not (samples.bool() & each.isinf()).any()
 
 
 def test_prior_samples_are_uniform() -> None:

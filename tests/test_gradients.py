@@ -37,6 +37,14 @@ def test_exact_value_and_gradient_of_a_coupled_objective() -> None:
     torch.testing.assert_close(exact_gradient(LOGITS, objective), gradient)
 
 
+def test_the_decoder_learns_from_the_exact_value() -> None:
+    """The gradient of E[<c, z>] in c is pi, summed over the images."""
+    costs = COSTS.clone().requires_grad_()
+    objective = Objective(decode=lambda z: (z * costs).flatten(-2), loss=lambda output: output.sum(-1))
+    (gradient,) = torch.autograd.grad(exact_value(LOGITS, objective).sum(), costs)
+    torch.testing.assert_close(gradient, LOGITS.softmax(-1).sum(0))
+
+
 def test_exact_gradient_equals_finite_differences() -> None:
     objective = Objective(decode=lambda z: z, loss=lambda z: torch.sin(coupled(z) * 3))
     step = 1e-6 * torch.eye(LOGITS.numel(), dtype=torch.float64).reshape(-1, *LOGITS.shape)

@@ -67,6 +67,7 @@ def test_gumbel_of_the_most_extreme_uniforms_lies_within_their_cells(dtype, monk
         highest = math.inf if u == 0 else -math.log(-math.log1p(-u))
         lowest = -math.inf if u == 1 - cell else -math.log(-math.log1p(-(u + cell)))
         assert lowest - slack * abs(lowest) <= value <= highest + slack * abs(highest)
+    assert values[0].item() == pytest.approx(-math.log(cell / 2), rel=slack), "the lowest is in the middle of its cell"
 
 
 def test_added_epsilon_puts_extreme_uniforms_outside_their_cells() -> None:
@@ -183,6 +184,11 @@ def test_streams_repeat_and_differ() -> None:
     # 21 correlations of 10,000 pairs, each N(0, 1e-4): one beyond 0.055 (5.5 standard errors) is a 1e-6 chance.
     correlation = torch.corrcoef(torch.stack(drawn)) - torch.eye(len(streams))
     assert correlation.abs().max() < 0.055
+
+
+def test_streams_of_many_runs_and_epochs_have_seeds_of_their_own() -> None:
+    seeds = {seeded(seed, "noise", epoch).initial_seed() for seed in range(40) for epoch in range(100)}
+    assert len(seeds) == 40 * 100
 
 
 DRAWS_OF: list[Callable[[Noise, tuple[int, ...]], Tensor]] = [

@@ -93,6 +93,35 @@ def test_schedules_have_a_column_a_member() -> None:
     torch.testing.assert_close(table[:, SCHEDULED.index("learning_rate")], torch.full((3, 2), 3e-4))
 
 
+def test_schedules_over_a_run_have_each_members_length() -> None:
+    """Two epochs and four, of ten steps: the temperature falls to a quarter over all of them."""
+    falling = STRATEGIES["gumbel-softmax"].Options(Schedule(1, decay=0.25, unit="run"))
+    population = build(*[config(options=falling, seed=seed, epochs=2 + 2 * seed) for seed in range(2)])
+    table = population.schedules(first_step=0, steps=41, steps_per_epoch=10)[:, -1]
+    assert table[10].tolist() == pytest.approx([0.5, 0.25**0.25])
+    assert table[20].tolist() == pytest.approx([0.25, 0.5])
+    assert table[40].tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_strategies_of_all_layers_follow_their_schedules() -> None:
+    deep = Config("gumbel-softmax", annealed(0.7), Architecture(4, 3, (8,), layers=3))
+    population = build(deep, replace(deep, options=annealed(0.2), seed=1))
+    population.follow(population.schedules(0, 1, 50)[0])
+    for strategy in population.layers:
+        assert strategy.temperature.tolist() == pytest.approx([0.7, 0.2])
+
+
+def test_strategies_of_deeper_layers_have_networks_of_their_own() -> None:
+    """A baseline behind looks at the sample before, and no two layers start from the same weights."""
+    deep = Architecture(4, 3, (8,), layers=3)
+    state = Population.build([Config("nvil", architecture=deep)], 20, CPU).state()
+    inputs = [state[f"strategy{layer}.baseline.layers.0.weight"].shape[1] for layer in ("", 1, 2)]
+    assert inputs == [20, 12, 12]
+    state = build(Config("relax", architecture=deep)).state()
+    first = [state[f"strategy{layer}.critic.layers.0.weight"] for layer in ("", 1, 2)]
+    assert len(torch.stack(first).flatten(1).unique(dim=0)) == 3
+
+
 def test_state_has_no_schedules_and_is_not_a_copy() -> None:
     population = build(config(), config(seed=1))
     state = population.state()
@@ -130,8 +159,8 @@ def temperatures(runs: list[Run]) -> Tensor:
 
 def test_load_sets_each_members_temperature_by_its_own_step(tmp_path: Path) -> None:
     """Whoever is loaded beside it: an evaluation must not depend on its company."""
-    configs = [config(options=annealed(1.0, decay=0.5), seed=seed) for seed in range(2)]
+    configs = [config(options=annealed(1.0 + seed, decay=0.5), seed=seed) for seed in range(2)]
     runs = [save(tmp_path, each, 50 * (1 + 2 * each.seed), build(each), 0) for each in configs]
     alone = torch.cat([temperatures([run]) for run in runs])
-    assert alone.tolist() == [0.5, 0.125]
+    assert alone.tolist() == [0.5, 0.25]
     assert temperatures(runs).tolist() == alone.tolist()
