@@ -93,6 +93,12 @@ def test_weights_are_unbiased_for_elbo_and_likelihood(task: str, layers: int) ->
         assert ((values.mean(0) - expected).abs() < 5 * error).all()
 
 
+@pytest.mark.parametrize(("task", "layers"), MODELS)
+def test_what_is_known_exactly(task: str, layers: int) -> None:
+    """A KL through several layers is sampled; a task without a posterior has none."""
+    assert build(task, layers).exact == (layers == 1 or task == "structured-prediction")
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @torch.no_grad()
 def test_prior_samples_come_down_through_all_layers(layers: int) -> None:
@@ -111,6 +117,30 @@ def test_prior_samples_come_down_through_all_layers(layers: int) -> None:
     error = (expected * (1 - expected) / count).sqrt()[0]
     assert ((shares - expected[0]).abs() < 5 * error).all()
     assert layers == 1 or expected.std() > 0.02
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_drawn_images_are_the_means_of_their_pixels(layers: int) -> None:
+    model = build("vae", layers)
+    means = model.decode(model.prior_sample(20, Noise([seeded(5)]))).sigmoid()
+    assert model.draw(20, Noise([seeded(5)])).equal(means)
+
+
+@pytest.mark.parametrize(("task", "layers"), MODELS)
+def test_networks_of_strategies_start_from_streams_of_their_own(task: str, layers: int) -> None:
+    asked: list[str] = []
+
+    def generators(stream: str) -> list[torch.Generator]:
+        asked.append(stream)
+        return [seeded(0, stream)]
+
+    model = build(task, layers)
+    for layer in range(layers):
+        networks = model.networks(layer, generators)
+        for network in (networks.encoder, networks.decoder, networks.baseline, networks.critic):
+            network()
+    assert len(set(asked)) == len(asked) == 4 * layers
+    assert "weights" not in asked, "the model's own"
 
 
 def test_structured_prediction_has_no_prior() -> None:

@@ -45,6 +45,8 @@ def test_gradients_of_bernoulli_nll() -> None:
     logits.requires_grad_()
     assert torch.autograd.gradcheck(lambda each: bernoulli_nll(each, pixels), logits)
     assert torch.autograd.gradgradcheck(lambda each: bernoulli_nll(each, pixels), logits)
+    shared = logits.detach()[:, :1].clone().requires_grad_()  # of all four images
+    assert torch.autograd.gradcheck(lambda each: bernoulli_nll(each, pixels), shared)
 
 
 def test_bernoulli_nll_of_grayscale_is_the_cross_entropy() -> None:
@@ -100,6 +102,20 @@ def test_activation_is_the_one_that_was_asked_for(activation: str) -> None:
     observation = images(2, 6)
     hidden = getattr(torch, activation)(observation @ first.weight + first.bias)
     torch.testing.assert_close(model.encode(observation).flatten(-2), hidden @ second.weight + second.bias)
+
+
+@pytest.mark.parametrize("initialisation", ["glorot", "fan-in"])
+def test_initialisation_is_the_one_that_was_asked_for(initialisation: str) -> None:
+    """Of encoder, decoder and the maps between stochastic layers: uniform up to the bound of its kind."""
+    model = VAE(
+        Architecture(20, 5, (200,), layers=2, initialisation=initialisation), Categorical(20, 5), 50, [seeded(0)]
+    )
+    weights = {name: each for name, each in model.named_parameters() if name.endswith("weight")}
+    assert len(weights) > 4
+    for name, weight in weights.items():
+        inputs, outputs = weight.shape[-2:]
+        bound = math.sqrt(6 / (inputs + outputs)) if initialisation == "glorot" else inputs**-0.5
+        assert float(weight.detach().abs().max()) == pytest.approx(bound, rel=0.01), name
 
 
 def test_members_do_not_touch_each_other() -> None:
