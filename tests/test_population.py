@@ -122,6 +122,14 @@ def test_strategies_of_deeper_layers_have_networks_of_their_own() -> None:
     assert len(torch.stack(first).flatten(1).unique(dim=0)) == 3
 
 
+def test_a_models_own_parameters_are_all_but_its_critics() -> None:
+    model = build(Config("reinmax", task="adversarial-vae", architecture=Architecture(4, 3, (8,)))).model
+    own, critic = (set(map(id, each)) for each in (model.own_parameters(), model.critic.parameters()))
+    assert critic
+    assert not own & critic
+    assert own | critic == set(map(id, model.parameters()))
+
+
 def test_state_has_no_schedules_and_is_not_a_copy() -> None:
     population = build(config(), config(seed=1))
     state = population.state()
