@@ -243,6 +243,56 @@ def test_the_critics_loss_is_shown_and_kept(tmp_path: Path, monkeypatch: pytest.
     assert set(run.history().query("split == 'validation'")["metric"]) == shown
 
 
+def test_strings_are_scored_by_hard_samples_beside_the_held_out_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And by each draw's likeliest symbols; the training strings are those that a new one must not repeat."""
+    seen: list[tuple[Tensor, ...]] = []
+
+    class Scores:
+        def scores(self, sample: Tensor, real: Tensor, training: Tensor) -> dict[str, float]:
+            seen.append((sample, real, training))
+            return {"valid": 0.25}
+
+        def shares(self, mode: Tensor) -> dict[str, float]:
+            seen.append((mode,))
+            return {"valid": 0.75}
+
+    made, data = trainer("strings"), of("strings")
+    data = replace(data, test=replace(data.test, pixels=data.test.pixels[:50]))
+    monkeypatch.setattr(type(made.model), "_made", lambda self, data: Scores())
+    encoded: list[Tensor] = []
+    encode = type(made.model).encode
+    monkeypatch.setattr(
+        type(made.model), "encode", lambda self, images: encoded.append(encode(self, images)) or encoded[-1]
+    )
+    with torch.no_grad():
+        found = made.model.judge(made.strategy, data, "test", Noise([seeded(1)]), lambda count: None)
+    (sample, real, training), (mode,) = seen
+    assert mode.equal(encoded[-1].argmax(-1)[0])
+    assert sample.shape == mode.shape
+    assert not sample.equal(mode)
+    assert real.equal(data.test.pixels)
+    assert training.equal(data.train.pixels)
+    assert (found["valid"], found["valid_argmax"]) == (0.25, 0.75)
+
+
+def test_a_generators_baseline_looks_at_its_noise() -> None:
+    made = trainer("strings, score function")
+    images = made.model.look(made.data.train, torch.arange(5).unsqueeze(0), [seeded(1)])
+    context = made.model.objective(images).context
+    assert context.equal(images[..., -SMALL.style :])
+    assert made.strategy.baseline(context).shape == (1, 5, 1)
+
+
+def test_the_fake_points_of_a_critic_alone_are_real_ones_with_standard_noise() -> None:
+    made = trainer("clipped")
+    images = made.model.look(made.data.train, torch.arange(10_000).unsqueeze(0), [seeded(1)])
+    real, fake = made.model.pairs(made.strategy, images, Noise([seeded(2)]))
+    away = fake - real
+    assert real.equal(made.data.train.pixels[:10_000].unsqueeze(0))
+    assert away.std().item() == pytest.approx(1, abs=0.03)  # 4 standard errors of 20,000 numbers
+    assert away.mean().item() == pytest.approx(0, abs=0.03)
+
+
 def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
     """Its loss has no KL, its ELBO the exact one."""
     (run,) = train([config("regularised", epochs=2)], tmp_path, of("regularised"))
