@@ -65,6 +65,22 @@ def test_labelled_images_are_balanced_and_chosen_by_the_seed() -> None:
         balanced(labels, 63, CLASSES, 0)
 
 
+def test_members_have_the_labelled_images_of_their_own_seeds(model: SemiSupervised, split: data.Split) -> None:
+    assert [own.tolist() for own in model.labelled] == [balanced(split.labels, 6, CLASSES, p).tolist() for p in (0, 1)]
+
+
+def test_the_styles_kl_is_a_sum_over_its_variables(split: data.Split) -> None:
+    made = SemiSupervised(dataclasses.replace(SIZES, style=3), Categorical(1, CLASSES), PIXELS, generators("weights"))
+    pixels = split.batch(torch.arange(4).expand(MEMBERS, -1))
+    classes = one_hot(torch.ones(MEMBERS, 4, 1).long(), CLASSES)
+    mean, log_variance = made.infer_style(pixels, classes.squeeze(-2)).unbind(-1)
+    kl = ((mean**2 + log_variance.exp() - 1 - log_variance) / 2).sum(-1)
+    objective = made.objective(pixels, 0.7)
+    output = objective.decode(classes)
+    torch.testing.assert_close(output[..., -1], kl)
+    torch.testing.assert_close(objective.loss(output), bernoulli_nll(output[..., :-1], pixels) + 0.7 * kl)
+
+
 def test_half_of_a_batch_has_its_classes(model: SemiSupervised, split: data.Split) -> None:
     seen = batch(model, split)
     assert seen.shape == (MEMBERS, 2 * BATCH, PIXELS + CLASSES)
