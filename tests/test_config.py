@@ -133,6 +133,16 @@ def test_identities_of_finished_runs_hold() -> None:
     assert other.identity == "ff664cb7b710"
 
 
+def test_runs_of_several_layers_are_other_runs_since_they_share_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations of a step share the noise behind; with one layer nothing is behind, and no number changed."""
+    deep = Config("rebar", architecture=Architecture(4, 3, layers=2))
+    flat = Config("rebar", architecture=Architecture(4, 3))
+    today = [config.identity for config in (deep, flat)]
+    monkeypatch.setattr("discrete_vae.config.NESTING", 0)
+    assert deep.identity != today[0]
+    assert flat.identity == today[1]
+
+
 def test_identity_does_not_see_explicit_defaults() -> None:
     explicit = Config(
         "gumbel-softmax",

@@ -335,6 +335,64 @@ def test_probes_behind_correct_their_weights_once_a_step(first) -> None:
     assert sum(calls) == 1
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_moving_baselines_of_all_layers_take_in_a_training_step_once_and_an_evaluation_never(training: bool) -> None:
+    """Three layers: the last is seen by every evaluation that the first and the second make."""
+    strategies: list[Strategy] = [LocalExpectation(), Twice(), ScoreFunction()]
+    for strategy in strategies:
+        strategy.train(training)
+    logits = LOGITS.repeat(20, 1, 1).requires_grad_()
+    nested(strategies, logits, FIRST, [LAYER, LAYER], Noise([seeded(1)]))
+    for behind in strategies[1:]:
+        torch.testing.assert_close(behind.moving.weight, torch.tensor(0.2 if training else 0.0))
+        assert behind.training == training
+
+
+class Twice(ScoreFunction):
+    """A moving baseline that evaluates its objective twice."""
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        objective(F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype))
+        return super().forward(logits, objective, noise)
+
+
+class Counting(Strategy):
+    """Its own loss is its weight times the number of the call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.calls = torch.nn.Parameter(torch.ones(())), 0
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        self.calls += 1
+        sample = F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype)
+        return Estimate(objective(sample), self.weight * self.calls, sample)
+
+
+class Asking(Strategy):
+    """Evaluates its objective three times, once of these without a gradient, and has a loss of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype)
+        loss = objective(sample)
+        with torch.no_grad():
+            objective(sample)
+        return Estimate(loss + objective(sample), 10 * self.weight, sample)
+
+
+def test_own_losses_behind_are_averaged_over_what_has_a_gradient() -> None:
+    """The first, third and not the second evaluation of a step, beside the first layer's own loss."""
+    first, behind = Asking(), Counting()
+    estimate = nested([first, behind], LOGITS.clone().requires_grad_(), FIRST, [LAYER], Noise([seeded(1)]))
+    assert estimate.auxiliary == 10 + (1 + 3) / 2
+    own, deeper = torch.autograd.grad(estimate.auxiliary, (first.weight, behind.weight))
+    assert (own, deeper) == (10, 2)
+
+
 def test_a_learned_baseline_behind_sees_the_sample_before() -> None:
     context: list[Tensor] = []
 
@@ -364,3 +422,10 @@ def test_no_gradient_passes_through_a_layer_that_scales_gradients(first) -> None
         nested([first(), ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))
     for allowed in (ScoreFunction(), LocalExpectation(), MuProp(normalise=True)):
         nested([allowed, ScoreFunction(normalise=True)], logits, FIRST, [LAYER], Noise([seeded(1)]))
+
+
+@pytest.mark.parametrize("first", [ReinMax, lambda: GumbelSoftmax(0.5)])
+def test_no_gradient_passes_through_a_layer_whose_targets_are_clipped(first) -> None:
+    logits = LOGITS.clone().requires_grad_()
+    with pytest.raises(InputError, match=r"TargetPropagation, which scales gradients; .* clip off"):
+        nested([first(), TargetPropagation(clip=1.0)], logits, FIRST, [LAYER], Noise([seeded(1)]))

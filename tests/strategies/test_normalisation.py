@@ -301,6 +301,12 @@ def test_several_layers_are_other_runs_where_their_numbers_changed(strategy: str
     assert (identity == before[strategy]) == (strategy not in ("rloo", "local-expectation"))
 
 
+@pytest.mark.parametrize("kind", [ScoreFunction, MuProp])
+def test_a_divided_gradient_is_not_called_unbiased(kind) -> None:
+    assert not kind(normalise=True).claim.unbiased
+    assert kind().claim.unbiased
+
+
 def test_a_changed_meaning_makes_another_run() -> None:
     """Runs from before normalisation divided the KL are not taken for runs of today, nor are others renamed."""
     plain, normalised = (
@@ -308,3 +314,22 @@ def test_a_changed_meaning_makes_another_run() -> None:
     )
     assert plain.identity == "053441347b70"
     assert normalised.identity != "bc0eba51e5fe"
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({}, False),
+        ({"clip": 0.5}, True),
+        ({"output_target": 0.5}, False),
+        ({"output_target": 0.5, "inverse": "random"}, True),
+        ({"inverse": "random"}, False),
+    ],
+    ids=str,
+)
+def test_targets_that_moved_make_another_run(options, changed, monkeypatch) -> None:
+    """Clipping shortens the KL as well; of output targets on the way, only those of layerwise feedback moved."""
+    today = Config("target-propagation", TargetPropagationOptions(**options)).identity
+    monkeypatch.setattr(TargetPropagation, "revision", classmethod(lambda cls, options: 0))
+    before = Config("target-propagation", TargetPropagationOptions(**options)).identity
+    assert (today != before) == changed

@@ -138,6 +138,15 @@ def test_the_other_targets_can_leave_it(name) -> None:
     assert (target < -0.1).any()
 
 
+def test_second_order_target_goes_where_the_signal_points() -> None:
+    """From pi by ``2 J(q) delta - J delta / 2``, where delta is how the code's logits should change."""
+    signal = DIRECTION - DIRECTION.mean(-1, keepdim=True)
+    target, pull = GEOMETRIES["second-order"](at(), between(LOGITS + signal, LOGITS))
+    step = FIRST_ORDER["second-order"](signal)
+    torch.testing.assert_close(target, LOGITS.softmax(-1) + step)
+    torch.testing.assert_close(pull, -step)
+
+
 def test_fisher_rao_goes_the_distance_of_the_difference() -> None:
     """Wherever the difference was taken; and from pi itself exactly to the aim."""
     aim = (LOGITS + DIRECTION).softmax(-1)
@@ -316,6 +325,27 @@ def test_mirror_takes_its_layers_steps() -> None:
         torch.testing.assert_close(own.grad, layer.weight.grad)
 
 
+def test_feedback_without_members_learns_from_the_mean_of_its_rows() -> None:
+    """Six images, once in one row and once in three rows of two: a mirror takes the same step."""
+    network = decoder()
+    work = decoded(network, 6)
+    assert work.flow is not None
+    steps = []
+    for rows in (1, 3):
+        mirror = WeightMirror([weight[0] for weight in drawn(8)])
+        signals = mirror.difference(work).layers
+        taken, given, signals = (
+            [each.reshape(rows, 1, -1, each.shape[-1]) for each in some]
+            for some in (work.flow.taken, work.flow.given, signals)
+        )
+        flow = Flow(network, list(network.layers), taken, given)
+        total = mirror.learn(mirror.weights("decoder"), flow, signals, Levels(Noise([seeded(9)]), ONE, ONE))
+        assert total.shape == (rows, 1)
+        steps.append(torch.autograd.grad(total.mean(), list(mirror.parameters())))
+    for one, three in zip(*steps, strict=True):
+        torch.testing.assert_close(one, three)
+
+
 def test_random_feedback_has_nothing_to_learn() -> None:
     inverse = LayerwiseFeedback(drawn(8))
     assert list(inverse.parameters()) == []
@@ -430,6 +460,48 @@ def test_diagnostics_of_exact_feedback() -> None:
     # J_r J_D is J^T diag(x' (1 - x')) J, which is positive semi-definite.
     assert (found["inverse_trace_positive"] > 0.9).all()
     assert (found["pull_cosine"] > 0.3).all()
+
+
+@pytest.mark.parametrize("inverse", ["encoder", "random"])
+def test_diagnostics_are_those_written_down(inverse) -> None:
+    """Image by image and draw by draw, and the trace by a derivative in place of a difference."""
+    model, observation = vae()
+    logits, objective = model.encode(observation).detach(), model.objective(observation)
+    weights = [torch.randn(layer.weight.shape, generator=seeded(16)) / 3 for layer in model.decoder.layers]
+    random = LayerwiseFeedback(weights)
+    strategy = TargetPropagation(EncoderInverse() if inverse == "encoder" else random, "euclidean")
+    found, same, pi = strategy.diagnose(logits, objective, noise()), noise(), logits.softmax(-1)
+    seen: dict[str, list[Tensor]] = {
+        name: [] for name in ("signal_cosine", "signal_ratio", "pull_cosine", "inverse_trace", "outside_simplex")
+    }
+    targets = []
+    for _ in range(16):
+        work, _ = strategy.decode(logits, objective, same)
+        difference, target, pull = strategy.pull(work)
+        sample = work.sample.clone().requires_grad_()
+        down = -torch.autograd.grad(objective(sample).sum(), sample)[0]
+        down, signal = (each - each.mean(-1, keepdim=True) for each in (down, difference.signal))
+        straight = pi * (down - (pi * down).sum(-1, keepdim=True))
+        direction = 2.0 * (same.uniform(sample.shape) < 0.5) - 1
+        direction = direction - direction.mean(-1, keepdim=True)
+
+        def around(code: Tensor, work: Decoded = work) -> Tensor:
+            return strategy.inverse.reconstruct(work, objective.predict(objective.decode(code)))
+
+        change = torch.autograd.functional.jvp(around, work.sample, direction)[1]
+        for p, b in itertools.product(range(2), range(6)):
+            seen["signal_cosine"].append((signal[p, b] * down[p, b]).sum() / signal[p, b].norm() / down[p, b].norm())
+            seen["signal_ratio"].append(signal[p, b].norm() / down[p, b].norm())
+            seen["pull_cosine"].append(-(pull[p, b] * straight[p, b]).sum() / pull[p, b].norm() / straight[p, b].norm())
+            seen["inverse_trace"].append((direction[p, b] * change[p, b]).sum())
+            seen["outside_simplex"].append(sum(float(each.min() < -1e-6) for each in target[p, b]) / 3 * ONE.float())
+        targets.append(target)
+    for name, values in seen.items():
+        expected = torch.stack(values).view(16, 2, 6).mean((0, 2))
+        torch.testing.assert_close(found[name], expected, rtol=2e-3, atol=1e-4, msg=name)
+    even, odd = torch.stack(targets[::2]).mean(0) - pi, torch.stack(targets[1::2]).mean(0) - pi
+    length = (even * odd).sum(-1).mean((-1, -2)).clamp_min(0).sqrt()
+    torch.testing.assert_close(found["mean_correction"], length)
 
 
 def test_diagnostics_are_the_same_with_layer_local_training() -> None:
