@@ -62,8 +62,8 @@ def read(folder: Path, step: int, identity: str) -> dict[str, Tensor]:
         raise InputError(f"checkpoint {path} is corrupt (its SHA-256 does not match); {REMEDY}")
     if metadata.get("identity") != identity:
         raise InputError(
-            f"checkpoint {path} is of configuration {metadata.get('identity')}, not {identity}; "
-            "use the folder of the run that it belongs to"
+            f"checkpoint {path} is of configuration {metadata.get('identity')}, not {identity}: use the folder of the "
+            "run that it belongs to; if it is in that, an older version made it, whose numbers differ: train it again"
         )
     if metadata.get("step") != str(step):
         raise InputError(f"checkpoint {path} is of step {metadata.get('step')}; give it back that name")

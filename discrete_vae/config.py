@@ -68,6 +68,11 @@ class Config:
         elif not isinstance(self.options, options):
             raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
         self.task_class.check(self)
+        if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
+            raise InputError(
+                f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
+                f"objective scaled; with {self.architecture.layers} layers leave it off"
+            )
         if self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}; give at least 1")
         if not 1 <= self.batch_size <= 50_000:
@@ -151,7 +156,7 @@ class Config:
         """
         revisions = {
             "revision": self.strategy_class.revision(self.options),
-            "nesting": NESTING if self.architecture.layers > 1 else 0,
+            "nesting": NESTING if self.architecture.layers > 1 and self.strategy_class.revisits() else 0,
         }
         return _digest(self._changes() | {name: value for name, value in revisions.items() if value})
 

@@ -82,20 +82,22 @@ class CommonNoise(Noise):
         self.place, self.times = 0, 1
 
     def again(self, times: int = 1) -> Self:
-        """Start from the first number, for ``times`` batches one after the other, each of which gets the same."""
+        """Start from the first number, for ``times`` batches one after the other, each of which gets the same.
+
+        What is asked for another number of rows than so many batches have is no image's own, and drawn as it is asked.
+        """
         self.place, self.times = 0, times
         return self
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        once = list(shape)
-        once[self.dimension] //= self.times
+        once, times = _once(shape, self.dimension, self.times)
         if self.place == len(self.drawn):
             self.drawn.append(self.source.uniform(once, dtype))
         drawn = self.drawn[self.place]
         self.place += 1
         if list(drawn.shape) != once or drawn.dtype != dtype:
             raise ValueError(f"numbers of shape {tuple(drawn.shape)} were drawn before, not {tuple(once)}")
-        return drawn if self.times == 1 else torch.cat([drawn] * self.times, self.dimension)
+        return drawn if times == 1 else torch.cat([drawn] * times, self.dimension)
 
 
 class SeparateNoise(Noise):
@@ -106,6 +108,13 @@ class SeparateNoise(Noise):
         self.source, self.dimension, self.times = source, dimension, times
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        once = list(shape)
-        once[self.dimension] //= self.times
-        return torch.cat([self.source.uniform(once, dtype) for _ in range(self.times)], self.dimension)
+        once, times = _once(shape, self.dimension, self.times)
+        return torch.cat([self.source.uniform(once, dtype) for _ in range(times)], self.dimension)
+
+
+def _once(shape: Sequence[int], dimension: int, times: int) -> tuple[list[int], int]:
+    """The shape of one of ``times`` batches, and how many there are: one, if the rows are not those of so many."""
+    once = list(shape)
+    times = 1 if once[dimension] % times else times
+    once[dimension] //= times
+    return once, times

@@ -56,6 +56,11 @@ class Schedule:
             raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
         if self.unit not in get_args(Unit):
             raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch', 'step' or 'run'")
+        largest = max(self.initial, self.initial * self.decay if self.unit == "run" else 0.0)
+        if largest > float(np.finfo(np.float32).max):
+            raise InputError(f"schedule: it reaches {largest:g}; give a number that float32 has, up to 3e38")
+        if self.unit == "run" and not self.decay:
+            raise InputError("schedule: decay is 0.0; over a run the decay is gradual: give a number above 0")
         if self.unit == "run" and self.every != 1:
             raise InputError(f"schedule: every is {self.every}; over a run the decay is gradual: leave it at 1")
         if self.unit == "run" and self.warmup > 1:
@@ -72,7 +77,7 @@ class Schedule:
         try:
             for setting in settings:
                 name, _, value = setting.partition("=")
-                fields[name] = casts[name](value)
+                fields[name.strip()] = casts[name.strip()](value.strip())
             return cls(float(initial), **fields)  # type: ignore[arg-type]
         except KeyError as error:
             raise InputError(f"schedule {text!r}: no field {error.args[0]!r}; fields are {', '.join(casts)}") from None
@@ -128,6 +133,13 @@ def table(
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
     return torch.from_numpy(np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)).float()
+
+
+def alike(schedules: Sequence[Schedule], epochs: Sequence[int]) -> bool:
+    """Whether schedules have the same values in runs of these lengths."""
+    return (
+        len({(each, length if each.unit == "run" else 0) for each, length in zip(schedules, epochs, strict=True)}) == 1
+    )
 
 
 def _number(value: object) -> str:

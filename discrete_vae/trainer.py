@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from discrete_vae import checkpoints
+from discrete_vae import checkpoints, schedules
 from discrete_vae.capture import Graphed, Recorded
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
@@ -41,7 +41,7 @@ class Trainer:
         self.model.adopt(data.train, self.config, [config.seed for config in configs])
         own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
         self.optimisers = [
-            OPTIMISERS[name](parameters, len(runs), len({str(rate) for rate in rates}) == 1)
+            OPTIMISERS[name](parameters, len(runs), schedules.alike(rates, [config.epochs for config in configs]))
             for name, parameters, rates in (
                 (self.config.optimiser, self.model.own_parameters(), [config.learning_rate for config in configs]),
                 (own, self.population.strategies.parameters(), [config.auxiliary_learning_rate for config in configs]),

@@ -1,16 +1,18 @@
 """Two stochastic layers: nested estimates against the exact gradient, by enumeration of both layers' states."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from discrete_vae.categorical import enumerate_states, log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import gradient_error
 from discrete_vae.nesting import Layer, nested
+from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
     Arsm,
@@ -19,6 +21,7 @@ from discrete_vae.strategies import (
     Estimate,
     GumbelSoftmax,
     LocalExpectation,
+    Marginalisation,
     MuProp,
     Nvil,
     Objective,
@@ -32,6 +35,7 @@ from discrete_vae.strategies import (
     Vimco,
 )
 from discrete_vae.strategies.score_function import Moving
+from discrete_vae.strategies.target_propagation import WeightProbe
 
 LATENTS, CATEGORIES, BATCH, DRAWS = 2, 3, 2, 20_000
 
@@ -139,6 +143,17 @@ def test_evaluations_of_a_step_differ_by_the_sample_alone(name) -> None:
     (sampled,) = torch.autograd.grad(estimate.loss.sum(), logits)
     spread = sampled.view(DRAWS, BATCH, LATENTS, CATEGORIES).var(0).sum().sqrt()
     assert float(spread) == pytest.approx(SPREAD[name], rel=0.04)
+
+
+class Affine(nn.Module):
+    """A layer without bias."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.weight
 
 
 class Looking(Strategy):
@@ -288,6 +303,36 @@ def test_a_moving_baseline_behind_takes_in_a_step_once(first) -> None:
                 assert len(told) > 1
                 assert all(each.equal(told[0]) for each in told)
     assert behind.training
+
+
+@pytest.mark.parametrize("first", [Enumeration, Marginalisation, LocalExpectation, Arsm, Rloo, ReinMax])
+def test_probes_behind_correct_their_weights_once_a_step(first) -> None:
+    """Whatever looks several times in front of them; their pushes are for 20 images and belong to no sample."""
+    decoder = Stack([Affine(DOWN)], torch.tanh)
+
+    def objective(lower: Tensor) -> Objective:
+        target = TARGET.repeat(lower.shape[-3] // BATCH, 1)
+        return Objective(
+            decode=lambda upper: upper.flatten(-2) @ DOWN,
+            loss=lambda output: F.binary_cross_entropy_with_logits(output, target, reduction="none").sum(-1),
+            observation=target,
+            predict=torch.sigmoid,
+            decoder=decoder,
+        )
+
+    calls: list[int] = []
+
+    class Probe(WeightProbe):
+        def learn(self, *arguments: Any) -> Tensor:
+            before = self.weights("decoder")[0].clone()
+            total = super().learn(*arguments)
+            calls.append(int(not before.equal(self.weights("decoder")[0])))
+            return total
+
+    behind = TargetPropagation(Probe([torch.zeros_like(DOWN)]), "second-order")
+    logits = LOGITS.repeat(15, 1, 1).requires_grad_()
+    nested([first(), behind], logits, FIRST, [Layer(upper_logits, objective)], Noise([seeded(1)]))
+    assert sum(calls) == 1
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -227,3 +227,10 @@ def test_separate_noise_differs_between_batches_and_not_between_looks() -> None:
     assert len(once.flatten(1).unique(dim=0)) == 4
     several = SeparateNoise(common.again(5), 0, 4).uniform((4 * 5 * 3, 2)).view(4, 5, 3, 2)
     assert several.equal(once.unsqueeze(1).expand(4, 5, 3, 2))
+
+
+def test_numbers_that_are_no_images_own_are_drawn_as_they_are_asked() -> None:
+    """A strategy may probe its own networks with another number of rows."""
+    common = CommonNoise(noise(), 0)
+    assert common.again(4).uniform((10, 2)).unique(dim=0).shape[0] == 10
+    assert SeparateNoise(noise(), 0, 4).uniform((10, 2)).equal(noise().uniform((10, 2)))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from discrete_vae.errors import InputError
-from discrete_vae.schedules import Schedule, table
+from discrete_vae.schedules import Schedule, alike, table
 
 
 def values(schedule: Schedule, steps: int, steps_per_epoch: int = 1, first: int = 0) -> list[float]:
@@ -108,6 +108,15 @@ def test_members_of_other_lengths_have_schedules_of_their_own() -> None:
     assert values[8].tolist() == pytest.approx([0.25, 0.25, 0.1875])
 
 
+def test_schedules_over_the_run_are_alike_in_runs_of_one_length() -> None:
+    """What decides whether a population is updated by one rate."""
+    rate, plain = Schedule(1, decay=0.5, unit="run"), Schedule(1, decay=0.5)
+    assert alike([rate, rate], [3, 3])
+    assert not alike([rate, rate], [3, 4])
+    assert alike([plain, plain], [3, 4])
+    assert not alike([rate, plain], [3, 3])
+
+
 def test_a_schedule_over_the_run_asks_for_its_length() -> None:
     with pytest.raises(ValueError, match="number of steps"):
         table([Schedule(1, decay=2, unit="run")], 0, 3, 3)
@@ -116,7 +125,7 @@ def test_a_schedule_over_the_run_asks_for_its_length() -> None:
 def test_text_form_is_short_and_tolerates_spaces() -> None:
     assert str(Schedule(0.5)) == "0.5"
     assert str(Schedule(1.0, decay=0.97, minimum=0.5)) == "1,decay=0.97,minimum=0.5"
-    assert Schedule.parse(" 1 , decay=0.5 , unit=step") == Schedule(1, decay=0.5, unit="step")
+    assert Schedule.parse(" 1 , decay = 0.5 , unit= step") == Schedule(1, decay=0.5, unit="step")
 
 
 BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
@@ -130,6 +139,9 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"initial": 1, "unit": "day"}, "unit is 'day'", "'epoch', 'step' or 'run'"),
     ({"initial": 1, "unit": "run", "every": 2}, "every is 2", "leave it at 1"),
     ({"initial": 1, "unit": "run", "warmup": 1.5}, "warmup is 1.5", "at most 1"),
+    ({"initial": 1, "unit": "run", "decay": 0}, "decay is 0.0", "above 0"),
+    ({"initial": 1, "unit": "run", "decay": 1e300}, "reaches 1e+300", "up to 3e38"),
+    ({"initial": 1e39}, "reaches 1e+39", "up to 3e38"),
 ]
 
 

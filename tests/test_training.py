@@ -418,6 +418,20 @@ def test_every_strategy_learns(data: Dataset, tmp_path: Path, case: str) -> None
         assert value(run, "validation", "elbo") > max(untrained, without_latents) + 1
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_rates_over_the_run_are_a_members_own(data: Dataset, tmp_path: Path, optimiser: str) -> None:
+    """Runs of one and two epochs whose learning rate falls over the run: the same text, and other values."""
+    rate = Schedule(1e-2, decay=1e-3, unit="run")
+    short, long = (
+        config("nvil", epochs=epochs, optimiser=optimiser, learning_rate=rate, auxiliary_learning_rate=rate)
+        for epochs in (1, 2)
+    )
+    (alone,) = train([long], tmp_path / "alone", data)
+    _, beside = train([short, long], tmp_path / "beside", data)
+    assert beside.sessions()[0]["population"] == 2
+    assert distance(alone, beside) < 1e-4
+
+
 @pytest.mark.parametrize("strategy", ["gumbel-softmax", "reinmax", "target-propagation", "auto-encoder"])
 def test_the_gradient_of_two_samples_is_the_mean_of_two_gradients(data: Dataset, tmp_path: Path, strategy: str) -> None:
     """With the same uniform numbers, of every parameter; and a step is as long as ever."""

@@ -157,6 +157,8 @@ class Strategy(nn.Module):
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    passes_gradients: ClassVar[bool] = True
+    """Whether it takes a gradient through the layers behind its sample."""
     rescales: bool = False
     """Whether it scales its gradient in the logits by what a step happens to see, the penalty's gradient alike."""
     independent: bool = False
@@ -175,6 +177,11 @@ class Strategy(nn.Module):
     def revision(cls, options: Any) -> int:
         """How often these options came to mean other numbers, which makes older runs other runs; by default never."""
         return 0
+
+    @classmethod
+    def revisits(cls) -> bool:
+        """Whether a step evaluates its objective at several samples, and so what is behind them several times."""
+        return cls.claim.evaluations > 1 or cls.claim.marginal or cls.independent
 
     @classmethod
     def rescaled_by(cls, options: Any) -> str | None:

@@ -47,6 +47,10 @@ class MinimumVariance(Pathwise):
         super().__init__()
         register_hyperparameter(self, "weight", weight)
 
+    @classmethod
+    def revision(cls, options: MinimumVarianceOptions) -> int:
+        return int(options == MinimumVarianceOptions())  # the default came to follow the run's length in version 0.2
+
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         weight = per_member(self.weight, logits.double()).clamp_max(LARGEST)
         matrix = backward_matrix(softmax(logits.double()), sample.double(), weight)

@@ -1,7 +1,8 @@
 """ReinMax-Rao: ReinMax whose Jacobian at the midpoint is that of Gumbel-Rao.
 
 D. Wang, T. D. Bui: Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent Variables. 2026, arXiv
-2603.08257; as in their public code, ReinMax_ASC.
+2603.08257. The form is that of their public code, ReinMax_ASC, except that its function for A was not at hand: A is
+written from the published conditional distribution.
 
 Their ReinMax-CV is left out. It adds ``eta (A - B)`` to ReinMax, A the Gumbel-Rao and B the Gumbel-Softmax gradient at
 the midpoint. B's noise G makes the sample the argmax of ``l + G``, A's makes it the argmax of ``log q + G``. So the
@@ -12,24 +13,17 @@ would be 0, but then A - B could not help: ReinMax depends on the sample alone, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.gumbel_rao import GumbelRaoOptions, relaxed_given
-from discrete_vae.strategies.pathwise import Pull, Tempered
+from discrete_vae.strategies.gumbel_rao import GumbelRao, relaxed_given
+from discrete_vae.strategies.pathwise import Pull
 
 
-@dataclass(frozen=True)
-class ReinMaxRaoOptions(GumbelRaoOptions):
-    """Hyper-parameters of ReinMax-Rao."""
-
-
-class ReinMaxRao(Tempered):
+class ReinMaxRao(GumbelRao):
     """``2 A g - J(pi) g / 2``, A the Gumbel-Rao Jacobian of logits ``log q``, ``q = (pi + z) / 2``, given the sample z.
 
     It varies less than ReinMax, whose first term is ``2 J(q) g``, and gives up its second order: on a quadratic it has
@@ -37,11 +31,6 @@ class ReinMaxRao(Tempered):
     """
 
     claim = Claim("Wang and Bui 2026", unbiased=False, relaxed=False, evaluations=1)
-    Options = ReinMaxRaoOptions
-
-    def __init__(self, temperature: float | Tensor = 0.5, draws: int = 10) -> None:
-        super().__init__(temperature)
-        self.draws = ReinMaxRaoOptions(draws=draws).draws
 
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         work = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -94,6 +94,7 @@ class ScoreFunction(Strategy):
 
     claim = Claim("Williams 1992", unbiased=True, relaxed=False, evaluations=1)
     Options = ScoreFunctionOptions
+    passes_gradients = False  # MuProp's mean field is nobody's estimate
 
     def __init__(
         self,

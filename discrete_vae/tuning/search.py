@@ -35,6 +35,7 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
     Raises ``InputError`` for a name that is no field, and for values that a configuration refuses.
     """
     changed: dict[bool, dict[str, Any]] = {True: {}, False: {}}  # of the options, and of the rest; all at once
+    parted: dict[tuple[bool, str], dict[str, Any]] = {}  # likewise of what has parts
     for joined, value in values.items():
         for name in joined.split("+"):
             first, _, part = name.partition(".")
@@ -42,17 +43,18 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
             if holder is None:
                 known = [each.name for kind in (base.options, base) for each in dataclasses.fields(kind)]
                 raise nearest(first, known, f"value of {base.strategy}")
-            new = changed[holder is base.options]
-            old = new.get(first, getattr(holder, first))
+            own, old = holder is base.options, getattr(holder, first)
             if isinstance(old, Schedule) or (part and dataclasses.is_dataclass(old)):
                 parts = [each.name for each in dataclasses.fields(old)]
                 if part and part not in parts:
                     raise nearest(part, parts, f"part of {first}")
-                new[first] = dataclasses.replace(old, **{part or "initial": value})  # type: ignore[type-var]
+                parted.setdefault((own, first), {})[part or "initial"] = value
             elif part:
                 raise InputError(f"{first} is {old!r}, which is whole, so that it has no {part!r}")
             else:
-                new[first] = value
+                changed[own][first] = value
+    for (own, first), parts_of in parted.items():
+        changed[own][first] = dataclasses.replace(getattr(base.options if own else base, first), **parts_of)
     options = dataclasses.replace(base.options, **changed[True])
     return dataclasses.replace(base, options=options, **changed[False])
 

@@ -197,7 +197,7 @@ class Reference:
         return aim.softmax(-1), image.softmax(-1), aim - image
 
     def pull(self) -> Tensor:
-        """Gradient in the logits: the geometry's, with the signal shortened to ``clip`` and the penalty's with it."""
+        """Gradient in the logits: the geometry's, shortened as the signal is to ``clip``, and the penalty's with it."""
         aim, image, delta = self.difference()
         code = self.logits.softmax(-1) if self.options["code"] == "probabilities" else self.sample
         clip = self.options["clip"]
@@ -207,9 +207,8 @@ class Reference:
         for b, n in itertools.product(range(BATCH), range(self.problem.shape[0])):
             length = float(delta[b, n].square().sum().sqrt())
             share = min(1.0, clip / length) if clip else 1.0
-            target_code = image[b, n] + share * (aim[b, n] - image[b, n])
             own = (self.logits[b, n], code[b, n], self.sample[b, n])
-            result[b, n] = self.moved(*own, target_code, image[b, n], share * delta[b, n])
+            result[b, n] = share * self.moved(*own, aim[b, n], image[b, n], delta[b, n])
             result[b, n] += (share - 1) * penalty[b, n]
         return result
 

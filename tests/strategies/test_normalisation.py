@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -20,9 +21,20 @@ from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import DarnBaseline, MuProp, Nvil, Objective, ScoreFunction, Strategy, TargetPropagation
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import (
+    STRATEGIES,
+    DarnBaseline,
+    MuProp,
+    Nvil,
+    Objective,
+    ScoreFunction,
+    Strategy,
+    TargetPropagation,
+)
 from discrete_vae.strategies.score_function import ScoreFunctionOptions
 from discrete_vae.strategies.target_propagation import LayerwiseFeedback, TargetPropagationOptions
+from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.tasks import VAE, Architecture
 
 LATENTS, CATEGORIES, DRAWS = 3, 4, 20_000
@@ -184,12 +196,16 @@ def test_a_vae_is_not_left_to_its_kl() -> None:
 
 
 @pytest.mark.parametrize("clip", [0.5, 0.1])
-def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float) -> None:
-    """Where the pull is linear in the signal, a variable's whole gradient is that without clipping, only shorter."""
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("code", ["probabilities", "sample"])
+def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geometry: Any, code: Any) -> None:
+    """In every geometry a variable's whole gradient is that without clipping, only shorter."""
+    if code == "sample" and geometry not in ("euclidean", "matching"):
+        return
 
     def strategy(length: float) -> TargetPropagation:
         weights = [WEIGHT.clone()]
-        return TargetPropagation(LayerwiseFeedback(weights), "second-order", clip=length).double()
+        return TargetPropagation(LayerwiseFeedback(weights), geometry, clip=length, code=code).double()
 
     decoder = Affine(WEIGHT)
     target = normal("target", 1, 6).sigmoid()
@@ -213,6 +229,22 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float) -> 
     cosine = F.cosine_similarity(plain, clipped, -1)
     torch.testing.assert_close(cosine, torch.ones_like(cosine))
     assert (clipped.norm(dim=-1) < 0.9 * plain.norm(dim=-1)).any()
+
+
+def test_clipping_leaves_the_diagnosis_of_the_pull_alone() -> None:
+    """``pull_cosine`` compares the reconstruction's pull with the reconstruction's gradient, not with the KL's."""
+    family = TargetPropagation.latent_family(LATENTS, CATEGORIES)
+    vae = VAE(Architecture(LATENTS, CATEGORIES, (5,)), family, 6, [seeded(0)])
+    images = (torch.rand(1, 20, 6, generator=seeded(1)) < 0.5).float()
+    found = []
+    for clip in (0.0, 0.05):
+        weights = [layer.weight for layer in vae.decoder.layers]
+        strategy = TargetPropagation(LayerwiseFeedback(weights), "second-order", clip=clip)
+        with torch.no_grad():
+            diagnosis = strategy.diagnose(vae.encode(images), vae.objective(images, 50.0), Noise([seeded(2)]))
+        found.append(float(diagnosis["pull_cosine"]))
+    assert found[0] > 0.2
+    assert found[1] == pytest.approx(found[0], abs=0.1)
 
 
 class Affine(nn.Module):
@@ -244,6 +276,29 @@ def test_a_classifier_with_labels_of_its_own_refuses_to_be_scaled_in_part(strate
     """The labelled images' loss has no sample, and would come to count sigma times as much."""
     with pytest.raises(InputError, match=f"{named} of {strategy} .* set {named} to"):
         Config(strategy, options, Architecture(1, 10), task="semi-supervised")
+
+
+def test_layers_that_pass_gradients_refuse_to_be_scaled_in_part() -> None:
+    """Before a folder is made; the score function's kin pass none and may be normalised."""
+    clipped = TargetPropagationOptions("mirror", geometry="second-order", clip=1.0)
+    rates = {"learning_rate": Schedule(1e-3), "auxiliary_learning_rate": Schedule(1e-3)}
+    with pytest.raises(InputError, match=r"clip of target-propagation .* 2 layers leave it off"):
+        Config("target-propagation", clipped, Architecture(layers=2), **rates)
+    for strategy in ("nvil", "muprop", "darn-baseline", "score-function"):
+        Config(strategy, STRATEGIES[strategy].Options(normalise=True), Architecture(layers=2))
+
+
+@pytest.mark.parametrize("strategy", ["gumbel-softmax", "reinmax", "score-function", "rloo", "local-expectation"])
+def test_several_layers_are_other_runs_where_their_numbers_changed(strategy: str) -> None:
+    before = {
+        "gumbel-softmax": "92ffa1d2f359",
+        "reinmax": "dcd37d7ad136",
+        "score-function": "64622adbc315",
+        "rloo": "1b8839e5a30f",
+        "local-expectation": "392c47de19df",
+    }
+    identity = Config(strategy, architecture=Architecture(layers=2)).identity
+    assert (identity == before[strategy]) == (strategy not in ("rloo", "local-expectation"))
 
 
 @pytest.mark.parametrize("kind", [ScoreFunction, MuProp])

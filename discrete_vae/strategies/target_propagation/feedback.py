@@ -131,8 +131,8 @@ class WeightProbe(LayerwiseFeedback):
     """Feedback that becomes its layer's own weights: least mean squares (Widrow and Hoff 1960) on random pushes.
 
     What comes out of a layer for a push e at its input is compared with what ``e M`` foretells, and M is corrected by
-    the difference, in place and at every call: a regression with L-DRL's minimum, but with no noise there. By itself it
-    lags behind a layer that learns.
+    the difference, in place, once a training step: a regression with L-DRL's minimum, but with no noise there. By
+    itself it lags behind a layer that learns.
     """
 
     paper = "Akrout et al. 2019"
@@ -142,7 +142,7 @@ class WeightProbe(LayerwiseFeedback):
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         with torch.no_grad(), torch.autocast(flow.taken[0].device.type, enabled=False):
-            for weight, layer, inputs in zip(weights, flow.layers, flow.taken, strict=True):
+            for weight, layer, inputs in zip(weights, flow.layers, flow.taken, strict=True) if self.training else ():
                 inputs = inputs[..., : self.PROBES, :].to(weight.dtype)
                 push = levels.noise.normal(inputs.shape, inputs.dtype)
                 surprise = layer(inputs + push) - layer(inputs) - push @ weight

@@ -33,6 +33,8 @@ class Difference:
     """Difference of the logits of the two; without effect where it is the same for all categories."""
     layers: Sequence[Tensor] = ()
     """How the outputs of the decoder's layers should change, where the inverse knows: ``[..., B, out]``."""
+    kept: Tensor | None = None
+    """Share of its length that each variable's signal keeps, where signals are clipped: ``[..., B, N, 1]``."""
 
 
 @dataclass(frozen=True)

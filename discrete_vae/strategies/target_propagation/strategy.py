@@ -78,11 +78,12 @@ class TargetPropagationOptions:
     geometry: geometries.Name = "euclidean"
     """How the difference moves the code on the simplex."""
     step: Schedule = Schedule(1.0)
-    """alpha, how far along the difference the target lies."""
+    """alpha, how far along the difference the target lies; beside a nearer target beta weighs more."""
     temperature: Schedule = Schedule(1.0)
     """Temperature of the probabilities in the middle of the second-order geometry."""
     output_target: float = 1.0
-    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself."""
+    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself. It
+    shortens the code's signal, beside which beta weighs more, and nothing else."""
     feedback_steps: int = 1
     """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
     warmup: int = 0
@@ -216,6 +217,7 @@ class TargetPropagation(Strategy):
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         decoded, loss = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
+        pull = pull + self.rest(decoded, difference)
         loss = loss + only_gradient(logits, pull, logits.dim() - 2)
         pieces, auxiliary = self.learn(decoded, difference, pull, noise)
         return Estimate(loss + sum(pieces), auxiliary, decoded.sample)
@@ -225,6 +227,7 @@ class TargetPropagation(Strategy):
         for _ in range(self.warmup if self.inverse.prepares else 0):
             decoded, _ = self.decode(logits, objective, noise)
             difference, _, pull = self.pull(decoded)
+            pull = pull + self.rest(decoded, difference)
             _, auxiliary = self.learn(decoded, difference, pull, noise)
             if self.inverse.descends:
                 adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), learning_rates)
@@ -293,21 +296,27 @@ class TargetPropagation(Strategy):
     def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:
         """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``.
 
-        Where a signal is clipped, the pull also shortens the penalty's gradient, which the task adds.
+        Where a signal is clipped, the pull is shortened as the signal is, in every geometry.
         """
         difference = self.inverse.difference(decoded)
-        rest: Tensor | float = 0.0
-        if self.clip:
-            length = difference.signal.norm(dim=-1, keepdim=True)
-            shorter = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
-            aim = difference.image + shorter * (difference.aim - difference.image)
-            difference = replace(difference, aim=aim, signal=shorter * difference.signal)
-            rest = (shorter - 1) * penalty_gradient(decoded.objective, decoded.logits)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
         point = Point(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
         target, pull = self.geometry(point, difference)
-        return difference, target, pull + rest
+        if self.clip:
+            length = difference.signal.norm(dim=-1, keepdim=True)
+            kept = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
+            aim = difference.image + kept * (difference.aim - difference.image)
+            difference = replace(difference, aim=aim, signal=kept * difference.signal, kept=kept)
+            target, pull = self.geometry(point, difference)[0], kept * pull
+        return difference, target, pull
+
+    @staticmethod
+    def rest(decoded: Decoded, difference: Difference) -> Tensor | float:
+        """What shortens the penalty's gradient, which the task adds, as clipping shortens the pull."""
+        if difference.kept is None:
+            return 0.0
+        return (difference.kept - 1) * penalty_gradient(decoded.objective, decoded.logits)
 
     def local_losses(
         self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
