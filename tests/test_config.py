@@ -143,6 +143,12 @@ def test_runs_of_several_layers_are_other_runs_since_they_share_noise(monkeypatc
     assert flat.identity == today[1]
 
 
+def test_a_step_looks_at_a_batch_for_each_update_of_a_generators_critic() -> None:
+    made = Config(task="generator", data=DataConfig("expressions"), batch_size=20, criticism=Criticism(critic_steps=3))
+    assert made.step_size == 60
+    assert Config(batch_size=20).step_size == 20
+
+
 def test_identity_does_not_see_explicit_defaults() -> None:
     explicit = Config(
         "gumbel-softmax",
