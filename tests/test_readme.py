@@ -405,3 +405,60 @@ def test_sentences_on_the_study() -> None:
 def test_how_long_was_trained(report: str, sentence: str) -> None:
     seconds = json.loads((ROOT / "reports" / "results" / report / "provenance.json").read_text())["training_seconds"]
     assert sentence.format(seconds / 3600) in SAID
+
+
+def test_what_is_said_of_the_tables_after_jang() -> None:
+    """Differences to print, the rank of rows, chosen rates, and the ELBO that the bound hides."""
+    results, tuning = results_of("jang"), results_of("jang", "tuning.csv")
+    bounds = {
+        task: {
+            row.removesuffix(f", {task}"): -mean(results, row, "test", "log_likelihood")
+            for row in dict.fromkeys(results["row"])
+            if row.endswith(task)
+        }
+        for task in ("SBN categorical", "VAE categorical")
+    }
+    over = {key: bounds[key[1]][key[0]] - value for key, value in jang.PAPER.published.items() if key[1] in bounds}
+    assert over.pop(("ST", "VAE categorical")) == pytest.approx(-0.9, abs=0.05)
+    assert f"every other printed number is {min(over.values()):.1f} to {max(over.values()):.1f} nats below ours" in SAID
+    orders = {task: sorted(rows, key=lambda row: rows[row]) for task, rows in bounds.items()}
+    for order in orders.values():
+        assert order[:3] == ["Gumbel-S", "ST Gumbel-S", "ST"]
+    assert orders["SBN categorical"][3:5] == ["ReinMax", "TP, mirror"]
+    assert orders["VAE categorical"][3:5] == ["TP, mirror", "ReinMax"]
+    assert "ReinMax and target propagation are 4th and 5th of 11 on structured prediction, and 5th and 4th" in SAID
+    elbos = [
+        mean(results, f"{row}, VAE categorical", "test", "elbo")
+        for row in ("ST Gumbel-S", "TP, mirror", "Gumbel-S", "ReinMax")
+    ]
+    said = "ST-Gumbel-Softmax has {:.1f}, target propagation {:.1f}, Gumbel-Softmax {:.1f} and ReinMax {:.1f}"
+    assert said.format(*elbos) in SAID
+    assert abs(mean(results, "DARN, VAE categorical", "test", "kl")) < 0.05
+    assert mean(results, "DARN, linearised, VAE categorical", "test", "kl") > 40
+    rates = {float(json.loads(each)["learning_rate"]) for each in results["parameters"]}
+    assert f"inside it: {min(rates):g} to {max(rates):g}" in SAID
+    tried = {float(json.loads(each)["learning_rate"]) for each in tuning["parameters"]}
+    assert min(tried) < min(rates) <= max(rates) < max(tried)
+    assert set(tuning["seed"]).isdisjoint(results["seed"])
+
+
+def test_what_is_said_of_gradients() -> None:
+    """Cosines of one draw at the defaults after 20 epochs, and which biases can be seen."""
+    results = results_of("gradients")
+    last = results[results["epoch"] == 20].drop_duplicates(["row", "metric"])  # the defaults come first
+    values = last.pivot(index="row", columns="metric", values="value")
+    cosine = values["cosine"]
+    ordered = list(cosine.sort_values(ascending=False).index[:2])
+    assert ordered == ["local-expectation", "rloo"]
+    told = (
+        f"`local-expectation` ({cosine['local-expectation']:.2f}), which takes N (K - 1) more evaluations; after it "
+        f"come leave-one-out with four samples ({cosine['rloo']:.2f}), RELAX ({cosine['relax']:.2f}), "
+        f"REBAR ({cosine['rebar']:.2f}; coupled {cosine['rebar, coupled']:.2f}) and ARSM ({cosine['arsm']:.2f})"
+    )
+    assert told in SAID
+    second = values.loc[["reinmax", "zgr", "minimum-variance", "target-propagation, mirror"]]
+    assert (second["bias"] < 2 * (second["variance"] / 1000) ** 0.5).all()
+    assert {f"{value:.1f}" for value in second["variance"] ** 0.5} == {"4.5"}
+    assert values["bias"]["straight-through"] > 1
+    start = results[(results["epoch"] == 0) & (results["row"] == "straight-through") & (results["metric"] == "cosine")]
+    assert f"(cosine of one draw {start['value'].iloc[0]:.2f})" in SAID
