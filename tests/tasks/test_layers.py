@@ -143,6 +143,15 @@ def test_networks_of_strategies_start_from_streams_of_their_own(task: str, layer
     assert "weights" not in asked, "the model's own"
 
 
+@pytest.mark.parametrize("task", ["vae", "structured-prediction"])
+def test_a_baseline_behind_sends_no_gradient_to_the_sample_before(task: str) -> None:
+    sample = torch.rand(1, BATCH, LATENTS, CATEGORIES, generator=seeded(6)).softmax(-1).requires_grad_()
+    context = build(task, 2).layers(images())[0].objective(sample).context
+    assert context is not None
+    assert not context.requires_grad
+    assert task != "vae" or context.equal(sample.detach().flatten(-2))
+
+
 def test_structured_prediction_has_no_prior() -> None:
     with pytest.raises(InputError, match="no prior"):
         build("structured-prediction", 2).prior_sample(1, Noise([seeded(0)]))
