@@ -49,7 +49,7 @@ class MinimumVariance(Pathwise):
 
     @classmethod
     def revision(cls, options: MinimumVarianceOptions) -> int:
-        return int(options == MinimumVarianceOptions())  # the default came to follow the run's length in version 0.2
+        return int(options == MinimumVarianceOptions())  # 1: the default follows the run's length
 
     def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
         weight = per_member(self.weight, logits.double()).clamp_max(LARGEST)

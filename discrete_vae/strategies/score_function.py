@@ -110,7 +110,7 @@ class ScoreFunction(Strategy):
 
     @classmethod
     def revision(cls, options: ScoreFunctionOptions) -> int:
-        return int(options.normalise)  # divides the KL's gradient too, since version 0.2
+        return int(options.normalise)  # 1: divides the KL's gradient too
 
     @classmethod
     def rescaled_by(cls, options: ScoreFunctionOptions) -> str | None:

@@ -192,7 +192,7 @@ class TargetPropagation(Strategy):
 
     @classmethod
     def revision(cls, options: TargetPropagationOptions) -> int:
-        # Since version 0.2 clipping shortens the KL's gradient too, and a nearer output target the code's signal alone.
+        # 1: clipping shortens the KL's gradient too, and a nearer output target the code's signal alone.
         return int(options.clip > 0 or (options.output_target != 1 and options.inverse in FEEDBACK))
 
     @classmethod
