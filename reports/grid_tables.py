@@ -48,8 +48,8 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
     over = f"; mean $\\pm$ 95\\% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else ", one seed"
     caption = Latex(
         f"Negative {what} of the {SHOWN[split]} images in nats, lower is better, after {preset.epochs} epochs{over}. "
-        "Setting: the chosen learning rate, and the temperature where several were tried, with the rate $r$ and the "
-        f"steps of its decay; chosen by the validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
+        "Setting: the learning rate, and the temperature, with the rate $r$ and the steps of its decay, where the row "
+        f"has an option for it; chosen by the validation ELBO of runs of {preset.trial_epochs} epochs with one seed. "
         "In brackets: how many seeds did not fail, where some did. "
         + (
             "Bold: best of its column in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)."

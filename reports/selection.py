@@ -140,7 +140,7 @@ def edges(tuning: pd.DataFrame, results: pd.DataFrame, epochs: bool = False) -> 
     if not asked:
         return ""
     if not found:
-        return "Every choice lies inside the grid that it was made from."
+        return f"Every chosen {' and '.join(asked)} lies inside the grid that it was chosen from."
     parts = [
         f"{axis} {value:g}, the {side} tried ({'every row' if len(rows) == asked[axis] > 1 else '; '.join(rows)})"
         for (axis, value, side), rows in found.items()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from discrete_vae import schedules
 from discrete_vae.config import Config
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
@@ -144,7 +145,7 @@ def words(
         batch=preset.base.batch_size,
         data=f"{preset.base.data.dataset}, {preset.base.data.binarisation}",
         epochs=preset.lengths["semi-supervised"][-1],
-        beta=_told(preset.base.beta),
+        beta=_told(preset.base.beta, preset.lengths["semi-supervised"][-1]),
         untried=tables.untried(preset),
         choice=f"{seeds_told(tuning, results)} {edges(tuning, results, epochs=True)}",
         meaning=Latex(tables.meaning(preset.rows, values)),
@@ -153,11 +154,14 @@ def words(
     bench.write_document(source, parts, strategies(config for config, _ in chosen.values()), PAPERS)
 
 
-def _told(schedule: Schedule) -> str:
-    """Where a schedule begins and how it goes on, in words."""
+def _told(schedule: Schedule, epochs: int) -> str:
+    """Where a schedule begins and ends in so many epochs, in words."""
     if schedule.decay == 1:
         return f"{schedule.initial:g} throughout"
-    return f"from {schedule.initial:g} down to {schedule.minimum:g}, times {schedule.decay:g} an epoch"
+    last = float(schedules.table([schedule], epochs - 1, 1, 1))
+    return (
+        f"{schedule.initial:g} in the first epoch, falling by a factor of {schedule.decay:g} to {last:.2g} in the last"
+    )
 
 
 def tune(preset: Preset, bench: Bench) -> tuple[dict[str, Chosen], list[pd.DataFrame]]:

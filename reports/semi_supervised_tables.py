@@ -82,7 +82,7 @@ def _caption(preset: Preset) -> Latex:
         f"Classification with the classes of {count} training images, after {epochs} epochs, {over}. The ELBO is that "
         f"of hard samples of class and style (mean of {preset.samples}). Chosen by the accuracy on the 10,000 labelled "
         f"validation images (valid.\\ acc., in \\%, of the trials: {trials}), never on the test images: "
-        f"{', '.join(chosen)}; temperature $\\tau$ where several were tried; for the labels alone rate and epochs, of "
+        f"{', '.join(chosen)}; $\\tau$ is the temperature; for the labels alone rate and epochs, of "
         f"{', '.join(map(str, alone))}. {'; '.join(fixed)}{'.' * bool(fixed)} {verdict}"
     )
 
@@ -129,7 +129,9 @@ def markdown(rows: Sequence[Row], values: Values) -> str:
 def untried(preset: Preset) -> Latex:
     """Which settings have no stored trial, in a sentence."""
     fixed = [f"{symbol} {name}" for symbol, name, tried in _weights(preset) if len(tried) == 1]
-    every = [*fixed, "the size of the style", r"the schedule of $\beta$", "the networks"]
+    tried = any(len(row.options) > 1 for row in preset.rows)
+    temperatures = [] if tried else ["the temperatures"]
+    every = [*fixed, *temperatures, "the size of the style", r"the schedule of $\beta$", "the networks"]
     return Latex(
         f"No stored trial stands behind {', '.join(every[:-1])} and {every[-1]}: how they were chosen cannot be "
         "checked."

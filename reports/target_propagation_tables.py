@@ -81,7 +81,8 @@ def main_table(
     )
     lower = (
         f" Below: the best of each variant's {len(preset.search.variants[0].trials)} short runs (one "
-        f"seed, {preset.search.epochs} epochs): validation ELBO and KL in nats, and of its signal after the last "
+        f"seed; {preset.search.epochs} epochs for the best {preset.search.keep}): validation ELBO and KL in nats, and "
+        "of its signal after the last "
         r"epoch the cosine and relative length to minus the true gradient in the sample, the share of images with "
         r"$\mathrm{tr}(J_r J_D) > 0$, the share of targets outside the simplex, and $\|E_z[\hat\pi] - \pi\|$."
         if short and preset.search

@@ -400,7 +400,11 @@ def openness(results: pd.DataFrame, lines: Sequence[Line]) -> Latex:
 def differing(results: pd.DataFrame, row: str) -> str:
     """How much the seeds of a row of Table 5.1 differ in what is held against the print."""
     values = list(by_seed(results, row, "validation", PRINTED[row].metric).values())
-    return f" (standard deviation over seeds {np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
+    return (
+        f" (the table's row has a standard deviation over seeds of {np.std(values, ddof=1):.2f})"
+        if len(values) > 1
+        else ""
+    )
 
 
 def untaught(results: pd.DataFrame, lines: Sequence[Line]) -> list[str]:

@@ -132,8 +132,8 @@ def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -
         "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, not compiled. "
         "Arithmetic: the products' operations at the rate of one large product "
         f"({cell(rates, 'gflop_per_second', 0)} GFLOP a second); traffic: the bytes of products and Adam at the rate "
-        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second), which small populations undercut in "
-        f"caches. {symbols(machine)}."
+        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second). "
+        f"{symbols(machine)}."
     )
     return table("population", caption, [Panel(Latex("r" * 10), header, body)], size="footnotesize")
 

@@ -132,7 +132,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     checkpoints.write(tmp_path, 7, "ba9876543210", tensors)
-    with pytest.raises(InputError, match=f"of configuration ba9876543210, not {IDENTITY}; use the folder"):
+    with pytest.raises(InputError, match=f"of configuration ba9876543210, not {IDENTITY}: use the folder"):
         checkpoints.read(tmp_path, 7, IDENTITY)
 
 

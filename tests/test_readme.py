@@ -230,7 +230,7 @@ def test_sentences_on_the_thesis() -> None:
     none = "10 epochs: beta = 0, y = pi, f(x')"
     training, validation = (line(none, split, "reconstruction_hard") for split in ("train", "validation"))
     assert f"(training {training:.1f}, validation {validation:.1f})" in SAID
-    assert f"an entropy of {line(none, 'validation', 'code_entropy'):.0f} of 69 nats" in SAID
+    assert f"add up to {line(none, 'validation', 'code_entropy'):.0f} of 69 nats" in SAID
     long = {"beta from 0 to 0.05 over 2% of the run": "f(x')", "beta = 0.05": "f(x')"}
     ends = [
         line(f"50 epochs: {beta}, y = pi, {shown}", "validation", "reconstruction_hard") for beta, shown in long.items()
@@ -357,7 +357,7 @@ def test_sentences_on_a_critic_in_place_of_the_kl() -> None:
         return [told(apart(results, f"{name}, critic", f"{name}, KL", "test", metric), digits) for name in names]
 
     entropies = [text.removeprefix("-") for text in change("code_entropy", 2)]
-    assert f"the average is {entropies[0]} and {entropies[1]} nats farther from the prior" in SAID
+    assert f"as close to the prior as the KL does ({entropies[0]} and {entropies[1]} nats farther)" in SAID
     means = {
         metric: [text.partition(" ")[0].removeprefix("-") for text in change(metric)]
         for metric in ("reconstruction_hard", "elbo", "log_likelihood")

@@ -1,4 +1,4 @@
-"""ReinMax with the gradient at the mean sample as control variate: its mean, with less variance.
+"""ReinMax with the gradient at the mean sample as control variate: its mean, and less variance where that helps.
 
 Derived here from Liu et al. 2023. It is not the ReinMax-CV of Wang and Bui (2026), for which see ``reinmax_rao``: the
 mean of the control variate is known exactly.

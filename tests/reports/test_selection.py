@@ -124,6 +124,6 @@ def test_what_is_said_of_a_choice() -> None:
     assert "temperature 1, the highest tried (A)" in told
     assert "B" not in told.replace("Better", "")
     inside = edges(tuning[tuning["row"] == "B"], results)
-    assert inside == "Every choice lies inside the grid that it was made from."
+    assert inside == "Every chosen learning rate lies inside the grid that it was chosen from."
     assert seeds_told(tuning, results) == "Trials had seed 7, which no result has."
     assert "the choice has seen that seed" in seeds_told(tuning, tuning)
