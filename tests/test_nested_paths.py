@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from discrete_vae.categorical import Categorical
+from discrete_vae.categorical import Categorical, log_prob
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
@@ -283,3 +283,16 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
     exact = torch.autograd.grad(total.sum(), list(model.parameters()))
     for (name, _), one, other in zip(model.named_parameters(), given, exact, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_bound_of_two_layers_weighs_each_samples_kl_by_beta() -> None:
+    """``Objective.cost`` of a layer behind is ``beta log q(z) / p(z)``, whose mean is its penalty."""
+    vae = TASKS["vae"](Architecture(2, 3, (4,), layers=2), Categorical(2, 3), 5, [seeded(0)])
+    images = torch.zeros(1, 4, 5)
+    (one,), (three,) = (vae.layers(images, beta) for beta in (1.0, 3.0))
+    sample = Categorical(2, 3).sample(torch.zeros(1, 4, 2, 3), Noise([seeded(1)])).squeeze(1)
+    logits = torch.randn(1, 4, 2, 3, generator=seeded(2))
+    costs = [layer.objective(sample).cost(logits, sample) for layer in (one, three)]
+    torch.testing.assert_close(costs[1], 3 * costs[0])
+    expected = log_prob(logits, sample) + 2 * torch.tensor(3.0).log()
+    torch.testing.assert_close(costs[0], expected)

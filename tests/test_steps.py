@@ -472,3 +472,44 @@ def test_a_member_fails_at_the_step_whose_loss_is_not_finite(monkeypatch: pytest
     trainer.train_epoch(look)
     assert trainer.failed() == {1: STEPS + 2}
     assert trainer.healthy() == [0, 2]
+
+
+def test_preparation_has_the_first_steps_beta_and_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member's own, before its first step."""
+    told: list[tuple[Tensor, Tensor]] = []
+    strategy = STRATEGIES["target-propagation"]
+
+    def note(self: Any, logits: Tensor, objective: Any, noise: Noise, learning_rates: Tensor) -> None:
+        told.append((objective.penalty(torch.ones_like(logits).cumsum(-1)), self.step.clone()))
+
+    monkeypatch.setattr(strategy, "prepare", note)
+    steps, betas = (0.3, 0.7), (0.5, 4.0)
+    trainer = build(
+        *(
+            {
+                "strategy": "target-propagation",
+                "options": strategy.Options("network", warmup=2, step=Schedule(step)),
+                "beta": Schedule(beta),
+            }
+            for step, beta in zip(steps, betas, strict=True)
+        )
+    )
+    trainer.begin_epoch()
+    ((penalty, followed),) = told
+    torch.testing.assert_close(penalty[1] / penalty[0], torch.full((BATCH,), 8.0))
+    assert followed.tolist() == pytest.approx(steps)
+
+
+def test_a_member_whose_critic_fails_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's own loss may be finite in that step."""
+    own = {"task": "critic", "data": POINTS, "strategy": "backpropagation", "criticism": Criticism(critic_steps=2)}
+    trainer = build(own, own | {"seed": 1})
+    criticise = trainer.criticise
+
+    def broken(*arguments: Any) -> tuple[Tensor, ...]:
+        judgement, *gradients = criticise(*arguments)
+        return judgement * torch.tensor([[1.0], [float("nan")]]), *gradients
+
+    monkeypatch.setattr(trainer, "criticise", broken)
+    trainer.train_epoch(lambda: True)
+    assert trainer.healthy() == [0]

@@ -18,10 +18,12 @@ from discrete_vae.strategies import (
     Arsm,
     Darn,
     DecoupledStraightThrough,
+    Enumeration,
     GappedStraightThrough,
     GumbelRao,
     GumbelSoftmax,
     LocalExpectation,
+    Marginalisation,
     MinimumVariance,
     Objective,
     Rebar,
@@ -268,6 +270,21 @@ def test_coupled_noise_gives_the_sample_again_and_is_independent_of_it(categorie
         assert ((uniform[taken].mean(0) - 0.5).abs() < error).all()
     correlation = torch.corrcoef(uniform.T) - torch.eye(categories, dtype=torch.float64)
     assert correlation.abs().max() < 5 / len(uniform) ** 0.5
+
+
+@pytest.mark.parametrize("kind", [Enumeration, Marginalisation])
+def test_sums_over_states_know_impossible_ones(kind) -> None:
+    """A category of probability 0 adds nothing, and no gradient becomes a NaN."""
+    masked = LOGITS.clone()
+    masked[..., 1, 2] = -torch.inf
+    masked.requires_grad_()
+    estimate = kind()(masked, OBJECTIVE, Noise([seeded(1)]))
+    (found,) = torch.autograd.grad(estimate.loss.sum(), masked)
+    assert found.isfinite().all()
+    assert found[..., 1, 2] == 0
+    nearly = masked.detach().clone()
+    nearly[..., 1, 2] = -60.0
+    torch.testing.assert_close(found, exact_gradient(nearly, OBJECTIVE))
 
 
 def test_black_boxes_and_single_categories_are_refused_with_the_reason() -> None:

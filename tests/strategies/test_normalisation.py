@@ -307,6 +307,13 @@ def test_a_divided_gradient_is_not_called_unbiased(kind) -> None:
     assert kind().claim.unbiased
 
 
+def test_a_weight_that_does_not_follow_the_run_is_the_run_that_it_was() -> None:
+    """The minimum-variance estimator's default is another schedule; what was asked for by name is not."""
+    options = STRATEGIES["minimum-variance"].Options
+    assert Config("minimum-variance", options(Schedule(7.0))).identity == "af7cf2a0608e"
+    assert Config("minimum-variance").identity != "252288878d52"
+
+
 def test_a_changed_meaning_makes_another_run() -> None:
     """Runs from before normalisation divided the KL are not taken for runs of today, nor are others renamed."""
     plain, normalised = (
