@@ -120,7 +120,7 @@ class SemiSupervised(Classified):
         if option := settings.rescaled_by:
             raise InputError(
                 f"{option} of {settings.strategy} would scale what the classifier learns from images without a class, "
-                f"but not what it learns from the labelled ones; set {option} to {'0' if option == 'clip' else 'False'}"
+                f"but not what it learns from the labelled ones; leave {option} off"
             )
 
     def __init__(

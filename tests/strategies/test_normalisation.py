@@ -274,7 +274,7 @@ class Affine(nn.Module):
 )
 def test_a_classifier_with_labels_of_its_own_refuses_to_be_scaled_in_part(strategy, options, named) -> None:
     """The labelled images' loss has no sample, and would come to count sigma times as much."""
-    with pytest.raises(InputError, match=f"{named} of {strategy} .* set {named} to"):
+    with pytest.raises(InputError, match=f"{named} of {strategy} .* leave {named} off"):
         Config(strategy, options, Architecture(1, 10), task="semi-supervised")
 
 
