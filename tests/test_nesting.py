@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from discrete_vae.categorical import enumerate_states, log_prob
@@ -36,6 +36,7 @@ from discrete_vae.strategies import (
 )
 from discrete_vae.strategies.score_function import Moving
 from discrete_vae.strategies.target_propagation import WeightProbe
+from tests.affine import Affine
 
 LATENTS, CATEGORIES, BATCH, DRAWS = 2, 3, 2, 20_000
 
@@ -143,17 +144,6 @@ def test_evaluations_of_a_step_differ_by_the_sample_alone(name) -> None:
     (sampled,) = torch.autograd.grad(estimate.loss.sum(), logits)
     spread = sampled.view(DRAWS, BATCH, LATENTS, CATEGORIES).var(0).sum().sqrt()
     assert float(spread) == pytest.approx(SPREAD[name], rel=0.04)
-
-
-class Affine(nn.Module):
-    """A layer without bias."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs @ self.weight
 
 
 class Looking(Strategy):

@@ -76,6 +76,7 @@ from discrete_vae.strategies.target_propagation import (
 )
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import bernoulli_nll
+from tests.affine import Affine
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
@@ -92,17 +93,6 @@ class Feedback(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         return ((observation - self.centre) @ self.weight).unflatten(-1, self.shape)
-
-
-class Affine(nn.Module):
-    """A layer without bias, whose weight ``[in, out]`` is somebody else's."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs @ self.weight
 
 
 class Counted(Stack):

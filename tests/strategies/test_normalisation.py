@@ -20,6 +20,7 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.nesting import Layer, nested
+from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
@@ -36,6 +37,7 @@ from discrete_vae.strategies.score_function import ScoreFunctionOptions
 from discrete_vae.strategies.target_propagation import LayerwiseFeedback, TargetPropagationOptions
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.tasks import VAE, Architecture
+from tests.affine import Affine
 
 LATENTS, CATEGORIES, DRAWS = 3, 4, 20_000
 BETA = 3.0
@@ -207,7 +209,7 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
         weights = [WEIGHT.clone()]
         return TargetPropagation(LayerwiseFeedback(weights), geometry, clip=length, code=code).double()
 
-    decoder = Affine(WEIGHT)
+    decoder = Stack([Affine(WEIGHT)], torch.tanh)
     target = normal("target", 1, 6).sigmoid()
     objective = Objective(
         decode=lambda sample: sample.flatten(-2) @ WEIGHT,
@@ -245,23 +247,6 @@ def test_clipping_leaves_the_diagnosis_of_the_pull_alone() -> None:
         found.append(float(diagnosis["pull_cosine"]))
     assert found[0] > 0.2
     assert found[1] == pytest.approx(found[0], abs=0.1)
-
-
-class Affine(nn.Module):
-    """What layerwise feedback looks at in a decoder of one layer without bias."""
-
-    cut = False
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = weight
-        self.layers = [self]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs @ self.weight
-
-    def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        return [inputs], [self(inputs)]
 
 
 @pytest.mark.parametrize(
