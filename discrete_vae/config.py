@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
+from discrete_vae import relevance
 from discrete_vae.categorical import Categorical
 from discrete_vae.data import DataConfig
-from discrete_vae.errors import InputError, check_types, nearest
+from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
+LONGEST = 1_000_000
+"""Epochs that a run may have."""
 NESTING = 1
 """How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
 
@@ -24,6 +27,8 @@ NESTING = 1
 @dataclass(frozen=True)
 class Config:
     """All that decides a run's result. Two runs with equal configurations are the same run.
+
+    Options that have no effect with the task and the strategy are refused; ``fitting`` leaves them out.
 
     Fields that are a ``Schedule``, here and in the strategy's options, the seed and the epochs may differ between the
     members of a population.
@@ -73,25 +78,39 @@ class Config:
                 f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
                 f"objective scaled; with {self.architecture.layers} layers leave it off"
             )
-        if self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; give at least 1")
+        check_range("epochs", self.epochs, 1, LONGEST)
         if not 1 <= self.batch_size <= 50_000:
             raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
         if self.step_size > 50_000:
             raise InputError(
                 f"a step looks at {self.step_size} images, batch size times critic steps; give at most 50000 in all"
             )
-        if self.samples < 1:
-            raise InputError(f"samples is {self.samples}; give at least 1")
+        check_range("samples", self.samples)
         if self.precision not in get_args(Precision):
             raise nearest(self.precision, get_args(Precision), "precision")
         if self.optimiser not in get_args(Optimiser):
             raise nearest(self.optimiser, get_args(Optimiser), "optimiser")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; give at least 0")
+        check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
+        relevance.check(vars(self), defaults(self.strategy))
+
+    @classmethod
+    def fitting(cls, **values: Any) -> Config:
+        """The configuration of these fields, in which options that have no effect are left at their defaults.
+
+        For rows of a comparison that share settings, not all of which every row reads.
+        """
+        defaults = defaults(values.get("strategy", cls.strategy))
+        given = {**defaults, **values}
+        if given["options"] is None:
+            given["options"] = defaults["options"]
+        return cls(**relevance.fitting(given, defaults))
+
+    def refitted(self, **changes: Any) -> Config:
+        """This configuration with other values, without what has no effect beside them: see ``fitting``."""
+        return self.fitting(**{**vars(self), **changes})
 
     @property
     def task_class(self) -> type[Task]:
@@ -187,6 +206,15 @@ class Config:
                 if isinstance(getattr(source, item.name), Schedule):
                     del target[item.name]
         return _digest(values)
+
+
+def defaults(strategy: str) -> dict[str, Any]:
+    """The default of every field, with a strategy."""
+    defaults = {
+        item.name: item.default if item.default_factory is MISSING else item.default_factory()
+        for item in dataclasses.fields(Config)
+    }
+    return defaults | {"strategy": strategy, "options": STRATEGIES[strategy].Options()}
 
 
 def _digest(values: dict[str, Any]) -> str:

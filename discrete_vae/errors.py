@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,15 +21,28 @@ class InUse(InputError):
 
 
 def check_types(instance: Any) -> None:
-    """Raise ``InputError`` for a field of a dataclass whose value is not of the kind of the field's default."""
+    """Raise ``InputError`` for a field of a dataclass whose value is not of the kind of the field's default, or is a
+    float that is not finite."""
     for field in dataclasses.fields(instance):
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         value = getattr(instance, field.name)
-        if default is None or default is dataclasses.MISSING or type(value) is type(default):
-            continue
         name, kind = field.name.replace("_", " "), type(default)
+        if default is None or default is dataclasses.MISSING:
+            continue
+        if type(value) is kind:
+            if kind is float and not math.isfinite(value):
+                raise InputError(f"{name} is {value}; give a finite number")
+            continue
         raise InputError(f"{name} is {value!r}; give {_KINDS.get(kind, f'a {kind.__name__}')}")
+
+
+def check_range(name: str, value: int, least: int = 1, most: int | None = None) -> None:
+    """Raise ``InputError`` for a whole number outside a range."""
+    if value < least:
+        raise InputError(f"{name} is {value}; give at least {least}")
+    if most is not None and value > most:
+        raise InputError(f"{name} is {value}; give at most {most}")
 
 
 _KINDS: dict[type, str] = {int: "a whole number", str: "a text", tuple: "a tuple of whole numbers"}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_range
 
 Unit = Literal["epoch", "step", "run"]
 
@@ -56,7 +56,13 @@ class Schedule:
             raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
         if self.unit not in get_args(Unit):
             raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch', 'step' or 'run'")
-        largest = max(self.initial, self.initial * self.decay if self.unit == "run" else 0.0)
+        check_range("schedule: every", int(self.every), 1, 10**12)
+        if self.minimum > self.initial and self.decay <= 1:
+            raise InputError(
+                f"schedule: minimum is {self.minimum}, above the initial {self.initial}, which it would replace from the "
+                "first step on; give a smaller one"
+            )
+        largest = max(self.initial, self.minimum, self.initial * self.decay if self.unit == "run" else 0.0)
         if largest > float(np.finfo(np.float32).max):
             raise InputError(f"schedule: it reaches {largest:g}; give a number that float32 has, up to 3e38")
         if self.unit == "run" and not self.decay:
@@ -76,8 +82,10 @@ class Schedule:
         fields: dict[str, object] = {}
         try:
             for setting in settings:
-                name, _, value = setting.partition("=")
-                fields[name.strip()] = casts[name.strip()](value.strip())
+                name, _, value = (each.strip() for each in setting.partition("="))
+                if name in fields:
+                    raise InputError(f"{name} is given twice; give it once")
+                fields[name] = casts[name](value)
             return cls(float(initial), **fields)  # type: ignore[arg-type]
         except KeyError as error:
             raise InputError(f"schedule {text!r}: no field {error.args[0]!r}; fields are {', '.join(casts)}") from None
@@ -95,6 +103,15 @@ class Schedule:
             if getattr(self, field.name) != field.default
         ]
         return ",".join([_number(self.initial), *changed])
+
+    def without_effect(self) -> list[str]:
+        """Names of the fields that are set and change nothing beside the others."""
+        idle = {"every": self.decay == 1, "minimum": self.decay == 1, "unit": self.decay == 1 and not self.warmup}
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if idle.get(field.name) and getattr(self, field.name) != field.default
+        ]
 
     def require_positive(self, name: str, warmup: bool = False) -> None:
         """Raise ``InputError`` where this schedule can be 0, with ``warmup`` other than at the start of a warm-up."""

@@ -15,13 +15,15 @@ from typing import Protocol
 import pandas as pd
 import torch
 
-from discrete_vae import checkpoints
+from discrete_vae import capacity, checkpoints
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.diagnostics import diagnose
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.files import write_atomically
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.population import Population
 from discrete_vae.runs import HISTORY, Run, environment
 from discrete_vae.trainer import Trainer
 
@@ -74,6 +76,15 @@ def train(
     for config in configs:
         if config.data != data.config:
             raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
+        if config.precision == "tf32" and device.type == "cpu":
+            raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
+    new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
+    sizes: dict[str, list[Config]] = {}
+    for config in new:
+        sizes.setdefault(config.population_key, []).append(config)
+    for alike in sizes.values():
+        capacity.require_training(alike[0], len(alike), device)
+        _rehearse(alike[0], data, device)
     made: list[Run] = []
     with contextlib.ExitStack() as stack:
         for config in dict.fromkeys(configs):
@@ -95,6 +106,17 @@ def train(
     if stop:  # when all was done; it is for whoever called
         signal.raise_signal(stop[0])
     return made
+
+
+def _rehearse(config: Config, data: Dataset, device: torch.device) -> None:
+    """Estimate a first batch's loss: what a strategy, a task or a size cannot do ends here, before anything is made."""
+    population = Population.build([config], data.train.pixels.shape[-1], device)
+    model, noise = population.model, Noise([seeded(config.seed, "rehearsal", device=device)], device)
+    model.adopt(data.train, config, [config.seed])
+    order = torch.arange(config.step_size, device=device).unsqueeze(0)
+    observation = model.turns(model.observe(data.train, order, noise.generators))[1]
+    beta = population.schedules(0, 1, 1)[0, 0].to(device)
+    model.estimate(population.layers, observation, model.encode(observation), beta, noise)
 
 
 def _left(runs: Sequence[Run], prune: Prune) -> set[Run]:

@@ -13,6 +13,7 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Criticism
 from reports import statistics
 from reports.figures import bare, figure
@@ -64,11 +65,9 @@ class Preset:
 
     def configs(self, strategy: str, beta: float | None, seeds: Sequence[int]) -> list[Config]:
         """The VAE, or with ``beta`` the one with the critic."""
-        kind = dataclasses.replace(self.base, strategy=strategy, options=None)
-        options = dataclasses.replace(kind.options, temperature=self.strategies[strategy])
-        config = dataclasses.replace(kind, options=options)
-        if beta is not None:
-            config = dataclasses.replace(config, task="adversarial-vae", beta=Schedule(beta))
+        options = STRATEGIES[strategy].Options(temperature=self.strategies[strategy])
+        task = {"task": "vae"} if beta is None else {"beta": Schedule(beta)}
+        config = self.base.refitted(strategy=strategy, options=options, **task)
         return [dataclasses.replace(config, epochs=self.epochs, seed=seed) for seed in seeds]
 
 
@@ -212,6 +211,7 @@ TEMPERATURES = {
     "straight-through-gumbel-softmax": Schedule(1.0),
 }
 BASE = Config(
+    task="adversarial-vae",
     architecture=Architecture(hidden=(200,)),
     learning_rate=Schedule(2e-3),
     criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),

@@ -36,14 +36,14 @@ class Part:
         """The configuration of its first seed."""
         options = STRATEGIES[strategy].Options
         warm = {item.name for item in dataclasses.fields(options)} & {"temperature"}
-        return Config(
-            strategy,
-            options(**dict.fromkeys(warm, Schedule(1.0))),
-            Architecture(hidden=self.hidden, activation="relu", style=self.style),
-            DataConfig(dataset),  # type: ignore[arg-type]
-            self.epochs,
-            self.batch,
-            Schedule(self.generator_rate or self.rate),
+        return Config.fitting(
+            strategy=strategy,
+            options=options(**dict.fromkeys(warm, Schedule(1.0))),
+            architecture=Architecture(hidden=self.hidden, activation="relu", style=self.style),
+            data=DataConfig(dataset),  # type: ignore[arg-type]
+            epochs=self.epochs,
+            batch_size=self.batch,
+            learning_rate=Schedule(self.generator_rate or self.rate),
             seed=self.seeds[0],
             task=task,
             optimiser="adam-0-0.9",

@@ -58,8 +58,7 @@ class Cell:
             options | {name: value for name, value in self.fixed.items() if name in options} for options in row.options
         )
         return [
-            dataclasses.replace(
-                self.base,
+            self.base.refitted(
                 strategy=row.strategy,
                 options=options,
                 learning_rate=Schedule(rate),

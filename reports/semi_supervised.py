@@ -79,8 +79,7 @@ class Preset:
         rates = sorted({*row.rates, *self.rates})
         supervisions = self.supervisions if row.task == "semi-supervised" else self.supervisions[:1]
         return [
-            dataclasses.replace(
-                self.base,
+            self.base.refitted(
                 strategy=row.strategy,
                 options=kind(**options),
                 task=row.task,

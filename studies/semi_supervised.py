@@ -10,8 +10,8 @@ from reports.semi_supervised import BASE, ROWS, Row
 
 def search(row: Row) -> Search:
     """Alpha, the weight of the labelled bound and the learning rate, and the temperature where there is one."""
-    base = Config(
-        row.strategy,
+    base = Config.fitting(
+        strategy=row.strategy,
         task=row.task,
         architecture=BASE.architecture,
         batch_size=BASE.batch_size,

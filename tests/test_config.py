@@ -28,12 +28,12 @@ def with_other_schedules(strategy: str) -> Any:
 
 
 def elaborate(strategy: str) -> Config:
-    """A configuration with no field at its default."""
-    return Config(
-        strategy,
-        with_other_schedules(strategy),
-        Architecture(latents=4, categories=3, hidden=(16, 8), activation="relu"),
-        DataConfig("mnist", "dynamic", 7),
+    """A configuration with every field at another value than its default that has an effect."""
+    return Config.fitting(
+        strategy=strategy,
+        options=with_other_schedules(strategy),
+        architecture=Architecture(latents=4, categories=3, hidden=(16, 8), activation="relu"),
+        data=DataConfig("mnist", "dynamic", 7),
         epochs=3,
         batch_size=128,
         samples=3,
@@ -45,6 +45,12 @@ def elaborate(strategy: str) -> Config:
     )
 
 
+HOSTS: dict[str, dict[str, Any]] = {
+    "auxiliary_learning_rate": {"strategy": "nvil"},
+    "supervision": {"task": "semi-supervised", "architecture": Architecture(latents=1)},
+    "criticism": {"task": "adversarial-vae"},
+}
+"""What a field wants beside it, to have an effect."""
 CHANGES: dict[str, Any] = {
     "strategy": "target-propagation",
     "options": STRATEGIES["gumbel-softmax"].Options(temperature=Schedule(0.6)),
@@ -72,7 +78,7 @@ NESTED = {
         Architecture(activation="relu"),
         Architecture(layers=2),
     ],
-    "data": [DataConfig("mnist"), DataConfig("mnist", "dynamic"), DataConfig("mnist", binarisation_seed=1)],
+    "data": [DataConfig("mnist"), DataConfig("mnist", "dynamic"), DataConfig("mnist", "stochastic", 1)],
     "learning_rate": [
         Schedule(3e-4, decay=0.9),
         Schedule(3e-4, decay=0.9, every=2),
@@ -172,17 +178,26 @@ def test_the_table_of_changes_has_every_field() -> None:
 
 
 def test_identity_differs_for_every_field() -> None:
-    changed = [Config(**{name: value}) for name, value in CHANGES.items()]
+    for name, value in CHANGES.items():
+        host = HOSTS.get(name, {})
+        assert Config(**{**host, name: value}).identity != Config(**host).identity, name
+    changed = [Config(**{name: value}) for name, value in CHANGES.items() if name not in HOSTS]
     changed += [Config(**{name: value}) for name, values in NESTED.items() for value in values]
     distinct = {Config(), *changed}
     assert len({config.identity for config in distinct}) == len(distinct)
-    assert len(distinct) == len(CHANGES) + sum(map(len, NESTED.values())) - 1, "architecture and data stand in both"
+    count = len(CHANGES) - len(HOSTS) + sum(map(len, NESTED.values()))
+    assert len(distinct) == count - 1, "architecture and data stand in both"
 
 
 def test_population_key_is_blind_to_seeds_epochs_and_schedules_only() -> None:
     blind = {"seed", "epochs", "learning_rate", "auxiliary_learning_rate", "beta", "options"}
     key = Config().population_key
-    assert {name for name, value in CHANGES.items() if Config(**{name: value}).population_key == key} == blind
+
+    def same(name: str, value: Any) -> bool:
+        host = HOSTS.get(name, {})
+        return Config(**{**host, name: value}).population_key == Config(**host).population_key
+
+    assert {name for name, value in CHANGES.items() if same(name, value)} == blind
     assert {Config(learning_rate=value).population_key for value in NESTED["learning_rate"]} == {key}
     for name in ("architecture", "data"):
         keys = {Config(**{name: value}).population_key for value in NESTED[name]}

@@ -62,6 +62,11 @@ class DataConfig:
             )
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise InputError(f"binarisation_seed {seed!r} is no seed: give an integer from 0 to 2**63 - 1")
+        if seed and self.binarisation not in ("stochastic", "dynamic"):
+            raise InputError(
+                f'binarisation seed is {seed}, which has no effect with binarisation "{self.binarisation}"; leave it '
+                'at 0, or choose "stochastic" or "dynamic"'
+            )
 
     @property
     def domain(self) -> Domain:

@@ -159,6 +159,8 @@ class Strategy(nn.Module):
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
     passes_gradients: ClassVar[bool] = True
     """Whether it takes a gradient through the layers behind its sample."""
+    ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})
+    """Options of a run that it never reads; with parameters of its own it reads this one."""
     rescales: bool = False
     """Whether it scales its gradient in the logits by what a step happens to see, the penalty's gradient alike."""
     independent: bool = False
@@ -191,6 +193,11 @@ class Strategy(nn.Module):
         change their weight.
         """
         return None
+
+    @classmethod
+    def idle(cls, options: Any) -> frozenset[str]:
+        """Names of its options, and of a run's, that have no effect beside these values of the others."""
+        return frozenset()
 
     @classmethod
     def papers(cls, options: Any) -> str:

@@ -16,6 +16,7 @@ class GaussianReparameterisation(Strategy):
     """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` plays no part."""
 
     claim = Claim("Kingma and Welling 2014", unbiased=True, relaxed=False, evaluations=1)
+    ignores = Strategy.ignores | {"categories"}
 
     @staticmethod
     def latent_family(latents: int, categories: int) -> Gaussian:

@@ -27,6 +27,7 @@ class Nvil(ScoreFunction):
 
     claim = Claim("Mnih and Gregor 2014", unbiased=False, relaxed=False, evaluations=1)
     Options = NvilOptions
+    ignores = frozenset()
 
     def __init__(
         self, baseline: nn.Module, decay: float = 0.8, normalise: bool = True, members: int | None = None

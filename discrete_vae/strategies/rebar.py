@@ -62,6 +62,7 @@ class Rebar(Strategy):
 
     claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
     Options = RebarOptions
+    ignores = frozenset()
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class ReinMaxMeanControl(Strategy):
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)
     Options = TemperatureOptions
+    ignores = frozenset()
     temperature: Tensor
 
     def __init__(self, temperature: float | Tensor = 1.0, members: int | None = None) -> None:

@@ -17,6 +17,7 @@ class Softmax(Strategy):
     """z = softmax(logits), without noise, as if it were a sample: exact where the objective is linear in z."""
 
     claim = Claim("Gulrajani et al. 2017", unbiased=False, relaxed=True, evaluations=1)
+    ignores = Strategy.ignores | {"samples"}  # they would all be the same
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """The probabilities ``[..., N, K]``."""

@@ -28,6 +28,8 @@ class AdversarialVAE(Criticised, VAE):
     The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
     """
 
+    reads = (VAE.reads | Criticised.reads) - {"layers"}
+
     def __init__(
         self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
     ) -> None:

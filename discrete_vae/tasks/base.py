@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from discrete_vae.data import DataConfig, Dataset, Split
 from discrete_vae.data.made import MADE
-from discrete_vae.errors import InputError, check_types, nearest
+from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.noise import Noise
@@ -39,16 +39,16 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Gaussian variables: a generator\'s noise, or beside the class in a semi-supervised task, where many leave it
+    """Gaussian variables: a generator's noise, or beside the class in a semi-supervised task, where many leave it
     little to say."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("latents", "categories", "layers", "style"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
+        for name in ("latents", "layers", "style"):
+            check_range(name, getattr(self, name))
+        check_range("categories", self.categories, 2)
         if any(type(width) is not int or width < 1 for width in self.hidden):
             raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
         if self.activation not in ACTIVATIONS:
@@ -74,11 +74,10 @@ class Supervision:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.labelled < 1:
-            raise InputError(f"labelled is {self.labelled}; give at least 1")
+        check_range("labelled", self.labelled)
         for name in ("alpha", "labelled_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; give a finite number of at least 0")
+            if getattr(self, name) < 0:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give at least 0")
 
 
 @dataclass(frozen=True)
@@ -97,15 +96,14 @@ class Criticism:
     def __post_init__(self) -> None:
         check_types(self)
         for name in ("gradient_penalty", "weight_clip"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give a finite number from 0")
+            if getattr(self, name) < 0:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give at least 0")
         if self.gradient_penalty and self.weight_clip:
             raise InputError(
                 f"gradient penalty is {self.gradient_penalty} and weight clip {self.weight_clip}; set one of them to 0"
             )
-        if self.critic_steps < 1:
-            raise InputError(f"critic steps is {self.critic_steps}; give at least 1")
-        if not 0 < self.critic_learning_rate < math.inf:
+        check_range("critic steps", self.critic_steps)
+        if self.critic_learning_rate <= 0:
             raise InputError(f"critic learning rate is {self.critic_learning_rate}; give a number above 0")
 
 
@@ -170,6 +168,15 @@ class Task(nn.Module):
     """Whether the latents are inferred from what they explain, so that they cost a KL to a prior."""
     generates: ClassVar[bool] = False
     """Whether its variables are the data's own, which it makes from noise, instead of latent ones."""
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("latents", "categories", "layers", "hidden", "activation", "initialisation"),
+            *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate"),
+        }
+    )
+    """Of the options that not all tasks have a use for, those that have an effect here; any other is refused."""
+    stand_in: ClassVar[str | None] = None
+    """The one strategy to give to a task that makes no use of any."""
     score: ClassVar[str] = "elbo"
     """The metric of the validation images that says how a run does."""
 

@@ -7,6 +7,7 @@ arXiv 1704.00028. M. Arjovsky, S. Chintala, L. Bottou: Wasserstein GAN. ICML 201
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -
 class Criticised(Task):
     """A task whose model is trained against a critic of its samples, which is trained to tell them from others."""
 
+    reads = Task.reads | {field.name for field in fields(Criticism)}
     criticism = Criticism()
 
     @classmethod

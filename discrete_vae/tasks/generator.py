@@ -36,6 +36,7 @@ class Generator(Criticised):
     """
 
     posterior = False
+    reads = (Criticised.reads | {"style"}) - {"latents", "categories", "layers"}
     generates = True
     score = "wasserstein"
 
@@ -162,6 +163,9 @@ class Generator(Criticised):
 
 class CriticAlone(Generator):
     """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1)."""
+
+    reads = Generator.reads - {"samples", "optimiser", "learning_rate", "auxiliary_learning_rate"}
+    stand_in = "backpropagation"
 
     @classmethod
     def check(cls, settings: Settings) -> None:

@@ -26,6 +26,7 @@ from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervis
 class Classified(Task):
     """A task with the encoder for a classifier: some training images come with their classes, of all K of them."""
 
+    reads = (Task.reads | {"labelled"}) - {"layers"}
     supervision, share = Supervision(), 0.0
 
     @classmethod
@@ -113,6 +114,7 @@ class SemiSupervised(Classified):
     """
 
     posterior = True
+    reads = Classified.reads | {"beta", "style", "alpha", "labelled_weight"}
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -233,6 +235,8 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
+    reads = Classified.reads - {"auxiliary_learning_rate"}
+    stand_in = "gumbel-softmax"
 
     def __init__(
         self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]

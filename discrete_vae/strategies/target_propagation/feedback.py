@@ -87,6 +87,7 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
 
     paper = "Ernoult et al. 2022"
     learned = prepares = descends = True
+    reads = frozenset({"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"})
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         total = nothing(flow)
@@ -110,6 +111,7 @@ class DifferenceReconstruction(LayerwiseFeedback):
 
     paper = "Meulemans et al. 2020"
     learned = prepares = descends = True
+    reads = frozenset({"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"})
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         total = nothing(flow)
@@ -137,6 +139,7 @@ class WeightProbe(LayerwiseFeedback):
 
     paper = "Akrout et al. 2019"
     prepares = True
+    reads = frozenset({"feedback_steps", "warmup"})
     PROBES = 20
     """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step."""
 
@@ -158,6 +161,7 @@ class WeightMirror(WeightProbe):
     """
 
     learned = mirrors = True
+    reads = WeightProbe.reads | {"auxiliary_learning_rate"}
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""

@@ -84,6 +84,8 @@ class Inverse(nn.Module):
     """Whether it takes its layers' own steps, by the same optimiser."""
     evaluations = 0
     """How often its own training calls ``decode``."""
+    reads: frozenset[str] = frozenset()
+    """Options that are about its own training, and that it makes use of."""
 
     def difference(self, decoded: Decoded) -> Difference:
         """Aim, image and signal of a batch; no gradient passes through it."""
@@ -127,6 +129,7 @@ class LearnedInverse(Inverse):
     paper = "Lee et al. 2015"
     prepares = descends = True
     evaluations = 1
+    reads = frozenset({"noise", "feedback_steps", "warmup", "auxiliary_learning_rate"})
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -59,6 +59,9 @@ FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
 }
 
 
+INVERSES: dict[str, type[Inverse]] = {"encoder": EncoderInverse, "network": LearnedInverse, **FEEDBACK}
+
+
 @dataclass(frozen=True)
 class TargetPropagationOptions:
     """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
@@ -127,6 +130,7 @@ class TargetPropagation(Strategy):
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
     Options = TargetPropagationOptions
+    ignores = frozenset()
     noise: Tensor
     output_noise: Tensor
     step: Tensor
@@ -200,8 +204,14 @@ class TargetPropagation(Strategy):
         return "clip" if options.clip else None
 
     @classmethod
+    def idle(cls, options: TargetPropagationOptions) -> frozenset[str]:
+        idle = {"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"}
+        idle -= INVERSES[options.inverse].reads
+        return frozenset(idle if options.geometry == "second-order" else {*idle, "temperature"})
+
+    @classmethod
     def papers(cls, options: TargetPropagationOptions) -> str:
-        inverse = FEEDBACK.get(options.inverse, EncoderInverse if options.inverse == "encoder" else LearnedInverse)
+        inverse = INVERSES[options.inverse]
         return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
 
     @classmethod

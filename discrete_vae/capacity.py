@@ -1,0 +1,76 @@
+"""Whether a machine has the memory that runs take at least: asked before anything is made."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import torch
+
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+
+LAYER = 10_000
+"""Bytes that a stochastic layer takes beside its weights, by its Python objects."""
+NUMBER = 4
+"""Bytes of a number in a tensor."""
+
+
+def available(device: torch.device) -> int:
+    """Bytes that a program may still take: of a GPU, of the machine, or of this process' control group."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = psutil.virtual_memory().available + psutil.swap_memory().free
+    with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
+        group = Path("/sys/fs/cgroup")
+        used = int((group / "memory.current").read_text())
+        free = min(free, int((group / "memory.max").read_text()) - used)
+    return free
+
+
+def require(needed: int, what: str, device: torch.device) -> None:
+    """Raise ``InputError`` if so many bytes are more than the device has left."""
+    if needed > (there := available(device)):
+        raise InputError(
+            f"{what}: at least {amount(needed)} of memory, and {device.type} has {amount(there)} left; give less"
+        )
+
+
+def amount(size: int) -> str:
+    """``3.2 GiB``."""
+    value, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:,.3g} {units[0]}" if value < 1e6 else f"{value:.1e} {units[0]}"
+
+
+def require_training(config: Config, members: int, device: torch.device) -> None:
+    """Raise ``InputError`` where the device has not the memory that so many runs side by side take at least."""
+    shape = config.architecture
+    sizes = ", ".join(f"{name} {getattr(shape, name):,}" for name in ("latents", "categories", "layers", "style"))
+    hidden = " ".join(f"{width:,}" for width in shape.hidden)
+    what = f"{members:,} run{'s' * (members > 1)} of {sizes}, hidden {hidden}, batch size {config.batch_size:,}"
+    require(members * of_training(config), f"{what}, samples {config.samples:,}", device)
+
+
+def of_training(config: Config) -> int:
+    """Bytes that training a run takes at least: its weights, gradients and momentum, and what a step looks at.
+
+    A lower bound: one network to the latents and one from them, and only their widest layers.
+    """
+    shape, observed = config.architecture, config.data.domain
+    if config.task_class.generates:
+        code = observed.size * (observed.symbols or 1)
+        sizes = [[shape.style, *shape.hidden, code], [code, *reversed(shape.hidden), 1]]
+    else:
+        code = shape.latents * (shape.categories if config.categorical else 1)
+        half = observed.size // 2  # what a network at least sees, or predicts, of an image
+        beside = shape.style if "style" in config.task_class.reads else 0
+        sizes = [[half, *shape.hidden, code], [code + beside, *reversed(shape.hidden), half]]
+    weights = sum(a * b for each in sizes for a, b in pairwise(each)) + (shape.layers - 1) * code**2
+    samples = config.batch_size * config.samples * getattr(config.options, "draws", 1)
+    numbers = 3 * weights + config.batch_size * max(shape.hidden, default=0) + samples * code
+    return NUMBER * numbers + LAYER * shape.layers
