@@ -1,6 +1,7 @@
 """Checkpoints of single runs: tensors and a few words of metadata. Reading one executes no code.
 
-The format is safetensors with a SHA-256 of the content in its metadata. The newest two checkpoints of a run are kept,
+The format is safetensors with a SHA-256 of the content in its metadata, and its header sorted, so that the same tensors
+give the same bytes. The newest two checkpoints of a run are kept,
 so that a population whose members were cut off between two writes still has a step that all of them share, and a
 damaged newest file leaves the one before it.
 """
@@ -8,12 +9,14 @@ damaged newest file leaves the one before it.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, uint8
 
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
@@ -27,16 +30,17 @@ def path_of(folder: Path, step: int) -> Path:
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps that a run's folder has checkpoints of, oldest first."""
-    names = (path.stem.partition("-")[2] for path in folder.glob("checkpoint-*.safetensors"))
-    return sorted(int(name) for name in names if name.isdecimal())
+    """Steps that a run's folder has checkpoints of, by their names, oldest first."""
+    found = (re.fullmatch(r"checkpoint-([0-9]{9,})\.safetensors", path.name) for path in folder.glob("checkpoint-*"))
+    known = [int(match[1]) for match in found if match]
+    return sorted(step for step in known if path_of(folder, step).is_file())
 
 
 def write(folder: Path, step: int, identity: str, tensors: Mapping[str, Tensor]) -> None:
     """Write a checkpoint and remove all but the newest ``KEPT``. Raises ``InputError`` where the disk refuses."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"identity": identity, "step": str(step), "sha256": _digest(tensors)}
-    write_atomically(path_of(folder, step), save(tensors, metadata))
+    write_atomically(path_of(folder, step), _sorted(save(tensors, metadata)))
     prune(folder, KEPT)
 
 
@@ -49,17 +53,49 @@ def prune(folder: Path, keep: int) -> None:
 def read(folder: Path, step: int, identity: str) -> dict[str, Tensor]:
     """The tensors of a checkpoint.
 
-    Raises ``InputError`` where the file is missing, corrupt, or belongs to another configuration.
+    Raises ``InputError`` where the file is missing, corrupt, or belongs to another configuration or step.
     """
     path = path_of(folder, step)
     try:
         with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        digest = _digest(tensors)
+    except UNREADABLE as error:
         raise InputError(f"checkpoint {path} cannot be read ({_line(error)}); {REMEDY}") from error
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != digest:
         raise InputError(f"checkpoint {path} is corrupt (its SHA-256 does not match); {REMEDY}")
+    _check_owner(path, step, identity, metadata)
+    return tensors
+
+
+def check(folder: Path, step: int, identity: str) -> None:
+    """Raise ``InputError`` for a checkpoint that is not what its name says, as far as its header tells."""
+    path = path_of(folder, step)
+    try:
+        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+            metadata = file.metadata() or {}
+    except UNREADABLE as error:
+        raise InputError(f"checkpoint {path} cannot be read ({_line(error)}); {REMEDY}") from error
+    _check_owner(path, step, identity, metadata)
+
+
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ``InputError`` unless these are finite tensors of the names, shapes and dtypes of the expected ones."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        there, wanted = (_described(each.get(name)) for each in (tensors, expected))
+        if there == wanted and not bool(tensors[name].isfinite().all()):
+            there, wanted = "not finite", "finite"
+        if there != wanted:
+            raise InputError(f"checkpoint {path} does not fit its run: {name!r} is {there}, not {wanted}; {REMEDY}")
+
+
+def _described(tensor: Tensor | None) -> str:
+    """``float32 [20, 10]``."""
+    return "absent" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _check_owner(path: Path, step: int, identity: str, metadata: Mapping[str, str]) -> None:
     if metadata.get("identity") != identity:
         raise InputError(
             f"checkpoint {path} is of configuration {metadata.get('identity')}, not {identity}: use the folder of the "
@@ -67,9 +103,10 @@ def read(folder: Path, step: int, identity: str) -> dict[str, Tensor]:
         )
     if metadata.get("step") != str(step):
         raise InputError(f"checkpoint {path} is of step {metadata.get('step')}; give it back that name")
-    return tensors
 
 
+UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+"""What reading a damaged file raises; the last four where it holds a dtype that torch lacks."""
 REMEDY = "delete this file to go on from the checkpoint before it, or the run's folder to begin again"
 
 
@@ -77,10 +114,18 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _sorted(content: bytes) -> bytes:
+    """A safetensors file with its header's keys in order; the library writes them as they come."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8 bytes
+    return b"".join([len(header).to_bytes(8, "little"), header, content[end:]])
+
+
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(uint8).numpy().tobytes())  # numpy does not know all of torch's dtypes
     return digest.hexdigest()

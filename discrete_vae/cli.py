@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.table import Column, Table
 
 import discrete_vae.runs
 from discrete_vae.config import Config, Optimiser, Precision
+from discrete_vae.console import complain, standard_output
 from discrete_vae.data import DataConfig, load
 from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, nearest
@@ -25,6 +27,7 @@ from discrete_vae.evaluation import evaluate as evaluate_runs
 from discrete_vae.files import write_atomically
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.places import File, Folder, shown
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
@@ -69,7 +72,8 @@ run).""",
 )
 app.command(train_app)
 
-RunsFolder = Annotated[Path, Parameter(help="Folder that holds the runs' folders.")]
+RUNS = Path("runs")
+RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
 Threads = Annotated[int | None, Parameter(help="Processor threads; by default torch's choice.")]
 STORAGE = "studies.sqlite"
@@ -88,10 +92,10 @@ Storage = Annotated[
 class Where:
     """Where to compute, and where the files are."""
 
-    runs: RunsFolder = Path("runs")
+    runs: RunsFolder = RUNS
     device: Device = "auto"
     threads: Threads = None
-    folder: Annotated[Path | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
+    folder: Annotated[Folder | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
     download: Annotated[bool, Parameter(help="Download a grayscale data set if it is not there.", negative="")] = False
 
     def compute_device(self) -> torch.device:
@@ -299,7 +303,7 @@ def evaluate(
 
 @app.command
 def sample(
-    run: str, *, out: Path | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
+    run: str, *, out: File | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
 ) -> None:
     """Draw from a VAE's prior or a generator's noise, and write images as one grid, strings and points as lines.
 
@@ -308,7 +312,8 @@ def sample(
     run
         A run's folder, or what `list` shows of it (or the beginning of it).
     out
-        File to write; by default samples.png in the run's folder, or samples.txt for what are no images.
+        File to write, in place of what it held; by default samples.png in the run's folder, or samples.txt for what are
+        no images.
     rows
         Rows of the grid.
     columns
@@ -339,30 +344,45 @@ def sample(
 
 
 @app.command(name="list")
-def list_runs(*, runs: RunsFolder = Path("runs")) -> None:
-    """Show all runs: how far they are and how they do on the validation images."""
-    found = discrete_vae.runs.find(runs)
-    if not found:
+def list_runs(*, runs: RunsFolder = RUNS) -> int:
+    """Show all runs: how far they are and how they do on the validation images.
+
+    Damaged runs are named on standard error, each in a line, and the exit code is 1.
+    """
+    found, damaged = discrete_vae.runs.survey(runs)
+    if not found and not damaged:
+        if not runs.is_dir() and runs != RUNS:
+            raise InputError(f"there is no folder {runs}; name the one that was given to `train`")
         print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
-        return
-    _show(found)
+        return 0
+    damaged |= _show(found)
+    for name, error in damaged.items():
+        complain(f"error: {name}: {error}")
+    return 1 if damaged else 0
 
 
 def find_run(name: str, runs: Path) -> Run:
-    """A run by its folder, or below ``runs`` by its name or identity or the beginning of one."""
-    if (Path(name) / "config.json").exists():
+    """A run by its folder, or below ``runs`` by its name or identity or the beginning of one.
+
+    Raises ``InputError`` for a name of none or of several, and for a damaged run; another's damage is no matter.
+    """
+    if not name.strip():
+        raise InputError(f"{name!r} is no name of a run; `discrete-vae list` shows them")
+    if os.path.lexists(os.path.join(name, "config.json")):
         return Run.open(Path(name))
-    found = discrete_vae.runs.find(runs)
-    matches = [run for run in found if run.folder.name.startswith(name) or run.config.identity.startswith(name)]
-    if not found:
-        raise InputError(f"no run {name!r}: {runs} holds none; train one first")
+    found, damaged = discrete_vae.runs.survey(runs)
+    matches = {run.folder.name: run for run in found if run.config.identity.startswith(name)}
+    matches |= {run.folder.name: run for run in found if run.folder.name.startswith(name)}
+    broken = [folder for folder in damaged if folder.startswith(name)]
+    if not found and not damaged:
+        raise InputError(f"no run {shown(name)}: {runs} holds none; train one first")
+    if name in damaged or (broken and not matches):
+        raise damaged[name if name in damaged else broken[0]]
     if not matches:
-        raise nearest(name, [run.folder.name for run in found], "run")
-    if len(matches) > 1:
-        raise InputError(
-            f"run {name!r} could be {', '.join(run.folder.name for run in matches)}; give more of its name"
-        )
-    return matches[0]
+        raise nearest(name, [run.folder.name for run in found] + list(damaged), "run")
+    if name not in matches and len(matches) + len(broken) > 1:
+        raise InputError(f"run {name!r} could be {', '.join([*matches, *broken])}; give more of its name")
+    return matches.get(name) or next(iter(matches.values()))
 
 
 SHOWN = {
@@ -387,9 +407,16 @@ def _last(run: Run) -> dict[str, float]:
     return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
 
 
-def _show(runs: Sequence[Run]) -> None:
-    found = {run: _last(run) for run in runs}
-    shown = {name: head for name, head in SHOWN.items() if any(name in each for each in found.values())}
+def _show(runs: Sequence[Run]) -> dict[str, InputError]:
+    """Show a table of runs; gives the reasons of those whose files cannot be read, by their folders' names."""
+    found: dict[Run, tuple[dict[str, float], str]] = {}
+    damaged: dict[str, InputError] = {}
+    for run in runs:
+        try:
+            found[run] = _last(run), run.status
+        except InputError as error:
+            damaged[run.folder.name] = error
+    shown = {name: head for name, head in SHOWN.items() if any(name in each for each, _ in found.values())}
     numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
     words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
     table = Table(
@@ -398,26 +425,29 @@ def _show(runs: Sequence[Run]) -> None:
         *words,
         caption=CAPTION,
     )
-    for run, values in found.items():
+    for run, (values, status) in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
-        table.add_row(config.identity, str(config.seed), *metrics, run.status, f"{config.strategy} {config.settings}")
-    Console().print(table)
+        table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {config.settings}")
+    if found or not damaged:
+        Console().print(table)
+    return damaged
 
 
 def run(app: App, tokens: Sequence[str] | None) -> int:
     """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
     keep_freed_memory()
     try:
-        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        with standard_output():
+            return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (InputError, CycloptsError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
     except Interrupted as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         return 130
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from what is done", file=sys.stderr)
+        complain("stopped; the same command goes on from what is done")
         return 130
 
 

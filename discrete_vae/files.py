@@ -1,13 +1,22 @@
-"""Files that are never half-written."""
+"""Files that are never half-written, and are read only if they are files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
+import math
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 from discrete_vae.errors import InputError
+
+PART = ".discrete-vae-"
+"""How the names of unfinished files begin; they end in ``.part``."""
 
 
 @contextlib.contextmanager
@@ -24,21 +33,92 @@ def writable(folder: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write beside the file, flush to disk, then rename: a reader sees the old content or the new, never a part."""
+    """Write beside the file, flush to disk, then rename: a reader sees the old content or the new, never a part.
+
+    A link stays one, and the file that it leads to is written. A pipe or a device, such as ``/dev/stdout``, is written
+    to as it is. Raises ``InputError`` for a folder, a disk, a pipe that nobody reads, and where the system refuses.
+    """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writable(path.parent):
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"cannot write {path}: it is a folder; name a file")
+    if mode is not None and not stat.S_ISREG(mode):
+        _write_through(path, data, mode)
+        return
+    target = Path(os.path.realpath(path))
+    if target.is_relative_to("/proc") or (path.is_symlink() and path.absolute().is_relative_to("/dev")):
+        raise InputError(f"cannot write {path}: it stands for an open file, {target}; name that file itself")
+    with writable(target.parent):
+        if mode is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only", str(target))
+        temporary = target.with_name(f"{PART}{secrets.token_hex(8)}.part")
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:
     """Remove what processes that were killed while writing left; only for who has the folder alone."""
-    for part in folder.glob(".*.part"):
+    for part in folder.glob(f"{PART}*.part"):
         part.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """A file's text, in UTF-8. Raises ``OSError`` for what is not a file, and ``ValueError`` for other bytes."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # to open a pipe would wait for its writer
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file", str(path))
+        return file.read().decode()
+
+
+def parse_json(text: str) -> Any:
+    """JSON in the strict sense. Raises ``ValueError`` also for a name twice, for no finite number, and if too deep."""
+
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise ValueError(f"{text} is not a finite number")
+        return value
+
+    def refuse(text: str) -> NoReturn:
+        raise ValueError(f"{text} is not a finite number")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands in it twice")
+        return found
+
+    try:
+        return json.loads(text, parse_float=number, parse_constant=refuse, object_pairs_hook=unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _mode(path: Path) -> int | None:
+    """What is at a path, following links; None if nothing is."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name a folder that you may write to") from error
+
+
+def _write_through(path: Path, data: bytes, mode: int) -> None:
+    """Write to a pipe or a device; never to a disk, nor to a pipe that nobody reads, which would wait for ever."""
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise InputError(f"cannot write {path}: it is a disk or a socket; name a file")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        nobody = error.errno in (errno.ENXIO, errno.EPIPE)
+        reason = "nobody reads that pipe" if nobody else error.strerror
+        raise InputError(f"cannot write {path}: {reason}; name a file with free space") from error

@@ -62,13 +62,24 @@ class Population:
 
     @classmethod
     def load(cls, runs: Sequence[Run], pixels: int, device: torch.device) -> Population:
-        """The runs as their newest checkpoints have them. Raises ``InputError`` for a run that has none."""
+        """The runs as their newest checkpoints have them.
+
+        Raises ``InputError`` for a run that has none, or one that does not fit.
+        """
         population = cls.build([run.config for run in runs], pixels, device)
         for run in runs:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
+        state = population.state()
+
+        def read(run: Run) -> dict[str, Tensor]:
+            tensors = checkpoints.read(run.folder, run.step, run.config.identity)
+            own = {name: tensor for name, tensor in tensors.items() if name.startswith(("model.", "strategy"))}
+            checkpoints.check_tensors(checkpoints.path_of(run.folder, run.step), own, member_of(state, 0))
+            return own
+
         # One at a time: a checkpoint is three times as large as what is taken from it.
-        fill(population.state(), (checkpoints.read(run.folder, run.step, run.config.identity) for run in runs))
+        fill(state, (read(run) for run in runs))
         values = [
             replace(population, configs=[run.config]).schedules(run.step, 1, run.steps_per_epoch)[0] for run in runs
         ]
@@ -123,6 +134,11 @@ class Population:
             for name, tensor in module.state_dict().items()
             if name not in scheduled
         }
+
+
+def member_of(state: Mapping[str, Tensor], p: int) -> dict[str, Tensor]:
+    """One member's tensors of a state ``[P, ...]``, not copies."""
+    return {name: tensor[p] for name, tensor in state.items()}
 
 
 def fill(state: Mapping[str, Tensor], members: Iterable[Mapping[str, Tensor]]) -> None:

@@ -12,6 +12,7 @@ runs/gumbel-softmax-0123456789ab/
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -32,7 +33,7 @@ from filelock import FileLock, Timeout
 from discrete_vae import checkpoints
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, InUse
-from discrete_vae.files import remove_parts, writable, write_atomically
+from discrete_vae.files import parse_json, read_text, remove_parts, writable, write_atomically
 
 HISTORY = ["epoch", "split", "metric", "value"]
 EVALUATION = ["split", "metric", "samples", "value"]
@@ -66,16 +67,13 @@ class Run:
     def open(cls, folder: Path) -> Run:
         """The run that a folder holds. Raises ``InputError`` if it holds none, or one that cannot be read."""
         path = folder / "config.json"
+        held = _read(path, lambda text: [parse_json(text)])
+        if held is None:
+            raise InputError(f"{folder} is not a run: it has no config.json; see `discrete-vae list`")
         try:
-            values = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise InputError(f"{folder} is not a run: it has no config.json; see `discrete-vae list`") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}); restore it or delete the run") from error
-        try:
-            return cls(folder, Config.from_dict(values))
-        except (InputError, TypeError) as error:
-            raise InputError(f"{path}: {error}") from error
+            return cls(folder, Config.from_dict(held[0]))
+        except (ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
+            raise InputError(f"{path}: {error}; restore it, or delete the run") from error
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,19 +87,33 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Updates done, as far as the newest checkpoint knows."""
-        return max(checkpoints.steps(self.folder), default=0)
+        """Updates done, as far as the newest checkpoint knows; raises ``InputError`` if that is not of this run."""
+        step = max(checkpoints.steps(self.folder), default=None)
+        if step is None:
+            return 0
+        checkpoints.check(self.folder, step, self.config.identity)
+        if step > self.total_steps:
+            path = checkpoints.path_of(self.folder, step)
+            raise InputError(f"checkpoint {path} is behind the run's end, step {self.total_steps}; delete this file")
+        return step
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the run stopped for good, or None."""
-        found: dict[str, Any] | None = self._read("failure.json", json.loads)
+        """Why the run stopped for good, or None: step, epoch and message."""
+
+        def parse(text: str) -> dict[str, Any]:
+            found = _object(parse_json(text), step=int, epoch=int, message=str)
+            if missing := {"step", "epoch", "message"} - found.keys():
+                raise ValueError(f"it has no {min(missing)}")
+            return found
+
+        found: dict[str, Any] | None = _read(self.folder / "failure.json", parse)
         return found
 
     @property
     def status(self) -> str:
         """finished, failed, or how far it is."""
-        if self.failure:
+        if self.failure is not None:
             return "failed"
         step, total = self.step, self.total_steps
         return "finished" if step >= total else f"{step / self.steps_per_epoch:.3g} of {self.config.epochs} epochs"
@@ -113,11 +125,11 @@ class Run:
 
     def history(self) -> pd.DataFrame:
         """Columns epoch, split, metric, value; empty before the first epoch's end."""
-        return self._table("history.csv", HISTORY)
+        return self._table("history.csv", HISTORY, "epoch")
 
     def evaluation(self) -> pd.DataFrame:
         """Columns split, metric, samples, value; empty before the first evaluation."""
-        return self._table("evaluation.csv", EVALUATION)
+        return self._table("evaluation.csv", EVALUATION, "samples")
 
     def write_history(self, history: pd.DataFrame) -> None:
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
@@ -154,31 +166,114 @@ class Run:
 
     def sessions(self) -> list[dict[str, Any]]:
         """What the run was trained on, one entry a session."""
-        found: list[dict[str, Any]] | None = self._read("environment.json", json.loads)
+
+        def parse(text: str) -> list[dict[str, Any]]:
+            found = parse_json(text)
+            if not isinstance(found, list):
+                raise ValueError(f"it is a {type(found).__name__}, not a list of sessions")
+            return [_object(each, population=int, seconds=float, member_seconds=float) for each in found]
+
+        found: list[dict[str, Any]] | None = _read(self.folder / "environment.json", parse)
         return found or []
 
-    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
-        def parse(text: str) -> pd.DataFrame:
-            return pd.read_csv(io.StringIO(text), converters={"value": float})[list(columns)]
+    def _table(self, name: str, columns: Sequence[str], count: str) -> pd.DataFrame:
+        """A table of texts, of a column of counts, and of values; none of its lines twice."""
+        last = self.config.epochs if count == "epoch" else 2**31
 
-        found: pd.DataFrame | None = self._read(name, parse)
+        def entry(head: Sequence[str], line: Sequence[str]) -> tuple[Any, ...]:
+            given = dict(zip(head, line, strict=True))
+            words = [given[column] for column in columns]
+            if not all(word and word.isprintable() for word in words) or not 0 <= int(given[count]) <= last:
+                raise ValueError
+            kinds = {count: int, "value": float}
+            return tuple(kinds.get(column, str)(word) for column, word in zip(columns, words, strict=True))
+
+        def parse(text: str) -> pd.DataFrame:
+            lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+            head = next(lines, [])
+            if missing := [column for column in columns if head.count(column) != 1]:
+                raise ValueError(f"it has no column {missing[0]}, or more than one")
+            rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+            for line in lines:
+                try:
+                    row = entry(head, line)
+                except ValueError:
+                    raise ValueError(f"line {lines.line_num} is {','.join(line)[:80]!r}") from None
+                if rows.setdefault(row[:-1], row) is not row:
+                    raise ValueError(f"line {lines.line_num} says a thing twice")
+            return pd.DataFrame(list(rows.values()), columns=list(columns))
+
+        found: pd.DataFrame | None = _read(self.folder / name, parse)
         return pd.DataFrame(columns=list(columns)) if found is None else found
 
-    def _read(self, name: str, parse: Callable[[str], Any]) -> Any:
-        """A file's content, None if it is not there. Raises ``InputError`` if it cannot be read."""
-        path = self.folder / name
-        try:
-            return parse(path.read_text())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path} cannot be read ({reason}); restore it, or delete the run") from error
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    """A file's content, None if it is not there. Raises ``InputError`` if it cannot be read."""
+    try:
+        return parse(read_text(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, csv.Error) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(f"{path} cannot be read ({reason}); restore it, or delete the run") from error
+
+
+def _object(found: object, **kinds: type) -> dict[str, Any]:
+    """A JSON object, of whose entries those that are named are texts or numbers from 0. Raises ``ValueError``."""
+    if not isinstance(found, dict):
+        raise ValueError(f"there is a {type(found).__name__} where an object should be")
+    for name, kind in kinds.items():
+        value = found.get(name, kind())
+        right = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        if not right or (kind is not str and value < 0):
+            raise ValueError(f"{name} is {str(value)[:80]!r}")
+    return found
 
 
 def find(runs: Path) -> list[Run]:
-    """All runs below a folder, by name."""
-    return [Run.open(path.parent) for path in sorted(runs.glob("*/config.json"))]
+    """All runs below a folder, by name; none if there is no such folder. Raises ``InputError`` for a damaged one."""
+    found, damaged = survey(runs)
+    for error in damaged.values():
+        raise error
+    return found
+
+
+def survey(runs: Path) -> tuple[list[Run], dict[str, InputError]]:
+    """The runs below a folder, by name, and the reasons of those that cannot be opened, by their folders' names.
+
+    Raises ``InputError`` if the folder itself cannot be read.
+    """
+    try:
+        folders = sorted(runs.iterdir())
+    except FileNotFoundError:
+        folders = []
+    except OSError as error:
+        raise InputError(f"{runs} cannot be read ({error.strerror}); name the folder that holds the runs") from error
+    found, damaged = [], {}
+    for folder in folders:
+        try:
+            if _is_run(folder):
+                found.append(Run.open(folder))
+        except InputError as error:
+            damaged[folder.name] = error
+    return found, damaged
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is meant for a run; other things may lie beside runs. Raises ``InputError`` if that is hidden.
+
+    One that lost its configuration is told by what else a run leaves.
+    """
+    try:
+        return bool(MARKS.intersection(os.listdir(folder)))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); mend it, or delete it") from error
+
+
+MARKS = {"config.json", "environment.json", "history.csv"}
+"""Files that make a folder one of a run."""
 
 
 def table(runs: Iterable[Run]) -> pd.DataFrame:

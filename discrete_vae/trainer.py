@@ -14,7 +14,7 @@ from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.optimiser import OPTIMISERS, PopulationAdamWithoutMomentum
-from discrete_vae.population import Population, fill
+from discrete_vae.population import Population, fill, member_of
 from discrete_vae.runs import Run
 
 LOOK_EVERY = 25
@@ -190,30 +190,43 @@ class Trainer:
         on_host = {name: tensor.cpu() for name, tensor in state.items()}
         for p in self.healthy():
             run = self.runs[p]
-            tensors = {name: value[p] for name, value in on_host.items()}
+            tensors = member_of(on_host, p)
             tensors["noise"] = self.generators[p].get_state()
             checkpoints.write(run.folder, self.step, run.config.identity, tensors)
 
     def load(self, step: int) -> None:
         """Go back to the members' checkpoints of a step.
 
-        Raises ``InputError`` for one in the middle of an epoch from another kind of device: its noise is of no use.
+        Raises ``InputError`` for one that does not fit, and for one in the middle of an epoch from another kind of
+        device: its noise is of no use.
         """
         members = [checkpoints.read(run.folder, step, run.config.identity) for run in self.runs]
-        if step % self.steps_per_epoch:  # each epoch begins with fresh generators
-            for run, generator, member in zip(self.runs, self.generators, members, strict=True):
-                if member["noise"].shape != generator.get_state().shape:
-                    raise InputError(
-                        f"{run.folder} was stopped in mid-epoch on another kind of device than {self.device}; "
-                        "resume it with the --device that it was started with"
-                    )
-                generator.set_state(member["noise"])
+        expected = member_of(self.state(), 0)
+        for run, generator, found in zip(self.runs, self.generators, members, strict=True):
+            path, noise = checkpoints.path_of(run.folder, step), generator.get_state()
+            rest = {name: tensor for name, tensor in found.items() if name != "noise"}
+            checkpoints.check_tensors(path, rest, expected)
+            kept = found.get("noise", torch.empty(()))
+            if kept.dtype == noise.dtype and kept.dim() == 1 and kept.shape != noise.shape:
+                if step % self.steps_per_epoch == 0:  # each epoch begins with fresh generators
+                    continue
+                raise InputError(
+                    f"{run.folder} was stopped in mid-epoch on another kind of device than {self.device}; "
+                    "resume it with the --device that it was started with"
+                )
+            checkpoints.check_tensors(path, {"noise": kept} if "noise" in found else {}, {"noise": noise})
+            try:
+                generator.set_state(kept)
+            except RuntimeError as error:
+                raise InputError(
+                    f"checkpoint {path} does not fit its run: 'noise' is no state of a generator; {checkpoints.REMEDY}"
+                ) from error
         self._go_to(step, members)
 
     def keep(self, members: Sequence[int]) -> Trainer:
         """The training of these members alone, from the end of an epoch on."""
         rest = Trainer([self.runs[p] for p in members], self.data, self.device, self.compiled, self.warn)
-        rest._go_to(self.step, [{name: value[p] for name, value in self.state().items()} for p in members])
+        rest._go_to(self.step, [member_of(self.state(), p) for p in members])
         return rest
 
     def _go_to(self, step: int, members: Sequence[Mapping[str, Tensor]]) -> None:

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
+from discrete_vae.places import Folder
 from reports import (
     adversarial_vae,
     auto_encoder,
@@ -61,11 +62,11 @@ def make(
     name: str,
     *,
     preset: Annotated[str | None, Parameter(show_default=False)] = None,
-    out: Path,
-    runs: Path = Path("runs"),
+    out: Folder,
+    runs: Folder = Path("runs"),
     device: str = "cpu",
     threads: Annotated[int | None, Parameter(show_default=False)] = None,
-    folder: Annotated[Path | None, Parameter(show_default=False)] = None,
+    folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
     storage: Storage = STORAGE,
 ) -> None:
@@ -78,7 +79,7 @@ def make(
     preset
         How long to train: quick, full, or another that `list` shows; by default the first of them.
     out
-        Folder for the report's files.
+        Folder for the report's files: a new one, or one that the same report has made.
     runs
         Folder that holds the runs' folders; what it has is not trained again.
     device

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +20,18 @@ from discrete_vae.citations import bibliography
 from discrete_vae.cli import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
-from discrete_vae.files import writable, write_atomically
+from discrete_vae.errors import InputError
+from discrete_vae.files import read_text, writable, write_atomically
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from reports import latex
 from reports.tables import COLUMNS
+
+PROVENANCE = "provenance.json"
+WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
+"""Kinds of files that reports write."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,27 @@ class Bench:
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
-        """Raise ``InputError`` before any work if nothing can be written to the folder."""
+        """Claim the folder: its ``provenance.json`` says from now on which report it is of.
+
+        Raises ``InputError`` before any work if nothing can be written to the folder, or if it holds files of the kinds
+        that reports write which are not of this report: they could be written over.
+        """
+        path = self.out / PROVENANCE
         with writable(self.out):
-            probe = self.out / ".probe"
-            probe.touch()
-            probe.unlink()
+            if os.path.lexists(path):
+                owner = _owner(path)
+                if owner != self.report:
+                    whose = f"report {owner}'s" if owner else "no report's"
+                    raise InputError(f"{self.out} holds {PROVENANCE}, which is {whose}; name another folder with --out")
+            elif foreign := sorted(each.name for each in self.out.iterdir() if each.suffix in WRITTEN):
+                raise InputError(
+                    f"{self.out} holds {foreign[0]!r}, which report {self.report} has not made and might write over; "
+                    "name a new folder with --out"
+                )
+            else:
+                self.write(PROVENANCE, json.dumps({"report": self.report, "preset": self.preset}, indent=2) + "\n")
+            with tempfile.TemporaryFile(dir=self.out) as probe:
+                probe.write(b"room for a file")
 
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
@@ -109,7 +132,7 @@ class Bench:
 
     def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
         """Write what the numbers stand on, all of it as the runs' folders have it."""
-        self.write("provenance.json", json.dumps(self.provenance(runs, settings), indent=2) + "\n")
+        self.write(PROVENANCE, json.dumps(self.provenance(runs, settings), indent=2) + "\n")
 
     def provenance(self, runs: Sequence[Run], settings: Mapping[str, object]) -> dict[str, object]:
         """Command, settings, environments and runs; nothing of this call's time or machine."""
@@ -119,7 +142,8 @@ class Bench:
         for run in runs:
             # A population's seconds are shared among its members; older runs tell its size at the start only.
             seconds = sum(
-                session.get("member_seconds", session["seconds"] / session["population"]) for session in run.sessions()
+                session.get("member_seconds", session.get("seconds", 0.0) / max(1, session.get("population", 1)))
+                for session in run.sessions()
             )
             for session in run.sessions():
                 known = {name: session.get(name) for name in ENVIRONMENT}
@@ -163,6 +187,16 @@ class Bench:
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
         if not compiled:
             console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
+
+
+def _owner(path: Path) -> str | None:
+    """The report that a provenance is of; None for another file."""
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        return None
+    owner = found.get("report") if isinstance(found, dict) else None
+    return owner if isinstance(owner, str) else None
 
 
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:

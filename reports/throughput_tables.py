@@ -176,7 +176,7 @@ def evaluation_table(preset: Preset, found: Measured, results: pd.DataFrame, run
     for name in dict.fromkeys(run.config.precision for run in runs):
         values = by_seed(results, f"precision {name}", "validation", "elbo")
         group = [run for run in runs if run.config.precision == name]
-        seconds = [sum(session["seconds"] for session in run.sessions()) for run in group]
+        seconds = [sum(session.get("seconds", 0.0) for session in run.sessions()) for run in group]
         precision.append([name, spread(values), number(max(seconds), 0)])
     epochs, count = runs[0].config.epochs, len({run.config.seed for run in runs})
     caption = Latex(

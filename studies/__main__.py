@@ -22,6 +22,7 @@ from discrete_vae import data, training
 from discrete_vae.cli import STORAGE, Storage, Where, run
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
+from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import hidden
 from discrete_vae.tuning import (
@@ -109,7 +110,7 @@ class Work(Asked):
     """Seconds after which no further trial is begun."""
     batch: Annotated[int | None, Parameter(show_default=False)] = None
     """Trials that train side by side, as one population; by default 1, on a GPU 8."""
-    artifacts: Path = Path("artifacts")
+    artifacts: Folder = Path("artifacts")
     """Folder for each trial's pictures, which optuna-dashboard shows."""
     grace: float = GRACE
     """Seconds without a sign of life after which a worker is taken for dead, and its trial taken up by another."""
@@ -332,13 +333,13 @@ def _show(found: OptunaStudy, most: int) -> None:
 
 
 @app.command
-def export(name: str, *, out: Path, storage: Storage = STORAGE, only: Only = ()) -> None:
+def export(name: str, *, out: File, storage: Storage = STORAGE, only: Only = ()) -> None:
     """Write all trials as CSV, one a line, with every parameter, every metric and every seed's value.
 
     Parameters
     ----------
     out
-        The file.
+        The file, written in place of what it held.
     """
     trials = table(_stored(name, storage, only))
     write_atomically(out, trials.to_csv(index=False, lineterminator="\n"))

@@ -137,7 +137,8 @@ def test_a_remainder_that_fills_no_batch_is_left_out(tmp_path: Path) -> None:
     assert Run.create(tmp_path, Config(batch_size=15_000, epochs=3)).total_steps == 9
 
 
-def test_history_is_read_back_exactly(run: Run) -> None:
+def test_history_is_read_back_exactly(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, Config(epochs=200))
     assert list(run.history()) == HISTORY
     assert run.history().empty
     values = torch.rand(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 300

@@ -1,0 +1,64 @@
+"""Standard output and standard error as a command leaves them: an error in writing is one, not a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+from discrete_vae.errors import InputError
+
+
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """See that all that is printed within the context arrives. Raises ``InputError`` if standard output takes it not.
+
+    A character that its encoding lacks is written as an escape.
+    """
+    _open_all()
+    if sys.stdout is None:
+        raise InputError("standard output is closed; send it somewhere, such as to /dev/null")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        sys.stdout.flush()
+    except SystemExit as left:  # so rich leaves when the reader of a pipe has gone
+        _discard()
+        raise InputError(GONE) from left
+    except BrokenPipeError as error:
+        _discard()
+        raise InputError(GONE) from error
+    except OSError as error:
+        if error.filename is not None:
+            raise InputError(f"{error.filename}: {error.strerror or error}; name another place") from error
+        _discard()
+        raise InputError(
+            f"cannot write ({error.strerror or error}); make room, or send the output elsewhere"
+        ) from error
+
+
+GONE = "the reader of standard output has gone; what the command has made is kept"
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error, if there is one."""
+    with contextlib.suppress(OSError):
+        print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def _open_all() -> None:
+    """Have the three standard descriptors open, so that no file that is opened later gets the place of one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+
+
+def _discard() -> None:
+    """Let what is still to be written go nowhere: it would fail once more when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
