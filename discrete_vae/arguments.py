@@ -19,10 +19,10 @@ LARGEST = 10**12
 def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
     """The parameter of a whole number in a range; without one, only that it is whole."""
 
-    def read(name: str, text: str) -> int:
+    def read(text: str) -> int:
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,40}", text) else None
         if number is None or (least is not None and not least <= number <= most):
-            raise InputError(f"{name} is {_short(text)}; give a whole number{_range(least, most, LARGEST)}")
+            raise InputError(f"{_short(text)}; give a whole number{_range(least, most, LARGEST)}")
         return number
 
     return _parameter(read)
@@ -31,17 +31,15 @@ def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
 def real(least: float | None = None, most: float = math.inf, above: float | None = None) -> Parameter:
     """The parameter of a finite number in a range, or ``above`` one."""
 
-    def read(name: str, text: str) -> float:
+    def read(text: str) -> float:
         try:
             number = float(text)
         except ValueError:
             number = math.nan
         low = -math.inf if least is None else least
         if not math.isfinite(number) or not low <= number <= most or (above is not None and number <= above):
-            raise InputError(
-                f"{name} is {_short(text)}; give a number"
-                f"{_range(least, most, math.inf) if above is None else _range(above, most, math.inf, 'above')}"
-            )
+            limits = _range(least, most, math.inf) if above is None else _range(above, most, math.inf, "above")
+            raise InputError(f"{_short(text)}; give a number{limits}")
         return number
 
     return _parameter(read)
@@ -60,15 +58,10 @@ SCHEDULE = Parameter(
 )
 """A schedule is one word on the command line, not a group of options."""
 
-Count = Annotated[int, whole(1)]
-Natural = Annotated[int, whole(0)]
-Optional = Parameter(show_default=False)
-"""Beside the range of a number that may be left out."""
 
-
-def _parameter(read: Callable[[str, str], Any]) -> Parameter:
+def _parameter(read: Callable[[str], Any]) -> Parameter:
     def convert(kind: type, tokens: Sequence[Token]) -> Any:
-        found = [read((token.keyword or token.source).lstrip("-"), token.value.strip()) for token in tokens]
+        found = [read(token.value.strip()) for token in tokens]
         return tuple(found) if getattr(kind, "__origin__", kind) is tuple else found[0]
 
     return Parameter(converter=convert)
@@ -81,3 +74,9 @@ def _range(least: float | None, most: float, unbounded: float, word: str = "of a
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+Count = Annotated[int, whole(1)]
+Natural = Annotated[int, whole(0)]
+Optional = Parameter(show_default=False)
+"""Beside the range of a number that may be left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import io
 import os
 import sys
@@ -12,70 +13,40 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnknownOptionError
 from PIL import Image
 from rich.console import Console
 from rich.table import Column, Table
 
 import discrete_vae.runs
-from discrete_vae.config import Config, Optimiser, Precision
+from discrete_vae import capacity
+from discrete_vae.arguments import Count, Natural, Optional, real, typed_schedule, whole
+from discrete_vae.config import Config
 from discrete_vae.console import complain, standard_output
-from discrete_vae.data import DataConfig, load
+from discrete_vae.data import load
 from discrete_vae.data.made import MADE
-from discrete_vae.errors import InputError, nearest
+from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
 from discrete_vae.files import write_atomically
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.options import DATA, TASK, configuration, parameters, task_of, unknown
+from discrete_vae.options import RUNS as RUNS_GROUP
 from discrete_vae.places import File, Folder, shown
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.strategies.base import options_of
-from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks import TASKS
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
-
-
-def _schedule(kind: type, tokens: Sequence[Token]) -> Schedule:
-    return Schedule.parse(tokens[0].value)
-
-
-# A schedule is one word on the command line, not a group of options.
-Parameter(converter=_schedule, n_tokens=1, accepts_keys=False, show_default=str)(Schedule)
-
-app = App(
-    name="discrete-vae",
-    help="Train and compare ways to train categorical latent variables, on one VAE backbone.",
-    help_epilogue="Tables and figures: `python -m reports --help`.",
-    version_flags=["--version"],
-    default_parameter=Parameter(negative_iterable=()),
-)
-train_app = App(
-    name="train",
-    help=f"""Train runs with a strategy, seeds side by side.
-
-For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
-What is finished is not trained again; what was interrupted goes on where it stopped.
-
-With the classes of 100 images: `discrete-vae train reinmax --task semi-supervised --labelled 100 --labelled-weight 50
---alpha 300 --style 10 --beta 8,decay=0.8,minimum=2 --hidden 250 --activation relu --learning-rate 0.002
---batch-size 250 --epochs 10`; `list` and `evaluate` show its accuracy.
-
-Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one.""",
-    help_epilogue="""A SCHEDULE is written as its initial value and, after commas, what changes it: `0.5`;
-`1,decay=0.97,minimum=0.5` (times 0.97 each epoch); `0.01,warmup=50` (linear from 0 over 50 epochs);
-`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps); `0.004,decay=0.1,unit=run` (to a tenth over the
-run).""",
-)
-app.command(train_app)
 
 RUNS = Path("runs")
 RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
-Threads = Annotated[int | None, Parameter(help="Processor threads; by default torch's choice.")]
+Threads = Annotated[int | None, whole(1, 1024), Parameter(help="Processor threads; by default torch's choice.")]
 STORAGE = "studies.sqlite"
 Storage = Annotated[
     str,
@@ -90,27 +61,33 @@ Storage = Annotated[
 @Parameter(name="*")
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Where to compute, and where the files are."""
+    """Where to compute, and where the runs are."""
 
     runs: RunsFolder = RUNS
     device: Device = "auto"
     threads: Threads = None
-    folder: Annotated[Folder | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
-    download: Annotated[bool, Parameter(help="Download a grayscale data set if it is not there.", negative="")] = False
 
     def compute_device(self) -> torch.device:
         """The device, after setting the number of threads. Raises ``InputError`` if it is not there."""
         return choose_device(self.device, self.threads)
 
 
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class DataFiles:
+    """Where the files are of data sets that are not bundled."""
+
+    folder: Annotated[Folder | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
+    download: Annotated[bool, Parameter(help="Download a grayscale data set if it is not there.", negative="")] = False
+
+
 def choose_device(name: str, threads: int | None) -> torch.device:
     """``auto`` or a device's name, after setting the number of threads if one is given.
 
-    Raises ``InputError`` for a device that torch does not know or cannot find, and for fewer threads than 1.
+    Raises ``InputError`` for a device that torch does not know or cannot find, and for less than one thread.
     """
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads is {threads}; give at least 1")
+        check_range("threads", threads, 1, 1024)
         torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -120,6 +97,8 @@ def choose_device(name: str, threads: int | None) -> torch.device:
         raise InputError(f"device {name!r} is unknown; give cpu, cuda or auto") from None
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is not supported; give cpu, cuda or auto")
+    if device.type == "cpu" and device.index:
+        raise InputError(f"device {name!r} is not there; there is one processor, cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found); use --device cpu"
@@ -127,100 +106,57 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     return device
 
 
-def _train_command(name: str, strategy: type[Strategy]) -> Callable[..., int]:
-    def command(
-        *,
-        options: Any = strategy.Options(),  # noqa: B008
-        task: str = "vae",
-        architecture: Annotated[Architecture, Parameter(name="*")] = Architecture(),  # noqa: B008
-        criticism: Annotated[Criticism, Parameter(name="*")] = Criticism(),  # noqa: B008
-        supervision: Annotated[Supervision, Parameter(name="*")] = Supervision(),  # noqa: B008
-        data: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),
-        epochs: int = 50,
-        batch_size: int = 100,
-        samples: int = 1,
-        learning_rate: Schedule = Schedule(3e-4),
-        auxiliary_learning_rate: Schedule = Schedule(3e-4),
-        optimiser: Optimiser = "adam",
-        beta: Schedule = Schedule(1.0),
-        precision: Precision = "float32",
-        seeds: int = 1,
-        seed: int = 0,
-        vary: tuple[str, ...] = (),
-        compile: Annotated[bool, Parameter(negative="")] = False,
-        where: Where = Where(),
-    ) -> int:
-        """
-        Parameters
-        ----------
-        task
-            What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
-            semi-supervised, an image by its class, which a few images come with, and a Gaussian style: see --labelled,
-            --alpha and --style; labels-alone, the classifier of that without the other images; adversarial-vae, whose
-            averaged posterior a critic pulls to the prior, with weight beta, in place of the KL; generator, of strings,
-            binary images or points from noise, against a critic; critic, by itself, of points and noisier ones.
-        epochs
-            Passes over the 50,000 training images.
-        batch_size
-            Images in a batch.
-        samples
-            Samples of each image's latents in a step.
-        learning_rate
-            Step size.
-        auxiliary_learning_rate
-            Step size for the strategy's own networks, such as a learned inverse.
-        optimiser
-            Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9.
-        beta
-            Weight of the KL term; the thesis' target propagation collapses at 1 and wants e.g. 0.05,warmup=1, and
-            semi-supervised classes are found best from above: 8,decay=0.8,minimum=2.
-        precision
-            Arithmetic of the matrix products.
-        seeds
-            How many runs to train side by side, with consecutive seeds.
-        seed
-            The first seed.
-        vary
-            A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these, all
-            their combinations, each with every seed.
-        compile
-            Let torch.compile fuse the step's kernels: some 15 seconds to begin with, then a fifth faster.
-        """
-        if seeds < 1:
-            raise InputError(f"seeds is {seeds}; give at least 1")
-        if task not in TASKS:
-            raise nearest(task, TASKS, "task")
-        device = where.compute_device()
-        base = Config(
-            strategy=name,
-            options=options,
-            task=task,
-            architecture=TASKS[task].fitted(architecture),
-            supervision=supervision,
-            criticism=criticism,
-            data=data,
-            epochs=epochs,
-            batch_size=batch_size,
-            samples=samples,
-            learning_rate=learning_rate,
-            auxiliary_learning_rate=auxiliary_learning_rate,
-            optimiser=optimiser,
-            beta=beta,
-            precision=precision,
-            seed=seed,
-        )
-        configs = [dataclasses.replace(config, seed=seed + i) for config in varied(base, vary) for i in range(seeds)]
-        images = load(data, where.folder, device, where.download)
-        with terminal_progress() as progress:
-            made = train_runs(configs, where.runs, images, device=device, progress=progress, compiled=compile)
-        _show(made)
-        return 1 if any(run.failure for run in made) else 0
+def _train_command(strategy: str, task: str) -> Callable[..., int]:
+    """The command that trains with a strategy; its options are those that have an effect with it in a task."""
 
-    command.__annotations__["options"] = Annotated[
-        strategy.Options, Parameter(name="*", show=bool(options_of(strategy)))
+    def command(**given: Any) -> int:
+        values = {each.name: each.default for each in own} | given
+        where, files, seeds = values["where"], values["files"], values["seeds"]
+        if values["task"] not in TASKS:
+            raise nearest(values["task"], TASKS, "task")
+        device = where.compute_device()
+        base = configuration(strategy, task, values)
+        capacity.require_training(base, seeds, device)
+        configs = [
+            dataclasses.replace(each, seed=base.seed + i) for each in varied(base, values["vary"]) for i in range(seeds)
+        ]
+        images = load(base.data, files.folder, device, files.download)
+        with terminal_progress() as progress:
+            made = train_runs(configs, where.runs, images, device=device, progress=progress, compiled=values["compile"])
+        damaged = _show(made)
+        for name, error in damaged.items():
+            complain(f"error: {name}: {error}")
+        return 1 if damaged or any(run.failure for run in made) else 0
+
+    own = [
+        _parameter("task", Annotated[str, Parameter(help=TASK_HELP, group=TASK)], task),
+        *parameters(strategy, task),
+        _parameter("files", Annotated[DataFiles, Parameter(name="*", group=DATA)], DataFiles()),
+        _parameter("seeds", Annotated[int, whole(1, 10**6), Parameter(help=SEEDS_HELP, group=RUNS_GROUP)], 1),
+        _parameter("vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP)], ()),
+        _parameter("compile", Annotated[bool, Parameter(help=COMPILE_HELP, group=RUNS_GROUP, negative="")], False),
+        _parameter("where", Annotated[Where, Parameter(name="*", group=RUNS_GROUP)], Where()),
     ]
-    command.__doc__ = f"{(strategy.__doc__ or '').splitlines()[0]} {strategy.claim.paper}.\n{command.__doc__}"
+    command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in own}
+    kind = STRATEGIES[strategy]
+    command.__doc__ = f"{(kind.__doc__ or '').splitlines()[0]} {kind.claim.paper}.\n\nIn task {task}."
     return command
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+TASK_HELP = """What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
+semi-supervised, an image by its class, which a few images come with, and a Gaussian style; labels-alone, the classifier
+of that without the other images; adversarial-vae, whose averaged posterior a critic pulls to the prior, with weight
+beta, in place of the KL; generator, of strings, binary images or points from noise, against a critic; critic, by
+itself, of points and noisier ones. Each has options of its own, which `--task TASK --help` shows."""
+SEEDS_HELP = "How many runs to train side by side, with consecutive seeds."
+VARY_HELP = """A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these,
+all their combinations, each with every seed."""
+COMPILE_HELP = """Let torch.compile fuse the step's kernels: some 15 seconds to begin with, then a fifth faster."""
 
 
 def varied(config: Config, settings: Sequence[str]) -> list[Config]:
@@ -228,7 +164,7 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
 
     Raises ``InputError`` for a name that is no schedule of it and for values that cannot be read.
     """
-    configs = [config]
+    configs, names = [config], set[str]()
     for setting in settings:
         name, _, values = setting.partition("=")
         name = name.strip().replace("-", "_")
@@ -242,7 +178,13 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
             raise nearest(name, holders, "schedule to vary")
         if not values.split():
             raise InputError(f"--vary {setting!r} has no values; write e.g. --vary '{name}=0.1 0.5 1'")
-        schedules: list[dict[str, Any]] = [{name: Schedule.parse(value)} for value in values.split()]
+        if name in names:
+            raise InputError(f"--vary names {name} twice; give all its values at once")
+        names.add(name)
+        plain = Config if holders[name] is config else type(config.options)()
+        if getattr(config if holders[name] is config else config.options, name) != getattr(plain, name):
+            raise InputError(f"{name} is given, and by --vary too; give it once")
+        schedules: list[dict[str, Any]] = [{name: typed_schedule(value)} for value in values.split()]
         configs = [
             dataclasses.replace(each, **schedule)
             if holders[name] is config
@@ -253,17 +195,13 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
     return configs
 
 
-for _name, _strategy in STRATEGIES.items():
-    train_app.command(_train_command(_name, _strategy), name=_name)
-
-
-@app.command
 def evaluate(
     *run: str,
     split: Literal["train", "validation", "test"] = "test",
-    samples: int = 1000,
-    memory: Annotated[float | None, Parameter(show_default=False)] = None,
+    samples: Count = 1000,
+    memory: Annotated[float | None, real(above=0, most=1e6), Optional] = None,
     where: Where = Where(),
+    files: DataFiles = DataFiles(),
 ) -> None:
     """Score runs on hard samples: ELBO, reconstruction, exact KL and the importance-weighted bound, in nats.
 
@@ -279,15 +217,13 @@ def evaluate(
         GiB to take for it; by default what one run takes, on a GPU a quarter of what is free. The numbers do not
         depend on it.
     """
-    if memory is not None and not 0 < memory < float("inf"):
-        raise InputError(f"memory is {memory}; give a number of GiB above 0")
     device = where.compute_device()
     made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())
     if not made:
         raise InputError("no run was named; `discrete-vae list` shows them")
     if len({each.config.data for each in made}) > 1:
         raise InputError("the runs are of different data sets; evaluate them one data set at a time")
-    data = load(made[0].config.data, where.folder, device, where.download)
+    data = load(made[0].config.data, files.folder, device, files.download)
     with (
         terminal_progress() as progress,
         progress.counting(f"{split} images", len(data.split(split)) * len(made)) as done,
@@ -301,9 +237,14 @@ def evaluate(
     Console().print(table)
 
 
-@app.command
 def sample(
-    run: str, *, out: File | None = None, rows: int = 8, columns: int = 8, seed: int = 0, where: Where = Where()
+    run: str,
+    *,
+    out: File | None = None,
+    rows: Count = 8,
+    columns: Count = 8,
+    seed: Natural = 0,
+    where: Where = Where(),
 ) -> None:
     """Draw from a VAE's prior or a generator's noise, and write images as one grid, strings and points as lines.
 
@@ -321,12 +262,10 @@ def sample(
     seed
         Seed of the draw.
     """
-    for name, value in (("rows", rows), ("columns", columns)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; give at least 1")
     device = where.compute_device()
     found = find_run(run, where.runs)
     data = found.config.data
+    capacity.require(8 * rows * columns * data.domain.size, f"{rows:,} rows of {columns:,} samples", device)
     population = Population.load([found], data.domain.size, device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
@@ -343,7 +282,6 @@ def sample(
     print(out)
 
 
-@app.command(name="list")
 def list_runs(*, runs: RunsFolder = RUNS) -> int:
     """Show all runs: how far they are and how they do on the validation images.
 
@@ -434,14 +372,61 @@ def _show(runs: Sequence[Run]) -> dict[str, InputError]:
     return damaged
 
 
-def run(app: App, tokens: Sequence[str] | None) -> int:
-    """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
+def application(task: str) -> App:
+    """The command line, with the options of ``train`` that have an effect in a task."""
+    app = App(
+        name="discrete-vae",
+        help="Train and compare ways to train categorical latent variables, on one VAE backbone.",
+        help_epilogue="Tables and figures: `python -m reports --help`.",
+        version_flags=["--version"],
+        default_parameter=Parameter(negative_iterable=()),
+    )
+    train = App(name="train", help=TRAIN_HELP, help_epilogue=SCHEDULES_HELP)
+    for strategy in STRATEGIES:
+        train.command(_train_command(strategy, task), name=strategy)
+    app.command(train)
+    app.command(evaluate)
+    app.command(sample)
+    app.command(list_runs, name="list")
+    return app
+
+
+TRAIN_HELP = f"""Train runs with a strategy, seeds side by side.
+
+For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
+What is finished is not trained again; what was interrupted goes on where it stopped.
+
+With the classes of 100 images: `discrete-vae train reinmax --task semi-supervised --labelled 100 --labelled-weight 50
+--alpha 300 --style 10 --beta 8,decay=0.8,minimum=2 --hidden 250 --activation relu --learning-rate 0.002
+--batch-size 250 --epochs 10`; `list` and `evaluate` show its accuracy.
+
+Strategies: {", ".join(STRATEGIES)}; `discrete-vae train STRATEGY --help` shows the options of one, and with
+`--task TASK` those for that task."""
+SCHEDULES_HELP = """A SCHEDULE is written as its initial value and, after commas, what changes it: `0.5`;
+`1,decay=0.97,minimum=0.5` (times 0.97 each epoch); `0.01,warmup=50` (linear from 0 over 50 epochs);
+`1,decay=0.97,every=1000,unit=step` (times 0.97 each 1000 steps); `0.004,decay=0.1,unit=run` (to a tenth over the
+run)."""
+
+
+def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | None] = lambda option: None) -> int:
+    """Run a command line and give its exit code: bad input ends in one line on standard error and code 2.
+
+    ``explain`` may say why there is no such option.
+    """
     keep_freed_memory()
     try:
         with standard_output():
             return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except UnknownOptionError as error:
+        complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
+        return 2
     except (InputError, CycloptsError) as error:
         complain(f"error: {error}")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        complain(f"error: there is not enough memory ({str(error).partition('. ')[0]}); give smaller sizes")
         return 2
     except Interrupted as error:
         complain(str(error))
@@ -451,6 +436,14 @@ def run(app: App, tokens: Sequence[str] | None) -> int:
         return 130
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, of Python's memory, the processor's or a GPU's."""
+    told = "allocate memory" in str(error) or "not enough memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or told
+
+
 def main(tokens: Sequence[str] | None = None) -> None:
     """The command ``discrete-vae``."""
-    sys.exit(run(app, tokens))
+    words = list(sys.argv[1:] if tokens is None else tokens)
+    task, strategy = task_of(words), next((word for word in words[1:2] if word in STRATEGIES), None)
+    sys.exit(run(application(task), words, lambda option: unknown(option, strategy, task) if strategy else None))

@@ -40,22 +40,27 @@ class Config:
     architecture: Architecture = field(default_factory=Architecture)
     data: DataConfig = field(default_factory=DataConfig)
     epochs: int = 50
+    """Passes over the 50,000 training images."""
     batch_size: int = 100
+    """Images in a batch."""
     learning_rate: Schedule = Schedule(3e-4)
     """Step size for encoder and decoder."""
     auxiliary_learning_rate: Schedule = Schedule(3e-4)
     """Step size for the strategy's own parameters, such as a learned inverse."""
     beta: Schedule = Schedule(1.0)
-    """Weight of the KL term, or of the critic's value in its place."""
+    """Weight of the KL term, or of the critic's value in its place. The thesis' target propagation collapses at 1 and
+    wants e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
     precision: Precision = "float32"
+    """Arithmetic of the matrix products; tf32 is CUDA's."""
     seed: int = 0
+    """The first run's seed: of its weights, the order of its data and its noise."""
     samples: int = 1
     """Samples of each image's latents in a training step; the losses' mean is followed."""
     task: str = "vae"
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
-    """For encoder and decoder Adam, maybe with betas 0 and 0.9, or gradient descent with momentum 0.9; a strategy's own
-    parameters take Adam."""
+    """Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9. A
+    strategy's own parameters take Adam."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: Criticism = field(default_factory=Criticism)
@@ -102,11 +107,11 @@ class Config:
 
         For rows of a comparison that share settings, not all of which every row reads.
         """
-        defaults = defaults(values.get("strategy", cls.strategy))
-        given = {**defaults, **values}
+        plain = defaults(values.get("strategy", cls.strategy))
+        given = {**plain, **values}
         if given["options"] is None:
-            given["options"] = defaults["options"]
-        return cls(**relevance.fitting(given, defaults))
+            given["options"] = plain["options"]
+        return cls(**relevance.fitting(given, plain))
 
     def refitted(self, **changes: Any) -> Config:
         """This configuration with other values, without what has no effect beside them: see ``fitting``."""

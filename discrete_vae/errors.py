@@ -31,7 +31,7 @@ def check_types(instance: Any) -> None:
         if default is None or default is dataclasses.MISSING:
             continue
         if type(value) is kind:
-            if kind is float and not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"{name} is {value}; give a finite number")
             continue
         raise InputError(f"{name} is {value!r}; give {_KINDS.get(kind, f'a {kind.__name__}')}")

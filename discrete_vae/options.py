@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter
@@ -15,7 +16,6 @@ from discrete_vae import relevance
 from discrete_vae.arguments import SCHEDULE, real, whole
 from discrete_vae.config import Config, defaults
 from discrete_vae.data import DataConfig
-from discrete_vae.errors import nearest
 from discrete_vae.relevance import Option
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -38,13 +38,10 @@ CONVERTERS = {int: whole(), tuple[int, ...]: whole(), float: real(), Schedule: S
 
 
 def task_of(tokens: Sequence[str]) -> str:
-    """The task that a command line names, or the default. Raises ``InputError`` for one that is not known."""
-    found = [after for word, after in zip(tokens, tokens[1:], strict=False) if word == "--task"]
+    """The task that a command line names, or the default if it names none that is known."""
+    found = [after for word, after in pairwise(tokens) if word == "--task"]
     found += [word.removeprefix("--task=") for word in tokens if word.startswith("--task=")]
-    task = found[-1] if found else Config.task
-    if task not in TASKS:
-        raise nearest(task, TASKS, "task")
-    return task
+    return next((each for each in found if each in TASKS), Config.task)
 
 
 def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
@@ -55,7 +52,7 @@ def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
         hint, documentation = get_type_hints(kind)[option.name], _documentation(kind).get(option.name)
         extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
         group = RUNS if option.name == "seed" else group
-        annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group))]  # type: ignore[misc]
+        annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group))]  # type: ignore[misc, valid-type]
         made.append(
             inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.value, annotation=annotation)
         )

@@ -59,8 +59,8 @@ class Schedule:
         check_range("schedule: every", int(self.every), 1, 10**12)
         if self.minimum > self.initial and self.decay <= 1:
             raise InputError(
-                f"schedule: minimum is {self.minimum}, above the initial {self.initial}, which it would replace from the "
-                "first step on; give a smaller one"
+                f"schedule: minimum is {self.minimum}, above the initial {self.initial}, in whose place it would stand "
+                "from the first step on; give a smaller one"
             )
         largest = max(self.initial, self.minimum, self.initial * self.decay if self.unit == "run" else 0.0)
         if largest > float(np.finfo(np.float32).max):

@@ -111,12 +111,12 @@ def train(
 def _rehearse(config: Config, data: Dataset, device: torch.device) -> None:
     """Estimate a first batch's loss: what a strategy, a task or a size cannot do ends here, before anything is made."""
     population = Population.build([config], data.train.pixels.shape[-1], device)
-    model, noise = population.model, Noise([seeded(config.seed, "rehearsal", device=device)], device)
+    model, generators = population.model, [seeded(config.seed, "rehearsal", device=device)]
     model.adopt(data.train, config, [config.seed])
     order = torch.arange(config.step_size, device=device).unsqueeze(0)
-    observation = model.turns(model.observe(data.train, order, noise.generators))[1]
+    observation = model.turns(model.observe(data.train, order, generators))[1]
     beta = population.schedules(0, 1, 1)[0, 0].to(device)
-    model.estimate(population.layers, observation, model.encode(observation), beta, noise)
+    model.estimate(population.layers, observation, model.encode(observation), beta, Noise(generators, device))
 
 
 def _left(runs: Sequence[Run], prune: Prune) -> set[Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from discrete_vae.arguments import Optional, whole
 from discrete_vae.cli import STORAGE, Storage, choose_device, run
-from discrete_vae.errors import nearest
+from discrete_vae.data import has_files
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.places import Folder
 from reports import (
     adversarial_vae,
@@ -65,7 +68,7 @@ def make(
     out: Folder,
     runs: Folder = Path("runs"),
     device: str = "cpu",
-    threads: Annotated[int | None, Parameter(show_default=False)] = None,
+    threads: Annotated[int | None, whole(1, 1024), Optional] = None,
     folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
     storage: Storage = STORAGE,
@@ -94,9 +97,16 @@ def make(
     if name not in REPORTS:
         raise nearest(name, REPORTS, "report")
     report = REPORTS[name]
-    preset = preset or next(iter(report.presets))
+    preset = next(iter(report.presets)) if preset is None else preset
     if preset not in report.presets:
         raise nearest(preset, report.presets, "preset")
+    if (folder is not None or download) and not any(map(has_files, report.data(report.presets[preset]))):
+        raise InputError(
+            f"{'download' if folder is None else f'folder {folder}'} has no effect with {name} --preset {preset}, "
+            "whose data need no files; leave it off"
+        )
+    if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
+        raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
     bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
     bench.check_out()
     report.make(report.presets[preset], bench)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
@@ -100,6 +101,11 @@ class Preset:
             f"{self.trial_epochs} epochs, {self.epochs} epochs, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, "
             f"{self.samples:,} importance samples"
         )
+
+
+def data_of(preset: Preset) -> list[DataConfig]:
+    """The data of a preset's columns."""
+    return [cell.base.data for cell in preset.cells]
 
 
 @dataclass(frozen=True)

@@ -125,4 +125,5 @@ REPORT = Report(
     "Table 1 of Jang et al. 2017: structured prediction and VAE by every strategy",
     PRESETS,
     partial(grid.make, paper=PAPER),
+    data=grid.data_of,
 )

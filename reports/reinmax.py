@@ -104,4 +104,5 @@ REPORT = Report(
     "the VAE table of the ReinMax paper, with other strategies beside",
     PRESETS,
     partial(grid.make, paper=PAPER),
+    data=grid.data_of,
 )

@@ -42,6 +42,10 @@ class Report:
     summary: str
     presets: Mapping[str, Any]
     make: Callable[[Any, Bench], None]
+    data: Callable[[Any], Iterable[DataConfig]] = lambda preset: ()
+    """The data of a preset that are not bundled, and maybe others."""
+    storage: bool = False
+    """Whether it reads a storage of Optuna studies."""
 
 
 @dataclass
@@ -86,7 +90,8 @@ class Bench:
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
         if config not in self._data:
-            self._data[config] = data.load(config, self.folder, self.device, self.download)
+            files = (self.folder, self.download) if data.has_files(config) else (None, False)
+            self._data[config] = data.load(config, files[0], self.device, files[1])
         return self._data[config]
 
     def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:

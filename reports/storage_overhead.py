@@ -207,4 +207,4 @@ def overhead_table(preset: Preset, rates: Mapping[int, float], found: Mapping[st
     return table("storage-overhead", caption, [Panel(Latex("rrrr"), [heads], body)])
 
 
-REPORT = Report("storage-overhead", "what a study's storage costs, beside training", PRESETS, make)
+REPORT = Report("storage-overhead", "what a study's storage costs, beside training", PRESETS, make, storage=True)

@@ -416,4 +416,6 @@ def _plane(study: OptunaStudy) -> tuple[str, str] | None:
     return (rate, others[0]) if rate and others else None
 
 
-REPORT = Report("studies", "tables and figures of Optuna studies, from any storage", {"stored": Preset()}, make)
+REPORT = Report(
+    "studies", "tables and figures of Optuna studies, from any storage", {"stored": Preset()}, make, storage=True
+)

@@ -18,8 +18,10 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Column, Table
 
-from discrete_vae import data, training
-from discrete_vae.cli import STORAGE, Storage, Where, run
+from discrete_vae import capacity, data, training
+from discrete_vae.arguments import Count, Optional, real, whole
+from discrete_vae.cli import STORAGE, DataFiles, Storage, Where, run
+from discrete_vae.config import LONGEST
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
 from discrete_vae.places import File, Folder
@@ -72,6 +74,10 @@ ended. What is worth publishing is what `best` gives.""",
     version_flags=[],
 )
 
+MEMBERS = 100_000
+"""Runs that a trial may have, and trials that train side by side."""
+YEAR = 366 * 24 * 3600.0
+"""In seconds: the longest that anything may wait."""
 Only = Annotated[
     tuple[str, ...], Parameter(help="Of a study with several searches: these alone.", negative="", show_default=False)
 ]
@@ -84,17 +90,10 @@ class Asked:
 
     storage: Storage = STORAGE
     only: Only = ()
-    epochs: Annotated[int | None, Parameter(show_default=False)] = None
+    epochs: Annotated[int | None, whole(1, LONGEST), Optional] = None
     """Length of a run; by default the study's."""
     compile: Annotated[bool, Parameter(negative="")] = False
     """Let torch.compile fuse the step's kernels."""
-
-    def check(self) -> None:
-        """Raise ``InputError`` for a number that is too small."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < (not isinstance(value, bool)):
-                raise InputError(f"{field.name} is {value}; give at least 1")
 
 
 @Parameter(name="*")
@@ -102,22 +101,21 @@ class Asked:
 class Work(Asked):
     """What a worker does beside."""
 
-    trials: Annotated[int | None, Parameter(show_default=False)] = None
+    trials: Annotated[int | None, whole(1), Optional] = None
     """Trials that each search shall have, with those of earlier calls and other workers; by default the study's."""
-    seeds: Annotated[int | None, Parameter(show_default=False)] = None
+    seeds: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Runs of a trial; by default the study's."""
-    timeout: Annotated[float | None, Parameter(show_default=False)] = None
+    timeout: Annotated[float | None, real(above=0, most=YEAR), Optional] = None
     """Seconds after which no further trial is begun."""
-    batch: Annotated[int | None, Parameter(show_default=False)] = None
+    batch: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Trials that train side by side, as one population; by default 1, on a GPU 8."""
     artifacts: Folder = Path("artifacts")
     """Folder for each trial's pictures, which optuna-dashboard shows."""
-    grace: float = GRACE
+    grace: Annotated[float, real(1, YEAR)] = GRACE
     """Seconds without a sign of life after which a worker is taken for dead, and its trial taken up by another."""
 
     def study(self, name: str) -> Study:
         """The study, with what was asked for in place of its own."""
-        self.check()
         study = named(name)
         searches = {part: study.searches[part] for part in chosen(study, self.only)}
         seeds = study.seeds if self.seeds is None else tuple(range(self.seeds))
@@ -154,38 +152,41 @@ def list_studies() -> None:
 
 
 @app.command(name="run")
-def run_study(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
+def run_study(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
     """Run a study here, from where it stands, until it has all of its trials.
 
     Ctrl-C stops it; the same command goes on in the middle of the trial.
     """
-    _work(name, work, where)
+    _work(name, work, where, files)
 
 
 @app.command
-def worker(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
+def worker(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
     """Work on a study that other workers, here or elsewhere, work on too.
 
     It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
     """
-    _work(name, work, where)
+    _work(name, work, where, files)
 
 
-def _work(name: str, work: Work, where: Where) -> None:
+def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
     """Train until the study has what was asked for, then show it."""
     study = work.study(name)
     device = where.compute_device()
+    batch = work.batch or (8 if device.type == "cuda" else 1)
+    for search in study.searches.values():
+        capacity.require_training(search.base, len(study.seeds) * batch, device)
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
     end = None if work.timeout is None else time.monotonic() + work.timeout
     with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
-            images = data.load(search.base.data, where.folder, device, where.download)
+            images = data.load(search.base.data, files.folder, device, files.download)
             member = Worker(
                 runs=where.runs,
                 data=images,
                 device=device,
-                batch=work.batch or (8 if device.type == "cuda" else 1),
+                batch=batch,
                 compiled=work.compile,
                 progress=progress,
                 saved=Pictures(work.artifacts, images),
@@ -219,7 +220,7 @@ def _stoppable() -> Iterator[None]:
 
 
 @app.command
-def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: int = 10) -> None:
+def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: Count = 10) -> None:
     """Show a study's best trials and how far it is.
 
     Parameters
@@ -232,7 +233,15 @@ def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: int = 
 
 
 @app.command
-def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked(), where: Where = Where()) -> None:
+def best(
+    name: str,
+    *,
+    fresh: Annotated[int, whole(1, MEMBERS)] = 5,
+    samples: Count = 1000,
+    asked: Asked = Asked(),
+    where: Where = Where(),
+    files: DataFiles = DataFiles(),
+) -> None:
     """Train the winner and the runner-up again, with seeds that the study has not seen, and score them.
 
     What it finds is kept in the study, for `python -m reports studies`.
@@ -244,9 +253,6 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
     samples
         Samples of the importance-weighted bound on the test images.
     """
-    asked.check()
-    if fresh < 1 or samples < 1:
-        raise InputError(f"{'fresh' if fresh < 1 else 'samples'} is {min(fresh, samples)}; give at least 1")
     device = where.compute_device()
     for found in _stored(name, asked.storage, asked.only):
         own = metric_of(found)
@@ -254,7 +260,8 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
         shown = [f"validation {own}", *(f"test {each}" for each in metrics), "test log_likelihood"]
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
-        images = data.load(defined(found)[0].base.data, where.folder, device, where.download)
+        capacity.require_training(defined(found)[0].base, fresh, device)
+        images = data.load(defined(found)[0].base.data, files.folder, device, files.download)
         with terminal_progress() as progress:
             made = train_again(
                 found,
@@ -373,7 +380,7 @@ def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool
 
 
 @app.command
-def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: int = PORT) -> None:
+def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: Annotated[int, whole(1, 65535)] = PORT) -> None:
     """Serve a storage to workers that cannot reach its database: they give --storage grpc://HOST:PORT.
 
     A proxy passes no signs of life on: the trial of a worker that dies stays open until `clean NAME --stale`.

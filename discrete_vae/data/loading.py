@@ -25,14 +25,21 @@ def load(
 ) -> Dataset:
     """The data set that ``config`` names, on ``device``.
 
-    Binarised MNIST comes with the package, and points and strings are made; neither ``folder`` nor ``download`` is
-    read. The others come from the IDX files in ``folder``, or with no folder named from the cache, to which
-    ``download`` allows to fetch them. Wherever the files lie, their content is checked, so the folder is no part of
-    the configuration.
+    Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
+    ``download`` may be given. The others come from the IDX files in ``folder``, or with no folder named from the cache,
+    to which ``download`` allows to fetch them. Wherever the files lie, their content is checked, so the folder is no
+    part of the configuration.
 
     Raises:
-        InputError: the files are missing, corrupt or another data set's; or no mirror could be reached.
+        InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are
+            named for data that have none.
     """
+    if not has_files(config) and (folder is not None or download):
+        given = "download" if folder is None else f"folder {folder}"
+        raise InputError(
+            f"{given} has no effect with {config.dataset}, which needs no files; leave it off, or choose dataset "
+            f"{' or '.join(sources.SOURCES)}"
+        )
     if config.dataset in made.MADE:
         return _make(config, device)
     if config.dataset == "binarised-mnist":
@@ -40,6 +47,11 @@ def load(
     else:
         images, levels = _read_files(sources.SOURCES[config.dataset], folder, download), 255
     return assemble(config, images, levels, SIZES, device)
+
+
+def has_files(config: DataConfig) -> bool:
+    """Whether a data set comes from files of its own, which are named or downloaded."""
+    return config.dataset in sources.SOURCES
 
 
 def assemble(

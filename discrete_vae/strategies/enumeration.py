@@ -34,6 +34,7 @@ class Marginalisation(Enumeration):
     """
 
     claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=1, marginal=True)
+    ignores = Strategy.ignores | {"samples"}
 
     def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
