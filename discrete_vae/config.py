@@ -102,15 +102,13 @@ class Config:
         relevance.check(vars(self), defaults(self.strategy))
 
     @classmethod
-    def fitting(cls, **values: Any) -> Config:
+    def fitting(cls, strategy: str = strategy, options: Any = None, **values: Any) -> Config:
         """The configuration of these fields, in which options that have no effect are left at their defaults.
 
         For rows of a comparison that share settings, not all of which every row reads.
         """
-        plain = defaults(values.get("strategy", cls.strategy))
-        given = {**plain, **values}
-        if given["options"] is None:
-            given["options"] = plain["options"]
+        plain = defaults(strategy)
+        given = plain | values | ({} if options is None else {"options": options})
         return cls(**relevance.fitting(given, plain))
 
     def refitted(self, **changes: Any) -> Config:

@@ -66,7 +66,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
     mirror = getattr(options, "inverse", None) == "mirror"
     falling = {name: Schedule(0.9, decay=0.9, unit="step") for name in STRATEGIES[strategy].scheduled()}
     return [
-        Config(
+        Config.fitting(
             strategy,
             replace(options, **falling) if seed else options,
             batch_size=64,

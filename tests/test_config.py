@@ -214,7 +214,7 @@ def test_population_key_sees_options_that_are_no_schedules() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_population_key_is_shared_by_seeds_of_every_strategy(strategy: str) -> None:
     base = Config(strategy)
-    other = dataclasses.replace(base, seed=5, options=with_other_schedules(strategy))
+    other = base.refitted(seed=5, options=with_other_schedules(strategy))
     assert base.population_key == other.population_key
 
 
@@ -255,7 +255,7 @@ def test_errors_are_one_line_with_value_and_remedy(fields: dict[str, Any], words
         ({"batchsize": 1}, ["field of Config 'batchsize'", "did you mean 'batch_size'?"]),
         ({"architecture": {"latent": 3}}, ["field of Architecture 'latent'", "did you mean 'latents'?"]),
         ({"architecture": {"latents": 0}}, ["latents is 0", "at least 1"]),
-        ({"architecture": {"categories": 0}}, ["categories is 0", "at least 1"]),
+        ({"architecture": {"categories": 0}}, ["categories is 0", "at least 2"]),
         ({"architecture": {"hidden": [0]}}, ["hidden is (0,)", "at least 1"]),
         ({"architecture": {"activation": "swish"}}, ["'swish'", "choose from softplus"]),
         ({"options": {"temprature": 1}}, ["field of GumbelSoftmaxOptions 'temprature'", "did you mean 'temperature'?"]),

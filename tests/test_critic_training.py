@@ -73,7 +73,7 @@ def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(case: str, **fields: Any) -> Config:
     values = {"architecture": SMALL, "batch_size": 16, "learning_rate": Schedule(1e-3), "optimiser": "adam-0-0.9"}
-    return Config(**{**values, **CASES[case], **fields})
+    return Config.fitting(**{**values, **CASES[case], **fields})
 
 
 def weights(run: Run) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ OPPOSED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("case", CASES)
 def test_trains_like_the_processor(case: str, tmp_path: Path) -> None:
     """The noise differs between devices, so the ELBOs after two epochs agree within a few nats, not in their bits."""
-    configs = [Config(*CASES[case], architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)]
+    configs = [Config.fitting(*CASES[case], architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)]
     elbos = []
     for device in ("cpu", "cuda"):
         runs = train(configs, tmp_path / device, load(device=device), device=device)
@@ -65,7 +65,7 @@ def test_trains_like_the_processor(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("strategy", "fields"), OPPOSED)
 def test_tasks_are_scored_as_on_the_processor(strategy: str, fields: dict[str, Any], tmp_path: Path) -> None:
     """One model, trained on the GPU, by other noise: shares and nats within what 10,000 rows may vary."""
-    config = Config(strategy, **{"architecture": SMALL, "batch_size": 5000, **fields, "epochs": 1})
+    config = Config.fitting(strategy, **{"architecture": SMALL, "batch_size": 5000, **fields, "epochs": 1})
     (run,) = train([config], tmp_path, load(config.data, device="cuda"), device="cuda")
     here = evaluate([run], load(config.data), "validation", 1).set_index("metric")["value"]
     there = run.history().query("split == 'validation'").set_index("metric")["value"]
@@ -103,7 +103,7 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
         data = replace(data, train=replace(data.train, dynamic=True))
     decaying = Schedule(3e-3, decay=0.99, unit="step")
     configs = [
-        Config(strategy, **{"architecture": SMALL, "batch_size": 5000, **fields}, learning_rate=decaying, seed=seed)
+        Config.fitting(strategy, **{"architecture": SMALL, "batch_size": 5000, **fields}, learning_rate=decaying, seed=seed)
         for seed in range(members)
     ]
     states = []

@@ -66,7 +66,7 @@ def images(count: int, classes: int = 4) -> Dataset:
 def build(case: str, members: int = 2) -> Population:
     """Members whose posteriors follow the image: the encoder's weights are those of a trained one in size."""
     fields = {"batch_size": 10, "epochs": 1, **CASES[case]}
-    population = Population.build([Config(**fields, seed=seed) for seed in range(members)], PIXELS, CPU)
+    population = Population.build([Config.fitting(**fields, seed=seed) for seed in range(members)], PIXELS, CPU)
     with torch.no_grad():
         for parameter in population.model.encoder.parameters():
             parameter.mul_(2.0)

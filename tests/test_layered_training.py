@@ -51,7 +51,7 @@ def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(case: str, **fields: Any) -> Config:
     rate = Schedule(0.03 if "sgd" in case else 3e-3)
-    return Config(
+    return Config.fitting(
         **{"architecture": DEEP, "learning_rate": rate, "auxiliary_learning_rate": rate, **CASES[case], **fields}
     )
 

@@ -30,7 +30,7 @@ CASES["layer-local mirror"] = (
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
-    return Config(strategy, options, Architecture(4, 3, (8, 6)), batch_size=1000, **fields)
+    return Config.fitting(strategy, options, architecture=Architecture(4, 3, (8, 6)), batch_size=1000, **fields)
 
 
 def build(*configs: Config) -> Population:

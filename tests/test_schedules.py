@@ -24,7 +24,7 @@ BY_HAND = {
     "warm-up over 4 steps": (Schedule(2, unit="step", warmup=4), 100, [0, 0.5, 1, 1.5, 2, 2]),
     "warm-up over half an epoch": (Schedule(1, warmup=0.5), 4, [0, 0.5, 1, 1]),
     "warm-up times decay": (Schedule(1, decay=0.5, warmup=4), 1, [0, 0.125, 0.125, 0.09375, 0.0625]),
-    "warm-up scales the minimum too": (Schedule(0.2, minimum=0.4, warmup=2), 1, [0, 0.2, 0.4]),
+    "warm-up scales the minimum too": (Schedule(0.5, decay=0.1, minimum=0.4, warmup=2), 1, [0, 0.2, 0.4]),
 }
 
 

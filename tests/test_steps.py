@@ -50,7 +50,7 @@ def dataset(config: DataConfig) -> Dataset:
 def build(*fields: dict[str, Any], folder: Path | None = None) -> Trainer:
     """A trainer of members that have these fields of their own, before its first step."""
     shared = {"architecture": SHAPE, "batch_size": BATCH}
-    configs = [Config(**{**shared, "seed": seed, **own}) for seed, own in enumerate(fields)]
+    configs = [Config.fitting(**{**shared, "seed": seed, **own}) for seed, own in enumerate(fields)]
     # Nothing is written without a folder.
     runs = [Run(folder / str(p) if folder else Path(), config) for p, config in enumerate(configs)]
     return Trainer(runs, dataset(configs[0].data), torch.device("cpu"), warn=pytest.fail)

@@ -102,7 +102,7 @@ def grayscale() -> Dataset:
 def live(case: str, *seeds: int) -> Recorder:
     """Three epochs of a population, its evaluations and its diagnostics, with all draws noted."""
     fields = {"architecture": Architecture(3, 2, (5,)), "batch_size": BATCH, "data": DataConfig("mnist", "dynamic")}
-    configs = [Config(**{**fields, **CASES[case]}, seed=seed) for seed in seeds]
+    configs = [Config.fitting(**{**fields, **CASES[case]}, seed=seed) for seed in seeds]
     data = grayscale()
     with recorded() as recorder:
         recorder.moment = "weights"

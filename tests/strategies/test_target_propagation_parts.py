@@ -675,10 +675,10 @@ def trainer(folder: Path, inverse: str, **options) -> Trainer:
         return replace(split, pixels=split.pixels[:500, 300:340], labels=split.labels[:500])
 
     whole = load()
-    config = Config(
+    config = Config.fitting(
         "target-propagation",
         TargetPropagationOptions(inverse, **options),
-        Architecture(3, 4, (11,)),
+        architecture=Architecture(3, 4, (11,)),
         batch_size=50,
         learning_rate=Schedule(3e-3),
         auxiliary_learning_rate=Schedule(3e-3),

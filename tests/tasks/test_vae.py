@@ -213,7 +213,7 @@ def test_reduced_precision_ends_at_the_network() -> None:
     ("fields", "message"),
     [
         ({"latents": 0}, "latents is 0; give at least 1"),
-        ({"categories": -1}, "categories is -1; give at least 1"),
+        ({"categories": -1}, "categories is -1; give at least 2"),
         ({"hidden": (500, 0)}, r"hidden is \(500, 0\); every width must be a whole number of at least 1"),
         ({"activation": "sigmoidal"}, "unknown activation 'sigmoidal'; choose from softplus"),
     ],

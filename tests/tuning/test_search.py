@@ -16,6 +16,7 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import Interrupted
 from discrete_vae.tuning import (
@@ -53,7 +54,7 @@ def told(trials) -> list[tuple]:
 
 
 def test_values_go_to_options_schedules_and_joined_fields() -> None:
-    base = Config("target-propagation")
+    base = Config("target-propagation", TargetPropagationOptions(inverse="network"))
     made = configure(
         base,
         {
@@ -61,14 +62,24 @@ def test_values_go_to_options_schedules_and_joined_fields() -> None:
             "beta": 0.5,
             "noise": 0.3,
             "temperature.decay": 0.9,
-            "geometry": "matching",
+            "geometry": "second-order",
             "samples": 3,
         },
     )
     assert made.learning_rate == made.auxiliary_learning_rate == Schedule(0.002)
     assert (made.beta, made.samples) == (Schedule(0.5), 3)
-    assert (made.options.noise, made.options.geometry) == (Schedule(0.3), "matching")
+    assert (made.options.noise, made.options.geometry) == (Schedule(0.3), "second-order")
     assert made.options.temperature == Schedule(1.0, decay=0.9)
+
+
+def test_a_value_without_effect_beside_another_is_left_out() -> None:
+    """One that never has an effect is refused."""
+    base = Config("target-propagation", TargetPropagationOptions(inverse="network"))
+    values = {"geometry": "matching", "temperature": 0.3}
+    assert configure(base, values) == configure(base, {"geometry": "matching"})
+    assert configure(base, values | {"geometry": "second-order"}).options.temperature == Schedule(0.3)
+    with pytest.raises(InputError, match="auxiliary_learning_rate has no effect with gumbel-softmax in task vae"):
+        configure(Config(), {"learning_rate+auxiliary_learning_rate": 0.1})
 
 
 @pytest.mark.parametrize(
