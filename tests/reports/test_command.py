@@ -54,7 +54,7 @@ def test_unwritable_out_trains_nothing(
     out, runs = tmp_path / "file" / "out", tmp_path / "runs"
     assert end(["thesis", "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(
+    assert error.startswith(f"error: Invalid value for --out: '{out}' cannot be reached (Not a directory); name")
         f"error: Invalid value for --out: '{out}' cannot be reached (Not a directory); name another"
     )
     assert error.count("\n") == 1
