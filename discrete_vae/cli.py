@@ -285,6 +285,8 @@ def evaluate(
     made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())
     if not made:
         raise InputError("no run was named; `discrete-vae list` shows them")
+    for each in made:
+        each.check()
     if len({each.config.data for each in made}) > 1:
         raise InputError("the runs are of different data sets; evaluate them one data set at a time")
     data = load(made[0].config.data, where.folder, device, where.download)
@@ -356,8 +358,8 @@ def list_runs(*, runs: RunsFolder = RUNS) -> int:
         print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
         return 0
     damaged |= _show(found)
-    for name, error in damaged.items():
-        complain(f"error: {name}: {error}")
+    for error in damaged.values():
+        complain(f"error: {error}")
     return 1 if damaged else 0
 
 
@@ -413,6 +415,7 @@ def _show(runs: Sequence[Run]) -> dict[str, InputError]:
     damaged: dict[str, InputError] = {}
     for run in runs:
         try:
+            run.check()
             found[run] = _last(run), run.status
         except InputError as error:
             damaged[run.folder.name] = error
