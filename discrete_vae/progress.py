@@ -9,6 +9,8 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from discrete_vae.errors import InputError
+
 
 class TerminalProgress:
     """Shows training (see ``training.Progress``) and evaluation as bars with the remaining time."""
@@ -73,4 +75,9 @@ def terminal_progress() -> Iterator[TerminalProgress]:
         refresh_per_second=4,
         speed_estimate_period=3600,  # a trial of a study takes minutes
     ) as progress:
-        yield TerminalProgress(progress)
+        try:
+            yield TerminalProgress(progress)
+        except InputError:  # whose line stands alone
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            raise
