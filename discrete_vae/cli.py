@@ -353,8 +353,10 @@ def list_runs(*, runs: RunsFolder = RUNS) -> int:
     """
     found, damaged = discrete_vae.runs.survey(runs)
     if not found and not damaged:
-        if not runs.is_dir() and runs != RUNS:
+        if runs != RUNS and not runs.is_dir():
             raise InputError(f"there is no folder {runs}; name the one that was given to `train`")
+        if runs != RUNS and any(runs.iterdir()):
+            raise InputError(f"there is no run in {runs}; name the folder that was given to `train`")
         print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
         return 0
     damaged |= _show(found)
@@ -381,7 +383,7 @@ def find_run(name: str, runs: Path) -> Run:
     if name in damaged or (broken and not matches):
         raise damaged[name if name in damaged else broken[0]]
     if not matches:
-        raise nearest(name, [run.folder.name for run in found] + list(damaged), "run")
+        raise nearest(name[:200], [run.folder.name for run in found] + list(damaged), "run")
     if name not in matches and len(matches) + len(broken) > 1:
         raise InputError(f"run {name!r} could be {', '.join([*matches, *broken])}; give more of its name")
     return matches.get(name) or next(iter(matches.values()))
