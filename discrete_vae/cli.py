@@ -434,7 +434,7 @@ def _show(runs: Sequence[Run]) -> dict[str, InputError]:
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
         table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {config.settings}")
-    if found or not damaged:
+    if found:
         Console().print(table)
     return damaged
 
