@@ -291,7 +291,7 @@ DAMAGED = {
         '{"step": 1, "epoch": 1, "message": 5}',
         '{"step": "far", "epoch": 1, "message": ""}',
         "[" * 100000,
-    ,],
+    ],
     "environment.json": [
         "",
         "nonsense",
@@ -308,7 +308,7 @@ DAMAGED = {
         '[{"population": -1}]',
         '[{"seconds": NaN}]',
         '[{"population": true}]',
-    ,],
+    ],
     "history.csv": [
         "",
         "nonsense",
@@ -332,7 +332,7 @@ DAMAGED = {
         f'{HEAD}1,"validation',
         f"{HEAD}{'9' * 5000},validation,elbo,1\n",
         f"{HEAD}1,validation,elbo,1\n1,validation,elbo,2\n",
-    ,],
+    ],
     "evaluation.csv": [
         "",
         "nonsense",
@@ -341,7 +341,7 @@ DAMAGED = {
         f"{SCORES}test,elbo,many,1\n",
         f"{SCORES}test,elbo,-1,1\n",
         f"{SCORES}test,elbo,1,1\ntest,elbo,1,2\n",
-    ,],
+    ],
 }
 
 
