@@ -60,8 +60,13 @@ def test_build_compares(
     monkeypatch.setattr(bundled, "encode", lambda images: b"other")
     assert main([str(mnist_folder)]) == 1
     assert "DIFFERENT from the shipped" in capsys.readouterr().out
-    assert main([str(mnist_folder), "--output", str(mnist_folder / "absent" / "file")]) == 2
-    assert "cannot be written (No such file or directory)" in capsys.readouterr().err
+    for output, reason in (
+        ("", "is no name"),
+        ("/dev/null/file", "cannot be reached (Not a directory)"),
+        (".", "a folder"),
+    ):
+        assert main([str(mnist_folder), "--output", output]) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_build_tells_bad_input_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
