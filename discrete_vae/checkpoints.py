@@ -84,10 +84,10 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[s
     """Raise ``InputError`` unless these are finite tensors of the names, shapes and dtypes of the expected ones."""
     for name in sorted(tensors.keys() | expected.keys()):
         there, wanted = (_described(each.get(name)) for each in (tensors, expected))
-        if there == wanted and not bool(tensors[name].isfinite().all()):
-            there, wanted = "not finite", "finite"
         if there != wanted:
             raise InputError(f"checkpoint {path} does not fit its run: {name!r} is {there}, not {wanted}; {REMEDY}")
+        if not bool(tensors[name].isfinite().all()):
+            raise InputError(f"checkpoint {path} does not fit its run: {name!r} is not finite; {REMEDY}")
 
 
 def _described(tensor: Tensor | None) -> str:

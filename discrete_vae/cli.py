@@ -221,6 +221,8 @@ def evaluate(
     made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())
     if not made:
         raise InputError("no run was named; `discrete-vae list` shows them")
+    for each in made:
+        each.check()
     if len({each.config.data for each in made}) > 1:
         raise InputError("the runs are of different data sets; evaluate them one data set at a time")
     data = load(made[0].config.data, files.folder, device, files.download)
@@ -289,13 +291,15 @@ def list_runs(*, runs: RunsFolder = RUNS) -> int:
     """
     found, damaged = discrete_vae.runs.survey(runs)
     if not found and not damaged:
-        if not runs.is_dir() and runs != RUNS:
+        if runs != RUNS and not runs.is_dir():
             raise InputError(f"there is no folder {runs}; name the one that was given to `train`")
+        if runs != RUNS and any(runs.iterdir()):
+            raise InputError(f"there is no run in {runs}; name the folder that was given to `train`")
         print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
         return 0
     damaged |= _show(found)
-    for name, error in damaged.items():
-        complain(f"error: {name}: {error}")
+    for error in damaged.values():
+        complain(f"error: {error}")
     return 1 if damaged else 0
 
 
@@ -317,7 +321,7 @@ def find_run(name: str, runs: Path) -> Run:
     if name in damaged or (broken and not matches):
         raise damaged[name if name in damaged else broken[0]]
     if not matches:
-        raise nearest(name, [run.folder.name for run in found] + list(damaged), "run")
+        raise nearest(name[:200], [run.folder.name for run in found] + list(damaged), "run")
     if name not in matches and len(matches) + len(broken) > 1:
         raise InputError(f"run {name!r} could be {', '.join([*matches, *broken])}; give more of its name")
     return matches.get(name) or next(iter(matches.values()))
@@ -351,6 +355,7 @@ def _show(runs: Sequence[Run]) -> dict[str, InputError]:
     damaged: dict[str, InputError] = {}
     for run in runs:
         try:
+            run.check()
             found[run] = _last(run), run.status
         except InputError as error:
             damaged[run.folder.name] = error
@@ -367,7 +372,7 @@ def _show(runs: Sequence[Run]) -> dict[str, InputError]:
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
         table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {config.settings}")
-    if found or not damaged:
+    if found:
         Console().print(table)
     return damaged
 

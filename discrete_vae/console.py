@@ -60,5 +60,5 @@ def _open_all() -> None:
 
 def _discard() -> None:
     """Let what is still to be written go nowhere: it would fail once more when Python ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -47,10 +47,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         return
     target = Path(os.path.realpath(path))
     if target.is_relative_to("/proc") or (path.is_symlink() and path.absolute().is_relative_to("/dev")):
-        raise InputError(f"cannot write {path}: it stands for an open file, {target}; name that file itself")
+        raise InputError(f"cannot write {path}: it is a part of the system or stands for an open file; name a file")
+    if mode is not None and not (mode & 0o222 and os.access(target, os.W_OK)):
+        raise InputError(f"cannot write {path}: it is read-only; name another file, or let it be written (chmod u+w)")
     with writable(target.parent):
-        if mode is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only", str(target))
         temporary = target.with_name(f"{PART}{secrets.token_hex(8)}.part")
         try:
             with temporary.open("xb") as file:
@@ -58,6 +58,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
+        except OSError as error:  # not under the name of the part
+            raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ from discrete_vae.tasks import TASKS, Task
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
+
+TRAINING = re.compile(r"(adam|adam-0-0\.9|sgd)\.(model|strategy|critic)\.\d+\.\w+|(critic_)?sums|noise")
+"""Names of what a checkpoint has for training alone."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Population:
 
         def read(run: Run) -> dict[str, Tensor]:
             tensors = checkpoints.read(run.folder, run.step, run.config.identity)
-            own = {name: tensor for name, tensor in tensors.items() if name.startswith(("model.", "strategy"))}
+            own = {name: tensor for name, tensor in tensors.items() if not TRAINING.fullmatch(name)}
             checkpoints.check_tensors(checkpoints.path_of(run.folder, run.step), own, member_of(state, 0))
             return own
 

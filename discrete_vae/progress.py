@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from discrete_vae.errors import InputError
 
 
 class TerminalProgress:
@@ -57,6 +61,25 @@ class TerminalProgress:
         self._progress.update(task, completed=total)
 
 
+class _Log:
+    """A stream that what cannot be written to it does not stop: the training is worth more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextlib.contextmanager
 def terminal_progress() -> Iterator[TerminalProgress]:
     """Bars on standard error for as long as the context lasts; a plain stream gets the finished bars only."""
@@ -69,8 +92,13 @@ def terminal_progress() -> Iterator[TerminalProgress]:
     )
     with Progress(
         *columns,
-        console=Console(stderr=True),
+        console=Console(file=_Log(sys.stderr)) if sys.stderr else Console(stderr=True),  # type: ignore[arg-type]
         refresh_per_second=4,
         speed_estimate_period=3600,  # a trial of a study takes minutes
     ) as progress:
-        yield TerminalProgress(progress)
+        try:
+            yield TerminalProgress(progress)
+        except InputError:  # whose line stands alone
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            raise

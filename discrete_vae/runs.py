@@ -123,6 +123,12 @@ class Run:
         """Whether the run was trained to its end."""
         return self.failure is None and self.step >= self.total_steps
 
+    def check(self) -> None:
+        """Raise ``InputError`` for a file of the run that cannot be read, of those that are not opened for work."""
+        self.history()
+        self.evaluation()
+        self.sessions()
+
     def history(self) -> pd.DataFrame:
         """Columns epoch, split, metric, value; empty before the first epoch's end."""
         return self._table("history.csv", HISTORY, "epoch")

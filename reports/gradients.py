@@ -30,7 +30,7 @@ from discrete_vae.tasks import Architecture
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
 from reports.latex import Latex, render
-from reports.report import ENVIRONMENT, Bench, Report
+from reports.report import ENVIRONMENT, Bench, Report, kept
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
@@ -252,7 +252,7 @@ def make(preset: Preset, bench: Bench) -> None:
                     measured = {"metrics": measure(problem, row, preset), "environment": environment(bench.device)}
                     stored.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(stored, json.dumps(measured, indent=2) + "\n")
-                measured = json.loads(stored.read_text())
+                measured = kept(stored, "metrics", "environment")
                 metrics = measured["metrics"]
                 known = {name: measured["environment"].get(name) for name in ENVIRONMENT}
                 environments += [known] if known not in environments else []

@@ -204,6 +204,20 @@ def _owner(path: Path) -> str | None:
     return owner if isinstance(owner, str) else None
 
 
+def kept(path: Path, *names: str) -> dict[str, Any]:
+    """A measurement that the runs' folder has, with what it has under these names.
+
+    Raises ``InputError`` if it cannot be read or lacks one of them.
+    """
+    try:
+        found = json.loads(read_text(path))
+        if not isinstance(found, dict) or not found.keys() >= set(names):
+            raise ValueError(f"it has no {', '.join(names)}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it to measure again") from error
+    return found
+
+
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:
     """What such runs are trained by, with its options."""
     return [(config.strategy, config.options) for config in configs]

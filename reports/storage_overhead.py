@@ -29,7 +29,7 @@ from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
 from reports.latex import Latex, escape, render
-from reports.report import Bench, Report
+from reports.report import Bench, Report, kept
 from reports.tables import Panel, table
 from reports.throughput import describe
 from studies.gumbel_softmax import STUDY
@@ -168,8 +168,7 @@ def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
                 made["rates"][str(workers)] = rate(bench.storage, preset, workers, bench.runs)
                 advance(preset.trials)
         write_atomically(path, json.dumps(made, indent=2) + "\n")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    return kept(path, "machine", "environment", "seconds", "rates")
 
 
 def make(preset: Preset, bench: Bench) -> None:

@@ -24,7 +24,7 @@ from discrete_vae.progress import terminal_progress
 from reports import throughput_cases, throughput_tables
 from reports.latex import render
 from reports.measure import MIB, Case
-from reports.report import Bench, Report, strategies
+from reports.report import Bench, Report, kept, strategies
 from reports.tables import COLUMNS, measured
 from reports.throughput_cases import DEVICE, PRESETS, Preset
 
@@ -133,8 +133,8 @@ def measure(case: Case, bench: Bench) -> Measurement:
         environment.pop("command")
         metrics = json.loads(ended.stdout.strip().splitlines()[-1])
         write_atomically(path, json.dumps(asked | {"metrics": metrics, "environment": environment}, indent=2) + "\n")
-    stored = json.loads(path.read_text())
-    return Measurement(case, stored["metrics"], stored["environment"])
+    found = kept(path, "metrics", "environment")
+    return Measurement(case, found["metrics"], found["environment"])
 
 
 def tidy(bench: Bench, name: str, measurement: Measurement) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Checkpoints: bit by bit the tensors that were written, or an error; never code."""
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -157,3 +158,50 @@ def test_other_files_in_the_folder_do_not_disturb(tmp_path: Path, tensors: dict[
     for name in (".checkpoint-000000014.safetensors.123.part", "checkpoint-000000014.safetensors.bak", "config.json"):
         (tmp_path / name).touch()
     assert checkpoints.steps(tmp_path) == [7]
+
+
+def test_the_same_tensors_give_the_same_bytes(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    """The library's own header has its keys in another order each time."""
+    written = set()
+    for order in (tensors, dict(reversed(tensors.items())), tensors, tensors):
+        checkpoints.write(tmp_path, 7, IDENTITY, order)
+        written.add(checkpoints.path_of(tmp_path, 7).read_bytes())
+    (content,) = written
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    assert len(header) % 8 == 0, "the tensors begin where they may be mapped into memory"
+    pairs = json.loads(header, object_pairs_hook=lambda found: [name for name, _ in found])
+    assert pairs == sorted(pairs)
+
+
+def test_names_that_are_no_checkpoints(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    checkpoints.write(tmp_path, 7, IDENTITY, tensors)
+    others = ["14", "00000001 4", "-00000014", "000000014 copy", "000000014.5", "٠٠٠٠٠٠٠١٤", "00000000²"]
+    for name in others:
+        (tmp_path / f"checkpoint-{name}.safetensors").write_bytes(checkpoints.path_of(tmp_path, 7).read_bytes())
+    checkpoints.path_of(tmp_path, 21).mkdir()
+    checkpoints.path_of(tmp_path, 28).symlink_to("nothing")
+    os.mkfifo(checkpoints.path_of(tmp_path, 35))
+    before = sorted(tmp_path.iterdir())
+    assert checkpoints.steps(tmp_path) == [7]
+    checkpoints.prune(tmp_path, keep=1)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_header_tells_whose_a_checkpoint_is(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    checkpoints.write(tmp_path, 7, IDENTITY, tensors)
+    checkpoints.check(tmp_path, 7, IDENTITY)
+    with pytest.raises(InputError, match="of configuration"):
+        checkpoints.check(tmp_path, 7, "ba9876543210")
+    checkpoints.path_of(tmp_path, 7).rename(checkpoints.path_of(tmp_path, 14))
+    with pytest.raises(InputError, match="is of step 7; give it back that name"):
+        checkpoints.check(tmp_path, 14, IDENTITY)
+    checkpoints.path_of(tmp_path, 14).write_bytes(b"\xff" * 100)
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoints.check(tmp_path, 14, IDENTITY)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.complex64, torch.bool, torch.float16])
+def test_dtypes_that_training_does_not_write_are_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    """So that it can be said where they are."""
+    checkpoints.write(tmp_path, 7, IDENTITY, {"weight": torch.ones(3).to(dtype)})
+    assert checkpoints.read(tmp_path, 7, IDENTITY)["weight"].dtype == dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 
 from discrete_vae import cli, runs
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
 
 SMALL = ["--latents", "3", "--categories", "4", "--hidden", "16", "--batch-size", "2000", "--epochs", "1"]
 
@@ -200,3 +203,62 @@ def test_what_classification_cannot_take(
     words = dict(zip(CLASSES[::2], CLASSES[1::2], strict=True)) | dict([extra])
     assert call("train", "marginalisation", *(word for pair in words.items() for word in pair)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_damaged_run_hides_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named in a line, the others are shown and can be used, and the exit code is 1."""
+    assert call("train", "reinmax", "--seeds", "4", *SMALL) == 0
+    good, *others = runs.find(folder / "runs")
+    (others[0].folder / "history.csv").write_text("")
+    (others[1].folder / "environment.json").write_text("5")
+    (others[2].folder / "config.json").write_text("[" * 100_000)
+    capsys.readouterr()
+    assert call("list") == 1
+    told = capsys.readouterr()
+    assert good.config.identity in told.out
+    assert not any(run.config.identity in told.out for run in others)
+    lines = told.err.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("error: ") for line in lines)
+    assert all(sum(run.folder.name in line for line in lines) == 1 for run in others)
+    assert call("sample", good.config.identity[:8], "--out", "grid.png") == 0
+    assert call("evaluate", good.folder.name, "--samples", "2") == 0
+    capsys.readouterr()
+    for run, name in zip(others, ("history.csv", "environment.json", "config.json"), strict=True):
+        assert call("evaluate", run.folder.name, "--samples", "2") == 2
+        error = capsys.readouterr().err
+        assert name in error
+        assert error.count("\n") == 1
+
+
+def test_runs_are_found_by_whole_names_first(folder: Path) -> None:
+    made = runs.Run.create(folder / "runs", Config("reinmax"))
+    shutil.copytree(made.folder, f"{made.folder} copy")
+    assert cli.find_run(made.folder.name, folder / "runs") == made
+    with pytest.raises(InputError, match="could be"):
+        cli.find_run("reinmax", folder / "runs")
+
+
+def test_where_there_are_no_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No runs yet are no error; a folder that is none of runs is."""
+    (folder / "empty").mkdir()
+    (folder / "full" / "notes").mkdir(parents=True)
+    (folder / "file").touch()
+    (folder / "loop").symlink_to("loop")
+    assert call("list") == call("list", "--runs", "empty") == 0
+    capsys.readouterr()
+    for name, reason in {"absent": "no folder", "full": "no run in", "file": "is a file", "loop": "levels of"}.items():
+        assert call("list", "--runs", name) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 5000, "a\0b", "\udcff", "\n"])
+def test_names_of_no_run(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    runs.Run.create(folder / "runs", Config("reinmax"))
+    for command in ("sample", "evaluate"):
+        assert call(command, name) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from discrete_vae.errors import InputError
-from discrete_vae.files import writable, write_atomically
+from discrete_vae.files import PART, parse_json, read_text, remove_parts, writable, write_atomically
 
 
 @pytest.fixture
@@ -106,3 +107,100 @@ def test_writable_makes_the_folder_and_lets_other_errors_pass(tmp_path: Path) ->
     with pytest.raises(ZeroDivisionError), writable(folder):
         raise ZeroDivisionError
     assert folder.is_dir()
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    target = tmp_path / "far" / "target"
+    link, chain, dangling = (tmp_path / name for name in ("link", "chain", "dangling"))
+    link.symlink_to(target)
+    chain.symlink_to(link)
+    dangling.symlink_to(tmp_path / "far" / "new")
+    target.write_text("old")
+    write_atomically(chain, "through")
+    write_atomically(dangling, "made")
+    assert link.is_symlink()
+    assert chain.is_symlink()
+    assert dangling.is_symlink()
+    assert target.read_text() == "through"
+    assert names(tmp_path / "far") == ["new", "target"]
+
+
+def test_a_pipe_is_written_through(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, "content")
+    assert os.read(reading, 100) == b"content"
+    os.close(reading)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="nobody reads that pipe"):
+        write_atomically(tmp_path / "pipe", "content")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_devices_are_written_through() -> None:
+    write_atomically(Path("/dev/null"), "content")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    with pytest.raises(InputError, match="cannot write /dev/full: No space left on device"):
+        write_atomically(Path("/dev/full"), "content")
+
+
+def test_a_file_that_stands_for_an_open_one_is_refused(tmp_path: Path) -> None:
+    """Another file in its place would not be what the shell has opened."""
+    with (tmp_path / "output").open("w") as file, pytest.raises(InputError, match="stands for an open file"):
+        write_atomically(Path(f"/dev/fd/{file.fileno()}"), "content")
+    assert (tmp_path / "output").read_text() == ""
+
+
+@pytest.mark.parametrize("name", [".", "/", "", ".."])
+def test_a_folder_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="it is a folder; name a file"):
+        write_atomically(Path(name), "content")
+    assert names(tmp_path) == []
+
+
+def test_a_read_only_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("kept")
+    path.chmod(0o444)
+    with pytest.raises(InputError, match="it is read-only"):
+        write_atomically(path, "new")
+    assert path.read_text() == "kept"
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("x" * 255), "content")
+    with pytest.raises(InputError, match="File name too long"):
+        write_atomically(tmp_path / ("x" * 256), "content")
+    assert names(tmp_path) == ["x" * 255]
+
+
+def test_only_own_parts_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".mine.part").write_text("of the user")
+    (tmp_path / f"{PART}0123.part").write_text("left by a killed process")
+    remove_parts(tmp_path)
+    assert names(tmp_path) == [".mine.part"]
+
+
+def test_what_is_not_a_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # which would be waited for
+    with pytest.raises(OSError, match="it is not a file"):
+        read_text(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "1e999", "NaN", "-Infinity", '{"a": 1, "a": 1}', "9" * 5000, "\ufeff{}", "", '{"a": {"b": 1e999}}'],
+)
+def test_json_in_the_strict_sense(text: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_json(text)
+    assert "\n" not in str(caught.value)
+    assert parse_json('{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}

@@ -1,5 +1,7 @@
 """A population is its members side by side: built, saved, restored and scheduled each on its own."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,46 @@ def test_load_sets_each_members_temperature_by_its_own_step(tmp_path: Path) -> N
     alone = torch.cat([temperatures([run]) for run in runs])
     assert alone.tolist() == [0.5, 0.25]
     assert temperatures(runs).tolist() == alone.tolist()
+
+
+Change = Callable[[dict[str, Tensor]], object]
+WEIGHT = "model.encoder.network.layers.0.weight"
+
+
+def to(name: str, change: Callable[[Tensor], Tensor]) -> Change:
+    return lambda tensors: tensors.update({name: change(tensors[name])})
+
+
+MISFITS: dict[str, tuple[Change, str]] = {
+    "missing": (lambda tensors: tensors.pop(WEIGHT), "is absent, not float32 [12, 8]"),
+    "surplus": (lambda tensors: tensors.update(other=torch.ones(2)), "'other' is float32 [2], not absent"),
+    "of the model": (
+        lambda tensors: tensors.update({"model.x": torch.ones(())}),
+        "'model.x' is float32 [], not absent",
+    ),
+    "scalar": (to(WEIGHT, lambda tensor: torch.tensor(1.0)), "is float32 [], not float32 [12, 8]"),
+    "turned": (to(WEIGHT, lambda tensor: tensor.T), "is float32 [8, 12], not float32 [12, 8]"),
+    "row": (to(WEIGHT, lambda tensor: tensor[:1]), "is float32 [1, 8], not float32 [12, 8]"),
+    "complex": (to(WEIGHT, lambda tensor: tensor.to(torch.complex64)), "is complex64 [12, 8], not float32 [12, 8]"),
+    "double": (to(WEIGHT, Tensor.double), "is float64 [12, 8], not float32 [12, 8]"),
+    "bfloat16": (to(WEIGHT, Tensor.bfloat16), "is bfloat16 [12, 8], not float32 [12, 8]"),
+    "whole": (to(WEIGHT, Tensor.int), "is int32 [12, 8], not float32 [12, 8]"),
+    "not finite": (to(WEIGHT, lambda tensor: tensor / 0), "is not finite"),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_checkpoint_of_other_tensors_is_refused(tmp_path: Path, case: str) -> None:
+    """Its hash is right, but what it holds is not what the model takes: a scalar would be spread over a weight."""
+    change, message = MISFITS[case]
+    run = Run.create(tmp_path, config())
+    tensors = {name: tensor[0] for name, tensor in build(config()).state().items()}
+    tensors |= {"sums": torch.zeros(3), "adam.model.0.first": torch.zeros(1), "noise": torch.zeros(1)}
+    checkpoints.write(run.folder, 1, run.config.identity, tensors)
+    Population.load([run], PIXELS, CPU)
+    change(tensors)
+    checkpoints.write(run.folder, 1, run.config.identity, tensors)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        Population.load([run], PIXELS, CPU)
+    assert str(checkpoints.path_of(run.folder, 1)) in str(caught.value)
+    assert "delete this file" in str(caught.value)

@@ -1,8 +1,11 @@
 """A run's folder: who owns it, what it holds, and the table over many of them."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +86,15 @@ def test_a_folder_without_configuration_is_no_run(tmp_path: Path) -> None:
         b'{"options": null}',
         b'{"architecture": 3}',
         b'{"epochs": "2"}',
+        b'{"epochs": 1e999}',
+        b'{"epochs": NaN}',
+        b'{"seed": ' + b"9" * 5000 + b"}",
+        b'{"seed": 1, "seed": 2}',
+        b'{"strategy": "one that is gone"}',
+        b'{"architecture": {"hidden": ["wide"]}}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000,
     ],
 )
 def test_a_damaged_configuration_is_named(run: Run, content: bytes) -> None:
@@ -214,16 +226,136 @@ def test_parameters_are_one_line_of_json_that_gives_the_configuration_back() -> 
     assert runs.parameters(Config(epochs=2, batch_size=1000, seed=4)) == text, "seeds of one setting group together"
 
 
-@pytest.mark.parametrize("name", ["failure.json", "environment.json", "history.csv", "evaluation.csv"])
-@pytest.mark.parametrize("content", ["", "nonsense", "{"])
-def test_a_damaged_file_is_named_in_one_line(run: Run, name: str, content: str) -> None:
-    (run.folder / name).write_text(content)
-    reading = {
+def test_a_checkpoint_behind_the_runs_end_is_refused(run: Run) -> None:
+    reach(run, 101)
+    for ask in (lambda: run.step, lambda: run.status, lambda: run.finished):
+        with pytest.raises(InputError, match=r"checkpoint-000000101\.safetensors is behind the run's end, step 100"):
+            ask()
+
+
+def test_one_damaged_run_hides_no_other(tmp_path: Path) -> None:
+    configs = [Config(seed=seed) for seed in range(4)]
+    good, cut, gone, bare = (Run.create(tmp_path, config) for config in configs)
+    (cut.folder / "config.json").write_text("{")
+    (gone.folder / "config.json").write_text('{"strategy": "one that is gone"}')
+    (bare.folder / "config.json").rename(bare.folder / "history.csv")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "file").touch()
+    found, damaged = runs.survey(tmp_path)
+    assert found == [good]
+    assert damaged.keys() == {cut.folder.name, gone.folder.name, bare.folder.name, "loop"}
+    assert all(name in str(error) and "\n" not in str(error) for name, error in damaged.items())
+    with pytest.raises(InputError):
+        runs.find(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["file", "loop", "file/below"])
+def test_what_is_no_folder_of_runs(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"cannot be read \(.*\); name the folder that holds the runs"):
+        runs.find(tmp_path / name)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated, for an administrator may read all."""
+    listed = os.listdir
+
+    def refuse(path: Path) -> list[str]:
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    locked = tmp_path
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        runs.survey(tmp_path)
+    locked = run.folder
+    assert list(runs.survey(tmp_path)[1]) == [run.folder.name]
+
+
+HEAD = "epoch,split,metric,value\n"
+SCORES = "split,metric,samples,value\n"
+DAMAGED = {
+    "failure.json": [
+        "",
+        "nonsense",
+        "{",
+        "5",
+        "null",
+        "false",
+        "[]",
+        "{}",
+        '{"step": 1, "epoch": 1, "message": 5}',
+        '{"step": "far", "epoch": 1, "message": ""}',
+        "[" * 100000,
+    ],
+    "environment.json": [
+        "",
+        "nonsense",
+        "{",
+        "5",
+        "null",
+        "{}",
+        '"text"',
+        "[1, 2]",
+        "[null]",
+        "[[]]",
+        "[" * 100000,
+        '[{"seconds": "many"}]',
+        '[{"population": -1}]',
+        '[{"seconds": NaN}]',
+        '[{"population": true}]',
+    ],
+    "history.csv": [
+        "",
+        "nonsense",
+        "{",
+        "\x00",
+        "epoch,split\n",
+        "epoch;split;metric;value\n",
+        f"\ufeff{HEAD}",
+        f"epoch,{HEAD}",
+        f"{HEAD}first,validation,elbo,1\n",
+        f"{HEAD}1.5,validation,elbo,1\n",
+        f"{HEAD}1,,elbo,1\n",
+        f"{HEAD}3,validation,elbo,1\n",
+        f"{HEAD}-1,validation,elbo,1\n",
+        f"{HEAD}1,validation,elbo,high\n",
+        f"{HEAD}1,validation\n",
+        f"{HEAD}1,validation,elbo,1,2\n",
+        f"{HEAD}1,vali\x00dation,elbo,1\n",
+        f"{HEAD}\n",
+        f"{HEAD}1,validation,{'x' * 200000},1\n",
+        f'{HEAD}1,"validation',
+        f"{HEAD}{'9' * 5000},validation,elbo,1\n",
+        f"{HEAD}1,validation,elbo,1\n1,validation,elbo,2\n",
+    ],
+    "evaluation.csv": [
+        "",
+        "nonsense",
+        "{",
+        HEAD,
+        f"{SCORES}test,elbo,many,1\n",
+        f"{SCORES}test,elbo,-1,1\n",
+        f"{SCORES}test,elbo,1,1\ntest,elbo,1,2\n",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_named_in_one_line(run: Run, name: str) -> None:
+    reading: Callable[[], object] = {
         "failure.json": lambda: run.failure,
         "environment.json": run.sessions,
         "history.csv": run.history,
         "evaluation.csv": run.evaluation,
     }[name]
-    with pytest.raises(InputError, match=f"{name} cannot be read") as caught:
-        reading()
-    assert "\n" not in str(caught.value)
+    for content in [*(text.encode() for text in DAMAGED[name]), b"\xff\xfe"]:
+        (run.folder / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} cannot be read") as caught:
+            reading()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500

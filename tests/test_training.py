@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -542,3 +543,62 @@ def test_the_session_is_recorded(data: Dataset, tmp_path: Path) -> None:
     assert session["population"] == 1
     assert session["packages"]["torch"] == torch.__version__
     assert session["seconds"] >= 0
+
+
+def test_two_trainings_write_the_same_files(tmp_path: Path, data: Dataset) -> None:
+    """Byte by byte, but for what says when and where."""
+    found = []
+    for name in ("first", "second"):
+        made = train([config(epochs=2), config(epochs=2, seed=1)], tmp_path / name, data)
+        files = [path for run in made for path in sorted(run.folder.iterdir()) if path.name != "environment.json"]
+        found.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    assert sum(path.name == "checkpoint-000000050.safetensors" for path in found[0]) == 2
+
+
+MISFITS: dict[str, tuple[str, Tensor | None, str]] = {
+    "missing": ("adam.model.0.first", None, "is absent, not float32"),
+    "surplus": ("other", torch.ones(2), "'other' is float32 [2], not absent"),
+    "moment": ("adam.model.0.second", torch.tensor(0.0), "is float32 [], not float32"),
+    "sums": ("sums", torch.zeros(1), "is float32 [1], not float32 [3]"),
+    "not finite": ("sums", torch.full((3,), torch.nan), "is not finite"),
+    "no noise": ("noise", None, "'noise' is absent, not uint8 [5056]"),
+    "noise of floats": ("noise", torch.zeros(5056), "'noise' is float32 [5056], not uint8 [5056]"),
+    "no generator": ("noise", torch.ones(5056, dtype=torch.uint8), "'noise' is no state of a generator"),
+}
+
+
+@pytest.mark.parametrize("step", [25, 30])
+def test_training_goes_on_from_a_fitting_checkpoint_only(tmp_path: Path, data: Dataset, step: int) -> None:
+    run = Run.create(tmp_path, config(epochs=3))
+    trainer = discrete_vae.trainer.Trainer([run], data, torch.device("cpu"))
+    trainer.step = step
+    trainer.save()
+    path = checkpoints.path_of(run.folder, step)
+    good = checkpoints.read(run.folder, step, run.config.identity)
+    for name, tensor, message in MISFITS.values():
+        changed = {each: kept for each, kept in good.items() if each != name}
+        checkpoints.write(run.folder, step, run.config.identity, changed | ({} if tensor is None else {name: tensor}))
+        content = path.read_bytes()
+        with pytest.raises(InputError, match=re.escape(message)) as caught:
+            train([run.config], tmp_path, data)
+        assert str(path) in str(caught.value)
+        assert path.read_bytes() == content
+    checkpoints.write(run.folder, step, run.config.identity, good)
+    assert train([run.config], tmp_path, data)[0].finished
+
+
+@pytest.mark.parametrize("step", [75, 80])
+def test_a_renamed_checkpoint_makes_no_run_finished(tmp_path: Path, data: Dataset, step: int) -> None:
+    """And the good one is not removed for it."""
+    run = Run.create(tmp_path, config(epochs=3))
+    trainer = discrete_vae.trainer.Trainer([run], data, torch.device("cpu"))
+    trainer.step = 25
+    trainer.save()
+    good, false = (checkpoints.path_of(run.folder, each) for each in (25, step))
+    false.write_bytes(good.read_bytes())
+    with pytest.raises(InputError, match=f"{false.name} is of step 25; give it back that name"):
+        train([run.config], tmp_path, data)
+    assert good.exists()
+    false.unlink()
+    assert train([run.config], tmp_path, data)[0].finished

@@ -13,16 +13,18 @@ from pathlib import Path
 
 from discrete_vae.data import bundled, sources
 from discrete_vae.errors import InputError
+from discrete_vae.files import write_atomically
+from discrete_vae.places import as_file, as_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (default: the process' own) and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m discrete_vae.data.build", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="IDX_FOLDER", help="the folder with MNIST's IDX files")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of comparing")
+    parser.add_argument("folder", metavar="IDX_FOLDER", help="the folder with MNIST's IDX files")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of comparing")
     options = parser.parse_args(arguments)
     try:
-        return build(options.folder, options.output)
+        return build(as_folder(options.folder), None if options.output is None else as_file(options.output))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -40,10 +42,7 @@ def build(folder: Path, output: Path | None) -> int:
         verdict = "identical to" if same else "DIFFERENT from"
         print(f"{bundled.FILE_NAME}: {len(rebuilt)} bytes, {verdict} the shipped")
         return 0 if same else 1
-    try:
-        output.write_bytes(rebuilt)
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}): name a file that can be") from error
+    write_atomically(output, rebuilt)
     print(f"{output}: {len(rebuilt)} bytes")
     return 0
 

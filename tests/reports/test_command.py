@@ -10,6 +10,7 @@ from discrete_vae import training
 from discrete_vae.training import Interrupted
 from reports import __main__ as command
 from reports import thesis
+from reports.report import Bench
 
 
 def end(tokens: Sequence[str]) -> int:
@@ -54,9 +55,7 @@ def test_unwritable_out_trains_nothing(
     out, runs = tmp_path / "file" / "out", tmp_path / "runs"
     assert end(["thesis", "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(
-        f"error: Invalid value for --out: '{out}' cannot be reached (Not a directory); name another"
-    )
+    assert error.startswith(f"error: Invalid value for --out: '{out}' cannot be reached (Not a directory); name")
     assert error.count("\n") == 1
     assert not runs.exists()
 
@@ -79,3 +78,60 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     listed = capsys.readouterr().out
     assert "thesis" in listed
     assert "--preset full: 50 epochs" in listed
+
+
+@pytest.fixture
+def _made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports that only write a table and their provenance."""
+
+    def make(preset: object, bench: Bench) -> None:
+        bench.write("results.csv", f"of {bench.report}")
+        bench.write_provenance([])
+
+    for name in ("thesis", "jang"):
+        monkeypatch.setitem(command.REPORTS, name, dataclasses.replace(command.REPORTS[name], make=make))
+
+
+@pytest.mark.usefixtures("_made_at_once")
+def test_no_file_of_the_users_is_touched(tmp_path: Path) -> None:
+    mine = {".probe": "1", "notes.txt": "2", ".report": "3", ".part": "4", ".x.part": "5"}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        assert end(["thesis", "--out", str(tmp_path)]) == 0
+    assert {name: (tmp_path / name).read_text() for name in mine} == mine
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "results.csv", "provenance.json"}
+
+
+@pytest.mark.usefixtures("_made_at_once")
+@pytest.mark.parametrize("name", ["results.csv", "thesis.tex", "thesis.pdf", "thesis.log", "references.bib", "a.png"])
+def test_a_folder_with_files_of_the_users_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """They might be written over."""
+    (tmp_path / name).write_text("mine")
+    assert end(["thesis", "--out", str(tmp_path)]) == 2
+    assert f"holds {name!r}, which report thesis has not made" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.usefixtures("_made_at_once")
+def test_a_folder_of_another_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert end(["thesis", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert end(["jang", "--out", str(tmp_path)]) == 2
+    assert "holds provenance.json, which is report thesis's" in capsys.readouterr().err
+    assert (tmp_path / "results.csv").read_text() == "of thesis"
+    (tmp_path / "provenance.json").write_text("[1]")
+    assert end(["thesis", "--out", str(tmp_path)]) == 2
+    assert "which is no report's" in capsys.readouterr().err
+
+
+def test_an_interrupted_report_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(preset: object, bench: Bench) -> None:
+        bench.write("results.csv", "partly")
+        raise Interrupted("stopped")
+
+    monkeypatch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, make=make))
+    for _ in range(2):
+        assert end(["thesis", "--out", str(tmp_path)]) == 130

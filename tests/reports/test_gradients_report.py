@@ -10,12 +10,14 @@ import pytest
 
 from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
+from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import gradients
 from reports.gradients import Preset, Row
+from reports.report import kept
 
 BASE = Config("reinmax", architecture=Architecture(2, 3, (8,)), learning_rate=Schedule(1e-3), batch_size=1000)
 
@@ -94,6 +96,15 @@ def test_second_call_measures_nothing_and_writes_the_same_bytes(made: tuple[Path
     assert call(tmp_path, made[1]) == 0
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
+
+
+@pytest.mark.parametrize("content", ["", "[" * 100_000, "5", "{}", '{"metrics": {}}', "\0"])
+def test_a_damaged_measurement_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "measured.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="delete it to measure again") as caught:
+        kept(path, "metrics", "environment")
+    assert str(path) in str(caught.value)
 
 
 def test_every_strategy_is_in_the_table() -> None:
