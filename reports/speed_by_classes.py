@@ -15,6 +15,8 @@ from discrete_vae.tasks import Architecture, Supervision
 from reports import throughput
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, number, render, symbols
+from reports.markdown import code
+from reports.markdown import table as markdown_table
 from reports.measure import SINGLE, Case
 from reports.report import Bench, Report, strategies
 from reports.tables import MISSING, Panel, table
@@ -135,11 +137,11 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
 
 def markdown(found: Found) -> str:
     """The ratios for the README."""
-    lines = [["classes", *(f"`{name}`" for name in SINGLE), "printed"], ["---:"] * (len(SINGLE) + 2)]
+    lines = []
     for count, metrics in found.items():
         printed = f"{PRINTED[count]:.1f}" if count in PRINTED else ""
         lines.append([str(count), *(f"{metrics[f'speed {name}']:.1f}" for name in SINGLE), printed])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return markdown_table(["classes", *map(code, SINGLE), "printed"], lines, left=0)
 
 
 def draw(bench: Bench, found: Found) -> None:

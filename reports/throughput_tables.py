@@ -13,6 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from discrete_vae.runs import Run
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, number, symbols
+from reports.markdown import code
+from reports.markdown import table as markdown_table
 from reports.measure import Case
 from reports.tables import MISSING, RULE, Panel, Row, by_seed, spread, table
 from reports.thesis import network
@@ -89,15 +91,15 @@ def readme_table(preset: Preset, found: Measured, threads: Sequence[int]) -> str
     """Ratios to the floor in Markdown, for the README."""
     columns = [(count, compiled) for count in threads for compiled in (False, True)]
     heads = [f"{count} thread{'s' * (count > 1)}{', compiled' * compiled}" for count, compiled in columns]
-    lines = [["step over floor", *heads], ["---", *["---:"] * len(heads)]]
+    lines: list[list[object]] = []
     for name in rows(preset):
         metrics = [found.get(label(name, count, compiled)) or {} for count, compiled in columns]
-        lines.append([f"`{name}`", *(f"{each['step_over_floor']:.2f}" if each else "" for each in metrics)])
+        lines.append([code(name), *(f"{each['step_over_floor']:.2f}" if each else "" for each in metrics)])
     first = [found[label(preset.base.strategy, count)] for count in threads]
     plain = [found[label("textbook", count)] for count in threads]
     ratios = [f"{mine['step_ms'] / other['floor_ms']:.2f}" for mine, other in zip(plain, first, strict=True)]
     lines.append(["textbook loop, Gumbel-Softmax", *(cell for ratio in ratios for cell in (ratio, ""))])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(["step over floor", *heads], lines)
 
 
 def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -> Latex:

@@ -24,6 +24,7 @@ from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import hidden
+from discrete_vae.spreadsheets import to_csv
 from discrete_vae.tuning import (
     FAILURE,
     METRICS,
@@ -335,13 +336,15 @@ def _show(found: OptunaStudy, most: int) -> None:
 def export(name: str, *, out: Path, storage: Storage = STORAGE, only: Only = ()) -> None:
     """Write all trials as CSV, one a line, with every parameter, every metric and every seed's value.
 
+    Text that a spreadsheet would compute, such as a study's name that begins with =, begins with an apostrophe instead.
+
     Parameters
     ----------
     out
         The file.
     """
     trials = table(_stored(name, storage, only))
-    write_atomically(out, trials.to_csv(index=False, lineterminator="\n"))
+    write_atomically(out, to_csv(trials))
     print(f"{out}: {len(trials)} trials")
 
 
