@@ -21,8 +21,9 @@ def _escaped(character: str) -> str:
 
 
 def shown(text: object, longest: int = LONGEST) -> str:
-    """A name or a value as tables and figures have it: visible, and cut in its middle where it is too long."""
+    """A name or a value as tables and figures have it: visible, in quotes if blank, and its middle cut if too long."""
     found = visible(str(text))
+    found = found if found.strip() else repr(found)
     tail = longest // 4
     return found if len(found) <= longest else f"{found[: longest - tail - 1]}…{found[-tail:]}"
 

@@ -330,12 +330,17 @@ def importance(study: OptunaStudy) -> dict[str, float]:
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
+def _drawn(found: Sequence[OptunaStudy]) -> dict[str, str]:
+    """The labels with characters that the figures' font has, and no longer for that."""
+    return distinct((name, shown(plain(label))) for name, label in labels(found).items())
+
+
 def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     """The best value so far, by trials that have ended, and each complete trial's."""
     file = _suffixed(HISTORY, found)
-    with figure(bench.out, file, height=max(2.8, 0.8 + 0.14 * len(found))) as drawing:  # the legend's lines fit in
+    with figure(bench.out, file, height=max(2.8, 1.2 + 0.15 * len(found))) as drawing:  # the legend's lines fit in
         axes = drawing.subplots()
-        names, handles, complete_values = labels(found), {}, []
+        names, handles, complete_values = _drawn(found), {}, []
         for i, study in enumerate(found):
             values = [
                 trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
@@ -352,7 +357,7 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
 
 
 def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
-    names = labels(found)
+    names = _drawn(found)
     known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
     bars = [
         (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
@@ -373,7 +378,7 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     rows = math.ceil(len(planes) / 3)
     file, metric = _suffixed(PLANE, found), metric_in(found)
     with figure(bench.out, file, height=0.3 + 2.1 * max(rows, 1)) as drawing:
-        names = labels(found)
+        names = _drawn(found)
         same = len({other for *_, other in planes}) == 1
         panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False, sharex=True, sharey=same)
         for axes in panels.flat[len(planes) :]:
@@ -412,7 +417,7 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
             axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other))
             axes.set_title(textwrap.fill(names[study.study_name], 40), fontsize=7)
             if other in words:
-                axes.set_yticks(range(len(words[other])), [plain(shown(each, 20)) for each in words[other]])
+                axes.set_yticks(range(len(words[other])), [shown(plain(shown(each)), 20) for each in words[other]])
             elif isinstance(winner[other], float):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

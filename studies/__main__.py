@@ -45,6 +45,7 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
+from reports.names import visible
 from reports.statistics import interval
 from studies import studies
 from studies.pictures import Pictures
@@ -271,15 +272,20 @@ def best(name: str, *, fresh: int = 5, samples: int = 1000, asked: Asked = Asked
             "trial",
             Column("parameters", overflow="fold"),
             *(Column(_head(each), justify="right") for each in shown),
-            title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
+            title=f"{visible(found.study_name)}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
         )
         for number, values in made["trials"].items():
             numbers = [
                 interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
                 for each in shown
             ]
-            rows.add_row(number, told(found.get_trials(deepcopy=False)[int(number)].params), *numbers)
-        Console().print(rows)
+            rows.add_row(number, visible(told(found.get_trials(deepcopy=False)[int(number)].params)), *numbers)
+        _console().print(rows)
+
+
+def _console() -> Console:
+    """For names as they stand: brackets in them are no markup, and colons no emoji."""
+    return Console(markup=False, emoji=False)
 
 
 def _metric(name: str) -> Metric:
@@ -316,13 +322,13 @@ def _show(found: OptunaStudy, most: int) -> None:
         Column(METRICS[metric_of(found)].label, justify="right"),
         "each seed",
         Column("parameters", overflow="fold"),
-        title=f"{found.study_name}: {states}",
+        title=f"{visible(found.study_name)}: {states}",
     )
     for trial in ranked(found)[:most]:
         text = METRICS[metric_of(found)].text
         each = " ".join(text(value) for value in trial.user_attrs.get(VALUES, {}).values())
-        rows.add_row(str(trial.number), text(trial.values[0]), each, told(trial.params))
-    console = Console()
+        rows.add_row(str(trial.number), text(trial.values[0]), each, visible(told(trial.params)))
+    console = _console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     for trial in failed[:most]:
