@@ -184,7 +184,8 @@ def _studies(bench: Committed) -> None:
 
 def _throughput(bench: Committed) -> None:
     settings = bench.provenance_of["settings"]
-    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [])
+    watched = "disturbed" in set(bench.table()["metric"])
+    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [], watched)
 
 
 def _speed_by_classes(bench: Committed) -> None:
