@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from reports import statistics
-from reports.latex import Latex, number
+from reports.latex import Latex, escape, number
 from reports.markdown import table as markdown_table
 from reports.tables import MISSING, Panel, spread, table
 
@@ -105,7 +105,7 @@ def markdown(preset: Preset, values: Values, paper: Paper) -> str:
 
 
 def _heads(preset: Preset, width: int) -> list[Latex]:
-    heads = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{cell.label}}}" for cell in preset.cells)
+    heads = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{escape(cell.label)}}}" for cell in preset.cells)
     ends = [(2 + width * i, 1 + width * (i + 1)) for i in range(len(preset.cells))]
     return [Latex(rf"& {heads} \\"), Latex("".join(rf"\cmidrule(lr){{{start}-{end}}}" for start, end in ends))]
 

@@ -15,7 +15,7 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, number
+from reports.latex import Latex, escape, number
 from reports.markdown import table as markdown_table
 from reports.tables import MISSING, Panel, by_seed, spread, table
 
@@ -154,7 +154,7 @@ def gains(rows: Sequence[Row], values: Values) -> Mapping[str, tuple[statistics.
 def meaning(rows: Sequence[Row], values: Values) -> str:
     """By how much each row beats the labels alone, in points of accuracy, paired over seeds."""
     found = gains(rows, values)
-    said = "; ".join(f"{row} {spread(points)}" for row, (points, _) in found.items())
+    said = "; ".join(f"{escape(row)} {spread(points)}" for row, (points, _) in found.items())
     told = f"Points of accuracy above the labels alone, paired over seeds: {said}."
     if any(len(points) < statistics.MINIMUM_SEEDS for points, _ in found.values()):
         return f"{told} Too few seeds for a test."

@@ -55,8 +55,8 @@ def _disturbed(metrics: Sequence[Mapping[str, float] | None]) -> bool:
 def beside(metrics: Mapping[str, float]) -> str:
     """What went on beside a measurement, in words."""
     return (
-        f"others took {metrics['other_load']:.1f} cores; the floor's times spread by {metrics['floor_spread']:.0%} "
-        f"(interquartile range over median) and drifted by {metrics['floor_drift']:.0%}"
+        f"others took {metrics['other_load']:.1f} cores; times of the same work spread by "
+        f"{metrics['floor_spread']:.0%} (interquartile range over median) and drifted by {metrics['floor_drift']:.0%}"
     )
 
 

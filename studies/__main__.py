@@ -333,7 +333,7 @@ def _show(found: OptunaStudy, most: int) -> None:
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     for trial in failed[:most]:
         reason = trial.user_attrs.get(FAILURE, "its worker died")
-        console.print(f"trial {trial.number} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"trial {trial.number} failed: {visible(reason)}", markup=False, highlight=False, soft_wrap=True)
     if len(failed) > most:
         console.print(f"{len(failed) - most} more failed; python -m studies export has their reasons", markup=False)
 

@@ -21,7 +21,16 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from discrete_vae.spreadsheets import read_csv, to_csv
 from discrete_vae.tuning import DEFINITION
 from reports import __main__ as command
-from reports import characters, latex, markdown, studies
+from reports import (
+    characters,
+    grid_tables,
+    jang,
+    latex,
+    markdown,
+    semi_supervised,
+    semi_supervised_tables,
+    studies,
+)
 from reports.figures import figure, legend, plain
 from reports.latex import Latex, compile_document, escape, symbols
 from reports.names import LONGEST, distinct, shown, visible
@@ -252,6 +261,25 @@ def test_names_on_the_terminal_and_in_an_export(
             studies_command.main(["export", f"--name={name}", "--storage", storage, "--out", str(out)])
         assert not end.value.code
         assert set(read_csv(out)["study"]) == {name}
+
+
+def test_labels_of_a_preset_are_text() -> None:
+    """Those of columns and rows, in LaTeX and in Markdown."""
+    preset, odd = jang.PRESETS["quick"], r"_a_ & $\\foo{$ | <b>"
+    labelled = dataclasses.replace(
+        preset,
+        rows=[dataclasses.replace(preset.rows[0], label=odd)],
+        cells=[dataclasses.replace(preset.cells[0], label=odd)],
+    )
+    values = {(odd, odd): {0: 1.0}}
+    made = grid_tables.grid_table(labelled, values, {(odd, odd): preset.cells[0].base}, jang.PAPER, "x")
+    assert made.count(str(escape(odd))) == 2
+    assert r"_a_ &" not in made
+    assert grid_tables.markdown(labelled, values, jang.PAPER).count(str(markdown.escape(odd))) == 2
+    rows = semi_supervised.PRESETS["quick"].rows[:2]
+    rows = [rows[0], dataclasses.replace(rows[1], label=odd)]
+    told = semi_supervised_tables.meaning(rows, {row.label: {"accuracy": {0: 90.0, 1: 91.0}} for row in rows})
+    assert str(escape(odd)) in told
 
 
 def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
