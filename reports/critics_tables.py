@@ -7,6 +7,7 @@ import pandas as pd
 from reports import statistics
 from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS
 from reports.latex import Latex
+from reports.markdown import table as markdown_table
 from reports.tables import MISSING, RULE, Panel, Row, by_seed, p_text, spread, table
 
 SURFACE = {"peaks": "peaks", "dip": "dip"}
@@ -83,7 +84,7 @@ def distances(results: pd.DataFrame, rows: list[str], caption: Latex) -> Latex:
 def markdown(results: pd.DataFrame) -> str:
     """The table for the README."""
     heads = ["", "", "critic: peaks", "dip", "generator: modes", "near", "close"]
-    lines = [heads, ["---"] * 2 + ["---:"] * 5]
+    lines = []
     for dataset in MIXTURES:
         for constraint in (PENALTY, CLIPPING):
             found = [by_seed(results, alone(constraint, dataset), "centres", name) for name in SURFACE]
@@ -94,4 +95,4 @@ def markdown(results: pd.DataFrame) -> str:
                 for each, count in zip(found, digits, strict=True)
             ]
             lines.append([POINTS[dataset], constraint, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(heads, lines, left=2)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from discrete_vae.files import write_atomically
 
@@ -43,12 +47,21 @@ STYLE: Any = {
 
 @contextlib.contextmanager
 def figure(folder: Path, name: str, height: float, width: float = WIDTH) -> Iterator[Figure]:
-    """A figure to draw on; it is written as ``name.pdf`` and ``name.png``, without a date."""
+    """A figure to draw on; it is written as ``name.pdf`` and ``name.png``, without a date.
+
+    Its titles, labels and legends are text as they stand: a dollar sign begins no formula.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()  # not what a user's matplotlibrc says
         mpl.rcParams.update(STYLE)
         drawing = Figure(figsize=(width, height), layout="constrained")
         yield drawing
+        for text in drawing.findobj(Text):
+            assert isinstance(text, Text)
+            if (found := plain(text.get_text())) != text.get_text():
+                text.set_text(found)
+            if "$" in found:
+                text.set_parse_math(False)
         for suffix, metadata in (
             ("pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
             ("png", {"Software": None}),
@@ -56,6 +69,24 @@ def figure(folder: Path, name: str, height: float, width: float = WIDTH) -> Iter
             buffer = io.BytesIO()
             drawing.savefig(buffer, format=suffix, metadata=metadata)
             write_atomically(folder / f"{name}.{suffix}", buffer.getvalue())
+
+
+def plain(text: str) -> str:
+    """Text whose characters the figures' font has; others stand as their code point, ``[U+65E5]``."""
+    known = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    return "".join(
+        each
+        if each == "\n" or (unicodedata.category(each) != "Cs" and known.get_char_index(ord(each)))
+        else f"[U+{ord(each):04X}]"
+        for each in text
+    )
+
+
+def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
+    """A legend of any names, those included that begin with an underscore, which matplotlib would leave out."""
+    made = axes.legend(list(handles.values()), [str(i) for i in range(len(handles))], **style)
+    for text, name in zip(made.get_texts(), handles, strict=True):
+        text.set_text(name)
 
 
 def symbols(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from reports import statistics
-from reports.latex import Latex, number
+from reports.latex import Latex, escape, number
+from reports.markdown import table as markdown_table
 from reports.tables import MISSING, Panel, spread, table
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def relations_table(preset: Preset, values: Values, paper: Paper, label: str) ->
 
 def markdown(preset: Preset, values: Values, paper: Paper) -> str:
     """The table for the README: ours, and the printed number in brackets."""
-    lines = [["", *(cell.label for cell in preset.cells)], ["---", *["---:"] * len(preset.cells)]]
+    lines: list[list[str]] = []
     for row in preset.rows:
         cells = []
         for cell in preset.cells:
@@ -100,11 +101,11 @@ def markdown(preset: Preset, values: Values, paper: Paper) -> str:
             text = statistics.interval(own).text(1) if own else ""
             cells.append(text + (f" ({printed:.1f})" if printed is not None else ""))
         lines.append([row.label, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(["", *(cell.label for cell in preset.cells)], lines)
 
 
 def _heads(preset: Preset, width: int) -> list[Latex]:
-    heads = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{cell.label}}}" for cell in preset.cells)
+    heads = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{escape(cell.label)}}}" for cell in preset.cells)
     ends = [(2 + width * i, 1 + width * (i + 1)) for i in range(len(preset.cells))]
     return [Latex(rf"& {heads} \\"), Latex("".join(rf"\cmidrule(lr){{{start}-{end}}}" for start, end in ends))]
 

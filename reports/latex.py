@@ -14,24 +14,11 @@ import jinja2
 
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
+from reports import characters
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "^": r"\textasciicircum{}",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "%": r"\%",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
-_GREEK = re.compile(r"\b(tau|beta|pi)\b")
-_LETTERS = re.compile(r"\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b")
-_TIMES = re.compile(r"\bx(?= \d)")
+_FORMULAS = re.compile(
+    r"\b(?P<greek>tau|beta|pi)\b|(?P<letter>\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b)|(?P<times>\bx(?= \d))"
+)
 INSTALL = (
     "to get the PDF, install a LaTeX engine "
     "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended lmodern; or tectonic)"
@@ -43,14 +30,18 @@ class Latex(str):
 
 
 def escape(text: object) -> Latex:
-    """Plain text as LaTeX source that prints the same characters."""
-    return text if isinstance(text, Latex) else Latex("".join(_SPECIAL.get(each, each) for each in str(text)))
+    """Plain text as LaTeX source that prints the same characters, or the code points of those without a command."""
+    return text if isinstance(text, Latex) else Latex(characters.latex(str(text)))
 
 
 def symbols(text: str) -> Latex:
     """Plain text with its formulas set: tau, beta, pi, ``x'``, ``f(``, ``y =``, ``= z``, and x before a number."""
-    text = _LETTERS.sub(r"$\g<0>$", _GREEK.sub(r"$\\\1$", escape(text)))
-    return Latex(_TIMES.sub(r"$\\times$", text))
+    source, end = "", 0
+    for found in _FORMULAS.finditer(text):
+        formula = rf"\{found['greek']}" if found["greek"] else r"\times" if found["times"] else found[0]
+        source += f"{escape(text[end : found.start()])}${formula}$"
+        end = found.end()
+    return Latex(source + escape(text[end:]))
 
 
 def number(value: float, digits: int = 2) -> Latex:
@@ -81,13 +72,13 @@ def render(template: str, **values: object) -> Latex:
 
 
 def engine() -> list[str] | None:
-    """The command that compiles a document, or None where no LaTeX is installed."""
-    quiet = ["-interaction=nonstopmode", "-halt-on-error"]
+    """The command that compiles a document and lets it call no program, or None where no LaTeX is installed."""
+    quiet, alone = ["-interaction=nonstopmode", "-halt-on-error"], "-no-shell-escape"
     if shutil.which("latexmk") and shutil.which("pdflatex"):
-        return ["latexmk", "-pdf", *quiet]
+        return ["latexmk", "-norc", "-pdf", f"-latexoption={alone}", *quiet]
     if shutil.which("tectonic"):
-        return ["tectonic"]
-    return ["pdflatex", *quiet] if shutil.which("pdflatex") else None
+        return ["tectonic", "--untrusted"]
+    return ["pdflatex", alone, *quiet] if shutil.which("pdflatex") else None
 
 
 def compile_document(folder: Path, name: str, parts: Sequence[str]) -> bool:
@@ -102,13 +93,19 @@ def compile_document(folder: Path, name: str, parts: Sequence[str]) -> bool:
         return False
     # No date and no path gets into the PDF: the same source gives the same bytes.
     fixed = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "max_print_line": "1000"}
+    fixed |= {"openin_any": "p", "openout_any": "p"}  # it reads and writes beside itself only
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         for part in (f"{name}.tex", *parts):
             shutil.copy(folder / part, work / part)
         for _ in range(2 if command[0] == "pdflatex" else 1):  # the second pass knows the labels
             done = subprocess.run(
-                [*command, f"{name}.tex"], cwd=work, env={**os.environ, **fixed}, capture_output=True, check=False
+                [*command, f"{name}.tex"],
+                cwd=work,
+                env={**os.environ, **fixed},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
             )
         pdf, log = work / f"{name}.pdf", work / f"{name}.log"
         if done.returncode or not pdf.exists():

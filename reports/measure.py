@@ -2,7 +2,8 @@
 
 The floor is a lower bound on a step's time: the matrix products of its recording, of the same
 shapes and strides, and one ``torch.optim.Adam(fused=True).step()``, its Python included, over parameters of the same
-shapes; on a GPU both are captured. Floor and step take turns, so that whatever else the machine does falls on both.
+shapes; on a GPU both are captured. Floor and step take turns, and their ratio is the median of those of neighbours.
+Where other processes took too much beside (``reports.load``), turns are taken again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from discrete_vae import data as datasets
 from discrete_vae.capture import Graphed
 from discrete_vae.config import Config
-from discrete_vae.data import Dataset, load
+from discrete_vae.data import Dataset
 from discrete_vae.evaluation import ROWS, evaluate_population
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.trainer import Trainer
+from reports import load
+from reports.load import TRIES, Load
 from reports.textbook import textbook
 
 PRODUCTS = ("aten.bmm.default", "aten.baddbmm.default", "aten.mm.default", "aten.addmm.default")
@@ -56,6 +60,8 @@ class Case:
     """Whether a whole epoch is measured too."""
     seconds: float = 4.0
     """How long to measure."""
+    tries: int = TRIES
+    """How often to measure at the most, where others disturb it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -114,13 +120,56 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     }
 
 
-def take_turns(functions: Sequence[Callable[[], object]], seconds: float, device: torch.device) -> list[float]:
-    """Median milliseconds of each function, called in turn for so long; on a GPU in blocks that fill its queue."""
-    return [statistics.median(spent) for spent in turns(functions, seconds, device)]
+@dataclass(frozen=True)
+class Turns:
+    """Milliseconds of functions that were called in turn, and what went on beside."""
+
+    times: Sequence[Sequence[float]]
+    """Of each function in every turn."""
+    load: Load
+    tries: int = 1
+    """How often they were taken; this is the least disturbed."""
+
+    @property
+    def medians(self) -> list[float]:
+        """Of each function."""
+        return [statistics.median(spent) for spent in self.times]
+
+    def ratio(self, one: int, other: int) -> float:
+        """How many times as long one function takes as another: the median over turns, in which they are neighbours."""
+        return paired(self.times[one], self.times[other])
+
+    def watched(self) -> dict[str, float]:
+        """What went on beside, as metrics."""
+        return self.load.metrics() | {"tries": self.tries}
+
+
+def paired(one: Sequence[float], other: Sequence[float]) -> float:
+    """The median ratio of neighbours in time, so that both have the same of whatever else the machine does."""
+    return statistics.median(mine / theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def take_turns(functions: Sequence[Callable[[], object]], case: Case, device: torch.device) -> Turns:
+    """Call functions in turn, on a GPU in blocks that fill its queue; again where others disturbed it.
+
+    The first one does the same work in every turn: its times tell, too, whether it was disturbed.
+    """
+
+    def once() -> tuple[list[list[float]], Load]:
+        before = load.counters()
+        times = turns(functions, case.seconds, device)
+        return times, load.between(before, load.counters(), _threads(device), times[0])
+
+    return Turns(*load.least_disturbed(once, case.tries))
+
+
+def _threads(device: torch.device) -> int:
+    """Cores that a measurement takes."""
+    return 1 if device.type == "cuda" else torch.get_num_threads()
 
 
 def turns(functions: Sequence[Callable[[], object]], seconds: float, device: torch.device) -> list[list[float]]:
-    """Milliseconds of each function in every turn; see ``take_turns``."""
+    """Milliseconds of each function in every turn, taken once; see ``take_turns``."""
     block = 20 if device.type == "cuda" else 1
 
     def timed(function: Callable[[], object]) -> float:
@@ -157,7 +206,7 @@ def measure(case: Case, device: torch.device) -> dict[str, float]:
 
 def _suite(case: Case, device: torch.device) -> dict[str, float]:
     """A step of the suite's own loop beside its floor."""
-    data = load(case.config.data, device=device)
+    data = datasets.load(case.config.data, device=device)
     before = psutil.Process().memory_info().rss
     told: list[str] = []
     trainer = _trainer(case, data, device, told.append)
@@ -171,18 +220,25 @@ def _suite(case: Case, device: torch.device) -> dict[str, float]:
         step()
     peak = _peak(before, device)
     floor, counts = floor_of(trainer)
-    floor_ms, step_ms = take_turns([floor, step], case.seconds, device)
-    found = _summary(case, step_ms, peak) | {"floor_ms": floor_ms, "step_over_floor": step_ms / floor_ms}
-    return found | counts | {"first_step_s": first} | (_epoch(trainer) if case.epoch else {})
+    taken = take_turns([floor, step], case, device)
+    floor_ms, step_ms = taken.medians
+    found = _summary(case, step_ms, peak) | {"floor_ms": floor_ms, "step_over_floor": taken.ratio(1, 0)}
+    found |= counts | {"first_step_s": first} | taken.watched()
+    if case.epoch:
+        start = load.counters()
+        found |= _epoch(trainer)
+        beside = load.between(start, load.counters(), _threads(device))
+        found["disturbed"] = max(found["disturbed"], float(beside.disturbed))
+    return found
 
 
 def _beside(case: Case, device: torch.device) -> dict[str, float]:
     """A step beside one of Gumbel-Softmax with the same model."""
-    data = load(case.config.data, device=device)
+    data = datasets.load(case.config.data, device=device)
     other = replace(case, config=replace(case.config, strategy="gumbel-softmax", options=None))
     steps = [_endless(_trainer(each, data, device, partial(print, file=sys.stderr))) for each in (case, other)]
-    mine, theirs = take_turns(steps, case.seconds, device)
-    return {"step_over_gumbel_softmax": mine / theirs}
+    taken = take_turns(steps, case, device)
+    return {"step_over_gumbel_softmax": taken.ratio(0, 1)} | taken.watched()
 
 
 def _classes(case: Case, device: torch.device) -> dict[str, float]:
@@ -191,7 +247,7 @@ def _classes(case: Case, device: torch.device) -> dict[str, float]:
     Before a step that is timed the same one is taken untimed, for the other ones leave the caches to it as no training
     would.
     """
-    data = load(case.config.data, device=device)
+    data = datasets.load(case.config.data, device=device)
     places = torch.arange(len(data.train), device=device)
     data = replace(data, train=replace(data.train, labels=places % case.config.architecture.categories))
     cases = {name: replace(case, config=replace(case.config, strategy=name, options=None)) for name in SINGLE}
@@ -199,20 +255,15 @@ def _classes(case: Case, device: torch.device) -> dict[str, float]:
     for name, each in {case.config.strategy: case, **cases}.items():
         steps[name] = _endless(_trainer(each, data, device, partial(print, file=sys.stderr)))
     before = psutil.Process().memory_info().rss
-    times = turns([step for step in steps.values() for _ in range(2)], case.seconds, device)[1::2]
-    return speeds(dict(zip(steps, times, strict=True))) | {"peak_mib": _peak(before, device)}
+    taken = take_turns([step for step in steps.values() for _ in range(2)], case, device)
+    found = speeds(dict(zip(steps, taken.times[1::2], strict=True)))
+    return found | {"peak_mib": _peak(before, device)} | taken.watched()
 
 
 def speeds(times: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Each function's median time, and how many times as fast as the first it is: the median over turns.
-
-    Of neighbours in time, so that both have the same of whatever else the machine does.
-    """
+    """Each function's median time, and how many times as fast as the first it is."""
     first = next(iter(times.values()))
-    ratios = {
-        f"speed {name}": statistics.median(whole / one for whole, one in zip(first, spent, strict=True))
-        for name, spent in times.items()
-    }
+    ratios = {f"speed {name}": paired(first, spent) for name, spent in times.items()}
     return {f"step_ms {name}": statistics.median(spent) for name, spent in times.items()} | ratios
 
 
@@ -238,13 +289,14 @@ def _endless(trainer: Trainer) -> Callable[[], None]:
 
 def _textbook(case: Case, device: torch.device) -> dict[str, float]:
     """A step of the plain loop."""
-    data = load(case.config.data, device=device)
+    data = datasets.load(case.config.data, device=device)
     before = psutil.Process().memory_info().rss
     step = textbook(case.config, data.train.pixels, device)
     for _ in range(3):
         step()
     peak = _peak(before, device)
-    return _summary(case, take_turns([step], case.seconds, device)[0], peak)
+    taken = take_turns([step], case, device)
+    return _summary(case, taken.medians[0], peak) | taken.watched()
 
 
 def seeds(case: Case) -> list[Config]:
@@ -277,13 +329,15 @@ def _device(case: Case, device: torch.device) -> dict[str, float]:
     a, b = (torch.rand(2048, 2048, device=device) for _ in range(2))
     source = torch.rand(2**28, device=device)  # a GiB, which no cache holds
     target = torch.empty_like(source)
-    product_ms, copy_ms = take_turns([lambda: a @ b, lambda: target.copy_(source)], case.seconds, device)
-    return {"gflop_per_second": 2 * 2.048**3 / product_ms * 1e3, "gib_per_second": 2 / copy_ms * 1e3}
+    taken = take_turns([lambda: a @ b, lambda: target.copy_(source)], case, device)
+    product_ms, copy_ms = taken.medians
+    rates = {"gflop_per_second": 2 * 2.048**3 / product_ms * 1e3, "gib_per_second": 2 / copy_ms * 1e3}
+    return rates | taken.watched()
 
 
 def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
     """The bound of 1,000 samples on 200 images beside the decoder's products alone."""
-    data, images, samples = load(case.config.data, device=device), 200, 1000
+    data, images, samples = datasets.load(case.config.data, device=device), 200, 1000
     population = Population.build(seeds(case), data.test.pixels.shape[-1], device)
     cut = replace(data.test, pixels=data.test.pixels[:images], labels=data.test.labels[:images])
     small = replace(data, test=cut)
@@ -298,13 +352,14 @@ def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
                 torch.bmm(each[:, : rows - start], weight)
 
     whole = partial(evaluate_population, population, small, "test", samples)
-    floor_ms, step_ms = take_turns([floor, whole], case.seconds, device)
+    taken = take_turns([floor, whole], case, device)
+    floor_ms, step_ms = taken.medians
     return {
         "floor_ms": floor_ms,
         "evaluation_ms": step_ms,
-        "evaluation_over_floor": step_ms / floor_ms,
+        "evaluation_over_floor": taken.ratio(1, 0),
         "decoded_per_second": rows * case.members / step_ms * 1e3,
-    }
+    } | taken.watched()
 
 
 def _epoch(trainer: Trainer) -> dict[str, float]:

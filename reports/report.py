@@ -26,6 +26,7 @@ from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
+from discrete_vae.spreadsheets import to_csv
 from reports import latex
 from reports.tables import COLUMNS
 
@@ -133,7 +134,7 @@ class Bench:
         """Write the tidy table: one number a line."""
         results = results.assign(report=self.report, seed=results["seed"].astype("Int64"))
         order = [*COLUMNS, *(column for column in results.columns if column not in COLUMNS)]
-        self.write(name, results.reindex(columns=order).to_csv(index=False, lineterminator="\n"))
+        self.write(name, to_csv(results.reindex(columns=order)))
 
     def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
         """Write what the numbers stand on, all of it as the runs' folders have it."""

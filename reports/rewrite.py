@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
+from discrete_vae.spreadsheets import read_csv
 from discrete_vae.tuning import DEFINITION, VALUES, defined
 from discrete_vae.tuning.best import BEST
 from reports import (
@@ -58,7 +59,7 @@ class Committed(Bench):
 
     def table(self, name: str = "results.csv") -> pd.DataFrame:
         """One of its tables."""
-        return pd.read_csv(self.source / name)
+        return read_csv(self.source / name)
 
     @property
     def provenance_of(self) -> dict[str, Any]:
@@ -183,7 +184,8 @@ def _studies(bench: Committed) -> None:
 
 def _throughput(bench: Committed) -> None:
     settings = bench.provenance_of["settings"]
-    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [])
+    watched = "disturbed" in set(bench.table()["metric"])
+    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [], watched)
 
 
 def _speed_by_classes(bench: Committed) -> None:
@@ -193,7 +195,7 @@ def _speed_by_classes(bench: Committed) -> None:
 def restored(bench: Committed) -> list[OptunaStudy]:
     """The studies in memory, as far as tables and documents look at them."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    results = pd.read_csv(bench.source / "results.csv", dtype={"trial": str})
+    results = read_csv(bench.source / "results.csv", dtype={"trial": str})
     trials, found = bench.table("trials.csv"), []
     for name, definition in bench.provenance_of["settings"]["studies"].items():
         study = optuna.create_study(study_name=name, direction="maximize")

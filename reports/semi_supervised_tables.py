@@ -15,7 +15,8 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, number
+from reports.latex import Latex, escape, number
+from reports.markdown import table as markdown_table
 from reports.tables import MISSING, Panel, by_seed, spread, table
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def setting(config: Config, preset: Preset) -> Latex:
 
 def markdown(rows: Sequence[Row], values: Values) -> str:
     """The table for the README: ours, and the printed number in brackets."""
-    lines = [["", "test ELBO", "test accuracy, %"], ["---", "---:", "---:"]]
+    lines = []
     for row in rows:
         cells = []
         for i, metric in enumerate(METRICS):
@@ -123,7 +124,7 @@ def markdown(rows: Sequence[Row], values: Values) -> str:
             printed = None if row.printed is None else row.printed[i] * (1, 100)[i]
             cells.append(text + (f" ({printed:.1f})" if printed is not None else ""))
         lines.append([row.label, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(["", "test ELBO", "test accuracy, %"], lines)
 
 
 def untried(preset: Preset) -> Latex:
@@ -153,7 +154,7 @@ def gains(rows: Sequence[Row], values: Values) -> Mapping[str, tuple[statistics.
 def meaning(rows: Sequence[Row], values: Values) -> str:
     """By how much each row beats the labels alone, in points of accuracy, paired over seeds."""
     found = gains(rows, values)
-    said = "; ".join(f"{row} {spread(points)}" for row, (points, _) in found.items())
+    said = "; ".join(f"{escape(row)} {spread(points)}" for row, (points, _) in found.items())
     told = f"Points of accuracy above the labels alone, paired over seeds: {said}."
     if any(len(points) < statistics.MINIMUM_SEEDS for points, _ in found.values()):
         return f"{told} Too few seeds for a test."

@@ -13,6 +13,7 @@ from discrete_vae.schedules import Schedule
 from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, escape
+from reports.markdown import table as markdown_table
 from reports.tables import MISSING, RULE, Panel, by_seed, table
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def markdown(datasets: Sequence[str], labels: Sequence[str], results: pd.DataFra
     kept = ("valid", "unique", "js_4")
     models = {MATCHED, *(strongest(dataset, results, "valid") for dataset in datasets)}
     heads = ["", *(f"{dataset}: {METRICS[metric][0]}" for dataset in datasets for metric in kept)]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    lines = []
     for row in (*labels, *(model for model in MODELS if model in models), REAL):
         cells = [row]
         for dataset in datasets:
@@ -112,7 +113,7 @@ def markdown(datasets: Sequence[str], labels: Sequence[str], results: pd.DataFra
                 text = statistics.interval(scaled).text(1 if share else 3) if scaled else ""
                 cells.append(text + " %" * (share and bool(scaled)))
         lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(heads, lines)
 
 
 def meaning(datasets: Sequence[str], labels: Sequence[str], results: pd.DataFrame) -> Latex:

@@ -15,9 +15,12 @@ from discrete_vae.tasks import Architecture, Supervision
 from reports import throughput
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, number, render, symbols
+from reports.markdown import code
+from reports.markdown import table as markdown_table
 from reports.measure import SINGLE, Case
 from reports.report import Bench, Report, strategies
 from reports.tables import MISSING, Panel, table
+from reports.throughput_tables import mark, markdown_note, note
 
 PRINTED = {10: 2.0, 100: 9.9}
 """Speed of Gumbel-Softmax over that of marginalisation, by the number of classes."""
@@ -65,6 +68,7 @@ def make(preset: Preset, bench: Bench) -> None:
     """Measure what is missing, each number of classes in a process of its own, and write table, figure and document."""
     cases = preset.cases()
     measured = throughput.measure_all({f"K = {count}": case for count, case in cases.items()}, bench)
+    throughput.tell_disturbed(measured, bench)
     bench.write_results(pd.concat([_tidy(bench, row, each) for row, each in measured.items()], ignore_index=True))
     found = {count: measured[f"K = {count}"].metrics for count in cases}
     environments = [each.environment for each in measured.values()]
@@ -108,7 +112,7 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
     """Milliseconds of a step, and how many times as fast as marginalisation."""
     body: list[list[object]] = [
         [
-            count,
+            mark(count, metrics),
             *(number(metrics[f"step_ms {name}"], 1) for name in (ALL, *SINGLE)),
             *(number(metrics[f"speed {name}"], 1) for name in SINGLE),
             number(PRINTED[count], 1) if count in PRINTED else MISSING,
@@ -125,9 +129,9 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
     caption = Latex(
         "A training step of the semi-supervised task against the number of classes $K$, batch "
         f"{preset.base.batch_size}: medians of steps taken in turn in one process, and of the ratios within a turn, "
-        "which depend little on what else the machine does. GS: Gumbel-Softmax, SF: score function; printed: "
+        "taken again where other processes disturbed them. GS: Gumbel-Softmax, SF: score function; printed: "
         "Gumbel-Softmax in Jang et al. Peak: of all five together. "
-        f"{threads} thread{'s' * (threads > 1)}; {symbols(machine)}."
+        f"{threads} thread{'s' * (threads > 1)}; {symbols(machine)}.{note(*found.values())}"
     )
     panel = Panel(Latex("r" * 12), heads, body)
     return table("speed-by-classes", caption, [panel], size="footnotesize", separation="4pt")
@@ -135,11 +139,17 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
 
 def markdown(found: Found) -> str:
     """The ratios for the README."""
-    lines = [["classes", *(f"`{name}`" for name in SINGLE), "printed"], ["---:"] * (len(SINGLE) + 2)]
+    lines = []
     for count, metrics in found.items():
         printed = f"{PRINTED[count]:.1f}" if count in PRINTED else ""
-        lines.append([str(count), *(f"{metrics[f'speed {name}']:.1f}" for name in SINGLE), printed])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+        lines.append(
+            [
+                f"{count}{' *' * bool(metrics.get('disturbed'))}",
+                *(f"{metrics[f'speed {name}']:.1f}" for name in SINGLE),
+                printed,
+            ]
+        )
+    return markdown_table(["classes", *map(code, SINGLE), "printed"], lines, left=0) + markdown_note(*found.values())
 
 
 def draw(bench: Bench, found: Found) -> None:

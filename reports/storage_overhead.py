@@ -7,8 +7,9 @@ import hashlib
 import json
 import multiprocessing
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,18 @@ from discrete_vae.runs import HISTORY, Run
 from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
+from reports import load
 from reports.latex import Latex, escape, render
+from reports.load import Load
 from reports.report import Bench, Report, kept
 from reports.tables import Panel, table
 from reports.throughput import describe
+from reports.throughput_tables import mark, note
 from studies.gumbel_softmax import STUDY
+
+REAL = "real trial"
+REST = 1.0
+"""Seconds before and after a measurement in which others' load is looked at."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,21 @@ def kind(url: str) -> str:
     )
 
 
+def quiet(measure: Callable[[], float]) -> tuple[float, dict[str, float]]:
+    """What is measured between two rests, again where others took too much of the machine then; and what they took.
+
+    While it is measured they cannot be told from the storage's server.
+    """
+
+    def once() -> tuple[float, Load]:
+        before = load.resting(REST)
+        value = measure()
+        return value, max(before, load.resting(REST), key=lambda each: each.score)
+
+    value, beside, tries = load.least_disturbed(once)
+    return value, {"other_load": beside.others, "disturbed": float(beside.disturbed), "tries": tries}
+
+
 def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
     """Seconds of a real trial and rates of instant ones: those of the runs' folder, or measured now."""
     storage = kind(bench.storage)
@@ -160,12 +183,13 @@ def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
         made: dict[str, Any] = {"storage": storage, "machine": describe(bench.device)}
         made["environment"] = discrete_vae.runs.environment(bench.device)
         made["environment"].pop("command")  # it may hold private paths
-        made["seconds"] = real(bench, preset)
-        made["rates"] = {}
+        made["seconds"], made["load"] = quiet(lambda: real(bench, preset))
+        made["rates"], made["loads"] = {}, {}
         count = preset.trials * len(preset.workers)
         with terminal_progress() as progress, progress.counting("instant trials", count) as advance:
             for workers in preset.workers:
-                made["rates"][str(workers)] = rate(bench.storage, preset, workers, bench.runs)
+                once = partial(rate, bench.storage, preset, workers, bench.runs)
+                made["rates"][str(workers)], made["loads"][str(workers)] = quiet(once)
                 advance(preset.trials)
         write_atomically(path, json.dumps(made, indent=2) + "\n")
     return kept(path, "machine", "environment", "seconds", "rates")
@@ -175,33 +199,55 @@ def make(preset: Preset, bench: Bench) -> None:
     """Measure what is missing, then write the table and the document."""
     found = measure(preset, bench)
     rates = {int(workers): float(value) for workers, value in found["rates"].items()}
-    bench.write_results(tidy(rates, found["seconds"]))
+    for row, each in loads(found).items():
+        if each["disturbed"]:
+            print(f"disturbed: {row}: others took {each['other_load']:.1f} cores, in each of {each['tries']} tries")
+    bench.write_results(tidy(rates, found["seconds"], loads(found)))
     bench.write("storage_overhead_table.tex", overhead_table(preset, rates, found))
     bench.write_provenance([], measured=found, trials=preset.trials, epochs=preset.study.epochs)
     bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [], "Akiba et al. 2019")
 
 
-def tidy(rates: Mapping[int, float], seconds: float) -> pd.DataFrame:
+def loads(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What went on beside, by row; nothing of measurements that were not watched."""
+    if "load" not in found:
+        return {}
+    return {REAL: found["load"]} | {_row(workers): each for workers, each in found["loads"].items()}
+
+
+def _row(workers: int | str) -> str:
+    return f"{workers} workers"
+
+
+def tidy(rates: Mapping[int, float], seconds: float, beside: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """One number a line."""
-    rows = [{"row": "real trial", "metric": "seconds", "value": seconds}]
+    rows: list[dict[str, Any]] = [{"row": REAL, "metric": "seconds", "value": seconds}]
     for workers, value in rates.items():
         each = {"trials_per_second": value, "seconds": workers / value, "share": workers / value / seconds}
-        rows += [{"row": f"{workers} workers", "metric": name, "value": number} for name, number in each.items()]
+        rows += [{"row": _row(workers), "metric": name, "value": number} for name, number in each.items()]
+    rows += [
+        {"row": row, "metric": name, "value": value} for row, each in beside.items() for name, value in each.items()
+    ]
     return pd.DataFrame(rows).assign(seed=None)
 
 
 def overhead_table(preset: Preset, rates: Mapping[int, float], found: Mapping[str, Any]) -> Latex:
     """Trials a second, alone and as a share of a real trial."""
-    seconds = found["seconds"]
-    body = [
-        [workers, f"{value:.1f}", f"{1000 * workers / value:.0f}", f"{100 * workers / value / seconds:.2f}"]
+    seconds, beside = found["seconds"], loads(found)
+    body: list[list[object]] = [
+        [
+            mark(workers, beside.get(_row(workers))),
+            f"{value:.1f}",
+            f"{1000 * workers / value:.0f}",
+            f"{100 * workers / value / seconds:.2f}",
+        ]
         for workers, value in rates.items()
     ]
     heads = Latex(r"workers & trials a second & ms a trial and worker & \% of a real trial \\")
     caption = Latex(
         f"{preset.trials} instant trials of {escape(STUDY.name)} by so many workers at once, on "
         f"{escape(found['storage'])} ({escape(found['machine'])}). A real trial of {preset.study.epochs} epochs and "
-        f"{len(preset.study.seeds)} seeds took {seconds:.0f} s."
+        f"{len(preset.study.seeds)} seeds took {seconds:.0f} s{mark('', beside.get(REAL))}.{note(*beside.values())}"
     )
     return table("storage-overhead", caption, [Panel(Latex("rrrr"), [heads], body)])
 

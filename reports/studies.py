@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, parameters
+from discrete_vae.spreadsheets import to_csv
 from discrete_vae.tuning import (
     DEFINITION,
     METRICS,
@@ -37,8 +39,10 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.search import Metric
 from reports import statistics
-from reports.figures import COLOURS, figure
+from reports.figures import COLOURS, figure, legend, plain
 from reports.latex import Latex, escape, render
+from reports.markdown import table as markdown_table
+from reports.names import distinct, shown
 from reports.report import Bench, Report, strategies
 from reports.tables import Panel, compared, spread
 from reports.tables import table as latex_table
@@ -77,7 +81,7 @@ def make(preset: Preset, bench: Bench) -> None:
         raise InputError("the storage holds no study with a complete trial; python -m studies run NAME")
     results = _tidy(found)
     bench.write_results(results)
-    bench.write("trials.csv", table(found).to_csv(index=False, lineterminator="\n"))
+    bench.write("trials.csv", to_csv(table(found)))
     for each in by_metric(found):
         _draw_history(bench, each)
         _draw_plane(bench, each)
@@ -140,10 +144,10 @@ def paired(found: Sequence[OptunaStudy]) -> Latex:
 
 
 def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
-    """The studies' names, without what precedes the slash where all are searches of one."""
+    """What the studies' names are shown as: without what precedes the slash where all are searches of one."""
     names = [study.study_name for study in found]
     of_one = len({name.partition("/")[0] for name in names}) == 1
-    return {name: (name.partition("/")[2] or name) if of_one else name for name in names}
+    return distinct((name, shown((name.partition("/")[2] or name) if of_one else name)) for name in names)
 
 
 def by_metric(found: Sequence[OptunaStudy]) -> list[list[OptunaStudy]]:
@@ -212,11 +216,11 @@ def best_table(found: Sequence[OptunaStudy]) -> Latex:
         ordered = ranked(study)
         top = ordered[: max(1, math.ceil(BEST * len(ordered)))]
         for i, (name, value) in enumerate(ordered[0].params.items()):
-            shown = [trial.params[name] for trial in top]
-            span: object = ", ".join(sorted(set(map(str, shown))))
-            if isinstance(value, float):
-                span = Latex(f"{min(shown):.3g} to {max(shown):.3g}")
-                value = f"{value:.3g}"
+            values = [trial.params[name] for trial in top if name in trial.params]
+            span: object = shown(", ".join(sorted(set(map(str, values)))))
+            if all(isinstance(each, float) for each in values):
+                span = Latex(f"{min(values):.3g} to {max(values):.3g}")
+            value = f"{value:.3g}" if isinstance(value, float) else shown(value)
             label = f"{names[study.study_name]} ({len(top)} of {len(ordered)})" if i == 0 else ""
             body.append([label, _short(name), value, span])
     heads = [Latex(rf"study & & best & best {BEST:.0%} \\".replace("%", r"\%"))]
@@ -275,10 +279,8 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
 def markdown(found: Sequence[OptunaStudy]) -> str:
     """The winners for a README: their values, validation ELBO, and on the test images with fresh seeds."""
     names = labels(found)
-    lines = [
-        f"| | winner | trials | valid. {metrics(found)} | test ELBO, fresh seeds | test IW bound |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    heads = ["", "winner", "trials", f"valid. {metrics(found)}", "test ELBO, fresh seeds", "test IW bound"]
+    lines = []
     for study in found:
         winner, count = ranked(study)[0], len(done(study.get_trials(deepcopy=False)))
         cells = [
@@ -291,8 +293,8 @@ def markdown(found: Sequence[OptunaStudy]) -> str:
         for name in ("test elbo", "test log_likelihood"):
             each = list(values.get(name, {}).values())
             cells.append(statistics.interval(each).text(2) if each else "")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return markdown_table(heads, lines, left=2)
 
 
 def _mean(study: OptunaStudy, trial: FrozenTrial | None) -> Latex:
@@ -328,40 +330,43 @@ def importance(study: OptunaStudy) -> dict[str, float]:
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
+def _drawn(found: Sequence[OptunaStudy]) -> dict[str, str]:
+    """The labels with characters that the figures' font has, and no longer for that."""
+    return distinct((name, shown(plain(label))) for name, label in labels(found).items())
+
+
 def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     """The best value so far, by trials that have ended, and each complete trial's."""
     file = _suffixed(HISTORY, found)
-    with figure(bench.out, file, height=2.8) as drawing:
+    with figure(bench.out, file, height=max(2.8, 1.2 + 0.15 * len(found))) as drawing:  # the legend's lines fit in
         axes = drawing.subplots()
-        shown = []
+        names, handles, complete_values = _drawn(found), {}, []
         for i, study in enumerate(found):
             values = [
                 trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
                 for trial in done(study.get_trials(deepcopy=False))
             ]
-            style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": labels(found)[study.study_name]}
-            numbers = range(1, len(values) + 1)
-            axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", **style)
-            axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=style["color"])
-            shown += [value for value in values if not math.isnan(value)]
+            colour, numbers = COLOURS[i % len(COLOURS)], range(1, len(values) + 1)
+            (line,) = axes.step(numbers, np.fmax.accumulate(np.array(values, float)), where="post", color=colour)
+            handles[names[study.study_name]] = line
+            axes.plot(numbers, values, "o", markersize=2.5, alpha=0.5, color=colour)
+            complete_values += [value for value in values if not math.isnan(value)]
         axes.set(xlabel="trials", ylabel=f"validation {metric_in(found).axis}")
-        axes.set_ylim(bottom=float(np.quantile(shown, 0.1)))
-        axes.legend(fontsize=7)
+        axes.set_ylim(bottom=float(np.quantile(complete_values, 0.1)))
+        legend(axes, handles, fontsize=7)
 
 
 def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
-    names = labels(found)
+    names = _drawn(found)
     known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
     bars = [
         (f"{study}: {_short(name)}", known[study][name], i) for i, study in enumerate(known) for name in known[study]
     ]
     with figure(bench.out, IMPORTANCE, height=0.6 + 0.22 * len(bars)) as drawing:
         axes = drawing.subplots()
-        axes.barh(
-            [label for label, *_ in bars],
-            [share for _, share, _ in bars],
-            color=[COLOURS[i % len(COLOURS)] for *_, i in bars],
-        )
+        places = range(len(bars))
+        axes.barh(places, [share for _, share, _ in bars], color=[COLOURS[i % len(COLOURS)] for *_, i in bars])
+        axes.set_yticks(places, [plain(label) for label, *_ in bars])
         axes.invert_yaxis()
         axes.set(xlabel="importance (PED-ANOVA)")
 
@@ -373,21 +378,32 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
     rows = math.ceil(len(planes) / 3)
     file, metric = _suffixed(PLANE, found), metric_in(found)
     with figure(bench.out, file, height=0.3 + 2.1 * max(rows, 1)) as drawing:
-        names = labels(found)
+        names = _drawn(found)
         same = len({other for *_, other in planes}) == 1
         panels = drawing.subplots(max(rows, 1), min(3, max(len(planes), 1)), squeeze=False, sharex=True, sharey=same)
         for axes in panels.flat[len(planes) :]:
             axes.set_visible(False)
+        words = {other: each for *_, other in planes if (each := _words(found, other))}
+
+        def place(name: str, value: object) -> Any:
+            return words[name].index(str(value)) if name in words else value
+
         image = None
         for axes, (study, rate, other) in zip(panels.flat, planes, strict=False):
             pruned = [
                 trial.params for trial in done(study.get_trials(deepcopy=False)) if trial.state == TrialState.PRUNED
             ]
-            axes.plot([each[rate] for each in pruned], [each[other] for each in pruned], "x", color="0.6", markersize=3)
+            axes.plot(
+                [each[rate] for each in pruned],
+                [place(other, each[other]) for each in pruned],
+                "x",
+                color="0.6",
+                markersize=3,
+            )
             trials = complete(study)
             image = axes.scatter(
                 [trial.params[rate] for trial in trials],
-                [trial.params[other] for trial in trials],
+                [place(other, trial.params[other]) for trial in trials],
                 c=[trial.values[0] for trial in trials],
                 cmap="cividis",
                 vmin=best - metric.span,
@@ -395,10 +411,14 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
                 s=16,
             )
             winner = ranked(study)[0].params
-            axes.plot(winner[rate], winner[other], "o", markersize=8, markerfacecolor="none", color=COLOURS[2])
+            axes.plot(
+                winner[rate], place(other, winner[other]), "o", markersize=8, markerfacecolor="none", color=COLOURS[2]
+            )
             axes.set(xscale="log", xlabel="learning rate", ylabel=_short(other))
-            axes.set_title(names[study.study_name], fontsize=7)
-            if isinstance(winner[other], float):
+            axes.set_title(textwrap.fill(names[study.study_name], 40), fontsize=7)
+            if other in words:
+                axes.set_yticks(range(len(words[other])), [shown(plain(shown(each)), 20) for each in words[other]])
+            elif isinstance(winner[other], float):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -406,6 +426,15 @@ def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
             axes.label_outer()
         if image is not None:
             drawing.colorbar(image, ax=panels.ravel().tolist(), label=f"validation {metric.axis}", extend="min")
+
+
+def _words(found: Sequence[OptunaStudy], name: str) -> list[str]:
+    """The values of a hyper-parameter that are no numbers, in the order of a scale; none where all are numbers."""
+    values = [
+        trial.params[name] for study in found for trial in study.get_trials(deepcopy=False) if name in trial.params
+    ]
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
+    return [] if numbers else list(dict.fromkeys(map(str, values)))
 
 
 def _plane(study: OptunaStudy) -> tuple[str, str] | None:

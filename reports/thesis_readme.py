@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports import statistics
+from reports.markdown import table as markdown_table
 from reports.tables import by_seed
 from reports.thesis_settings import PRINTED
 
@@ -23,7 +24,7 @@ COLUMNS = {
 
 def table(results: pd.DataFrame, rows: Sequence[str]) -> str:
     """The rows of Table 5.1 as a Markdown table: means over seeds, and the interval of the test ELBO and bound."""
-    lines = [["", "printed", *COLUMNS], ["---", *["---:"] * (len(COLUMNS) + 1)]]
+    lines = []
     for row in rows:
         printed = PRINTED.get(row)
         cells = [f"{printed.train:.1f} / {printed.validation:.1f}" if printed else ""]
@@ -32,4 +33,4 @@ def table(results: pd.DataFrame, rows: Sequence[str]) -> str:
             interval = head.startswith("test")
             cells.append(" / ".join(statistics.interval(each).text(1, interval) for each in values if each))
         lines.append([row.replace("tau", "τ"), *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(["", "printed", *COLUMNS], lines)

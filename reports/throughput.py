@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import torch
+from rich.console import Console
 
 import discrete_vae.runs
 from discrete_vae.config import Config
@@ -23,6 +24,7 @@ from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from reports import throughput_cases, throughput_tables
 from reports.latex import render
+from reports.load import TRIES
 from reports.measure import MIB, Case
 from reports.report import Bench, Report, kept, strategies
 from reports.tables import COLUMNS, measured
@@ -39,6 +41,7 @@ def make(preset: Preset, bench: Bench) -> None:
     measurements = measure_all(cases, bench)
     populations = population_curve(preset, bench)
     measurements |= populations
+    tell_disturbed(measurements, bench)
     found = {name: measurement.metrics for name, measurement in measurements.items()}
     runs = bench.train(throughput_cases.precisions(preset, bench.device))
     bench.evaluate(runs, "validation", 1)
@@ -65,13 +68,34 @@ def make(preset: Preset, bench: Bench) -> None:
         measured_in=environments,
         cases={name: measurement.case.to_dict() for name, measurement in measurements.items()},
     )
-    write_document(bench, machine, threads, [measurement.case.config for measurement in measurements.values()])
+    configs = [measurement.case.config for measurement in measurements.values()]
+    write_document(
+        bench, machine, threads, configs, watched=all("disturbed" in each for each in found.values() if each)
+    )
 
 
-def write_document(bench: Bench, machine: str, threads: int, configs: Sequence[Config]) -> None:
-    """Write the document around tables and figures."""
+def tell_disturbed(measurements: Mapping[str, Measurement], bench: Bench) -> None:
+    """Print which measurements other processes disturbed, in every try."""
+    console = Console(highlight=False, soft_wrap=True)
+    disturbed = {name: each for name, each in measurements.items() if each.metrics.get("disturbed")}
+    for name, each in disturbed.items():
+        console.print(f"disturbed: {name}: {throughput_tables.beside(each.metrics)}", markup=False)
+    if disturbed:
+        console.print(
+            f"{len(disturbed)} of {len(measurements)} measurements were disturbed and are marked; to take them again, "
+            f"remove {bench.runs / 'throughput'} and repeat the command when the machine does nothing else",
+            markup=False,
+        )
+
+
+def write_document(bench: Bench, machine: str, threads: int, configs: Sequence[Config], watched: bool) -> None:
+    """Write the document around tables and figures; ``watched``: whether it is known what disturbed measurements."""
     parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
-    bench.write_document(render("throughput.tex", machine=machine, threads=threads), parts, strategies(configs))
+    bench.write_document(
+        render("throughput.tex", machine=machine, threads=threads, watched=watched, tries=TRIES),
+        parts,
+        strategies(configs),
+    )
 
 
 def measure_all(cases: Mapping[str, Case], bench: Bench) -> dict[str, Measurement]:

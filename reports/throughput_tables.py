@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from discrete_vae.runs import Run
 from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, number, symbols
+from reports.latex import Latex, escape, number, symbols
+from reports.load import TRIES
+from reports.markdown import Markdown, code
+from reports.markdown import table as markdown_table
 from reports.measure import Case
 from reports.tables import MISSING, RULE, Panel, Row, by_seed, spread, table
 from reports.thesis import network
@@ -27,6 +31,35 @@ def cell(metrics: Mapping[str, float] | None, name: str, digits: int = 2) -> Lat
     return MISSING if metrics is None or name not in metrics else number(metrics[name], digits)
 
 
+def mark(text: object, *metrics: Mapping[str, float] | None) -> Latex:
+    """A row's head, with a star where a measurement of the row was disturbed."""
+    return Latex(f"{escape(text)}{'$^{*}$' * _disturbed(metrics)}")
+
+
+def note(*metrics: Mapping[str, float] | None) -> Latex:
+    """What the star of ``mark`` says, at the end of a caption; nothing where there is none."""
+    said = f" $^{{*}}$: other processes disturbed the measurement in each of {TRIES} tries."
+    return Latex(said if _disturbed(metrics) else "")
+
+
+def markdown_note(*metrics: Mapping[str, float] | None) -> str:
+    """The same below a Markdown table."""
+    said = f"\n\\*: other processes disturbed the measurement in each of {TRIES} tries.\n"
+    return said if _disturbed(metrics) else ""
+
+
+def _disturbed(metrics: Sequence[Mapping[str, float] | None]) -> bool:
+    return any(each.get("disturbed") for each in metrics if each)
+
+
+def beside(metrics: Mapping[str, float]) -> str:
+    """What went on beside a measurement, in words."""
+    return (
+        f"others took {metrics['other_load']:.1f} cores; times of the same work spread by "
+        f"{metrics['floor_spread']:.0%} (interquartile range over median) and drifted by {metrics['floor_drift']:.0%}"
+    )
+
+
 def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], machine: str) -> Latex:
     """Floor, step, ratio, images a second and memory of each strategy."""
     body: list[Row | Latex] = []
@@ -37,7 +70,7 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
             plain, compiled = found[label(name, count)], found.get(label(name, count, compiled=True))
             body.append(
                 [
-                    symbols(name),
+                    mark(symbols(name), plain, compiled, found.get(label(name, count) + BESIDE)),
                     cell(plain, "products", 0),
                     cell(plain, "floor_ms"),
                     cell(plain, "step_ms"),
@@ -53,7 +86,7 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
         ratio = plain["step_ms"] / found[label(preset.base.strategy, count)]["floor_ms"]
         body.append(
             [
-                "textbook loop (Gumbel-Softmax)",
+                mark("textbook loop (Gumbel-Softmax)", plain),
                 *[MISSING] * 2,
                 cell(plain, "step_ms"),
                 number(ratio),
@@ -68,6 +101,7 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
         Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & GS & a second & MiB \\"),
     ]
     epoch = next(metrics for metrics in found.values() if "epoch_over_steps" in metrics)
+    shown = [metrics for name, metrics in found.items() if re.search(r", \d+ threads?", name)]
     caption = Latex(
         f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
         "its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn "
@@ -78,7 +112,7 @@ def strategies_table(preset: Preset, found: Measured, threads: Sequence[int], ma
         f"{cell(epoch, 'epoch_over_steps', 4)} times its steps, and the validation behind it "
         f"{number(100 * epoch['validation_over_epoch'], 1)}\\% of that. The textbook loop "
         "(Dataset, DataLoader, eager modules) is compared with the floor of the Gumbel-Softmax row. "
-        f"{symbols(machine)}."
+        f"{symbols(machine)}.{note(*shown)}"
     )
     return table(
         "strategies", caption, [Panel(Latex("l" + "r" * 9), header, body)], size="footnotesize", separation="4pt"
@@ -89,15 +123,22 @@ def readme_table(preset: Preset, found: Measured, threads: Sequence[int]) -> str
     """Ratios to the floor in Markdown, for the README."""
     columns = [(count, compiled) for count in threads for compiled in (False, True)]
     heads = [f"{count} thread{'s' * (count > 1)}{', compiled' * compiled}" for count, compiled in columns]
-    lines = [["step over floor", *heads], ["---", *["---:"] * len(heads)]]
+    lines: list[list[object]] = []
     for name in rows(preset):
         metrics = [found.get(label(name, count, compiled)) or {} for count, compiled in columns]
-        lines.append([f"`{name}`", *(f"{each['step_over_floor']:.2f}" if each else "" for each in metrics)])
+        head = Markdown(code(name) + r" \*" * _disturbed(metrics))
+        lines.append([head, *(f"{each['step_over_floor']:.2f}" if each else "" for each in metrics)])
     first = [found[label(preset.base.strategy, count)] for count in threads]
     plain = [found[label("textbook", count)] for count in threads]
     ratios = [f"{mine['step_ms'] / other['floor_ms']:.2f}" for mine, other in zip(plain, first, strict=True)]
-    lines.append(["textbook loop, Gumbel-Softmax", *(cell for ratio in ratios for cell in (ratio, ""))])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines.append(
+        [
+            "textbook loop, Gumbel-Softmax" + " *" * _disturbed(plain),
+            *(cell for ratio in ratios for cell in (ratio, "")),
+        ]
+    )
+    shown = [found.get(label(name, *column)) for name in rows(preset) for column in columns]
+    return markdown_table(["step over floor", *heads], lines) + markdown_note(*shown, *plain)
 
 
 def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -> Latex:
@@ -105,7 +146,7 @@ def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -
     rates = found[DEVICE]
     body: list[Row | Latex] = [
         [
-            case.members,
+            mark(case.members, metrics),
             cell(metrics, "floor_ms"),
             cell(metrics, "step_ms"),
             cell(metrics, "step_over_floor"),
@@ -132,8 +173,8 @@ def population_table(cases: Mapping[str, Case], found: Measured, machine: str) -
         "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, not compiled. "
         "Arithmetic: the products' operations at the rate of one large product "
         f"({cell(rates, 'gflop_per_second', 0)} GFLOP a second); traffic: the bytes of products and Adam at the rate "
-        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second). "
-        f"{symbols(machine)}."
+        f"of a large copy ({cell(rates, 'gib_per_second', 1)} GiB a second{mark('', rates)}). "
+        f"{symbols(machine)}.{note(rates, *(found[name] for name in cases))}"
     )
     return table("population", caption, [Panel(Latex("r" * 10), header, body)], size="footnotesize")
 
@@ -145,7 +186,7 @@ def growth_table(growth: Growth, found: Measured) -> Latex:
         body += [RULE] * bool(body)
         body += [
             [
-                symbols(row),
+                mark(symbols(row), metrics),
                 *(cell(metrics, each) for each in ("floor_ms", "step_ms", "step_over_floor")),
                 cell(metrics, "examples_per_second", 0),
                 cell(metrics, "peak_mib", 0),
@@ -154,7 +195,10 @@ def growth_table(growth: Growth, found: Measured) -> Latex:
             if row.startswith(f"{name} = ")
         ]
     header = [Latex(r"Changed from the thesis & floor, ms & step, ms & ratio & images a second & peak, MiB \\")]
-    caption = Latex("Growth of the Gumbel-Softmax step, one size changed at a time; recorded, not compiled.")
+    shown = [metrics for row, metrics in found.items() if row.partition(" = ")[0] in growth]
+    caption = Latex(
+        f"Growth of the Gumbel-Softmax step, one size changed at a time; recorded, not compiled.{note(*shown)}"
+    )
     return table("growth", caption, [Panel(Latex("lrrrrr"), header, body)], size="footnotesize")
 
 
@@ -166,7 +210,7 @@ def evaluation_table(preset: Preset, found: Measured, results: pd.DataFrame, run
         whole = 5000 * 10_000 * members / metrics["decoded_per_second"] / 60
         speed.append(
             [
-                members,
+                mark(members, metrics),
                 cell(metrics, "evaluation_over_floor"),
                 cell(metrics, "decoded_per_second", 0),
                 number(whole, 1),
@@ -185,6 +229,7 @@ def evaluation_table(preset: Preset, found: Measured, results: pd.DataFrame, run
         "rate for all $P$ runs (computed, not run). Below: validation ELBO of Gumbel-Softmax after "
         f"{epochs} epoch{'s' * (epochs > 1)} by the arithmetic of its products, mean and 95\\% interval over "
         f"{count} seed{'s' * (count > 1)} trained side by side, and the seconds that took with validation."
+        f"{note(*(found[f'evaluation, P = {members}'] for members in preset.evaluated))}"
     )
     return table(
         "evaluation",

@@ -27,6 +27,7 @@ from discrete_vae.files import write_atomically
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import hidden
+from discrete_vae.spreadsheets import to_csv
 from discrete_vae.tuning import (
     FAILURE,
     METRICS,
@@ -47,6 +48,7 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
+from reports.names import visible
 from reports.statistics import interval
 from studies import studies
 from studies.pictures import Pictures
@@ -278,15 +280,20 @@ def best(
             "trial",
             Column("parameters", overflow="fold"),
             *(Column(_head(each), justify="right") for each in shown),
-            title=f"{found.study_name}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
+            title=f"{visible(found.study_name)}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
         )
         for number, values in made["trials"].items():
             numbers = [
                 interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
                 for each in shown
             ]
-            rows.add_row(number, told(found.get_trials(deepcopy=False)[int(number)].params), *numbers)
-        Console().print(rows)
+            rows.add_row(number, visible(told(found.get_trials(deepcopy=False)[int(number)].params)), *numbers)
+        _console().print(rows)
+
+
+def _console() -> Console:
+    """For names as they stand: brackets in them are no markup, and colons no emoji."""
+    return Console(markup=False, emoji=False)
 
 
 def _metric(name: str) -> Metric:
@@ -323,18 +330,18 @@ def _show(found: OptunaStudy, most: int) -> None:
         Column(METRICS[metric_of(found)].label, justify="right"),
         "each seed",
         Column("parameters", overflow="fold"),
-        title=f"{found.study_name}: {states}",
+        title=f"{visible(found.study_name)}: {states}",
     )
     for trial in ranked(found)[:most]:
         text = METRICS[metric_of(found)].text
         each = " ".join(text(value) for value in trial.user_attrs.get(VALUES, {}).values())
-        rows.add_row(str(trial.number), text(trial.values[0]), each, told(trial.params))
-    console = Console()
+        rows.add_row(str(trial.number), text(trial.values[0]), each, visible(told(trial.params)))
+    console = _console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     for trial in failed[:most]:
         reason = trial.user_attrs.get(FAILURE, "its worker died")
-        console.print(f"trial {trial.number} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"trial {trial.number} failed: {visible(reason)}", markup=False, highlight=False, soft_wrap=True)
     if len(failed) > most:
         console.print(f"{len(failed) - most} more failed; python -m studies export has their reasons", markup=False)
 
@@ -343,13 +350,15 @@ def _show(found: OptunaStudy, most: int) -> None:
 def export(name: str, *, out: File, storage: Storage = STORAGE, only: Only = ()) -> None:
     """Write all trials as CSV, one a line, with every parameter, every metric and every seed's value.
 
+    Text that a spreadsheet would compute, such as a study's name that begins with =, begins with an apostrophe instead.
+
     Parameters
     ----------
     out
         The file, written in place of what it held.
     """
     trials = table(_stored(name, storage, only))
-    write_atomically(out, trials.to_csv(index=False, lineterminator="\n"))
+    write_atomically(out, to_csv(trials))
     print(f"{out}: {len(trials)} trials")
 
 

@@ -17,6 +17,7 @@ from discrete_vae.data import Dataset
 from discrete_vae.runs import Run
 from discrete_vae.tuning import METRICS, metric_of
 from reports.figures import COLOURS, figure
+from reports.markdown import code
 from reports.thesis_figures import heat_map, reconstructions
 
 UNWRITTEN = "artifacts"
@@ -69,5 +70,5 @@ def _note(trial: Trial, runs: Sequence[Run]) -> None:
         from optuna_dashboard import save_note
     except ImportError:
         return
-    folders = "\n".join(f"- `{run.folder}`" for run in runs)
+    folders = "\n".join(f"- {code(str(run.folder))}" for run in runs)
     save_note(trial, f"{folders}\n\n```json\n{json.dumps(runs[0].config.to_dict(), indent=2)}\n```\n")
