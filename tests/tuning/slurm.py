@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-LIMIT = 120.0
+LIMIT = 240.0
 """Seconds after which what does not come is given up."""
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"])
 """As in a shell where the environment of these tests is active; daemons are in a folder that users do not search."""
