@@ -29,6 +29,7 @@ from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
+from discrete_vae.secrets import VARIABLE, guard, redact_secrets, remember
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.strategies.base import options_of
 from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
@@ -78,7 +79,7 @@ Storage = Annotated[
     Parameter(
         help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A "
         "password is best kept in ~/.pgpass or PGPASSWORD.",
-        env_var="DISCRETE_VAE_STORAGE",
+        env_var=VARIABLE,
     ),
 ]
 
@@ -408,10 +409,11 @@ def _show(runs: Sequence[Run]) -> None:
 def run(app: App, tokens: Sequence[str] | None) -> int:
     """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
     keep_freed_memory()
+    remember(*(sys.argv[1:] if tokens is None else tokens))
     try:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (InputError, CycloptsError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {redact_secrets(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except Interrupted as error:
         print(error, file=sys.stderr)
@@ -423,4 +425,5 @@ def run(app: App, tokens: Sequence[str] | None) -> int:
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """The command ``discrete-vae``."""
+    guard()
     sys.exit(run(app, tokens))

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.errors import nearest
+from discrete_vae.secrets import guard
 from reports import (
     adversarial_vae,
     auto_encoder,
@@ -112,6 +113,7 @@ def list_reports() -> None:
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """The command ``python -m reports``."""
+    guard()
     sys.exit(run(app, tokens))
 
 

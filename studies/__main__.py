@@ -23,11 +23,9 @@ from discrete_vae.cli import STORAGE, Storage, Where, run
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
-from discrete_vae.runs import hidden
+from discrete_vae.secrets import guard, redact_url
 from discrete_vae.tuning import (
-    FAILURE,
     METRICS,
-    VALUES,
     Study,
     Worker,
     defined,
@@ -42,6 +40,7 @@ from discrete_vae.tuning import (
     told,
     train_again,
 )
+from discrete_vae.tuning.attributes import failure_of, values_of
 from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
 from reports.statistics import interval
@@ -173,6 +172,7 @@ def worker(name: str, *, work: Work = Work(), where: Where = Where()) -> None:
 def _work(name: str, work: Work, where: Where) -> None:
     """Train until the study has what was asked for, then show it."""
     study = work.study(name)
+    study.check()
     device = where.compute_device()
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
@@ -299,7 +299,7 @@ def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
     there = set(optuna.get_all_study_names(storage))
     names = [wanted[part] for part in chosen(study, only) if wanted[part] in there]
     if not names:
-        raise InputError(f"{hidden(url)} holds no study {name!r}; python -m studies run {name}")
+        raise InputError(f"{redact_url(url)} holds no study {name!r}; python -m studies run {name}")
     return [optuna.load_study(study_name=part, storage=storage) for part in names]
 
 
@@ -319,13 +319,13 @@ def _show(found: OptunaStudy, most: int) -> None:
     )
     for trial in ranked(found)[:most]:
         text = METRICS[metric_of(found)].text
-        each = " ".join(text(value) for value in trial.user_attrs.get(VALUES, {}).values())
+        each = " ".join(text(value) for value in values_of(trial).values())
         rows.add_row(str(trial.number), text(trial.values[0]), each, told(trial.params))
     console = Console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     for trial in failed[:most]:
-        reason = trial.user_attrs.get(FAILURE, "its worker died")
+        reason = failure_of(trial) or "its worker died"
         console.print(f"trial {trial.number} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
     if len(failed) > most:
         console.print(f"{len(failed) - most} more failed; python -m studies export has their reasons", markup=False)
@@ -385,7 +385,7 @@ def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: int = PO
         The port to listen at.
     """
     served = open_storage(storage)
-    print(f"serving {hidden(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
+    print(f"serving {redact_url(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
     serve(served, host, port)
 
 
@@ -397,6 +397,7 @@ def _agreed(question: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command ``python -m studies``."""
+    guard()
     sys.exit(run(app, arguments))
 
 

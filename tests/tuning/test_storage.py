@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from discrete_vae.errors import InputError
-from discrete_vae.runs import hidden
+from discrete_vae.secrets import redact_secrets
 from discrete_vae.tuning import alone, open_storage
 from discrete_vae.tuning.storage import _away
 
@@ -24,7 +24,7 @@ from discrete_vae.tuning.storage import _away
         ("grpc://me:secret@127.0.0.1:many", "cannot be read"),
         ("postgresql+psycopg://user:secret@127.0.0.1:port/none", "cannot be read"),
         ("postgresql+psycopg://user:secret{1}@127.0.0.1:1/none", "cannot be opened"),
-        ("/dev/null/study.db", "cannot write /dev/null"),
+        ("/dev/null/study.db", "Not a directory"),
         ("/dev", "cannot be opened"),
     ],
 )
@@ -52,7 +52,7 @@ def test_nothing_is_made_where_something_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_passwords_are_hidden(text, shown) -> None:
-    assert hidden(text) == shown
+    assert redact_secrets(text) == shown
 
 
 def test_what_asks_for_patience() -> None:
