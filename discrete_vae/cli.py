@@ -29,7 +29,7 @@ from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.secrets import VARIABLE, guard, redact_secrets, remember
+from discrete_vae.secrets import VARIABLE, guard, redact_secrets, remembering
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.strategies.base import options_of
 from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
@@ -409,18 +409,18 @@ def _show(runs: Sequence[Run]) -> None:
 def run(app: App, tokens: Sequence[str] | None) -> int:
     """Run a command line and give its exit code: bad input ends in one line on standard error and code 2."""
     keep_freed_memory()
-    remember(*(sys.argv[1:] if tokens is None else tokens))
-    try:
-        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
-    except (InputError, CycloptsError) as error:
-        print(f"error: {redact_secrets(' '.join(str(error).split()))}", file=sys.stderr)
-        return 2
-    except Interrupted as error:
-        print(error, file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from what is done", file=sys.stderr)
-        return 130
+    with remembering(sys.argv[1:] if tokens is None else tokens):
+        try:
+            return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        except (InputError, CycloptsError) as error:
+            print(f"error: {redact_secrets(' '.join(str(error).split()))}", file=sys.stderr)
+            return 2
+        except Interrupted as error:
+            print(redact_secrets(str(error)), file=sys.stderr)
+            return 130
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from what is done", file=sys.stderr)
+            return 130
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

@@ -16,7 +16,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -79,8 +80,12 @@ def _parsed(url: str) -> _Url:
 def _stretches(text: str) -> list[str]:
     """What in a doubtful URL a password with a character of the URL's own may be."""
     cuts = [-1, *(i for i, letter in enumerate(text) if letter in "@:/?&="), len(text)][:LONGEST]
-    pairs = itertools.combinations(cuts, 2)
-    return [text[i + 1 : j] for i, j in pairs if text[i : i + 1] == ":" or any(i < cut < j for cut in cuts)]
+    parts = [(i, j, text[i + 1 : j]) for i, j in itertools.combinations(cuts, 2)]
+    return [
+        part
+        for i, j, part in parts
+        if any(map(str.isalnum, part)) and (text[i : i + 1] == ":" or any(i < cut < j for cut in cuts))
+    ]
 
 
 def _ends(password: str) -> list[str]:
@@ -224,8 +229,21 @@ def _without_user(text: str) -> str:
     return text if re.fullmatch(rf"[\w.+-]*(:{re.escape(HIDDEN)})?", user) else f"{HIDDEN}{at}{behind}"
 
 
+@contextmanager
+def remembering(words: Sequence[str]) -> Iterator[None]:
+    """Know the secrets in a command's words, and in the storages that it opens, until it ends."""
+    before = dict(_remembered)
+    remember(*words)
+    try:
+        yield
+    finally:
+        _remembered.clear()
+        _remembered.update(before)
+
+
 def guard() -> None:
-    """Keep the known secrets out of the logs, the warnings and the tracebacks of this process; for programs."""
+    """Keep the secrets of this program's command line out of its logs, warnings and tracebacks."""
+    remember(*sys.argv[1:])
     make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
 
     def record(*arguments: Any, **settings: Any) -> logging.LogRecord:

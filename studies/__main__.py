@@ -291,8 +291,11 @@ def _head(name: str) -> str:
     return f"{name.partition(' ')[0]} {_metric(name).label}"
 
 
-def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
-    """The searches of a study that a storage holds. Raises ``InputError`` if there are none."""
+def _stored(name: str, url: str, only: Sequence[str], readable: bool = True) -> list[OptunaStudy]:
+    """The searches of a study that a storage holds.
+
+    Raises ``InputError`` if there are none and, if they have to be ``readable``, for one that is damaged.
+    """
     study = named(name)
     wanted = dict(zip(study.searches, study.names(), strict=True))
     storage = open_storage(url, make=False)
@@ -300,7 +303,10 @@ def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
     names = [wanted[part] for part in chosen(study, only) if wanted[part] in there]
     if not names:
         raise InputError(f"{redact_url(url)} holds no study {name!r}; python -m studies run {name}")
-    return [optuna.load_study(study_name=part, storage=storage) for part in names]
+    found = [optuna.load_study(study_name=part, storage=storage) for part in names]
+    for each in found if readable else []:
+        defined(each)
+    return found
 
 
 def _show(found: OptunaStudy, most: int) -> None:
@@ -356,7 +362,7 @@ def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool
     yes
         Do not ask.
     """
-    for found in _stored(name, storage, only):
+    for found in _stored(name, storage, only, readable=False):
         count = len(found.get_trials(deepcopy=False))
         if stale:
             before = sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False))

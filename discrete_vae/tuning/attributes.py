@@ -69,10 +69,10 @@ def deaths_of(trial: FrozenTrial) -> int:
 
 def value_of(trial: FrozenTrial) -> float:
     """What a complete trial is worth, of the metric that the study maximises."""
-    value: float | None = trial.values[0] if trial.values else None
-    if value is None or not math.isfinite(value):
-        raise InputError(f"trial {trial.number} is complete, but its value is {value}; {REMEDY}")
-    return value
+    value: Any = trial.values[0] if trial.values else None
+    if not is_number(value) or not math.isfinite(value):
+        raise InputError(f"trial {trial.number} is complete, but its value is {value!r}; {REMEDY}")
+    return float(value)
 
 
 REMEDY = "restore the storage, or remove the study: python -m studies clean NAME"

@@ -93,6 +93,8 @@ def _server(url: URL) -> Engine:
 def _content(connection: Connection, shown: str) -> Content:
     inspector = sqlalchemy.inspect(connection)
     there = set(inspector.get_table_names())
+    if connection.dialect.name == "sqlite":  # where a server's extensions bring views of their own
+        there |= set(inspector.get_view_names())
     if not there:
         return Content.NOTHING
     models = {table.name: {column.name for column in table.columns} for table in BaseModel.metadata.sorted_tables}
@@ -100,17 +102,21 @@ def _content(connection: Connection, shown: str) -> Content:
     fit = all(
         {column["name"] for column in inspector.get_columns(name)} == models[name] for name in there & models.keys()
     )
-    version = _version(connection) if VERSION in there else None
-    if not there & models.keys() or (not there >= CORE and (others or version)) or (others and not version):
+    version = _version(connection) if VERSION in there else None  # maybe an empty text
+    if (
+        not there & models.keys()
+        or (not there >= CORE and (others or version is not None))
+        or (others and version is None)
+    ):
         raise InputError(
             f"storage {shown!r} holds tables of another program ({', '.join(sorted(there)[:3])}); name another file, "
             "or a database of its own"
         )
-    if not version and fit:
+    if version is None and fit:
         return Content.BEGUN
     installed = head()
     if version != installed:
-        told = f"version {version}" if version else "an old version"
+        told = "an old version" if version is None else f"version {version!r}"
         raise InputError(
             f"storage {shown!r} has tables of another Optuna ({told}, not {installed} of Optuna {optuna.__version__}); "
             "copy it and call optuna storage upgrade --storage URL, or install the Optuna that made it"
@@ -128,7 +134,7 @@ def _version(connection: Connection) -> str | None:
     if "version_num" not in columns:
         return "unknown"
     found = connection.execute(sqlalchemy.text(f"SELECT version_num FROM {VERSION}")).scalars().all()
-    return " and ".join(map(str, found)) or None
+    return " and ".join(map(repr, map(str, found))).strip("'") if found else None
 
 
 def head() -> str:

@@ -25,6 +25,7 @@ from optuna.exceptions import OptunaError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study as OptunaStudy
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.config import Config
@@ -263,6 +264,8 @@ def _definition(found: OptunaStudy) -> dict[str, Any]:
     definition = attributes[DEFINITION]
     if not isinstance(definition, dict):
         raise _unreadable(found, f"it is {repr(definition)[:80]}")
+    if found.directions != [StudyDirection.MAXIMIZE]:
+        raise _unreadable(found, "it does not maximise one value")
     definition = {"metric": Study.metric, **definition}  # the ELBO, before there was a choice
     for part, fits in _PARTS.items():
         if not fits(definition.get(part)):

@@ -270,8 +270,10 @@ def parse(url: str) -> URL:
             or "memory" in parsed.query.get("mode", "")
         ):
             raise InputError(f"storage {shown!r} names no file, so that a study would be lost; {remedy}")
-        if parsed.host or parsed.username or parsed.password:
-            raise InputError(f"storage {shown!r} cannot be read: a file has no host; write sqlite:///file")
+        if parsed.host or parsed.username or parsed.password or parsed.query:
+            raise InputError(f"storage {shown!r} cannot be read: a file has no host and no parameters; give its name")
+        if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+            raise InputError(f"storage {shown!r} cannot be read: give the file's name alone")
     return parsed
 
 
@@ -301,7 +303,7 @@ def open_storage(url: str, grace: float = GRACE, make: bool = True) -> BaseStora
         raise InputError(
             f"storage {shown!r} wants a package that is not installed: {redact_secrets(str(error))}"
         ) from error
-    except (SQLAlchemyError, OptunaError, *_UNREADABLE) as error:
+    except (SQLAlchemyError, OptunaError, RuntimeError, *_UNREADABLE) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"storage {shown!r} cannot be opened: {_reason(error)}") from error

@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
-from discrete_vae.tuning.attributes import failure_of, metrics_of, runs_of, values_of
+from discrete_vae.tuning.attributes import failure_of, metrics_of, runs_of, value_of, values_of
 from discrete_vae.tuning.retries import standing
 from discrete_vae.tuning.search import metric_of
 
@@ -26,7 +26,7 @@ def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
             "study": study.study_name,
             "trial": trial.number,
             "state": trial.state.name.lower(),
-            "value": trial.value if trial.state == TrialState.COMPLETE else None,
+            "value": value_of(trial) if trial.state == TrialState.COMPLETE else None,
             "epochs": max(trial.intermediate_values, default=0),
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             **{f"param {name}": value for name, value in trial.params.items()},

@@ -33,6 +33,7 @@ from discrete_vae.tuning.search import (
     SeededByTrial,
     Study,
     current,
+    defined,
     differences,
     refusal,
 )
@@ -93,12 +94,11 @@ def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def complete(found: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, in their order."""
     trials = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    space = defined(found)[0].space if DEFINITION in found.user_attrs else None
     for trial in trials:
-        if trial.params.keys() != trials[0].params.keys():
-            names = " and ".join(", ".join(each.params) or "no parameters" for each in (trials[0], trial))
-            raise InputError(
-                f"trials {trials[0].number} and {trial.number} differ in their parameters, {names}; {REMEDY}"
-            )
+        if space is not None and trial.params.keys() != space.keys():
+            names = ", ".join(trial.params) or "no parameters"
+            raise InputError(f"trial {trial.number} has {names}, but {found.study_name!r} {', '.join(space)}; {REMEDY}")
     return trials
 
 
@@ -318,7 +318,7 @@ class Worker:
     def _tell_progress(self, found: OptunaStudy, study: Study, trials: int) -> None:
         ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
         if self.progress is not None and len(ended) != self._told:
-            values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
+            values = [value_of(trial) for trial in ended if trial.state == TrialState.COMPLETE]
             best = _shown(study, max(values)) if values else None
             self.progress.study(found.study_name, len(ended), trials, best)
             self._told = len(ended)
