@@ -8,6 +8,7 @@ message repeats it, whole or alone, as it was written or decoded.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import re
@@ -194,6 +195,7 @@ def _secrets() -> list[str]:
     for secret in known:
         for text in (secret, unquote(secret), unquote_plus(secret)):
             escaped = text.replace("\\", "\\\\")
+            forms |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
             forms |= {
                 text,
                 quote(text),

@@ -176,6 +176,8 @@ def _work(name: str, work: Work, where: Where) -> None:
     device = where.compute_device()
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
+    for each, _ in found.values():
+        ranked(each)  # what cannot be read is found before anything is trained
     end = None if work.timeout is None else time.monotonic() + work.timeout
     with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():

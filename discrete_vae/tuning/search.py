@@ -332,6 +332,10 @@ def _check_space(search: Search) -> None:
             reasons = [_refused(search.base, each) for each in tried]
             if None not in reasons:
                 raise InputError(f"{name} cannot be {value!r} in this search: {reasons[0]}")
+    corners = itertools.islice(itertools.product(*candidates.values()), TRIED)
+    reasons = [_refused(search.base, dict(zip(candidates, each, strict=True))) for each in corners]
+    if None not in reasons:
+        raise InputError(f"the values of this search do not go together: {reasons[0]}")
 
 
 def _candidates(name: str, distribution: Any) -> tuple[Any, ...]:

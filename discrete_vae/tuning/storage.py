@@ -167,9 +167,9 @@ def _missing(error: BaseException) -> bool:
 
 
 def _unusable(shown: str, error: BaseException) -> StorageError:
+    reason = ": ".join(filter(None, [type(error).__name__, _reason(error)]))
     return StorageError(
-        f"storage {shown!r} holds what Optuna cannot use ({type(error).__name__}: {_reason(error)}); restore it, or "
-        "name another --storage"
+        f"storage {shown!r} holds what Optuna cannot use ({reason}); restore it, or name another --storage"
     )
 
 
