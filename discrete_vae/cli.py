@@ -38,6 +38,7 @@ from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
+from discrete_vae.secrets import VARIABLE, guard, remembering
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import TASKS
 from discrete_vae.training import Interrupted
@@ -53,7 +54,7 @@ Storage = Annotated[
     Parameter(
         help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A "
         "password is best kept in ~/.pgpass or PGPASSWORD.",
-        env_var="DISCRETE_VAE_STORAGE",
+        env_var=VARIABLE,
     ),
 ]
 
@@ -419,26 +420,27 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
     ``explain`` may say why there is no such option.
     """
     keep_freed_memory()
-    try:
-        with standard_output():
-            return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
-    except UnknownOptionError as error:
-        complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
-        return 2
-    except (InputError, CycloptsError) as error:
-        complain(f"error: {error}")
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        complain(f"error: there is not enough memory ({str(error).partition('. ')[0]}); give smaller sizes")
-        return 2
-    except Interrupted as error:
-        complain(str(error))
-        return 130
-    except KeyboardInterrupt:
-        complain("stopped; the same command goes on from what is done")
-        return 130
+    with remembering(sys.argv[1:] if tokens is None else tokens):
+        try:
+            with standard_output():
+                return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        except UnknownOptionError as error:
+            complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
+            return 2
+        except (InputError, CycloptsError) as error:
+            complain(f"error: {error}")
+            return 2
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            complain(f"error: there is not enough memory ({str(error).partition('. ')[0]}); give smaller sizes")
+            return 2
+        except Interrupted as error:
+            complain(str(error))
+            return 130
+        except KeyboardInterrupt:
+            complain("stopped; the same command goes on from what is done")
+            return 130
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -449,6 +451,7 @@ def out_of_memory(error: Exception) -> bool:
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """The command ``discrete-vae``."""
+    guard()
     words = list(sys.argv[1:] if tokens is None else tokens)
     task, strategy = task_of(words), next((word for word in words[1:2] if word in STRATEGIES), None)
     sys.exit(run(application(task), words, lambda option: unknown(option, strategy, task) if strategy else None))

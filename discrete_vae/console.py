@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from discrete_vae.errors import InputError
+from discrete_vae.secrets import redact_secrets
 
 
 @contextlib.contextmanager
@@ -44,9 +45,9 @@ GONE = "the reader of standard output has gone; what the command has made is kep
 
 
 def complain(text: str) -> None:
-    """Write a line to standard error, if there is one."""
+    """Write a line to standard error, if there is one, without passwords."""
     with contextlib.suppress(OSError):
-        print(" ".join(text.split()), file=sys.stderr, flush=True)
+        print(redact_secrets(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def _open_all() -> None:

@@ -17,7 +17,6 @@ import io
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +33,7 @@ from discrete_vae import checkpoints
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.files import parse_json, read_text, remove_parts, writable, write_atomically
+from discrete_vae.secrets import redact_words
 
 HISTORY = ["epoch", "split", "metric", "value"]
 EVALUATION = ["split", "metric", "samples", "value"]
@@ -307,17 +307,11 @@ def parameters(config: Config) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-def hidden(text: str) -> str:
-    """A text with the passwords of the URLs in it replaced by ``***``, before the host or among the parameters."""
-    text = re.sub(r"(?<=://)([^\s:/@]*):[^\s]*@", r"\1:***@", text)
-    return re.sub(r"([?&](?:ssl)?password=)[^&\s'\"]*", r"\1***", text)
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device and commit, as provenance of a result."""
     packages = ("discrete-vae", "torch", "numpy", "pandas", "scipy", "matplotlib")
     return {
-        "command": hidden(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "command": " ".join([Path(sys.argv[0]).name, *redact_words(sys.argv[1:])]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in packages},

@@ -15,6 +15,7 @@ from discrete_vae.cli import STORAGE, Storage, choose_device, run
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.places import Folder
+from discrete_vae.secrets import guard
 from reports import (
     adversarial_vae,
     auto_encoder,
@@ -123,6 +124,7 @@ def list_reports() -> None:
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """The command ``python -m reports``."""
+    guard()
     sys.exit(run(app, tokens))
 
 

@@ -24,7 +24,6 @@ from discrete_vae.spreadsheets import to_csv
 from discrete_vae.tuning import (
     DEFINITION,
     METRICS,
-    VALUES,
     Study,
     complete,
     defined,
@@ -37,6 +36,7 @@ from discrete_vae.tuning import (
     table,
     told,
 )
+from discrete_vae.tuning.attributes import values_of
 from discrete_vae.tuning.search import Metric
 from reports import statistics
 from reports.figures import COLOURS, figure, legend, plain
@@ -189,7 +189,7 @@ def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
                 "trial": trial.number,
                 "state": trial.state.name.lower(),
             }
-            for seed, value in trial.user_attrs.get(VALUES, {}).items():
+            for seed, value in values_of(trial).items():
                 (config,) = search.configs(trial.params, [int(seed)], epochs)
                 own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
                 rows.append(known | own | {"split": "validation", "metric": metric_of(study), "value": value})

@@ -26,12 +26,10 @@ from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import write_atomically
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
-from discrete_vae.runs import hidden
+from discrete_vae.secrets import guard, redact_url
 from discrete_vae.spreadsheets import to_csv
 from discrete_vae.tuning import (
-    FAILURE,
     METRICS,
-    VALUES,
     Study,
     Worker,
     defined,
@@ -46,6 +44,7 @@ from discrete_vae.tuning import (
     told,
     train_again,
 )
+from discrete_vae.tuning.attributes import failure_of, values_of
 from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
 from reports.names import visible
@@ -174,12 +173,15 @@ def worker(name: str, *, work: Work = Work(), where: Where = Where(), files: Dat
 def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
     """Train until the study has what was asked for, then show it."""
     study = work.study(name)
+    study.check()
     device = where.compute_device()
     batch = work.batch or (8 if device.type == "cuda" else 1)
     for search in study.searches.values():
         capacity.require_training(search.base, len(study.seeds) * batch, device)
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
+    for each, _ in found.values():
+        ranked(each)  # what cannot be read is found before anything is trained
     end = None if work.timeout is None else time.monotonic() + work.timeout
     with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
@@ -306,16 +308,22 @@ def _head(name: str) -> str:
     return f"{name.partition(' ')[0]} {_metric(name).label}"
 
 
-def _stored(name: str, url: str, only: Sequence[str]) -> list[OptunaStudy]:
-    """The searches of a study that a storage holds. Raises ``InputError`` if there are none."""
+def _stored(name: str, url: str, only: Sequence[str], readable: bool = True) -> list[OptunaStudy]:
+    """The searches of a study that a storage holds.
+
+    Raises ``InputError`` if there are none and, if they have to be ``readable``, for one that is damaged.
+    """
     study = named(name)
     wanted = dict(zip(study.searches, study.names(), strict=True))
     storage = open_storage(url, make=False)
     there = set(optuna.get_all_study_names(storage))
     names = [wanted[part] for part in chosen(study, only) if wanted[part] in there]
     if not names:
-        raise InputError(f"{hidden(url)} holds no study {name!r}; python -m studies run {name}")
-    return [optuna.load_study(study_name=part, storage=storage) for part in names]
+        raise InputError(f"{redact_url(url)} holds no study {name!r}; python -m studies run {name}")
+    found = [optuna.load_study(study_name=part, storage=storage) for part in names]
+    for each in found if readable else []:
+        defined(each)
+    return found
 
 
 def _show(found: OptunaStudy, most: int) -> None:
@@ -334,13 +342,13 @@ def _show(found: OptunaStudy, most: int) -> None:
     )
     for trial in ranked(found)[:most]:
         text = METRICS[metric_of(found)].text
-        each = " ".join(text(value) for value in trial.user_attrs.get(VALUES, {}).values())
+        each = " ".join(text(value) for value in values_of(trial).values())
         rows.add_row(str(trial.number), text(trial.values[0]), each, visible(told(trial.params)))
     console = _console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     for trial in failed[:most]:
-        reason = trial.user_attrs.get(FAILURE, "its worker died")
+        reason = failure_of(trial) or "its worker died"
         console.print(f"trial {trial.number} failed: {visible(reason)}", markup=False, highlight=False, soft_wrap=True)
     if len(failed) > most:
         console.print(f"{len(failed) - most} more failed; python -m studies export has their reasons", markup=False)
@@ -373,7 +381,7 @@ def clean(name: str, *, storage: Storage = STORAGE, only: Only = (), stale: bool
     yes
         Do not ask.
     """
-    for found in _stored(name, storage, only):
+    for found in _stored(name, storage, only, readable=False):
         count = len(found.get_trials(deepcopy=False))
         if stale:
             before = sum(trial.state == TrialState.RUNNING for trial in found.get_trials(deepcopy=False))
@@ -402,7 +410,7 @@ def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: Annotate
         The port to listen at.
     """
     served = open_storage(storage)
-    print(f"serving {hidden(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
+    print(f"serving {redact_url(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
     serve(served, host, port)
 
 
@@ -414,6 +422,7 @@ def _agreed(question: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command ``python -m studies``."""
+    guard()
     sys.exit(run(app, arguments))
 
 

@@ -51,7 +51,9 @@ OPPOSED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("case", CASES)
 def test_trains_like_the_processor(case: str, tmp_path: Path) -> None:
     """The noise differs between devices, so the ELBOs after two epochs agree within a few nats, not in their bits."""
-    configs = [Config.fitting(*CASES[case], architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)]
+    configs = [
+        Config.fitting(*CASES[case], architecture=SMALL, batch_size=1000, epochs=2, seed=seed) for seed in range(2)
+    ]
     elbos = []
     for device in ("cpu", "cuda"):
         runs = train(configs, tmp_path / device, load(device=device), device=device)
@@ -103,7 +105,9 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
         data = replace(data, train=replace(data.train, dynamic=True))
     decaying = Schedule(3e-3, decay=0.99, unit="step")
     configs = [
-        Config.fitting(strategy, **{"architecture": SMALL, "batch_size": 5000, **fields}, learning_rate=decaying, seed=seed)
+        Config.fitting(
+            strategy, **{"architecture": SMALL, "batch_size": 5000, **fields}, learning_rate=decaying, seed=seed
+        )
         for seed in range(members)
     ]
     states = []

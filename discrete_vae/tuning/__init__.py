@@ -1,7 +1,8 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
+from discrete_vae.tuning.attributes import FAILURE, VALUES
 from discrete_vae.tuning.best import kept, train_again
-from discrete_vae.tuning.retries import FAILURE, revive, standing
+from discrete_vae.tuning.retries import revive, standing
 from discrete_vae.tuning.search import (
     DEFINITION,
     METRICS,
@@ -16,7 +17,7 @@ from discrete_vae.tuning.search import (
 )
 from discrete_vae.tuning.storage import alone, open_storage
 from discrete_vae.tuning.table import table
-from discrete_vae.tuning.worker import VALUES, Worker, complete, done, open_study, ranked, told
+from discrete_vae.tuning.worker import Worker, complete, done, open_study, ranked, told
 
 __all__ = [
     "DEFINITION",

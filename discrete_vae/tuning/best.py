@@ -12,8 +12,10 @@ from optuna.trial import FrozenTrial
 
 from discrete_vae import evaluation, training
 from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError
 from discrete_vae.progress import TerminalProgress
 from discrete_vae.runs import Run
+from discrete_vae.tuning.attributes import is_number
 from discrete_vae.tuning.search import defined
 from discrete_vae.tuning.worker import ranked
 
@@ -68,8 +70,22 @@ def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str,
 
 def kept(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
     """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again."""
-    made: dict[str, Any] | None = found.user_attrs.get(BEST)
-    winner = next(iter(ranked(found)), None)
-    if made is None or winner is None or str(winner.number) not in made["trials"]:
+    made: Any = found.user_attrs.get(BEST)
+    trials = {str(trial.number) for trial in ranked(found)}
+    if made is None or not trials:
         return None
-    return made, winner
+    if not _fits(made) or not made["trials"].keys() <= trials:
+        told = f"{found.study_name}: its {BEST!r} is {repr(made)[:80]}, which `best` does not write"
+        raise InputError(f"{told}; call python -m studies best {found.study_name.partition('/')[0]} again")
+    winner = ranked(found)[0]
+    return (made, winner) if str(winner.number) in made["trials"] else None
+
+
+def _fits(made: Any) -> bool:
+    """Whether an attribute is what ``train_again`` keeps."""
+    try:
+        seeds = [seeds for values in made["trials"].values() for seeds in values.values()]
+        numbers = [made["epochs"], made["samples"], *(value for each in seeds for value in each.values())]
+        return all(map(is_number, numbers)) and all(seed.isdecimal() for each in seeds for seed in each)
+    except (TypeError, KeyError, AttributeError):
+        return False

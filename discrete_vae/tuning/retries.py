@@ -18,18 +18,21 @@ from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from discrete_vae.runs import hidden
-from discrete_vae.tuning.storage import GRACE, backend, experimental, heartbeat, sqlite_file
+from discrete_vae.secrets import redact_secrets
+from discrete_vae.tuning.attributes import (
+    DEATHS,
+    FAILURE,
+    STOPPED,
+    SURPLUS,
+    WORKER,
+    deaths_of,
+    history_of,
+    worker_of,
+)
+from discrete_vae.tuning.storage import GRACE, HISTORY, backend, experimental, heartbeat, sqlite_file
 
 RETRIES = 3
 """How often a trial is taken up again whose worker has died: it may be what kills them."""
-WORKER = "worker"
-"""A trial's attribute: who has it, host:process. Set with its first sign of life."""
-FAILURE, SURPLUS, STOPPED = "failure", "surplus", "stopped"
-"""A trial's attributes: why it failed; that another had the last place, so that nothing was trained; that its worker
-was stopped, rather than died."""
-HISTORY, DEATHS = "retry_history", "deaths"
-"""Of a trial that was taken up again: the numbers that it had before, Optuna's name for them; how often it died."""
 
 
 class SignsOfLife:
@@ -66,7 +69,7 @@ class SignsOfLife:
 
 def origin(trial: FrozenTrial) -> int:
     """The number that a trial had before it was first taken up again, or has."""
-    return int(next(iter(trial.system_attrs.get(HISTORY, [])), trial.number))
+    return next(iter(history_of(trial)), trial.number)
 
 
 def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -76,14 +79,14 @@ def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """
     successors: dict[int, int] = {}
     for trial in trials:
-        if history := trial.system_attrs.get(HISTORY):
+        if history := history_of(trial):
             successors.setdefault(history[-1], trial.number)
     taken = set(successors.values())
     return [
         trial
         for trial in trials
         if trial.number not in successors
-        and (trial.number in taken or not trial.system_attrs.get(HISTORY))
+        and (trial.number in taken or not history_of(trial))
         and SURPLUS not in trial.user_attrs
     ]
 
@@ -117,8 +120,8 @@ def this_worker() -> str:
 
 def _gone(trial: FrozenTrial) -> bool:
     """Whether a trial's worker was a process of this machine that has ended; our own begins with no trial."""
-    host, _, process = str(trial.user_attrs.get(WORKER, "")).rpartition(":")
-    return host == platform.node() and (int(process) == os.getpid() or not psutil.pid_exists(int(process)))
+    host, process = worker_of(trial) or ("", 0)
+    return host == platform.node() and (process == os.getpid() or not psutil.pid_exists(process))
 
 
 def again(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> None:
@@ -130,8 +133,8 @@ def again(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> 
     with contextlib.suppress(UpdateFinishedTrialError):
         if reason is None:
             storage.set_trial_user_attr(trial._trial_id, STOPPED, True)
-        elif trial.system_attrs.get(DEATHS, 0) >= RETRIES:
-            storage.set_trial_user_attr(trial._trial_id, FAILURE, hidden(reason))
+        elif deaths_of(trial) >= RETRIES:
+            storage.set_trial_user_attr(trial._trial_id, FAILURE, redact_secrets(reason))
     _fail(study, trial)
     _retry(study)
 
@@ -144,10 +147,10 @@ def _fail(study: OptunaStudy, trial: FrozenTrial) -> None:
 def _retry(study: OptunaStudy) -> None:
     """Have every trial that failed for no reason of its own tried again, as a new one with its values."""
     for trial in standing(study.get_trials(deepcopy=False)):
-        deaths = trial.system_attrs.get(DEATHS, 0) + (STOPPED not in trial.user_attrs)
+        deaths = deaths_of(trial) + (STOPPED not in trial.user_attrs)
         if trial.state != TrialState.FAIL or FAILURE in trial.user_attrs or deaths > RETRIES:
             continue
-        history = [*trial.system_attrs.get(HISTORY, []), trial.number]
+        history = [*history_of(trial), trial.number]
         study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,

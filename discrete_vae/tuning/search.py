@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.exceptions import OptunaError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study as OptunaStudy
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.config import Config
@@ -20,6 +33,8 @@ from discrete_vae.errors import InputError, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning.retries import origin
 
+TRIED = 64
+"""Combinations of the other values with which one is tried that is refused alone."""
 Space = Mapping[str, BaseDistribution]
 """By the name of a value in a configuration; see ``configure``."""
 
@@ -28,35 +43,87 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
     """A configuration with some of its values replaced.
 
     A name is that of a field, of the strategy's options or of the configuration: ``geometry``, ``samples``. Of a
-    schedule it is the initial value, or another part behind a dot: ``temperature``, ``temperature.decay``; of what has
-    fields of its own one of these: ``supervision.alpha``. Two fields that share a value are joined:
-    ``learning_rate+auxiliary_learning_rate``.
+    schedule it is the initial value, or the whole of it as text, or another part behind a dot: ``temperature``,
+    ``temperature.decay``; of what has fields of its own one of these: ``supervision.alpha``. Two fields that share a
+    value are joined: ``learning_rate+auxiliary_learning_rate``. Tuples may be given as JSON text, as storages keep
+    them.
 
-    Raises ``InputError`` for a name that is no field, and for values that a configuration refuses.
+    Raises ``InputError`` for a name that is no field or is given twice, and for values that a configuration refuses.
     """
     changed: dict[bool, dict[str, Any]] = {True: {}, False: {}}  # of the options, and of the rest; all at once
     parted: dict[tuple[bool, str], dict[str, Any]] = {}  # likewise of what has parts
     for joined, value in values.items():
         for name in joined.split("+"):
             first, _, part = name.partition(".")
-            holder = next((each for each in (base.options, base) if hasattr(each, first)), None)
-            if holder is None:
-                known = [each.name for kind in (base.options, base) for each in dataclasses.fields(kind)]
+            known = {each.name: kind for kind in (base, base.options) for each in dataclasses.fields(kind)}
+            if first not in known:
                 raise nearest(first, known, f"value of {base.strategy}")
-            own, old = holder is base.options, getattr(holder, first)
-            if isinstance(old, Schedule) or (part and dataclasses.is_dataclass(old)):
-                parts = [each.name for each in dataclasses.fields(old)]
-                if part and part not in parts:
+            own, old = known[first] is base.options, getattr(known[first], first)
+            whole = not part and isinstance(value, Schedule | str)
+            twice = InputError(f"{name} is given twice, in {', '.join(values)}; give it once")
+            if first in changed[own]:
+                raise twice
+            if not whole and (isinstance(old, Schedule) or (part and dataclasses.is_dataclass(old))):
+                parts = {each.name: getattr(old, each.name) for each in dataclasses.fields(old)}
+                part = part or "initial"
+                if part not in parts:
                     raise nearest(part, parts, f"part of {first}")
-                parted.setdefault((own, first), {})[part or "initial"] = value
+                if part in parted.setdefault((own, first), {}):
+                    raise twice
+                parted[own, first][part] = _like(parts[part], value, name)
             elif part:
                 raise InputError(f"{first} is {old!r}, which is whole, so that it has no {part!r}")
+            elif (own, first) in parted:
+                raise twice
             else:
-                changed[own][first] = value
-    for (own, first), parts_of in parted.items():
-        changed[own][first] = dataclasses.replace(getattr(base.options if own else base, first), **parts_of)
-    options = dataclasses.replace(base.options, **changed[True])
-    return dataclasses.replace(base, options=options, **changed[False])
+                changed[own][first] = _like(old, value, name)
+    try:
+        for (own, first), parts_of in parted.items():
+            changed[own][first] = dataclasses.replace(getattr(base.options if own else base, first), **parts_of)
+        options = dataclasses.replace(base.options, **changed[True])
+        return dataclasses.replace(base, options=options, **changed[False])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{dict(values)} is not understood ({error}); give values of the fields' types") from error
+
+
+def _like(old: Any, value: Any, name: str) -> Any:
+    """A value as the field's own is: storages keep tuples and schedules as text, and have lists for tuples."""
+    if isinstance(old, Schedule):
+        return Schedule.parse(value) if isinstance(value, str) else value
+    if not isinstance(old, tuple):
+        return value
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise InputError(f"{name} is {value!r}; give a tuple such as {old!r}") from None
+    return _tuple(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def _storable(value: Any) -> Any:
+    """A choice as a storage keeps it: a number or a text; a tuple as JSON. Others are left to ``Study.check``."""
+    if isinstance(value, Schedule):
+        return str(value)
+    if isinstance(value, tuple | list):
+        try:
+            return json.dumps(value)
+        except TypeError:
+            return value
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _stored_as(distribution: Any) -> Any:
+    """A distribution with choices as a storage keeps them."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return distribution
+    choices = tuple(map(_storable, distribution.choices))
+    return distribution if choices == distribution.choices else CategoricalDistribution(choices)
 
 
 @dataclass(frozen=True)
@@ -65,6 +132,10 @@ class Search:
 
     base: Config
     space: Space
+    """Choices that are tuples or schedules become text, which ``configure`` reads: a storage would give lists back."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "space", {name: _stored_as(each) for name, each in self.space.items()})
 
     def configs(self, values: Mapping[str, Any], seeds: Sequence[int], epochs: int) -> list[Config]:
         """The runs of a trial, one a seed. Raises ``InputError`` as ``configure`` does."""
@@ -138,6 +209,21 @@ class Study:
         if self.metric not in METRICS:
             raise nearest(self.metric, METRICS, "metric")
 
+    def check(self, *names: str) -> None:
+        """Try these searches, or all: raises ``InputError`` for a space that a configuration or Optuna refuses."""
+        searches = self.names()
+        for name in names or searches:
+            search = searches[name]
+            try:
+                _check_space(search)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+            try:
+                sampler = SeededByTrial(self.sampler, self.seed)
+                optuna.create_study(study_name=name, sampler=sampler, pruner=self.pruner()).ask(dict(search.space))
+            except Exception as error:  # whatever a sampler raises
+                raise InputError(f"{name}: {refusal(error)}") from error
+
     def names(self) -> dict[str, Search]:
         """The searches by the names that they have in a storage: ``compare/reinmax``."""
         return {f"{self.name}/{part}" if part else self.name: search for part, search in self.searches.items()}
@@ -161,10 +247,53 @@ DEFINITION = "definition"
 
 
 def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
-    """The search, the epochs and the seeds that a stored study has."""
-    definition = found.user_attrs[DEFINITION]
-    space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
-    return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
+    """The search, the epochs and the seeds that a stored study has. Raises ``InputError`` if they cannot be read."""
+    definition = _definition(found)
+    try:
+        space = {name: json_to_distribution(text) for name, text in definition["space"].items()}
+        return Search(Config.from_dict(definition["fixed"]), space), definition["epochs"], definition["seeds"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(found, f"{type(error).__name__}: {error}") from error
+
+
+def _definition(found: OptunaStudy) -> dict[str, Any]:
+    """What a stored study says of itself. Raises ``InputError`` where a part is missing or of another kind."""
+    attributes = found.user_attrs
+    if DEFINITION not in attributes:
+        raise InputError(f"study {found.study_name!r} in this storage is of another program; name another --storage")
+    definition = attributes[DEFINITION]
+    if not isinstance(definition, dict):
+        raise _unreadable(found, f"it is {repr(definition)[:80]}")
+    if found.directions != [StudyDirection.MAXIMIZE]:
+        raise _unreadable(found, "it does not maximise one value")
+    definition = {"metric": Study.metric, **definition}  # the ELBO, before there was a choice
+    for part, fits in _PARTS.items():
+        if not fits(definition.get(part)):
+            raise _unreadable(found, f"its {part} is {repr(definition.get(part))[:80]}")
+    return definition
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "space": lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
+    "fixed": lambda value: isinstance(value, dict),
+    "epochs": lambda value: _whole(value) and value >= 1,
+    "seeds": lambda value: (
+        isinstance(value, list) and bool(value) and all(_whole(each) and each >= 0 for each in value)
+    ),
+    "metric": lambda value: isinstance(value, str) and value in METRICS,
+}
+"""What has to be in a definition."""
+
+
+def _unreadable(found: OptunaStudy, reason: str) -> InputError:
+    return InputError(
+        f"study {found.study_name!r}: its stored definition cannot be read ({reason}); restore the storage, or remove "
+        f"the study: python -m studies clean {found.study_name.partition('/')[0]}"
+    )
 
 
 def _fixed(base: Config) -> dict[str, Any]:
@@ -172,14 +301,67 @@ def _fixed(base: Config) -> dict[str, Any]:
     return {name: value for name, value in base.to_dict().items() if name not in ("epochs", "seed")}
 
 
-def current(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored definition with the defaults of what came later and older ones do not say."""
-    return {"metric": Study.metric, **definition, "fixed": _fixed(Config.from_dict(definition["fixed"]))}
+def current(found: OptunaStudy) -> dict[str, Any]:
+    """A stored definition with the defaults of what came later and older ones do not say.
+
+    Raises ``InputError`` if it cannot be read.
+    """
+    return {**_definition(found), "fixed": _fixed(defined(found)[0].base)}
 
 
 def metric_of(found: OptunaStudy) -> str:
     """The validation metric that a stored study maximises: a row of ``METRICS``."""
-    return str(found.user_attrs[DEFINITION].get("metric", Study.metric))  # the ELBO, before there was a choice
+    return str(_definition(found)["metric"])
+
+
+def refusal(error: Exception) -> str:
+    """Why Optuna gives no trial, in a line."""
+    return (
+        f"Optuna gives no trial ({' '.join(str(error).split()) or type(error).__name__}); correct the sampler or space"
+    )
+
+
+def _check_space(search: Search) -> None:
+    """Raise ``InputError`` for a name or a value that the configuration refuses, whatever the others are."""
+    candidates = {name: _candidates(name, each) for name, each in search.space.items()}
+    for name, values in candidates.items():
+        others = {other: choices for other, choices in candidates.items() if other != name}
+        for value in values:
+            together = (dict(zip(others, each, strict=True)) for each in itertools.product(*others.values()))
+            tried = ({**rest, name: value} for rest in itertools.chain([{}], itertools.islice(together, TRIED)))
+            reasons = [_refused(search.base, each) for each in tried]
+            if None not in reasons:
+                raise InputError(f"{name} cannot be {value!r} in this search: {reasons[0]}")
+    corners = itertools.islice(itertools.product(*candidates.values()), TRIED)
+    reasons = [_refused(search.base, dict(zip(candidates, each, strict=True))) for each in corners]
+    if None not in reasons:
+        raise InputError(f"the values of this search do not go together: {reasons[0]}")
+
+
+def _candidates(name: str, distribution: Any) -> tuple[Any, ...]:
+    """Values to try: all choices, or both ends of a range. Raises ``InputError`` for what cannot be searched."""
+    if own := {"epochs", "seed"}.intersection(name.split("+")):
+        raise InputError(f"{name} cannot be searched: the study itself gives its trials {own.pop()}")
+    if isinstance(distribution, CategoricalDistribution):
+        for choice in distribution.choices:
+            if not isinstance(choice, str | int | float | None):
+                raise InputError(
+                    f"{name} has the choice {choice!r}, which no storage keeps; give numbers, texts, tuples or "
+                    "schedules, and search what has fields by these, such as architecture.hidden"
+                )
+        return tuple(distribution.choices)
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return distribution.low, distribution.high
+    raise InputError(f"{name} is {distribution!r}; give a distribution of Optuna's: a float, an int or choices")
+
+
+def _refused(base: Config, values: Mapping[str, Any]) -> str | None:
+    """Why a configuration does not take some values; None if it does."""
+    try:
+        made = configure(base, values)
+    except InputError as error:
+        return str(error)
+    return None if made.data == base.data else "the data are loaded once, for all trials"
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -204,8 +386,11 @@ class SeededByTrial(BaseSampler):
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self.make, self.seed = make, seed
         self.inner = make(seed)
+        self.asked: FrozenTrial | None = None
+        """The trial whose values were asked for last."""
 
     def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
+        self.asked = trial
         first = origin(trial)
         rank = sum(origin(each) == each.number < first for each in study.get_trials(deepcopy=False))
         digest = hashlib.sha256(f"{self.seed} {study.study_name} {rank}".encode()).digest()
@@ -228,10 +413,16 @@ class SeededByTrial(BaseSampler):
     def after_trial(
         self, study: OptunaStudy, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        self.inner.after_trial(study, trial, state, values)
+        try:
+            self.inner.after_trial(study, trial, state, values)
+        except RuntimeError as error:  # one that has tried everything stops Optuna's own loop; ours counts trials
+            if isinstance(error, OptunaError) or "stop" not in str(error):
+                raise
 
     def reseed_rng(self) -> None:
         self.inner.reseed_rng()
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Searches keep tuples and schedules as text: see Search.
+warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)

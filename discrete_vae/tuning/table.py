@@ -8,9 +8,9 @@ import pandas as pd
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
-from discrete_vae.tuning.retries import FAILURE, standing
+from discrete_vae.tuning.attributes import failure_of, metrics_of, runs_of, value_of, values_of
+from discrete_vae.tuning.retries import standing
 from discrete_vae.tuning.search import metric_of
-from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 
 
 def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
@@ -26,14 +26,14 @@ def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
             "study": study.study_name,
             "trial": trial.number,
             "state": trial.state.name.lower(),
-            "value": trial.value if trial.state == TrialState.COMPLETE else None,
+            "value": value_of(trial) if trial.state == TrialState.COMPLETE else None,
             "epochs": max(trial.intermediate_values, default=0),
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             **{f"param {name}": value for name, value in trial.params.items()},
-            **{f"{metric_of(study)} {seed}": value for seed, value in trial.user_attrs.get(VALUES, {}).items()},
-            **{f"mean {name}": value for name, value in trial.user_attrs.get(METRICS, {}).items()},
-            "runs": " ".join(trial.user_attrs.get(RUNS, [])),
-            "failure": trial.user_attrs.get(FAILURE),
+            **{f"{metric_of(study)} {seed}": value for seed, value in values_of(trial).items()},
+            **{f"mean {name}": value for name, value in metrics_of(trial).items()},
+            "runs": " ".join(runs_of(trial)),
+            "failure": failure_of(trial),
         }
         for study in studies
         for trial in standing(study.get_trials(deepcopy=False))

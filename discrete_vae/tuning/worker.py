@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,24 +23,23 @@ from discrete_vae import training
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
-from discrete_vae.runs import Run, hidden
-from discrete_vae.tuning.retries import (
-    FAILURE,
-    SURPLUS,
-    WORKER,
-    SignsOfLife,
-    again,
-    origin,
-    revive,
-    standing,
-    this_worker,
+from discrete_vae.runs import Run
+from discrete_vae.secrets import redact_secrets
+from discrete_vae.tuning.attributes import FAILURE, METRICS, REMEDY, RUNS, SURPLUS, VALUES, WORKER, value_of
+from discrete_vae.tuning.retries import SignsOfLife, again, origin, revive, standing, this_worker
+from discrete_vae.tuning.search import (
+    DEFINITION,
+    Search,
+    SeededByTrial,
+    Study,
+    current,
+    defined,
+    differences,
+    refusal,
 )
-from discrete_vae.tuning.search import DEFINITION, Search, SeededByTrial, Study, current, differences
 from discrete_vae.tuning.search import METRICS as MAXIMISED
-from discrete_vae.tuning.storage import alone, hasten, heartbeat
+from discrete_vae.tuning.storage import StorageError, alone, hasten, heartbeat
 
-VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
-"""A trial's attributes: each seed's value, of whatever metric; all metrics' means; its runs' folders."""
 DEFINED_WITHIN = 10.0
 """Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
 POLL = 2.0
@@ -57,8 +57,10 @@ class Progress(training.Progress, Protocol):
 def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     """The search ``name`` of a study in a storage; it is made if it is not there, by whoever comes first.
 
-    Raises ``InputError`` if the storage holds another search by this name, with the differences.
+    Raises ``InputError`` for a search that cannot be tried, before anything is made, and if the storage holds another
+    search by this name, with the differences, or something else.
     """
+    study.check(name)
     asked = study.definition(study.names()[name])
     sampler = SeededByTrial(study.sampler, study.seed)
     try:
@@ -71,10 +73,11 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     end = time.monotonic() + DEFINED_WITHIN
     while not mine and DEFINITION not in found.user_attrs and time.monotonic() < end:
         time.sleep(0.1)
-    stored = found.user_attrs.get(DEFINITION)
-    if stored is None:
+    if DEFINITION not in found.user_attrs:
+        if found.get_trials(deepcopy=False) or found.directions != [StudyDirection.MAXIMIZE]:
+            raise InputError(f"study {name!r} in this storage is of another program; name another --storage")
         found.set_user_attr(DEFINITION, asked)
-    elif (stored := current(stored)) != asked:
+    elif (stored := current(found)) != asked:
         told = "; ".join(differences(stored, asked))
         raise InputError(
             f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
@@ -90,12 +93,18 @@ def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 def complete(found: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, in their order."""
-    return [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    trials = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    space = defined(found)[0].space if DEFINITION in found.user_attrs else None
+    for trial in trials:
+        if space is not None and trial.params.keys() != space.keys():
+            names = ", ".join(trial.params) or "no parameters"
+            raise InputError(f"trial {trial.number} has {names}, but {found.study_name!r} {', '.join(space)}; {REMEDY}")
+    return trials
 
 
 def ranked(found: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, best first."""
-    return sorted(complete(found), key=lambda trial: trial.values[0], reverse=True)
+    return sorted(complete(found), key=value_of, reverse=True)
 
 
 @dataclass
@@ -148,11 +157,14 @@ class Worker:
                     pass
                 self._train(found, study, search, asked)
             except BaseException as error:  # others, or a later call, take them up again
-                stopped = isinstance(error, training.Interrupted | KeyboardInterrupt)
+                # Nor is a trial to blame for a storage, or a disk, that takes no more.
+                blameless = isinstance(error, training.Interrupted | KeyboardInterrupt | StorageError)
+                stopped = blameless or isinstance(error.__cause__, OSError)
                 reason = None if stopped else str(error) or type(error).__name__
                 hasten(found._storage)
-                for trial in asked:
-                    again(found, found.get_trials(deepcopy=False)[trial.number], reason)
+                with contextlib.suppress(StorageError):  # then a later call sees that we are gone
+                    for trial in asked:
+                        again(found, found.get_trials(deepcopy=False)[trial.number], reason)
                 raise
         return bool(asked)
 
@@ -164,7 +176,7 @@ class Worker:
             return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that heartbeats are for optimize: see SignsOfLife
-            trial = found.ask(dict(search.space))
+            trial = self._asked(found, search)
         try:
             if self._surplus(found, trial, trials):
                 trial.set_user_attr(SURPLUS, True)
@@ -176,6 +188,21 @@ class Worker:
         except UpdateFinishedTrialError:
             pass  # taken for dead already
         return True
+
+    def _asked(self, found: OptunaStudy, search: Search) -> Trial:
+        """A trial with its values. Raises ``InputError`` where Optuna cannot give them; the trial is given back."""
+        sampler = found.sampler
+        assert isinstance(sampler, SeededByTrial)
+        sampler.asked = None
+        try:
+            return found.ask(dict(search.space))
+        except BaseException as error:
+            if sampler.asked is not None:
+                with contextlib.suppress(StorageError):
+                    again(found, sampler.asked)
+            if not isinstance(error, Exception) or isinstance(error, InputError | KeyError):
+                raise
+            raise InputError(f"{found.study_name}: {refusal(error)}") from error
 
     def _surplus(self, found: OptunaStudy, trial: Trial, trials: int) -> bool:
         """Whether others had taken the last places, or this one: a storage gives numbers in one order to all."""
@@ -277,11 +304,11 @@ class Worker:
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
         """Tell why a trial failed; whether it was still ours."""
         try:
-            trial.set_user_attr(FAILURE, hidden(reason))
+            trial.set_user_attr(FAILURE, redact_secrets(reason))
         except UpdateFinishedTrialError:
             return False
         found.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-        self._message(f"{found.study_name} trial {trial.number}: failed, {hidden(reason)}")
+        self._message(f"{found.study_name} trial {trial.number}: failed, {redact_secrets(reason)}")
         return True
 
     def _message(self, text: str) -> None:
@@ -291,7 +318,7 @@ class Worker:
     def _tell_progress(self, found: OptunaStudy, study: Study, trials: int) -> None:
         ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
         if self.progress is not None and len(ended) != self._told:
-            values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
+            values = [value_of(trial) for trial in ended if trial.state == TrialState.COMPLETE]
             best = _shown(study, max(values)) if values else None
             self.progress.study(found.study_name, len(ended), trials, best)
             self._told = len(ended)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import io
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
+from optuna.distributions import CategoricalDistribution as Choices
+from optuna.distributions import FloatDistribution as Float
+from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
+from sqlalchemy import event
 
 from discrete_vae import cli, data
-from discrete_vae.tuning import open_storage
+from discrete_vae.schedules import Schedule
+from discrete_vae.tasks import Architecture
+from discrete_vae.tuning import VALUES, Search, open_storage, open_study, standing
+from discrete_vae.tuning.attributes import deaths_of
+from discrete_vae.tuning.storage import backend
 from reports import __main__ as reports_command
 from studies import __main__ as command
 from studies import studies
-from tests.tuning.tiny_worker import images, tiny
+from tests.tuning.tiny_worker import BASE, images, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +191,191 @@ def test_a_folder_that_takes_no_pictures_does_not_lose_the_trial(
     (trial,) = stored().get_trials()
     assert trial.state == TrialState.COMPLETE
     assert "artifacts cannot be written" in trial.user_attrs["artifacts"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("full", "database or disk is full; make room on its disk"),
+        ("read-only", "attempt to write a readonly database; make it writable"),
+        ("moved", "the file was removed or moved while it was in use"),
+    ],
+)
+def test_a_storage_that_takes_no_more_is_one_line_and_the_study_goes_on(
+    kind, reason, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SQLite's own errors, in the midst of the second trial."""
+    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    assert studies_command("run", "tiny", "--trials", "1") == 0
+
+    def breaking(_, study, trial, runs) -> None:
+        if kind == "moved":
+            Path("studies.sqlite").rename("moved.sqlite")
+        else:
+            pragma = "PRAGMA max_page_count = 1" if kind == "full" else "PRAGMA query_only = 1"
+            event.listen(backend(study._storage).engine, "checkout", lambda made, *_: made.execute(pragma).fetchall())
+        trial.set_user_attr("large", "x" * 100_000)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(command.Pictures, "__call__", breaking)
+        assert studies_command("run", "tiny") == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "error" in line.lower()]
+    assert len(told) == 1
+    assert reason in told[0]
+    assert "then the same command goes on" in told[0]
+    if kind == "moved":
+        Path("moved.sqlite").rename("studies.sqlite")
+    assert studies_command("run", "tiny") == 0
+    counted = standing(stored().get_trials())
+    assert [trial.state for trial in counted] == [TrialState.COMPLETE] * 2
+    assert not any(deaths_of(trial) for trial in counted if kind == "full"), "no trial is to blame"
+
+
+DAMAGED = [
+    *(("study_user_attributes", "definition", value, "stored definition cannot be read") for value in ("null", "[]")),
+    ("study_user_attributes", "definition", '{"space": 1}', "stored definition cannot be read (its space is 1)"),
+    ("study_user_attributes", "definition", "garbage", "holds what Optuna cannot use (JSONDecodeError"),
+    ("trial_user_attributes", "elbo by seed", "[1]", "its 'elbo by seed' is [1], not a number for each seed"),
+    ("trial_user_attributes", "elbo by seed", '{"0": "x"}', "not a number for each seed"),
+]
+
+
+@pytest.mark.parametrize(("table", "key", "value", "reason"), DAMAGED)
+def test_what_a_storage_says_is_checked(table, key, value, reason, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and nothing is overwritten."""
+    search = tiny(2).searches[""]
+    found = open_study(dataclasses.replace(tiny(2), trials=2), "tiny", open_storage("studies.sqlite"))
+    trial = found.ask(dict(search.space))
+    trial.set_user_attr(VALUES, {"0": 1.0})
+    found.tell(trial, 1.0)
+    with contextlib.closing(sqlite3.connect("studies.sqlite")) as connection:
+        connection.execute(f"UPDATE {table} SET value_json = ? WHERE key = ?", (value, key))
+        connection.commit()
+    before = Path("studies.sqlite").read_bytes()
+    calls = [("show",), ("export", "--out", "trials.csv")]
+    calls += [("run",), ("best",)] if key == "definition" else []
+    for name, *words in calls:
+        capsys.readouterr()
+        assert studies_command(name, "tiny", *words) == 2
+        told = capsys.readouterr().err
+        assert reason in told
+        assert told.count("\n") == 1
+        assert Path("studies.sqlite").read_bytes() == before
+
+
+def test_commands_that_read_make_nothing_and_none_takes_anothers_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, statements in {
+        "other.db": ["CREATE TABLE users (name TEXT)"],
+        "alembic.db": ["CREATE TABLE alembic_version (version_num TEXT)", "CREATE TABLE studies (name TEXT)"],
+        "log.db": ["PRAGMA journal_mode = wal", "CREATE TABLE trials (name TEXT)"],
+        "view.db": ["CREATE VIEW users AS SELECT 1"],
+    }.items():
+        with contextlib.closing(sqlite3.connect(name)) as connection:
+            for each in statements:
+                connection.execute(each)
+    Path("text.db").write_text("no database")
+    Path("folder.db").mkdir()
+    Path("empty.db").touch()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    reading = [
+        ("show", "tiny"),
+        ("export", "tiny", "--out", "trials.csv"),
+        ("best", "tiny"),
+        ("clean", "tiny", "--yes"),
+    ]
+    reading += [("reports",)]
+    for file in ("other.db", "alembic.db", "log.db", "view.db", "text.db", "folder.db", "empty.db", "none.db"):
+        for words in [*reading, *([] if file in ("empty.db", "none.db") else [("run", "tiny"), ("worker", "tiny")])]:
+            capsys.readouterr()
+            if words == ("reports",):
+                assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", file]) == 2
+            else:
+                assert studies_command(*words, "--storage", file) == 2
+            told = capsys.readouterr().err
+            assert told.count("\n") == 1
+            assert "Traceback" not in told
+            assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, (file, words)
+
+
+@pytest.mark.parametrize(
+    "url", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "postgresql:host", "host=here"]
+)
+def test_a_storage_that_is_no_place_is_refused(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As of a variable that is not set; a study in memory would be lost."""
+    assert studies_command("run", "tiny", "--storage", url) == 2
+    assert "postgresql+psycopg://user@host/database" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tuples and schedules as choices: run, on, shown, its best again, exported, reported."""
+    space = {
+        "architecture.hidden": Choices([(8,), (8, 8)]),
+        "learning_rate": Choices([Schedule(0.001), Schedule(0.01, decay=0.9)]),
+    }
+    study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)}, trials=3)
+    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    for trials in ("2", "4"):
+        assert studies_command("run", "tiny", "--trials", trials) == 0
+    made = [study.searches[""].configs(trial.params, [0], 1)[0] for trial in stored().get_trials()]
+    assert {config.architecture.hidden for config in made} == {(8,), (8, 8)}
+    assert {config.learning_rate.decay for config in made} == {1.0, 0.9}
+    capsys.readouterr()
+    assert studies_command("show", "tiny") == 0
+    assert "architecture.hidden=[8" in capsys.readouterr().out
+    assert studies_command("best", "tiny", "--fresh", "1", "--samples", "2") == 0
+    assert studies_command("export", "tiny", "--out", "trials.csv") == 0
+    assert set(pd.read_csv("trials.csv")["param architecture.hidden"]) == {"[8]", "[8, 8]"}
+    assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
+    assert "[8" in Path("report/studies_best.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("space", "reason"),
+    [
+        ({"temperatur": Float(0.1, 1.0)}, "did you mean 'temperature'"),
+        ({"samples": Float(1.0, 2.0)}, "samples cannot be 1.0 in this search: samples is 1.0; give a whole number"),
+        ({"learning_rate": Float(0.0, 1.0)}, "learning_rate cannot be 0.0"),
+        ({"architecture.hidden": Choices([(8,), (8.5,)])}, "hidden cannot be '[8.5]'"),
+        ({"architecture.hidden": Choices([8])}, "architecture.hidden cannot be 8"),
+        ({"architecture": Choices([Architecture()])}, "no storage keeps"),
+        ({"epochs": Choices([1, 2])}, "the study itself gives its trials epochs"),
+        ({"learning_rate": 0.1}, "give a distribution"),
+        ({"identity": Choices(["x"])}, "unknown value of gumbel-softmax 'identity'"),
+        ({"learning_rate": Float(0.1, 1.0), "learning_rate.initial": Float(0.1, 1.0)}, "is given twice"),
+    ],
+)
+def test_a_search_that_no_configuration_takes_is_refused_at_once(
+    space, reason, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before anything is made."""
+    study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)})
+    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    assert studies_command("run", "tiny") == 2
+    told = capsys.readouterr().err
+    assert reason in told
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sampler_that_does_not_fit_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    study = dataclasses.replace(tiny(1), sampler=lambda seed: GridSampler({"other": [1]}, seed=0))
+    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    assert studies_command("run", "tiny") == 2
+    assert "is not found in the given grid" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    grid = {"temperature": [0.5, 1.0]}
+    search = Search(BASE, {"temperature": Float(0.1, 2.0)})
+    study = dataclasses.replace(study, searches={"": search}, sampler=lambda seed: GridSampler(grid, seed=0), trials=2)
+    assert studies_command("run", "tiny") == 0, "a grid that is tried to its end"
+    assert {trial.params["temperature"] for trial in stored().get_trials()} == {0.5, 1.0}
 
 
 def test_every_study_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from discrete_vae.errors import InputError
-from discrete_vae.runs import hidden
 from discrete_vae.tuning import alone, open_storage
 from discrete_vae.tuning.storage import _away
 
@@ -24,7 +23,7 @@ from discrete_vae.tuning.storage import _away
         ("grpc://me:secret@127.0.0.1:many", "cannot be read"),
         ("postgresql+psycopg://user:secret@127.0.0.1:port/none", "cannot be read"),
         ("postgresql+psycopg://user:secret{1}@127.0.0.1:1/none", "cannot be opened"),
-        ("/dev/null/study.db", "cannot write /dev/null"),
+        ("/dev/null/study.db", "Not a directory"),
         ("/dev", "cannot be opened"),
     ],
 )
@@ -39,20 +38,6 @@ def test_nothing_is_made_where_something_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         open_storage(str(tmp_path / "study.db"), make=False)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("--storage postgresql+psycopg://me:p:a/ss@host/db x", "--storage postgresql+psycopg://me:***@host/db x"),
-        ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
-        ("grpc://me:secret@host:1", "grpc://me:***@host:1"),
-        ("postgresql:///db?user=me&password=secret&x=1", "postgresql:///db?user=me&password=***&x=1"),
-        ("sqlite:///file.db grpc://host:13000", "sqlite:///file.db grpc://host:13000"),
-    ],
-)
-def test_passwords_are_hidden(text, shown) -> None:
-    assert hidden(text) == shown
 
 
 def test_what_asks_for_patience() -> None:
