@@ -69,3 +69,32 @@ def test_an_output_that_is_no_file(
 ) -> None:
     assert main([str(tmp_path), "--output", output]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_build_tells_bad_input_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "has no file train-images-idx3-ubyte" in error
+    assert error.count("\n") == 1
+
+
+def test_damage_is_noticed() -> None:
+    shipped = bundled.read_file()
+    with pytest.raises(InputError, match=r"^binarised_mnist.xz is corrupt .*: reinstall the package$"):
+        bundled.decode(shipped[:1000] + b"\0" + shipped[1001:])
+    with pytest.raises(InputError, match=r"^binarised_mnist.xz is corrupt .*: reinstall the package$"):
+        bundled.decode(shipped[:-1000])
+    with pytest.raises(InputError, match=r"is corrupt \(SHA-256 .* not 1ed78d835d8742ca...\): reinstall"):
+        bundled.decode(lzma.compress(b"other content"))
+
+
+def test_a_missing_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled, "FILE_NAME", "absent.xz")
+    with pytest.raises(InputError, match=r"absent.xz cannot be read .*: reinstall the package"):
+        load()
+
+
+def test_the_licence_is_shipped() -> None:
+    text = (files("discrete_vae.data") / "LICENSE-MNIST.md").read_text()
+    assert "CC BY-SA 3.0" in text
+    assert all(author in text for author in ("LeCun", "Cortes", "Burges"))
