@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.relevance import has_effect
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning.retries import origin
 
@@ -48,7 +49,8 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
     value are joined: ``learning_rate+auxiliary_learning_rate``. Tuples may be given as JSON text, as storages keep
     them.
 
-    Raises ``InputError`` for a name that is no field or is given twice, and for values that a configuration refuses.
+    A value that has no effect beside the others is left out. Raises ``InputError`` for a name that is no field, has no
+    effect beside any others or is given twice, and for values that a configuration refuses.
     """
     changed: dict[bool, dict[str, Any]] = {True: {}, False: {}}  # of the options, and of the rest; all at once
     parted: dict[tuple[bool, str], dict[str, Any]] = {}  # likewise of what has parts
@@ -58,6 +60,8 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
             known = {each.name: kind for kind in (base, base.options) for each in dataclasses.fields(kind)}
             if first not in known:
                 raise nearest(first, known, f"value of {base.strategy}")
+            if not has_effect(first, base.task_class, base.strategy_class):
+                raise InputError(f"{first} has no effect with {base.strategy} in task {base.task}; leave it out")
             own, old = known[first] is base.options, getattr(known[first], first)
             whole = not part and isinstance(value, Schedule | str)
             twice = InputError(f"{name} is given twice, in {', '.join(values)}; give it once")
@@ -81,7 +85,7 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
         for (own, first), parts_of in parted.items():
             changed[own][first] = dataclasses.replace(getattr(base.options if own else base, first), **parts_of)
         options = dataclasses.replace(base.options, **changed[True])
-        return dataclasses.replace(base, options=options, **changed[False])
+        return base.refitted(options=options, **changed[False])
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
