@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -46,8 +45,7 @@ def make(preset: Preset, bench: Bench) -> None:
     """Train and evaluate what is missing, then write the table, the figure and the document."""
     rows = {
         f"{name}, lr {rate:g}": [
-            dataclasses.replace(
-                preset.base,
+            preset.base.refitted(
                 strategy=strategy,
                 options=None,
                 learning_rate=Schedule(rate),

@@ -235,7 +235,7 @@ def _suite(case: Case, device: torch.device) -> dict[str, float]:
 def _beside(case: Case, device: torch.device) -> dict[str, float]:
     """A step beside one of Gumbel-Softmax with the same model."""
     data = datasets.load(case.config.data, device=device)
-    other = replace(case, config=replace(case.config, strategy="gumbel-softmax", options=None))
+    other = replace(case, config=case.config.refitted(strategy="gumbel-softmax", options=None))
     steps = [_endless(_trainer(each, data, device, partial(print, file=sys.stderr))) for each in (case, other)]
     taken = take_turns(steps, case, device)
     return {"step_over_gumbel_softmax": taken.ratio(0, 1)} | taken.watched()
@@ -250,7 +250,7 @@ def _classes(case: Case, device: torch.device) -> dict[str, float]:
     data = datasets.load(case.config.data, device=device)
     places = torch.arange(len(data.train), device=device)
     data = replace(data, train=replace(data.train, labels=places % case.config.architecture.categories))
-    cases = {name: replace(case, config=replace(case.config, strategy=name, options=None)) for name in SINGLE}
+    cases = {name: replace(case, config=case.config.refitted(strategy=name, options=None)) for name in SINGLE}
     steps = {}
     for name, each in {case.config.strategy: case, **cases}.items():
         steps[name] = _endless(_trainer(each, data, device, partial(print, file=sys.stderr)))

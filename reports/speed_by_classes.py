@@ -96,7 +96,7 @@ def write_document(preset: Preset, bench: Bench) -> None:
         hidden="-".join(map(str, architecture.hidden)),
         style=architecture.style,
     )
-    used = [preset.base, *(dataclasses.replace(preset.base, strategy=name, options=None) for name in SINGLE)]
+    used = [preset.base, *(preset.base.refitted(strategy=name, options=None) for name in SINGLE)]
     parts = ["speed_by_classes_table.tex", "speed_by_classes.pdf"]
     bench.write_document(source, parts, strategies(used), PAPERS)
 

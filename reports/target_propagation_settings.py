@@ -72,8 +72,7 @@ class Variant:
             options[self.knob] = value
         if self.shared_rate:
             changes[RATE] = rate
-        return dataclasses.replace(
-            base or Config(),
+        return (base or Config()).refitted(
             strategy=self.strategy,
             options=STRATEGIES[self.strategy].Options(**options),
             epochs=epochs,

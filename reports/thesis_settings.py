@@ -166,7 +166,7 @@ class Preset:
 
         def gumbel_softmax(strategy: str, temperature: float) -> Config:
             options = GumbelSoftmaxOptions(Schedule(temperature))
-            return dataclasses.replace(base, strategy=strategy, options=options)
+            return base.refitted(strategy=strategy, options=options)
 
         rows = {
             GUMBEL_HALF: gumbel_softmax("gumbel-softmax", 0.5),

@@ -60,9 +60,9 @@ PRESETS = {
 
 def rows(preset: Preset) -> dict[str, Config]:
     """The strategies, and target propagation with a network of its own."""
-    found = {name: replace(preset.base, strategy=name, options=None) for name in preset.strategies}
+    found = {name: preset.base.refitted(strategy=name, options=None) for name in preset.strategies}
     learned = STRATEGIES["target-propagation"].Options("network")
-    return found | {LEARNED: replace(preset.base, strategy="target-propagation", options=learned)}
+    return found | {LEARNED: preset.base.refitted(strategy="target-propagation", options=learned)}
 
 
 def strategies(preset: Preset, threads: int) -> dict[str, Case]:

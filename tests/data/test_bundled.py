@@ -2,6 +2,7 @@
 
 import hashlib
 import lzma
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from discrete_vae.data import DataConfig, bundled, load
 from discrete_vae.data.build import main
 from discrete_vae.data.sources import SOURCES, read
+from discrete_vae.errors import InputError
 
 
 def test_counts() -> None:
