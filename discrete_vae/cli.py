@@ -36,6 +36,7 @@ from discrete_vae.options import RUNS as RUNS_GROUP
 from discrete_vae.places import File, Folder, shown
 from discrete_vae.population import Population
 from discrete_vae.progress import terminal_progress
+from discrete_vae.relevance import has_effect
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.secrets import VARIABLE, guard, remembering
@@ -174,6 +175,7 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
             for holder in (config.options, config)
             for field in dataclasses.fields(holder)
             if isinstance(getattr(holder, field.name), Schedule)
+            and has_effect(field.name, config.task_class, config.strategy_class)
         }
         if name not in holders:
             raise nearest(name, holders, "schedule to vary")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 
 class InputError(ValueError):
@@ -16,13 +17,17 @@ class InputError(ValueError):
     """
 
 
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest number that tensors have."""
+
+
 class InUse(InputError):
     """Another process has what was asked for, a run's folder."""
 
 
 def check_types(instance: Any) -> None:
     """Raise ``InputError`` for a field of a dataclass whose value is not of the kind of the field's default, or is a
-    float that is not finite."""
+    float that tensors do not have."""
     for field in dataclasses.fields(instance):
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
@@ -31,8 +36,8 @@ def check_types(instance: Any) -> None:
         if default is None or default is dataclasses.MISSING:
             continue
         if type(value) is kind:
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(f"{name} is {value}; give a finite number")
+            if isinstance(value, float) and not abs(value) <= LARGEST:
+                raise InputError(f"{name} is {value}; give a finite number, up to {LARGEST:g}")
             continue
         raise InputError(f"{name} is {value!r}; give {_KINDS.get(kind, f'a {kind.__name__}')}")
 

@@ -18,7 +18,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -244,8 +244,13 @@ def remembering(words: Sequence[str]) -> Iterator[None]:
 
 
 def guard() -> None:
-    """Keep the secrets of this program's command line out of its logs, warnings and tracebacks."""
+    """Keep the secrets of this program's command line out of its title, logs, warnings and tracebacks."""
     remember(*sys.argv[1:])
+    if (shown := redact_words(sys.argv[1:])) != sys.argv[1:]:
+        with suppress(ImportError):  # it comes with what serves databases
+            from setproctitle import setproctitle
+
+            setproctitle(shlex.join([sys.executable, sys.argv[0], *shown]))
     make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
 
     def record(*arguments: Any, **settings: Any) -> logging.LogRecord:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import hard_sample, softmax
-from discrete_vae.errors import InputError, check_types, nearest
+from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.optimiser import PopulationAdam
@@ -105,10 +105,8 @@ class TargetPropagationOptions:
         self.temperature.require_positive("temperature")
         if not 0 < self.output_target <= 1:
             raise InputError(f"output target is {self.output_target}; give a share above 0, up to 1, the observation")
-        if self.feedback_steps < 1:
-            raise InputError(f"feedback steps is {self.feedback_steps}; give at least 1")
-        if self.warmup < 0:
-            raise InputError(f"warmup is {self.warmup}; give at least 0 steps")
+        check_range("feedback steps", self.feedback_steps, 1, 1000)
+        check_range("warmup", self.warmup, 0, 100_000)
         if self.clip < 0:
             raise InputError(f"clip is {self.clip}; give a length above 0, or 0 for none")
         if self.local and self.inverse not in FEEDBACK:
