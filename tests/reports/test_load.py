@@ -140,7 +140,7 @@ SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
 @pytest.mark.parametrize("loop", ["suite", "beside", "textbook", "evaluation", "classes"])
 def test_every_loop_is_guarded(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = speed_by_classes.PRESETS["quick"].base if loop == "classes" else SMALL
-    config = dataclasses.replace(config, architecture=Architecture(1 if loop == "classes" else 4, 10, (8,), style=2))
+    config = config.refitted(architecture=Architecture(1 if loop == "classes" else 4, 10, (8,), style=2))
     monkeypatch.setattr(measure, "evaluate_population", lambda *arguments: None)
     watched(monkeypatch, BUSY, IDLE)
     found = measure.measure(Case(config, loop=loop, seconds=0.01), torch.device("cpu"))

@@ -140,13 +140,13 @@ def test_clean_gives_stale_trials_back(capsys: pytest.CaptureFixture[str]) -> No
     ("words", "reason"),
     [
         (("run", "tinny"), "did you mean 'tiny'"),
-        (("run", "tiny", "--trials", "0"), "trials is 0; give at least 1"),
-        (("run", "tiny", "--seeds", "0"), "seeds is 0; give at least 1"),
-        (("run", "tiny", "--batch", "-1"), "batch is -1; give at least 1"),
+        (("run", "tiny", "--trials", "0"), "--trials: '0'; give a whole number of at least 1"),
+        (("run", "tiny", "--seeds", "0"), "--seeds: '0'; give a whole number of at least 1"),
+        (("run", "tiny", "--batch", "-1"), "--batch: '-1'; give a whole number of at least 1"),
         (("run", "tiny", "--only", "some"), "unknown search of tiny 'some'"),
         (("run", "tiny", "--storage", "nonsense://me:secret@host/db"), "cannot be"),
         (("show", "tiny", "--storage", "none.sqlite"), "there is no file none.sqlite"),
-        (("best", "tiny", "--fresh", "0"), "fresh is 0; give at least 1"),
+        (("best", "tiny", "--fresh", "0"), "--fresh: '0'; give a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_one_line_with_a_remedy(words, reason, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,7 +331,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert studies_command("export", "tiny", "--out", "trials.csv") == 0
     assert set(pd.read_csv("trials.csv")["param architecture.hidden"]) == {"[8]", "[8, 8]"}
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
-    assert "[8" in Path("report/studies_best.tex").read_text()
+    assert "{[}8, 8{]}" in Path("report/studies_best.tex").read_text()
 
 
 @pytest.mark.parametrize(
