@@ -62,6 +62,12 @@ def test_sampling_other_models(folder: Path, capsys: pytest.CaptureFixture[str])
     assert "no prior" in capsys.readouterr().err
 
 
+def test_widths_are_given_in_a_row_or_one_by_one(folder: Path) -> None:
+    for words in (["--hidden", "16", "8"], ["--hidden", "8", "--hidden", "16"]):
+        assert call("train", "gumbel-softmax", *words, "--epochs", "1", "--batch-size", "5000") == 0
+    assert {run.config.architecture.hidden for run in runs.find(folder / "runs")} == {(16, 8), (8, 16)}
+
+
 def test_schedules_are_one_word(folder: Path) -> None:
     settings = ["--temperature", "1,decay=0.9,minimum=0.5", "--beta", "0.5,warmup=2", "--learning-rate", "0.001"]
     assert call("train", "straight-through-gumbel-softmax", *settings, *SMALL) == 0
