@@ -8,16 +8,19 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
+import torch
 from cyclopts import App
 
 import reports.__main__
 import studies.__main__
-from discrete_vae import cli
+from discrete_vae import capacity, cli
 from discrete_vae.arguments import typed_schedule
+from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.options import unknown
+from discrete_vae.population import Population
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks import TASKS
+from discrete_vae.tasks import TASKS, Architecture
 
 APPS = {
     **{f"discrete-vae, task {task}": cli.application(task) for task in TASKS},
@@ -82,7 +85,9 @@ def test_a_schedule_that_contradicts_itself(text: str, reason: str) -> None:
         typed_schedule(text)
 
 
-@pytest.mark.parametrize("text", ["0.5", "1,decay=0.9,minimum=0.5", "0.1,warmup=2,unit=step", "0.2,decay=2,minimum=0.4"])
+@pytest.mark.parametrize(
+    "text", ["0.5", "1,decay=0.9,minimum=0.5", "0.1,warmup=2,unit=step", "0.2,decay=2,minimum=0.4"]
+)
 def test_a_schedule_that_means_what_it_says(text: str) -> None:
     assert typed_schedule(text) == Schedule.parse(text)
 
@@ -119,6 +124,29 @@ def test_what_has_no_effect_or_no_machine_is_refused(
     assert told.count("\n") == 1
     assert reason in told
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_allocation_that_fails_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the estimate was too low."""
+    app = App(name="test")
+
+    @app.default
+    def make(of: str) -> None:
+        torch.empty(2**60, dtype=torch.uint8) if of == "tensor" else bytearray(2**60)
+
+    for of in ("tensor", "bytes"):
+        assert cli.run(app, [of]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: there is not enough memory (")
+        assert told.count("\n") == 1
+
+
+def test_a_run_takes_at_least_what_its_tensors_take() -> None:
+    """Of what training keeps: weights and a momentum, and gradients while it steps."""
+    for config in (Config(), Config(task="adversarial-vae"), Config("rloo", architecture=Architecture(layers=3))):
+        population = Population.build([config], config.data.domain.size, torch.device("cpu"))
+        weights = sum(each.numel() for each in population.model.parameters())
+        assert 0.5 * 12 * weights < capacity.of_training(config) < 1.5 * 12 * weights
 
 
 def test_help_of_a_task_shows_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
