@@ -135,9 +135,11 @@ def named(name: str) -> Study:
 def chosen(study: Study, only: Sequence[str]) -> list[str]:
     """The searches asked for, or all of them. Raises ``InputError`` for one that the study does not have."""
     for part in only:
+        if "" in study.searches:
+            raise InputError(f"only is {part!r}, but {study.name} is one search; leave it off")
         if part not in study.searches:
             raise nearest(part, study.searches, f"search of {study.name}")
-    return list(only or study.searches)
+    return list(dict.fromkeys(only or study.searches))
 
 
 @app.command(name="list")
@@ -409,6 +411,8 @@ def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: Annotate
     port
         The port to listen at.
     """
+    if not host.strip():
+        raise InputError(f"host is {host!r}; give localhost, or 0.0.0.0 for all addresses of this machine")
     served = open_storage(storage)
     print(f"serving {redact_url(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
     serve(served, host, port)
