@@ -107,6 +107,7 @@ def terminal_progress() -> Iterator[TerminalProgress]:
     try:
         yield TerminalProgress(progress)
     except InputError:  # whose line stands alone
+        progress.console.quiet = not progress.console.is_interactive  # else it ends with an empty line
         for task in progress.task_ids:
             progress.remove_task(task)
         raise

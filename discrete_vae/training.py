@@ -90,6 +90,9 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
+        for run in made:
+            if progress and run.failure:
+                progress.message(" ".join(run.failure["message"].split()))
         left = _left([run for run in made if run.failure is None], prune)
         well = [run for run in made if run.failure is None and run not in left]
         groups: dict[tuple[str, int], list[Run]] = {}

@@ -203,7 +203,7 @@ def _owner(path: Path) -> str | None:
     except (ValueError, RecursionError):
         return None
     owner = found.get("report") if isinstance(found, dict) else None
-    return owner if isinstance(owner, str) else None
+    return owner[:40] if isinstance(owner, str) else None
 
 
 def kept(path: Path, *names: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from discrete_vae.arguments import Count, Optional, real, whole
 from discrete_vae.cli import STORAGE, DataFiles, Storage, Where, run
 from discrete_vae.config import LONGEST
 from discrete_vae.errors import InputError, nearest
-from discrete_vae.files import write_atomically
+from discrete_vae.files import write_output
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.secrets import guard, redact_url
@@ -365,10 +365,10 @@ def export(name: str, *, out: File, storage: Storage = STORAGE, only: Only = ())
     Parameters
     ----------
     out
-        The file, written in place of what it held.
+        The file, written in place of an older table of trials.
     """
     trials = table(_stored(name, storage, only))
-    write_atomically(out, to_csv(trials))
+    write_output(out, to_csv(trials), b"study")
     print(f"{out}: {len(trials)} trials")
 
 

@@ -147,10 +147,12 @@ def test_every_loop_is_guarded(loop: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert (found["disturbed"], found["tries"], found["other_load"]) == (0, 2, IDLE.others)
 
 
-def test_a_disturbed_epoch_disturbs_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, IDLE, BUSY)
-    found = measure.measure(Case(SMALL, seconds=0.01, epoch=True), torch.device("cpu"))
-    assert (found["disturbed"], found["tries"]) == (1, 1)
+def test_a_disturbed_epoch_is_measured_again_and_else_disturbs_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    for loads, told in (([IDLE, BUSY, IDLE], (0, 2)), ([IDLE, BUSY], (1, 3))):
+        watched(monkeypatch, *loads)
+        found = measure.measure(Case(SMALL, seconds=0.01, epoch=True), torch.device("cpu"))
+        assert (found["disturbed"], found["tries"]) == told
+        assert found["other_load"] == (BUSY if told[0] else IDLE).others
 
 
 def test_disturbed_rows_are_marked_and_told(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
