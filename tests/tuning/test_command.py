@@ -338,7 +338,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert studies_command("export", "tiny", "--out", "trials.csv") == 0
     assert set(pd.read_csv("trials.csv")["param architecture.hidden"]) == {"[8]", "[8, 8]"}
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
-    assert "[8" in Path("report/studies_best.tex").read_text()
+    assert "8{]}" in Path("report/studies_best.tex").read_text()
 
 
 @pytest.mark.parametrize(
