@@ -286,12 +286,13 @@ def best(
             *(Column(_head(each), justify="right") for each in shown),
             title=f"{visible(found.study_name)}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
         )
+        params = {str(trial.number): trial.params for trial in found.get_trials(deepcopy=False)}
         for number, values in made["trials"].items():
             numbers = [
                 interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
                 for each in shown
             ]
-            rows.add_row(number, visible(told(found.get_trials(deepcopy=False)[int(number)].params)), *numbers)
+            rows.add_row(number, visible(told(params[number])), *numbers)
         _console().print(rows)
 
 

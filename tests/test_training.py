@@ -603,3 +603,24 @@ def test_a_renamed_checkpoint_makes_no_run_finished(tmp_path: Path, data: Datase
     assert good.exists()
     false.unlink()
     assert train([run.config], tmp_path, data)[0].finished
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_a_member_whose_validation_is_not_finite_fails_alone(
+    value: float, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights may still be finite; a history has no such numbers."""
+    whole = training.evaluate_population
+
+    def broken(population, *rest):
+        found = whole(population, *rest)
+        found["elbo"][[run.config.seed for run in trained].index(1)] = value
+        return found
+
+    trained: list[Run] = []
+    monkeypatch.setattr(training, "evaluate_population", broken)
+    monkeypatch.setattr(Run, "write_sessions", lambda run, *_: run in trained or trained.append(run))
+    well, failed = train([config(seed=seed, epochs=1) for seed in range(2)], tmp_path, data)
+    assert failed.failure is not None
+    assert "a validation metric is not finite" in failed.failure["message"]
+    assert well.finished

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import io
 import json
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -23,6 +24,7 @@ from optuna_dashboard import get_note
 from sqlalchemy import event
 
 from discrete_vae import cli, data
+from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.tuning import VALUES, Search, open_storage, open_study, standing
@@ -238,8 +240,12 @@ DAMAGED = [
     *(("study_user_attributes", "definition", value, "stored definition cannot be read") for value in ("null", "[]")),
     ("study_user_attributes", "definition", '{"space": 1}', "stored definition cannot be read (its space is 1)"),
     ("study_user_attributes", "definition", "garbage", "holds what Optuna cannot use (JSONDecodeError"),
-    ("trial_user_attributes", "elbo by seed", "[1]", "its 'elbo by seed' is [1], not a number for each seed"),
-    ("trial_user_attributes", "elbo by seed", '{"0": "x"}', "not a number for each seed"),
+    ("trial_user_attributes", "elbo by seed", "[1]", "its 'elbo by seed' is [1], not a finite number for each seed"),
+    ("study_user_attributes", "definition", "[" * 100_000, "holds what Optuna cannot use (RecursionError"),
+    *(
+        ("trial_user_attributes", "elbo by seed", f'{{"0": {value}}}', "not a finite number for each seed")
+        for value in ('"x"', "NaN", "1" + "0" * 400)
+    ),
 ]
 
 
@@ -299,11 +305,12 @@ def test_commands_that_read_make_nothing_and_none_takes_anothers_file(
             told = capsys.readouterr().err
             assert told.count("\n") == 1
             assert "Traceback" not in told
+            shutil.rmtree("report", ignore_errors=True)  # which says whose folder it is, before anything is read
             assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, (file, words)
 
 
 @pytest.mark.parametrize(
-    "url", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "postgresql:host", "host=here"]
+    "url", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "postgresql:host", "host=here", "//me:pw@host/db"]
 )
 def test_a_storage_that_is_no_place_is_refused(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """As of a variable that is not set; a study in memory would be lost."""
@@ -345,6 +352,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         ({"architecture.hidden": Choices([(8,), (8.5,)])}, "hidden cannot be '[8.5]'"),
         ({"architecture.hidden": Choices([8])}, "architecture.hidden cannot be 8"),
         ({"architecture": Choices([Architecture()])}, "no storage keeps"),
+        ({"data": Choices(["digits"])}, "data cannot be 'digits'"),
         ({"epochs": Choices([1, 2])}, "the study itself gives its trials epochs"),
         ({"learning_rate": 0.1}, "give a distribution"),
         ({"identity": Choices(["x"])}, "unknown value of gumbel-softmax 'identity'"),
@@ -362,6 +370,52 @@ def test_a_search_that_no_configuration_takes_is_refused_at_once(
     assert reason in told
     assert told.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["folder/", "a\x1b.db", "sqlite:///folder/", "sqlite:///a\x1b.db"])
+def test_a_storages_file_is_a_file_as_any_other(url: str, tmp_path: Path) -> None:
+    assert studies_command("run", "tiny", "--storage", url) == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [11, 13, "x"])
+def test_a_storage_of_another_schema_is_left_alone(value, capsys: pytest.CaptureFixture[str]) -> None:
+    open_study(tiny(2), "tiny", open_storage("studies.sqlite"))
+    with contextlib.closing(sqlite3.connect("studies.sqlite")) as connection:
+        connection.execute("UPDATE version_info SET schema_version = ?", (value,))
+        connection.commit()
+    before = Path("studies.sqlite").read_bytes()
+    for name in ("show", "run"):
+        assert studies_command(name, "tiny") == 2
+        assert f"tables of another Optuna (schema {value!r}" in capsys.readouterr().err
+    assert Path("studies.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("space", [{3: Float(0.1, 1.0)}, [("temperature", Float(0.1, 1.0))], None])
+def test_a_space_has_names(space) -> None:
+    with pytest.raises(InputError, match="give distributions by the names of values"):
+        Search(BASE, space)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"trials": 0}, {"trials": 1.5}, {"epochs": 0}, {"epochs": 1.5}, {"seed": -1}]
+    + [{"seeds": seeds} for seeds in ((), (-1,), (0, 0), (0.5,), 3)],
+)
+def test_a_study_that_could_not_be_read_again_is_refused(change) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(change))} is .*; give"):
+        dataclasses.replace(tiny(1), **change)
+
+
+def test_a_trial_too_large_for_the_machine_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"architecture.hidden": Choices([(8,), (10**9, 10**9)])}
+    grid = GridSampler({"architecture.hidden": ["[8]", "[1000000000, 1000000000]"]}, seed=0)
+    study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)}, trials=2, sampler=lambda seed: grid)
+    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    assert studies_command("run", "tiny") == 0
+    (failed,) = (trial for trial in stored().get_trials() if trial.state == TrialState.FAIL)
+    assert "of memory" in failed.user_attrs["failure"]
 
 
 def test_a_sampler_that_does_not_fit_is_refused_at_once(
