@@ -288,8 +288,8 @@ def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
     odd = [r"$\foo{$", "日本", "<b>", "=1", "a|b", None, True, 0.5, "x" * 300, "", "[x]"]
     space = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "kind": CategoricalDistribution(odd)}
     study = optuna.create_study(study_name="odd", direction="maximize")
-    definition = Study("odd", "", {"": Search(Config(), {})}).definition(Search(Config(), {}))
-    study.set_user_attr(DEFINITION, definition)
+    search = Search(Config(), space)
+    study.set_user_attr(DEFINITION, Study("odd", "", {"": search}).definition(search))
     for i, value in enumerate(odd):
         study.enqueue_trial({"learning_rate": 1e-3, "kind": value})
         study.tell(study.ask(dict(space)), -float(i))
