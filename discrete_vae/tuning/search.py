@@ -29,7 +29,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError, nearest
+from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.relevance import has_effect
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning.retries import origin
@@ -212,6 +212,16 @@ class Study:
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise nearest(self.metric, METRICS, "metric")
+        if not self.name.strip() or not self.searches:
+            raise InputError(f"study {self.name!r} has {len(self.searches)} searches; give it a name and at least one")
+        for name in ("trials", "epochs", "seed"):
+            if not _whole(value := getattr(self, name)):
+                raise InputError(f"{name} of study {self.name} is {value!r}; give a whole number")
+            check_range(f"{name} of study {self.name}", value, 0 if name == "seed" else 1)
+        seeds = self.seeds
+        natural = isinstance(seeds, tuple) and all(_whole(each) and each >= 0 for each in seeds)
+        if not natural or len(set(seeds)) != len(seeds) or not seeds:
+            raise InputError(f"seeds of study {self.name} are {seeds!r}; give a tuple of different whole numbers")
 
     def check(self, *names: str) -> None:
         """Try these searches, or all: raises ``InputError`` for a space that a configuration or Optuna refuses."""
