@@ -96,13 +96,13 @@ def _described(tensor: Tensor | None) -> str:
 
 
 def _check_owner(path: Path, step: int, identity: str, metadata: Mapping[str, str]) -> None:
-    if metadata.get("identity") != identity:
+    if (found := metadata.get("identity")) != identity:
         raise InputError(
-            f"checkpoint {path} is of configuration {metadata.get('identity')}, not {identity}: use the folder of the "
+            f"checkpoint {path} is of configuration {str(found)[:40]}, not {identity}: use the folder of the "
             "run that it belongs to; if it is in that, an older version made it, whose numbers differ: train it again"
         )
     if metadata.get("step") != str(step):
-        raise InputError(f"checkpoint {path} is of step {metadata.get('step')}; give it back that name")
+        raise InputError(f"checkpoint {path} is of step {str(metadata.get('step'))[:40]}; give it back that name")
 
 
 UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)

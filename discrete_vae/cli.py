@@ -28,7 +28,7 @@ from discrete_vae.data import load
 from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.evaluation import evaluate as evaluate_runs
-from discrete_vae.files import write_atomically
+from discrete_vae.files import write_output
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.options import DATA, TASK, configuration, parameters, task_of, unknown
@@ -247,6 +247,10 @@ def evaluate(
     Console().print(table)
 
 
+PNG = b"\x89PNG"
+"""How an image's file begins."""
+
+
 def sample(
     run: str,
     *,
@@ -263,8 +267,8 @@ def sample(
     run
         A run's folder, or what `list` shows of it (or the beginning of it).
     out
-        File to write, in place of what it held; by default samples.png in the run's folder, or samples.txt for what are
-        no images.
+        File to write, in place of an older one of the kind; by default samples.png in the run's
+        folder, or samples.txt for what are no images.
     rows
         Rows of the grid.
     columns
@@ -282,13 +286,13 @@ def sample(
         drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()
     if data.dataset in MADE:
         out = out or found.folder / "samples.txt"
-        write_atomically(out, "\n".join(MADE[data.dataset].write(drawn)) + "\n")
+        write_output(out, "\n".join(MADE[data.dataset].write(drawn)) + "\n")
     else:
         out = out or found.folder / "samples.png"
         grid = drawn.reshape(rows, columns, 28, 28).transpose(1, 2).reshape(rows * 28, columns * 28)
         png = io.BytesIO()
         Image.fromarray(np.asarray((255 - grid.clamp(0, 1) * 255).round().byte())).save(png, format="PNG")
-        write_atomically(out, png.getvalue())
+        write_output(out, png.getvalue(), PNG)
     print(out)
 
 
@@ -323,7 +327,7 @@ def find_run(name: str, runs: Path) -> Run:
     found, damaged = discrete_vae.runs.survey(runs)
     matches = {run.folder.name: run for run in found if run.config.identity.startswith(name)}
     matches |= {run.folder.name: run for run in found if run.folder.name.startswith(name)}
-    broken = [folder for folder in damaged if folder.startswith(name)]
+    broken = [folder for folder in damaged if name in (folder[: len(name)], folder.rpartition("-")[2][: len(name)])]
     if not found and not damaged:
         raise InputError(f"no run {shown(name)}: {runs} holds none; train one first")
     if name in damaged or (broken and not matches):

@@ -109,9 +109,8 @@ class Config:
         for holder in (self, self.options):
             for name, value in vars(holder).items():
                 if isinstance(value, Schedule):
-                    value.require_range(
-                        name.replace("_", " "), self.epochs, 50_000 // self.step_size, to_zero=holder is self
-                    )
+                    steps, to_zero = 50_000 // self.step_size, holder is self
+                    value.require_range(name.replace("_", " "), self.epochs, steps, to_zero)
         relevance.check(vars(self), defaults(self.strategy))
 
     @classmethod

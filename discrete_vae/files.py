@@ -8,6 +8,7 @@ import json
 import math
 import os
 import secrets
+import select
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from discrete_vae.errors import InputError
 
 PART = ".discrete-vae-"
 """How the names of unfinished files begin; they end in ``.part``."""
+PATIENCE = 10.0
+"""Seconds that the reader of a full pipe has to take something."""
 
 
 @contextlib.contextmanager
@@ -64,6 +67,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_output(path: Path, content: bytes | str, begins: bytes = b"") -> None:
+    """Write a file that a user named, in place of an older one of the same kind only.
+
+    That is one that begins likewise; where nothing is known of how it begins, one whose name ends in ``.txt``. Raises
+    ``InputError`` for another file, which is the user's or a run's.
+    """
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            head = file.read(len(begins) + 1).removeprefix(b'"')  # of a table, whose names may be in quotes
+            alike = head.startswith(begins) if begins else path.suffix == ".txt"
+        if not alike:
+            raise InputError(f"{path} is there and is another kind of file; name a new one")
+    write_atomically(path, content)
+
+
 def remove_parts(folder: Path) -> None:
     """Remove what processes that were killed while writing left; only for who has the folder alone."""
     for part in folder.glob(f"{PART}*.part"):
@@ -72,9 +90,11 @@ def remove_parts(folder: Path) -> None:
 
 def read_text(path: Path) -> str:
     """A file's text, in UTF-8. Raises ``OSError`` for what is not a file, and ``ValueError`` for other bytes."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # to open a pipe would wait for its writer
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a file", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # to open a pipe would wait for its writer
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    with open(descriptor, "rb") as file:
         return file.read().decode()
 
 
@@ -112,15 +132,19 @@ def _mode(path: Path) -> int | None:
 
 
 def _write_through(path: Path, data: bytes, mode: int) -> None:
-    """Write to a pipe or a device; never to a disk, nor to a pipe that nobody reads, which would wait for ever."""
+    """Write to a pipe or a device; never to a disk, nor to a pipe that nobody reads, which would wait for ever.
+
+    A reader may be slow: only when it takes nothing for ``PATIENCE`` seconds is there none.
+    """
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         raise InputError(f"cannot write {path}: it is a disk or a socket; name a file")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        os.set_blocking(descriptor, True)
-        with open(descriptor, "wb") as file:
-            file.write(data)
+        with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                select.select([], [file], [], PATIENCE)
+                left = left[os.write(file.fileno(), left) :]
     except OSError as error:
-        nobody = error.errno in (errno.ENXIO, errno.EPIPE)
+        nobody = error.errno in (errno.ENXIO, errno.EPIPE, errno.EAGAIN)
         reason = "nobody reads that pipe" if nobody else error.strerror
         raise InputError(f"cannot write {path}: {reason}; name a file with free space") from error

@@ -61,6 +61,14 @@ class TerminalProgress:
         self._progress.update(task, completed=total)
 
 
+class _Bars(Progress):
+    """Begins with its first bar: before it there is nothing to show, and no line to leave empty."""
+
+    def add_task(self, *arguments: Any, **settings: Any) -> TaskID:
+        self.start()
+        return super().add_task(*arguments, **settings)
+
+
 class _Log:
     """A stream that what cannot be written to it does not stop: the training is worth more."""
 
@@ -90,15 +98,19 @@ def terminal_progress() -> Iterator[TerminalProgress]:
         TimeRemainingColumn(compact=True),
         TextColumn("left {task.fields[numbers]}"),
     )
-    with Progress(
+    progress = _Bars(
         *columns,
         console=Console(file=_Log(sys.stderr)) if sys.stderr else Console(stderr=True),  # type: ignore[arg-type]
         refresh_per_second=4,
         speed_estimate_period=3600,  # a trial of a study takes minutes
-    ) as progress:
-        try:
-            yield TerminalProgress(progress)
-        except InputError:  # whose line stands alone
-            for task in progress.task_ids:
-                progress.remove_task(task)
-            raise
+    )
+    try:
+        yield TerminalProgress(progress)
+    except InputError:  # whose line stands alone
+        progress.console.quiet = not progress.console.is_interactive  # else it ends with an empty line
+        for task in progress.task_ids:
+            progress.remove_task(task)
+        raise
+    finally:
+        if progress.live.is_started:
+            progress.stop()

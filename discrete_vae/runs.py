@@ -189,7 +189,8 @@ class Run:
         def entry(head: Sequence[str], line: Sequence[str]) -> tuple[Any, ...]:
             given = dict(zip(head, line, strict=True))
             words = [given[column] for column in columns]
-            if not all(word and word.isprintable() for word in words) or not 0 <= int(given[count]) <= last:
+            plain = all(word and word.isprintable() and word.isascii() for word in words)
+            if not plain or not given[count].isdecimal() or int(given[count]) > last or "_" in given["value"]:
                 raise ValueError
             kinds = {count: int, "value": float}
             return tuple(kinds.get(column, str)(word) for column, word in zip(columns, words, strict=True))

@@ -53,11 +53,8 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("initial", "decay", "minimum", "warmup"):
             value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float | np.number)
-                or not 0 <= value <= sys.float_info.max
-            ):
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not 0 <= value <= sys.float_info.max:
                 raise InputError(f"schedule: {name} is {value!r}; give a finite number of at least 0")
             value = float(value)
             object.__setattr__(self, name, value)

@@ -125,8 +125,8 @@ def looks_like_connection(text: str) -> bool:
     except ValueError:
         parts = text.split()
     names = {part.partition("=")[0] for part in parts if "=" in part}
-    first = text.partition("/")[0]
-    return bool(names & (HARMLESS | NAMES)) or (":" in first and "/" not in first.partition(":")[0])
+    first = text.removeprefix("//").partition("/")[0]
+    return bool(names & (HARMLESS | NAMES)) or ":" in first
 
 
 def is_doubtful(url: str) -> bool:

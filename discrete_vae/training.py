@@ -92,6 +92,9 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
+        for run in made:
+            if progress and run.failure:
+                progress.message(" ".join(run.failure["message"].split()))
         left = _left([run for run in made if run.failure is None], prune)
         well = [run for run in made if run.failure is None and run not in left]
         groups: dict[tuple[str, int], list[Run]] = {}
@@ -186,8 +189,7 @@ def _train_population(
         trainer.train_epoch(look)
         whole = trainer.step % trainer.steps_per_epoch == 0
         pruned: set[Run] = set()
-        if whole and trainer.healthy():
-            metrics = _end_epoch(trainer, journal)
+        if whole and trainer.healthy() and (metrics := _end_epoch(trainer, journal)):
             pruned = set(prune(trainer.epoch, metrics))
             first = next(iter(metrics.values()))
             score = {"ELBO": first["elbo"]} if "elbo" in first else {}
@@ -258,13 +260,17 @@ class _Journal:
 
 
 def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float]]:
-    """Note the epoch's training means and validation metrics; gives the metrics of each run whose loss is finite."""
+    """Note the epoch's training means and validation metrics; gives the metrics of each run whose numbers are finite.
+
+    A run of which a metric is not finite has failed, as one whose loss is not.
+    """
     loss, reconstruction, kl = trainer.means()
     relaxed = trainer.strategy.claim.relaxed
     metric = "reconstruction_relaxed" if relaxed else "reconstruction_hard"
     trainer.population.follow(trainer.values[-1])  # a captured step leaves no values behind
     validation = evaluate_population(trainer.population, trainer.data, "validation", 1)
     validation |= diagnose(trainer.population, trainer.data)
+    trainer.alive &= torch.stack([each.to(trainer.device).isfinite() for each in validation.values()]).all(0)
     columns = {name: values.tolist() for name, values in validation.items()}
     metrics = {}
     for p in trainer.healthy():
@@ -285,7 +291,7 @@ def _record_failures(trainer: Trainer, progress: Progress | None) -> set[Run]:
         run = trainer.runs[p]
         good, epoch = run.step, step // trainer.steps_per_epoch + 1
         message = (
-            f"{run.folder}: the loss or a parameter is not finite at step {step} (epoch {epoch}); "
+            f"{run.folder}: the loss, a parameter or a validation metric is not finite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {f'step {good}' if good else 'none'}; try a lower learning rate "
             "or a higher temperature"
         )

@@ -66,7 +66,7 @@ class Bench:
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
-        """Claim the folder: its ``provenance.json`` says from now on which report it is of.
+        """Look at the folder, whose ``provenance.json`` says from the first file on which report it is of.
 
         Raises ``InputError`` before any work if nothing can be written to the folder, or if it holds files of the kinds
         that reports write which are not of this report: they could be written over.
@@ -83,8 +83,6 @@ class Bench:
                     f"{self.out} holds {foreign[0]!r}, which report {self.report} has not made and might write over; "
                     "name a new folder with --out"
                 )
-            else:
-                self.write(PROVENANCE, json.dumps({"report": self.report, "preset": self.preset}, indent=2) + "\n")
             with tempfile.TemporaryFile(dir=self.out) as probe:
                 probe.write(b"room for a file")
 
@@ -127,7 +125,10 @@ class Bench:
         return drawn.squeeze(0).cpu()
 
     def write(self, name: str, content: str) -> None:
-        """Write a text file of the report."""
+        """Write a text file of the report; the first one claims the folder for it."""
+        if not os.path.lexists(self.out / PROVENANCE):
+            claim = {"report": self.report, "preset": self.preset}
+            write_atomically(self.out / PROVENANCE, json.dumps(claim, indent=2) + "\n")
         write_atomically(self.out / name, content)
 
     def write_results(self, results: pd.DataFrame, name: str = "results.csv") -> None:
@@ -202,7 +203,7 @@ def _owner(path: Path) -> str | None:
     except (ValueError, RecursionError):
         return None
     owner = found.get("report") if isinstance(found, dict) else None
-    return owner if isinstance(owner, str) else None
+    return owner[:40] if isinstance(owner, str) else None
 
 
 def kept(path: Path, *names: str) -> dict[str, Any]:

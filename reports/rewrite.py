@@ -18,11 +18,15 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from cyclopts import App
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
+from discrete_vae.cli import run
 from discrete_vae.config import Config
+from discrete_vae.errors import nearest
 from discrete_vae.runs import Run
+from discrete_vae.secrets import guard
 from discrete_vae.spreadsheets import read_csv
 from discrete_vae.tuning import DEFINITION, VALUES, defined
 from discrete_vae.tuning.best import BEST
@@ -259,6 +263,25 @@ def rewrite(name: str, out: Path | None = None) -> list[str]:
     return bench.written
 
 
-if __name__ == "__main__":
-    for each in sys.argv[1:] or REWRITERS:
+app = App(name="python -m reports.rewrite", help=__doc__, version_flags=[])
+
+
+@app.default
+def rewrite_all(*name: str) -> None:
+    """Write the tables and documents of these reports again, or of all.
+
+    Parameters
+    ----------
+    name
+        The reports.
+    """
+    for each in name:
+        if each not in REWRITERS:
+            raise nearest(each, REWRITERS, "report to rewrite")
+    for each in name or REWRITERS:
         print(f"{each}: {', '.join(rewrite(each))}")
+
+
+if __name__ == "__main__":
+    guard()
+    sys.exit(run(app, None))

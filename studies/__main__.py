@@ -23,7 +23,7 @@ from discrete_vae.arguments import Count, Optional, real, whole
 from discrete_vae.cli import STORAGE, DataFiles, Storage, Where, run
 from discrete_vae.config import LONGEST
 from discrete_vae.errors import InputError, nearest
-from discrete_vae.files import write_atomically
+from discrete_vae.files import write_output
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.secrets import guard, redact_url
@@ -135,11 +135,11 @@ def named(name: str) -> Study:
 def chosen(study: Study, only: Sequence[str]) -> list[str]:
     """The searches asked for, or all of them. Raises ``InputError`` for one that the study does not have."""
     for part in only:
-        if not part.strip() or only.count(part) > 1:
-            raise InputError(f"only is {part!r}; name each search of {study.name} once: is a variable unset?")
+        if "" in study.searches:
+            raise InputError(f"only is {part!r}, but {study.name} is one search; leave it off")
         if part not in study.searches:
             raise nearest(part, study.searches, f"search of {study.name}")
-    return list(only or study.searches)
+    return list(dict.fromkeys(only or study.searches))
 
 
 @app.command(name="list")
@@ -287,12 +287,13 @@ def best(
             *(Column(_head(each), justify="right") for each in shown),
             title=f"{visible(found.study_name)}: {fresh} fresh seeds, {made['epochs']} epochs; mean and 95% interval",
         )
+        params = {str(trial.number): trial.params for trial in found.get_trials(deepcopy=False)}
         for number, values in made["trials"].items():
             numbers = [
                 interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
                 for each in shown
             ]
-            rows.add_row(number, visible(told(found.get_trials(deepcopy=False)[int(number)].params)), *numbers)
+            rows.add_row(number, visible(told(params[number])), *numbers)
         _console().print(rows)
 
 
@@ -366,10 +367,10 @@ def export(name: str, *, out: File, storage: Storage = STORAGE, only: Only = ())
     Parameters
     ----------
     out
-        The file, written in place of what it held.
+        The file, written in place of an older table of trials.
     """
     trials = table(_stored(name, storage, only))
-    write_atomically(out, to_csv(trials))
+    write_output(out, to_csv(trials), b"study")
     print(f"{out}: {len(trials)} trials")
 
 

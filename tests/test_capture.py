@@ -81,7 +81,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
 
 
 def trainer(configs: Sequence[Config], data: Dataset, folder: Path, **fields: Any) -> Trainer:
-    return Trainer([Run(folder, config) for config in configs], data, torch.device("cpu"), **fields)
+    return Trainer([Run(folder / config.name, config) for config in configs], data, torch.device("cpu"), **fields)
 
 
 def plain(trainer: Trainer) -> Trainer:

@@ -42,6 +42,10 @@ def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[
 
     name = first.folder.name
     assert call("sample", name[: len(name) - 2], "--rows", "2", "--columns", "5", "--out", "grid.png") == 0
+    for own in (first.folder / "config.json", first.folder / "history.csv", *first.folder.glob("*.safetensors")):
+        content = own.read_bytes()
+        assert call("sample", name, "--out", str(own)) == 2
+        assert own.read_bytes() == content
     grid = np.asarray(Image.open(folder / "grid.png"))
     assert grid.shape == (56, 140)
     assert grid.std() > 0
@@ -61,6 +65,12 @@ def test_sampling_other_models(folder: Path, capsys: pytest.CaptureFixture[str])
     assert np.asarray(Image.open(folder / "grid.png")).shape == (28, 224)
     assert call("sample", found["structured-prediction"]) == 2
     assert "no prior" in capsys.readouterr().err
+
+
+def test_widths_are_given_in_a_row_or_one_by_one(folder: Path) -> None:
+    for words in (["--hidden", "16", "8"], ["--hidden", "8", "--hidden", "16"]):
+        assert call("train", "gumbel-softmax", *words, "--epochs", "1", "--batch-size", "5000") == 0
+    assert {run.config.architecture.hidden for run in runs.find(folder / "runs")} == {(16, 8), (8, 16)}
 
 
 def test_schedules_are_one_word(folder: Path) -> None:
@@ -178,6 +188,8 @@ def test_a_diverging_run_fails_with_exit_code_1(folder: Path, capsys: pytest.Cap
     (run,) = runs.find(folder / "runs")
     assert run.status == "failed"
     assert "not finite at step" in capsys.readouterr().err
+    assert call("train", "gumbel-softmax", "--learning-rate", "1e30", *SMALL) == 1
+    assert "not finite at step" in capsys.readouterr().err  # it is told again why
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "target-propagation", "--help"]])
@@ -265,6 +277,14 @@ def test_runs_are_found_by_whole_names_first(folder: Path) -> None:
     assert cli.find_run(made.folder.name, folder / "runs") == made
     with pytest.raises(InputError, match="could be"):
         cli.find_run("reinmax", folder / "runs")
+
+
+def test_a_damaged_run_is_found_by_its_identity(folder: Path) -> None:
+    made = runs.Run.create(folder / "runs", Config("reinmax"))
+    (made.folder / "config.json").write_text("{")
+    for name in (made.config.identity, made.config.identity[:4], made.folder.name, "reinmax"):
+        with pytest.raises(InputError, match=r"config\.json cannot be read"):
+            cli.find_run(name, folder / "runs")
 
 
 def test_where_there_are_no_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -316,7 +316,7 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
         ),
         (
             {"criticism": lambda: Criticism(gradient_penalty=-1.0)},
-            "gradient penalty is -1.0; give a finite number from 0",
+            "gradient penalty is -1.0; give at least 0",
         ),
         ({"strategy": "backpropagation"}, "backpropagation cannot make expressions; give a strategy for categorical"),
         ({"data": POINTS}, "gumbel-softmax cannot make 8-gaussians; give backpropagation"),
@@ -366,7 +366,7 @@ def test_a_critic_alone_has_no_samples_and_pixels_stay_in_range(tmp_path: Path) 
     with pytest.raises(SystemExit) as ended:
         cli.main(["sample", str(critic.folder), "--device", "cpu"])
     assert ended.value.code == 2
-    own = Config("backpropagation", task="generator", data=gray, architecture=SMALL, batch_size=16, epochs=1)
+    own = Config.fitting("backpropagation", task="generator", data=gray, architecture=SMALL, batch_size=16, epochs=1)
     pixels = torch.rand(50_000, 784, generator=torch.Generator().manual_seed(0)).mul(255).to(torch.uint8)
     split = Split(pixels, torch.zeros(50_000, dtype=torch.int64), levels=255)
     (run,) = train([own], tmp_path, Dataset(gray, split, cut_rows(split), cut_rows(split)))

@@ -39,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
         "task": "structured-prediction",
     },
     "semi-supervised": {"strategy": "marginalisation", "architecture": CLASSES, "task": "semi-supervised"},
-    "labels alone": {"strategy": "marginalisation", "architecture": CLASSES, "task": "labels-alone"},
+    "labels alone": {"strategy": "gumbel-softmax", "architecture": CLASSES, "task": "labels-alone"},
     "adversarial": {"strategy": "gumbel-softmax", "architecture": BINARY, "task": "adversarial-vae"},
 }
 SIZES = [
@@ -333,7 +333,7 @@ def test_a_critics_distance_is_a_mean_over_all_data(monkeypatch: pytest.MonkeyPa
             "backpropagation",
             task="critic",
             data=data.config,
-            architecture=Architecture(4, 3, (6,)),
+            architecture=Architecture(hidden=(6,)),
             batch_size=10,
             criticism=Criticism(critic_steps=1),
             seed=seed,

@@ -1,14 +1,17 @@
 """Files are whole or absent, and an error names the path and what to do."""
 
+import concurrent.futures
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
+from discrete_vae import files
 from discrete_vae.errors import InputError
-from discrete_vae.files import PART, parse_json, read_text, remove_parts, writable, write_atomically
+from discrete_vae.files import PART, parse_json, read_text, remove_parts, writable, write_atomically, write_output
 
 
 @pytest.fixture
@@ -143,6 +146,59 @@ def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
         write_atomically(tmp_path / "pipe", "content")
 
 
+def test_a_full_pipe_whose_reader_takes_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(InputError, match="nobody reads that pipe"):
+        write_atomically(tmp_path / "pipe", b"x" * 10**7)
+    os.close(reading)
+
+
+def test_a_slow_reader_gets_all_of_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    content = os.urandom(10**6)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        read = threads.submit((tmp_path / "pipe").read_bytes)
+        while True:
+            try:
+                write_atomically(tmp_path / "pipe", content)
+                break
+            except InputError:  # the reader is not there yet
+                time.sleep(0.01)
+        assert read.result() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "begins", "written"),
+    [
+        ("new.png", None, b"\x89PNG", True),
+        ("empty", b"", b"\x89PNG", True),
+        ("older", b"\x89PNG older", b"\x89PNG", True),
+        ("thesis.png", b"mine", b"\x89PNG", False),
+        ("config.json", b"{}", b"\x89PNG", False),
+        ("trials.csv", b'"study",trial\n', b"study", True),
+        ("trials.csv", b"study,trial\n", b"study", True),
+        ("history.csv", b"epoch,split\n", b"study", False),
+        ("samples.txt", b"3+4\n", b"", True),
+        ("config.json", b"{}", b"", False),
+    ],
+)
+def test_an_output_takes_the_place_of_its_kind_only(
+    tmp_path: Path, name: str, held: bytes | None, begins: bytes, written: bool
+) -> None:
+    path = tmp_path / name
+    if held is not None:
+        path.write_bytes(held)
+    if written:
+        write_output(path, b"new", begins)
+        assert path.read_bytes() == b"new"
+    else:
+        with pytest.raises(InputError, match="another kind of file; name a new one"):
+            write_output(path, b"new", begins)
+        assert path.read_bytes() == held
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_devices_are_written_through() -> None:
     write_atomically(Path("/dev/null"), "content")
@@ -191,8 +247,10 @@ def test_only_own_parts_are_removed(tmp_path: Path) -> None:
 
 def test_what_is_not_a_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # which would be waited for
-    with pytest.raises(OSError, match="it is not a file"):
-        read_text(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="it is not a file") as caught:
+            read_text(path)
+        assert caught.value.filename == str(path)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from discrete_vae import cli, places
 from discrete_vae.errors import InputError
 from discrete_vae.places import as_file, as_folder
 
-APPS = {"discrete-vae": cli.app, "studies": studies.__main__.app, "reports": reports.__main__.app}
+APPS = {"discrete-vae": cli.application("vae"), "studies": studies.__main__.app, "reports": reports.__main__.app}
 
 
 def paths(app: App, command: str) -> Iterator[tuple[str, Any]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from discrete_vae import cli
+from discrete_vae.cli import varied
+from discrete_vae.options import configuration, parameters, task_of
+from reports import __main__ as reports_command
 from reports import (
     adversarial_vae,
     critics_tables,
@@ -29,6 +34,7 @@ from reports.latex import Latex
 from reports.tables import by_seed
 from reports.target_propagation_settings import CHOSEN, GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation_tables import markdown, relations, setting
+from studies import __main__ as studies_command
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"
@@ -67,6 +73,33 @@ def test_examples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+COMMANDS = {
+    "discrete-vae": cli.application,
+    "python -m studies": lambda task: studies_command.app,
+    "python -m reports": lambda task: reports_command.app,
+}
+
+
+def commands() -> list[str]:
+    """The commands in the README's blocks, their lines joined and without what the shell makes of them."""
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.partition(" #")[0].strip() for line in lines if line.startswith(tuple(COMMANDS))]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_understood(command: str) -> None:
+    """Every option is there and its value is taken; those of a training make a configuration."""
+    start = next(each for each in COMMANDS if command.startswith(each))
+    words = shlex.split(command.removeprefix(start))
+    task = task_of(words)
+    _, bound, _ = COMMANDS[start](task).parse_args(words, exit_on_error=False, print_error=False)
+    if words[0] == "train":
+        defaults = {each.name: each.default for each in parameters(words[1], task)}
+        made = configuration(words[1], task, defaults | bound.kwargs)
+        assert varied(made, bound.kwargs.get("vary", ()))
 
 
 def test_the_table_is_that_of_the_committed_results() -> None:

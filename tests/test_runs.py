@@ -341,6 +341,10 @@ DAMAGED = {
         f"{SCORES}test,elbo,many,1\n",
         f"{SCORES}test,elbo,-1,1\n",
         f"{SCORES}test,elbo,1,1\ntest,elbo,1,2\n",
+        f"{SCORES}test,elbo,1_0,1\n",
+        f"{SCORES}test,elbo,1,1_0\n",
+        f"{SCORES}test,elbo, 1,1\n",
+        f"{SCORES}test,elbo,\u0661,1\n",
     ],
 }
 

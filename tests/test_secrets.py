@@ -109,7 +109,7 @@ def test_a_run_keeps_its_command_without_the_password(monkeypatch: pytest.Monkey
 def test_no_command_repeats_a_password(words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Wherever it was typed by mistake."""
     url = f"postgresql://me:{BEGIN} {END}@host/db"
-    assert cli.run(cli.app, [*(word.format(url) for word in words), "--runs", str(tmp_path)]) != 0
+    assert cli.run(cli.application("vae"), [*(word.format(url) for word in words), "--runs", str(tmp_path)]) != 0
     told = capsys.readouterr()
     assert BEGIN not in told.err + told.out
     assert END not in told.err + told.out

@@ -507,7 +507,7 @@ def test_temperatures_reach_their_members_step_by_step(
     sample = strategy.sample  # type: ignore[attr-defined]
 
     def record(self: Any, logits: Tensor, noise: Noise) -> Tensor:
-        if logits.shape[1] == 100:  # a training batch
+        if logits.shape[:2] == (2, 100):  # a training batch
             seen.append(self.temperature.tolist())
         result: Tensor = sample(self, logits, noise)
         return result
@@ -531,9 +531,10 @@ def test_bfloat16_trains_and_is_finite(data: Dataset, tmp_path: Path, strategy: 
     assert value(half, "validation", metric) == pytest.approx(value(single, "validation", metric), rel=0.1)
 
 
-def test_tf32_is_float32_on_a_processor(data: Dataset, tmp_path: Path) -> None:
-    runs = train([config(), config(precision="tf32")], tmp_path, data)
-    assert distance(*runs) == 0
+def test_tf32_would_be_float32_on_a_processor(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="tf32, which has no effect on a processor; give float32, or --device cuda"):
+        train([config(precision="tf32")], tmp_path, data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_session_is_recorded(data: Dataset, tmp_path: Path) -> None:
@@ -608,3 +609,24 @@ def test_checkpoints_every_so_many_epochs_are_at_least_each(tmp_path: Path) -> N
     with pytest.raises(InputError, match="checkpoint every is 0; give at least 1"):
         train([Config()], tmp_path / "runs", load(), checkpoint_every=0)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_a_member_whose_validation_is_not_finite_fails_alone(
+    value: float, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights may still be finite; a history has no such numbers."""
+    whole = training.evaluate_population
+
+    def broken(population, *rest):
+        found = whole(population, *rest)
+        found["elbo"][[run.config.seed for run in trained].index(1)] = value
+        return found
+
+    trained: list[Run] = []
+    monkeypatch.setattr(training, "evaluate_population", broken)
+    monkeypatch.setattr(Run, "write_sessions", lambda run, *_: run in trained or trained.append(run))
+    well, failed = train([config(seed=seed, epochs=1) for seed in range(2)], tmp_path, data)
+    assert failed.failure is not None
+    assert "a validation metric is not finite" in failed.failure["message"]
+    assert well.finished

@@ -24,7 +24,7 @@ DEATHS = "deaths"
 
 def values_of(trial: FrozenTrial) -> dict[str, float]:
     """Each seed's value, of the metric that the study maximises; none before the trial has ended."""
-    found: dict[str, float] = _read(trial, trial.user_attrs, VALUES, {}, _by_seed, "a number for each seed")
+    found: dict[str, float] = _read(trial, trial.user_attrs, VALUES, {}, _by_seed, "a finite number for each seed")
     return found
 
 
@@ -57,7 +57,14 @@ def worker_of(trial: FrozenTrial) -> tuple[str, int] | None:
 
 def history_of(trial: FrozenTrial) -> list[int]:
     """The numbers that it had before it was taken up again, the first one first."""
-    found: list[int] = _read(trial, trial.system_attrs, HISTORY, [], _whole_numbers, "a list of trials' numbers")
+    found: list[int] = _read(
+        trial,
+        trial.system_attrs,
+        HISTORY,
+        [],
+        lambda value: _whole_numbers(value) and all(number < trial.number for number in value),
+        "a list of earlier trials' numbers",
+    )
     return found
 
 
@@ -89,8 +96,8 @@ def _read(
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a JSON value is a number, which true and false are not, nor what is larger than any float."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53)
 
 
 def _numbers(value: Any) -> bool:
@@ -98,7 +105,7 @@ def _numbers(value: Any) -> bool:
 
 
 def _by_seed(value: Any) -> bool:
-    return _numbers(value) and all(name.isdecimal() for name in value)
+    return _numbers(value) and all(map(math.isfinite, value.values())) and all(name.isdecimal() for name in value)
 
 
 def _texts(value: Any) -> bool:
@@ -118,4 +125,4 @@ def _whole(value: Any) -> bool:
 
 
 def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_whole, value))
+    return isinstance(value, list) and all(map(_whole, value)) and value == sorted(set(value))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import optuna.storages._rdb
 import sqlalchemy
 from alembic.script import ScriptDirectory
-from optuna.storages._rdb.models import BaseModel
+from optuna.storages._rdb.models import SCHEMA_VERSION, BaseModel
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import NullPool
 
@@ -81,7 +81,7 @@ def _sqlite(path: Path) -> Engine:
     mode = "rw" if logs else "ro"
     if header[18:20] == b"\2\2" and not logs:  # with a write-ahead log, which looking would make
         mode = "ro&immutable=1"
-    connect = partial(sqlite3.connect, f"file:{name}?mode={mode}", uri=True, timeout=60)
+    connect = partial(sqlite3.connect, f"file://{name}?mode={mode}", uri=True, timeout=60)
     return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
@@ -123,9 +123,13 @@ def _content(connection: Connection, shown: str) -> Content:
         )
     if not fit or models.keys() - there:
         raise InputError(f"storage {shown!r} is damaged: tables or columns of Optuna's are missing; restore it")
-    if not connection.execute(sqlalchemy.text("SELECT count(*) FROM version_info")).scalar():
-        return Content.BEGUN
-    return Content.STORAGE
+    schema = connection.execute(sqlalchemy.text("SELECT schema_version FROM version_info")).scalar()
+    if schema not in (None, SCHEMA_VERSION):
+        raise InputError(
+            f"storage {shown!r} has tables of another Optuna (schema {schema!r}, not {SCHEMA_VERSION} of Optuna "
+            f"{optuna.__version__}); install the Optuna that made it, or name another --storage"
+        )
+    return Content.BEGUN if schema is None else Content.STORAGE
 
 
 def _version(connection: Connection) -> str | None:

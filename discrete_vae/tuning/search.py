@@ -29,7 +29,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError, check_range, nearest
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.relevance import has_effect
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning.retries import origin
@@ -86,7 +86,7 @@ def configure(base: Config, values: Mapping[str, Any]) -> Config:
             changed[own][first] = dataclasses.replace(getattr(base.options if own else base, first), **parts_of)
         options = dataclasses.replace(base.options, **changed[True])
         return base.refitted(options=options, **changed[False])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{dict(values)} is not understood ({error}); give values of the fields' types") from error
@@ -139,6 +139,8 @@ class Search:
     """Choices that are tuples or schedules become text, which ``configure`` reads: a storage would give lists back."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.space, Mapping) or not all(isinstance(name, str) for name in self.space):
+            raise InputError(f"the space is {self.space!r}; give distributions by the names of values")
         object.__setattr__(self, "space", {name: _stored_as(each) for name, each in self.space.items()})
 
     def configs(self, values: Mapping[str, Any], seeds: Sequence[int], epochs: int) -> list[Config]:
@@ -191,7 +193,8 @@ class Study:
     """A study: one search, or several with an equal budget each, by name.
 
     A trial trains ``seeds`` runs of ``epochs`` side by side; its value is the mean of their validation metrics after
-    the last epoch, by default of their ELBOs in nats, and is maximised. Raises ``InputError`` for an unknown metric.
+    the last epoch, by default of their ELBOs in nats, and is maximised. Raises ``InputError`` for an unknown metric,
+    for numbers that are not whole or too small, and for seeds that are none or twice there.
     """
 
     name: str
@@ -212,16 +215,14 @@ class Study:
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise nearest(self.metric, METRICS, "metric")
-        if not self.name.strip() or not self.searches:
-            raise InputError(f"study {self.name!r} has {len(self.searches)} searches; give it a name and at least one")
-        for name in ("trials", "epochs", "seed"):
-            if not _whole(value := getattr(self, name)):
-                raise InputError(f"{name} of study {self.name} is {value!r}; give a whole number")
-            check_range(f"{name} of study {self.name}", value, 0 if name == "seed" else 1)
-        seeds = self.seeds
-        natural = isinstance(seeds, tuple) and all(_whole(each) and each >= 0 for each in seeds)
-        if not natural or len(set(seeds)) != len(seeds) or not seeds:
-            raise InputError(f"seeds of study {self.name} are {seeds!r}; give a tuple of different whole numbers")
+        for name, least in {"trials": 1, "epochs": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if not _whole(value) or value < least:
+                raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
+        if not isinstance(self.seeds, tuple | list) or not _PARTS["seeds"](list(self.seeds)):
+            raise InputError(f"seeds is {self.seeds!r}; give a tuple of whole numbers of at least 0")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds is {self.seeds!r}, with one of them twice; give each once")
 
     def check(self, *names: str) -> None:
         """Try these searches, or all: raises ``InputError`` for a space that a configuration or Optuna refuses."""

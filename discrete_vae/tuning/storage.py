@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 
 from discrete_vae.errors import InputError
 from discrete_vae.files import writable
+from discrete_vae.places import as_file
 from discrete_vae.secrets import is_doubtful, looks_like_connection, redact_secrets, redact_url, remember
 from discrete_vae.tuning.schema import Content, content
 
@@ -158,7 +159,7 @@ def _patiently(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, OverflowError)
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, OverflowError, RecursionError)
 """What Optuna raises for rows of which it can make nothing, and for trials that do not fit a study."""
 
 
@@ -186,16 +187,22 @@ def _reason(error: BaseException) -> str:
 def _refused(storage: RDBStorage, error: BaseException) -> StorageError:
     """What to do about a database that answered, but would not do what it was asked."""
     reason, file = _reason(error), sqlite_file(storage)
-    remedy = "see to it"
     if file is not None and not file.exists():
         reason, remedy = f"the file was removed or moved while it was in use ({reason})", "put it back"
-    elif "full" in reason:
-        remedy = "make room on its disk"
-    elif "readonly" in reason or "read-only" in reason or "permission" in reason:
-        remedy = "make it writable, or put back the file that was there"
-    elif "malformed" in reason or "not a database" in reason:
-        remedy = "restore it from a copy"
+    else:
+        remedy = _remedy(reason)
     return StorageError(f"storage {redact_url(str(storage.url))!r}: {reason}; {remedy}, then the same command goes on")
+
+
+def _remedy(reason: str) -> str:
+    """What to do where a database says this."""
+    if "full" in reason:
+        return "make room on its disk"
+    if "readonly" in reason or "read-only" in reason or "permission" in reason:
+        return "make it writable, or put back the file that was there"
+    if "malformed" in reason or "not a database" in reason:
+        return "restore it from a copy"
+    return "see to it"
 
 
 _Storage = TypeVar("_Storage", bound=type[BaseStorage])
@@ -251,11 +258,11 @@ def parse(url: str) -> URL:
     if "://" not in url:
         if url == ":memory:" or looks_like_connection(url):
             raise InputError(f"storage {shown!r} is no file's name; {remedy} (./a:b for a file with a colon)")
-        return URL.create("sqlite", database=url)
+        return URL.create("sqlite", database=str(as_file(url)))
     if is_doubtful(url):
         raise InputError(
-            f"storage {shown!r} cannot be read without doubt; write %40 for an @ in a name or a password, %3A for a "
-            f"colon, %2F for a slash, %3F for a question mark; {remedy}"
+            f"storage {shown!r} cannot be read without doubt; write %40 for an at sign in a name or a password, %3A "
+            f"for a colon, %2F for a slash, %3F for a question mark; {remedy}"
         )
     try:
         parsed = make_url(url)
@@ -275,6 +282,7 @@ def parse(url: str) -> URL:
             raise InputError(f"storage {shown!r} cannot be read: a file has no host and no parameters; give its name")
         if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
             raise InputError(f"storage {shown!r} cannot be read: give the file's name alone")
+        as_file(file)
     return parsed
 
 
@@ -307,7 +315,10 @@ def open_storage(url: str, grace: float = GRACE, make: bool = True) -> BaseStora
     except (SQLAlchemyError, OptunaError, RuntimeError, *_UNREADABLE) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"storage {shown!r} cannot be opened: {_reason(error)}") from error
+        reason = _reason(error)
+        raise InputError(
+            f"storage {shown!r} cannot be opened: {reason}; {_remedy(reason)}, or name another --storage"
+        ) from error
 
 
 def _made(url: URL, shown: str, grace: float) -> BaseStorage:

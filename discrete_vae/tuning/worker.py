@@ -19,7 +19,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from discrete_vae import training
+from discrete_vae import capacity, training
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
@@ -97,8 +97,8 @@ def complete(found: OptunaStudy) -> list[FrozenTrial]:
     space = defined(found)[0].space if DEFINITION in found.user_attrs else None
     for trial in trials:
         if space is not None and trial.params.keys() != space.keys():
-            names = ", ".join(trial.params) or "no parameters"
-            raise InputError(f"trial {trial.number} has {names}, but {found.study_name!r} {', '.join(space)}; {REMEDY}")
+            names, known = (", ".join(each) or "no parameters" for each in (trial.params, space))
+            raise InputError(f"trial {trial.number} has {names}, but {found.study_name!r} has {known}; {REMEDY}")
     return trials
 
 
@@ -216,6 +216,7 @@ class Worker:
         for trial in asked:
             try:
                 configs = search.configs(trial.params, study.seeds, study.epochs)
+                capacity.require_training(configs[0], len(configs), self.device)
             except InputError as error:
                 self._fail(found, trial, str(error))
             else:

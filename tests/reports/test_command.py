@@ -27,7 +27,7 @@ def end(tokens: Sequence[str]) -> int:
         (["thesiss", "--out", "OUT"], "unknown report 'thesiss'; did you mean 'thesis'?"),
         (["thesis", "--preset", "fulll", "--out", "OUT"], "unknown preset 'fulll'; did you mean 'full'?"),
         (["thesis", "--preset", "quick"], "--out requires an argument"),
-        (["thesis", "--out", "OUT", "--threads", "0"], "threads is 0; give at least 1"),
+        (["thesis", "--out", "OUT", "--threads", "0"], "--threads: '0'; give a whole number of at least 1"),
         (["thesis", "--out", "OUT", "--threads", "many"], "many"),
         (["thesis", "--out", "OUT", "--device", "abacus"], "device 'abacus' is unknown"),
         (["thesis", "--out", "OUT", "--device", "cuda:99"], "device 'cuda:99' is not there"),

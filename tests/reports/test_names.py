@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from discrete_vae.config import Config
 from discrete_vae.spreadsheets import read_csv, to_csv
-from discrete_vae.tuning import DEFINITION
+from discrete_vae.tuning import DEFINITION, Search, Study
 from reports import __main__ as command
 from reports import (
     characters,
@@ -287,7 +288,8 @@ def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
     odd = [r"$\foo{$", "日本", "<b>", "=1", "a|b", None, True, 0.5, "x" * 300, "", "[x]"]
     space = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "kind": CategoricalDistribution(odd)}
     study = optuna.create_study(study_name="odd", direction="maximize")
-    study.set_user_attr(DEFINITION, {"metric": "elbo"})
+    search = Search(Config(), space)
+    study.set_user_attr(DEFINITION, Study("odd", "", {"": search}).definition(search))
     for i, value in enumerate(odd):
         study.enqueue_trial({"learning_rate": 1e-3, "kind": value})
         study.tell(study.ask(dict(space)), -float(i))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.rewrite import RESULTS, REWRITERS, rewrite
+from discrete_vae import cli
+from reports.rewrite import RESULTS, REWRITERS, app, rewrite
 
 GENERATED = {
     "sequences": {"sequences_examples.tex"},
@@ -25,3 +26,8 @@ def test_tables_and_documents_follow_from_the_committed_numbers(name: str, tmp_p
         )
     committed = {path.name for path in (RESULTS / name).iterdir() if path.suffix in (".tex", ".md")}
     assert committed - written == GENERATED.get(name, set())
+
+
+def test_an_unknown_report_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(app, ["thesi"]) == 2
+    assert capsys.readouterr().err == "error: unknown report to rewrite 'thesi'; did you mean 'thesis'?\n"

@@ -13,6 +13,7 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
+from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from reports import adversarial_vae, grid, jang, reinmax, semi_supervised, target_propagation_settings
 from reports.selection import TEMPERATURE, beyond, edges, rate_axis, require_other_seeds, seeds_told, widened
 
@@ -71,7 +72,13 @@ def test_both_axes_grow_and_the_learning_rate_of_a_mirror_goes_with_it() -> None
         values = trial.config.learning_rate.initial / 8e-3, trial.config.options.temperature.initial / 0.25
         return -sum(max(value, 1 / value) for value in values)
 
-    first = [config(rate, temperature) for rate in (1e-3, 2e-3) for temperature in (0.5, 1.0)]
+    mirror = TargetPropagationOptions("mirror", geometry="second-order")
+    options = [dataclasses.replace(mirror, temperature=Schedule(each)) for each in (0.5, 1.0)]
+    first = [
+        Config("target-propagation", each, learning_rate=Schedule(rate), auxiliary_learning_rate=Schedule(rate))
+        for rate in (1e-3, 2e-3)
+        for each in options
+    ]
     tried = widened(train(first), train, score, [rate_axis(shared=True), TEMPERATURE])  # type: ignore[arg-type]
     best = max(tried, key=score).config  # type: ignore[arg-type]
     assert (best.learning_rate, best.options.temperature) == (Schedule(8e-3), Schedule(0.25))

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import io
 import json
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -23,6 +24,7 @@ from optuna_dashboard import get_note
 from sqlalchemy import event
 
 from discrete_vae import cli, data
+from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.tuning import VALUES, Search, open_storage, open_study, standing
@@ -140,11 +142,11 @@ def test_clean_gives_stale_trials_back(capsys: pytest.CaptureFixture[str]) -> No
     ("words", "reason"),
     [
         (("run", "tinny"), "did you mean 'tiny'"),
-        (("run", "tiny", "--trials", "0"), "trials is 0; give at least 1"),
-        (("run", "tiny", "--seeds", "0"), "seeds is 0; give at least 1"),
-        (("run", "tiny", "--batch", "-1"), "batch is -1; give at least 1"),
-        (("run", "tiny", "--only", "some"), "unknown search of tiny 'some'"),
-        (("run", "tiny", "--only", ""), "only is ''; name each search of tiny once"),
+        (("run", "tiny", "--trials", "0"), "--trials: '0'; give a whole number of at least 1"),
+        (("run", "tiny", "--seeds", "0"), "--seeds: '0'; give a whole number of at least 1"),
+        (("run", "tiny", "--batch", "-1"), "--batch: '-1'; give a whole number of at least 1"),
+        (("run", "tiny", "--only", "some"), "only is 'some', but tiny is one search; leave it off"),
+        (("run", "tiny", "--only", ""), "only is '', but tiny is one search; leave it off"),
         (("run", "tiny", "--folder", "."), "folder . has no effect with binarised-mnist"),
         (("run", "tiny", "--download"), "download has no effect with binarised-mnist"),
         (("run", "tiny", "--timeout", "0.5"), "give a number of at least 1"),
@@ -153,7 +155,7 @@ def test_clean_gives_stale_trials_back(capsys: pytest.CaptureFixture[str]) -> No
         (("proxy", "--host", "localhost:5"), "cannot listen at host 'localhost:5'"),
         (("run", "tiny", "--storage", "nonsense://me:secret@host/db"), "cannot be"),
         (("show", "tiny", "--storage", "none.sqlite"), "there is no file none.sqlite"),
-        (("best", "tiny", "--fresh", "0"), "fresh is 0; give at least 1"),
+        (("best", "tiny", "--fresh", "0"), "--fresh: '0'; give a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_one_line_with_a_remedy(words, reason, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,8 +245,12 @@ DAMAGED = [
     *(("study_user_attributes", "definition", value, "stored definition cannot be read") for value in ("null", "[]")),
     ("study_user_attributes", "definition", '{"space": 1}', "stored definition cannot be read (its space is 1)"),
     ("study_user_attributes", "definition", "garbage", "holds what Optuna cannot use (JSONDecodeError"),
-    ("trial_user_attributes", "elbo by seed", "[1]", "its 'elbo by seed' is [1], not a number for each seed"),
-    ("trial_user_attributes", "elbo by seed", '{"0": "x"}', "not a number for each seed"),
+    ("trial_user_attributes", "elbo by seed", "[1]", "its 'elbo by seed' is [1], not a finite number for each seed"),
+    ("study_user_attributes", "definition", "[" * 100_000, "holds what Optuna cannot use (RecursionError"),
+    *(
+        ("trial_user_attributes", "elbo by seed", f'{{"0": {value}}}', "not a finite number for each seed")
+        for value in ('"x"', "NaN", "1" + "0" * 400)
+    ),
 ]
 
 
@@ -304,11 +310,12 @@ def test_commands_that_read_make_nothing_and_none_takes_anothers_file(
             told = capsys.readouterr().err
             assert told.count("\n") == 1
             assert "Traceback" not in told
+            shutil.rmtree("report", ignore_errors=True)  # which says whose folder it is, before anything is read
             assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, (file, words)
 
 
 @pytest.mark.parametrize(
-    "url", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "postgresql:host", "host=here"]
+    "url", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "postgresql:host", "host=here", "//me:pw@host/db"]
 )
 def test_a_storage_that_is_no_place_is_refused(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """As of a variable that is not set; a study in memory would be lost."""
@@ -338,7 +345,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert studies_command("export", "tiny", "--out", "trials.csv") == 0
     assert set(pd.read_csv("trials.csv")["param architecture.hidden"]) == {"[8]", "[8, 8]"}
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
-    assert "[8" in Path("report/studies_best.tex").read_text()
+    assert "{[}8, 8{]}" in Path("report/studies_best.tex").read_text()
 
 
 @pytest.mark.parametrize(
@@ -350,6 +357,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         ({"architecture.hidden": Choices([(8,), (8.5,)])}, "hidden cannot be '[8.5]'"),
         ({"architecture.hidden": Choices([8])}, "architecture.hidden cannot be 8"),
         ({"architecture": Choices([Architecture()])}, "no storage keeps"),
+        ({"data": Choices(["digits"])}, "data cannot be 'digits'"),
         ({"epochs": Choices([1, 2])}, "the study itself gives its trials epochs"),
         ({"learning_rate": 0.1}, "give a distribution"),
         ({"identity": Choices(["x"])}, "unknown value of gumbel-softmax 'identity'"),
@@ -367,6 +375,52 @@ def test_a_search_that_no_configuration_takes_is_refused_at_once(
     assert reason in told
     assert told.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["folder/", "a\x1b.db", "sqlite:///folder/", "sqlite:///a\x1b.db"])
+def test_a_storages_file_is_a_file_as_any_other(url: str, tmp_path: Path) -> None:
+    assert studies_command("run", "tiny", "--storage", url) == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [11, 13, "x"])
+def test_a_storage_of_another_schema_is_left_alone(value, capsys: pytest.CaptureFixture[str]) -> None:
+    open_study(tiny(2), "tiny", open_storage("studies.sqlite"))
+    with contextlib.closing(sqlite3.connect("studies.sqlite")) as connection:
+        connection.execute("UPDATE version_info SET schema_version = ?", (value,))
+        connection.commit()
+    before = Path("studies.sqlite").read_bytes()
+    for name in ("show", "run"):
+        assert studies_command(name, "tiny") == 2
+        assert f"tables of another Optuna (schema {value!r}" in capsys.readouterr().err
+    assert Path("studies.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("space", [{3: Float(0.1, 1.0)}, [("temperature", Float(0.1, 1.0))], None])
+def test_a_space_has_names(space) -> None:
+    with pytest.raises(InputError, match="give distributions by the names of values"):
+        Search(BASE, space)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"trials": 0}, {"trials": 1.5}, {"epochs": 0}, {"epochs": 1.5}, {"seed": -1}]
+    + [{"seeds": seeds} for seeds in ((), (-1,), (0, 0), (0.5,), 3)],
+)
+def test_a_study_that_could_not_be_read_again_is_refused(change) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(change))} is .*; give"):
+        dataclasses.replace(tiny(1), **change)
+
+
+def test_a_trial_too_large_for_the_machine_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"architecture.hidden": Choices([(8,), (10**9, 10**9)])}
+    grid = GridSampler({"architecture.hidden": ["[8]", "[1000000000, 1000000000]"]}, seed=0)
+    study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)}, trials=2, sampler=lambda seed: grid)
+    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    assert studies_command("run", "tiny") == 0
+    (failed,) = (trial for trial in stored().get_trials() if trial.state == TrialState.FAIL)
+    assert "of memory" in failed.user_attrs["failure"]
 
 
 def test_a_sampler_that_does_not_fit_is_refused_at_once(

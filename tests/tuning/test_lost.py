@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from discrete_vae import training
+from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Worker, open_storage, open_study, revive, standing, worker
 from discrete_vae.tuning.attributes import SURPLUS, WORKER
@@ -185,3 +186,12 @@ def test_a_proxy_serves_a_study_but_no_signs_of_life(
     assert [trial.state for trial in counted] == [TrialState.COMPLETE] * 2
     assert left.number not in {trial.number for trial in counted}
     assert left.params in [trial.params for trial in counted]
+
+
+@pytest.mark.parametrize("history", [[1], [0, 0], [1, 0], "x"])
+def test_a_history_that_no_trial_has_is_named(history) -> None:
+    """Two trials that were each taken up again as the other would both be gone without a word."""
+    trial = optuna.create_trial(state=TrialState.FAIL, system_attrs={"retry_history": history})
+    trial.number = 1
+    with pytest.raises(InputError, match="not a list of earlier trials' numbers"):
+        standing([trial])

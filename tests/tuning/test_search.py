@@ -6,7 +6,6 @@ import dataclasses
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -32,7 +31,7 @@ from discrete_vae.tuning import (
     table,
 )
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
-from discrete_vae.tuning.search import SeededByTrial, Study, differences, tpe
+from discrete_vae.tuning.search import SeededByTrial, differences, tpe
 from discrete_vae.tuning.worker import METRICS, VALUES
 from reports.storage_overhead import instant
 from studies import studies
@@ -331,24 +330,3 @@ def test_an_unknown_metric_is_refused(tmp_path: Path) -> None:
     found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
     with pytest.raises(InputError, match="no 'accuracy'; have the study maximise one of"):
         Worker(tmp_path / "runs", images()).work(found, study, study.searches[""], 1)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"name": " "}, "study ' ' has 1 searches"),
-        ({"searches": {}}, "has 0 searches"),
-        ({"trials": 1.5}, "trials of study a is 1.5; give a whole number"),
-        ({"trials": 0}, "trials of study a is 0; give at least 1"),
-        ({"epochs": True}, "epochs of study a is True"),
-        ({"seed": -1}, "seed of study a is -1"),
-        ({"seeds": ()}, "seeds of study a are"),
-        ({"seeds": 3}, "seeds of study a are 3"),
-        ({"seeds": (1, 1)}, "different whole numbers"),
-        ({"seeds": (0, -1)}, "different whole numbers"),
-    ],
-)
-def test_values_that_no_study_has(fields: dict[str, Any], message: str) -> None:
-    values: dict[str, Any] = {"name": "a", "summary": "b", "searches": {"": Search(Config(), {})}}
-    with pytest.raises(InputError, match=message):
-        Study(**values | fields)

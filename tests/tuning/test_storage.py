@@ -24,7 +24,7 @@ from discrete_vae.tuning.storage import _away
         ("postgresql+psycopg://user:secret@127.0.0.1:port/none", "cannot be read"),
         ("postgresql+psycopg://user:secret{1}@127.0.0.1:1/none", "cannot be opened"),
         ("/dev/null/study.db", "Not a directory"),
-        ("/dev", "cannot be opened"),
+        ("/dev", "is a folder"),
     ],
 )
 def test_a_storage_that_cannot_be_used(url, reason) -> None:
