@@ -49,7 +49,7 @@ def typed_schedule(text: str) -> Schedule:
     """A schedule that somebody typed. Raises ``InputError`` for what cannot be read, or has no effect."""
     schedule = Schedule.parse(text)
     if idle := schedule.without_effect():
-        raise InputError(f"schedule {text!r}: {idle[0]} has no effect without a decay; leave it off, or give one")
+        raise InputError(f"schedule {text!r}: {idle[0]} has no effect beside its other values; leave it off")
     return schedule
 
 

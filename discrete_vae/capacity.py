@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from discrete_vae.errors import InputError
 
 LAYER = 10_000
 """Bytes that a stochastic layer takes beside its weights, by its Python objects."""
+SPARE = 64
+"""Files that a process has open beside those of its runs."""
 NUMBER = 4
 """Bytes of a number in a tensor."""
 
@@ -54,6 +57,12 @@ def require_training(config: Config, members: int, device: torch.device) -> None
     hidden = " ".join(f"{width:,}" for width in shape.hidden)
     what = f"{members:,} run{'s' * (members > 1)} of {sizes}, hidden {hidden}, batch size {config.batch_size:,}"
     require(members * of_training(config), f"{what}, samples {config.samples:,}", device)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if members > files - SPARE:
+        raise InputError(
+            f"{members:,} runs side by side: each keeps a file open, and this process may have {files:,} (ulimit -n); "
+            "give fewer, or raise that"
+        )
 
 
 def of_training(config: Config) -> int:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import UnknownOptionError
+from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 from PIL import Image
 from rich.console import Console
 from rich.table import Column, Table
@@ -46,6 +46,8 @@ from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_runs
 
 RUNS = Path("runs")
+MOST = 10_000
+"""Runs that a command may train, each in a folder of its own."""
 RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
 Threads = Annotated[int | None, whole(1, 1024), Parameter(help="Processor threads; by default torch's choice.")]
@@ -118,10 +120,9 @@ def _train_command(strategy: str, task: str) -> Callable[..., int]:
             raise nearest(values["task"], TASKS, "task")
         device = where.compute_device()
         base = configuration(strategy, task, values)
-        capacity.require_training(base, seeds, device)
-        configs = [
-            dataclasses.replace(each, seed=base.seed + i) for each in varied(base, values["vary"]) for i in range(seeds)
-        ]
+        each_seed = varied(base, values["vary"])
+        capacity.require_training(base, seeds * len(each_seed), device)
+        configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]
         images = load(base.data, files.folder, device, files.download)
         with terminal_progress() as progress:
             made = train_runs(configs, where.runs, images, device=device, progress=progress, compiled=values["compile"])
@@ -134,7 +135,7 @@ def _train_command(strategy: str, task: str) -> Callable[..., int]:
         _parameter("task", Annotated[str, Parameter(help=TASK_HELP, group=TASK)], task),
         *parameters(strategy, task),
         _parameter("files", Annotated[DataFiles, Parameter(name="*", group=DATA)], DataFiles()),
-        _parameter("seeds", Annotated[int, whole(1, 10**6), Parameter(help=SEEDS_HELP, group=RUNS_GROUP)], 1),
+        _parameter("seeds", Annotated[int, whole(1, MOST), Parameter(help=SEEDS_HELP, group=RUNS_GROUP)], 1),
         _parameter("vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP)], ()),
         _parameter("compile", Annotated[bool, Parameter(help=COMPILE_HELP, group=RUNS_GROUP, negative="")], False),
         _parameter("where", Annotated[Where, Parameter(name="*", group=RUNS_GROUP)], Where()),
@@ -188,6 +189,10 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
         if getattr(config if holders[name] is config else config.options, name) != getattr(plain, name):
             raise InputError(f"{name} is given, and by --vary too; give it once")
         schedules: list[dict[str, Any]] = [{name: typed_schedule(value)} for value in values.split()]
+        if again := {str(each[name]) for each in schedules if schedules.count(each) > 1}:
+            raise InputError(f"--vary gives {name} {min(again)} twice; give it once")
+        if len(configs) * len(schedules) > MOST:
+            raise InputError(f"--vary gives more than {MOST:,} combinations; give fewer values")
         configs = [
             dataclasses.replace(each, **schedule)
             if holders[name] is config
@@ -430,6 +435,9 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
         try:
             with standard_output():
                 return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        except UnusedCliTokensError as error:
+            complain(f"error: nothing takes {' '.join(map(repr, error.unused_tokens or []))}; leave it off")
+            return 2
         except UnknownOptionError as error:
             complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
             return 2

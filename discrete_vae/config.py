@@ -20,6 +20,8 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
+REVISITED = 6
+"""Stochastic layers that a run may have with a strategy that visits each several times."""
 NESTING = 1
 """How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
 
@@ -83,6 +85,11 @@ class Config:
                 f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
                 f"objective scaled; with {self.architecture.layers} layers leave it off"
             )
+        if self.architecture.layers > REVISITED and self.strategy_class.revisits():
+            raise InputError(
+                f"layers is {self.architecture.layers}; {self.strategy} evaluates each layer several times "
+                f"for each time of the one before: give at most {REVISITED}"
+            )
         check_range("epochs", self.epochs, 1, LONGEST)
         if not 1 <= self.batch_size <= 50_000:
             raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
@@ -99,6 +106,11 @@ class Config:
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
+        for holder in (self, self.options):
+            for name, value in vars(holder).items():
+                if isinstance(value, Schedule):
+                    steps, to_zero = 50_000 // self.step_size, holder is self
+                    value.require_range(name.replace("_", " "), self.epochs, steps, to_zero)
         relevance.check(vars(self), defaults(self.strategy))
 
     @classmethod

@@ -8,9 +8,10 @@ once.
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,6 +21,9 @@ from torch import Tensor
 from discrete_vae.errors import InputError, check_range
 
 Unit = Literal["epoch", "step", "run"]
+LONGEST = 10**12
+"""Units that a schedule may take for a change."""
+FLOAT = np.finfo(np.float32)
 
 
 @dataclass(frozen=True)
@@ -48,23 +52,29 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("initial", "decay", "minimum", "warmup"):
-            value = float(getattr(self, name))
-            if not math.isfinite(value) or value < 0:
-                raise InputError(f"schedule: {name} is {value}; give a finite number of at least 0")
+            value = getattr(self, name)
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not 0 <= value <= sys.float_info.max:
+                raise InputError(f"schedule: {name} is {value!r}; give a finite number of at least 0")
+            value = float(value)
             object.__setattr__(self, name, value)
-        if self.every < 1 or self.every != int(self.every):
+        if isinstance(self.every, bool) or not isinstance(self.every, Integral) or self.every < 1:
             raise InputError(f"schedule: every is {self.every}; give a whole number of at least 1")
         if self.unit not in get_args(Unit):
             raise InputError(f"schedule: unit is {self.unit!r}; give 'epoch', 'step' or 'run'")
-        check_range("schedule: every", int(self.every), 1, 10**12)
+        check_range("schedule: every", int(self.every), 1, LONGEST)
+        if self.warmup > LONGEST:
+            raise InputError(f"schedule: warmup is {self.warmup:g}; give at most {LONGEST}")
         if self.minimum > self.initial and self.decay <= 1:
             raise InputError(
                 f"schedule: minimum is {self.minimum}, above the initial {self.initial}, in whose place it would stand "
                 "from the first step on; give a smaller one"
             )
         largest = max(self.initial, self.minimum, self.initial * self.decay if self.unit == "run" else 0.0)
-        if largest > float(np.finfo(np.float32).max):
+        if largest > float(FLOAT.max):
             raise InputError(f"schedule: it reaches {largest:g}; give a number that float32 has, up to 3e38")
+        if 0 < self.initial < float(FLOAT.tiny):
+            raise InputError(f"schedule: initial is {self.initial}; give a number that float32 has, 0 or from 2e-38")
         if self.unit == "run" and not self.decay:
             raise InputError("schedule: decay is 0.0; over a run the decay is gradual: give a number above 0")
         if self.unit == "run" and self.every != 1:
@@ -77,6 +87,8 @@ class Schedule:
     @classmethod
     def parse(cls, text: str) -> Schedule:
         """Read the text form; raises ``InputError`` naming what could not be read."""
+        if not isinstance(text, str):
+            raise InputError(f"schedule {text!r} is no text; write e.g. '1,decay=0.97,minimum=0.5'")
         initial, *settings = (part.strip() for part in text.split(","))
         casts = {"decay": float, "every": int, "unit": str, "minimum": float, "warmup": float}
         fields: dict[str, object] = {}
@@ -106,12 +118,30 @@ class Schedule:
 
     def without_effect(self) -> list[str]:
         """Names of the fields that are set and change nothing beside the others."""
-        idle = {"every": self.decay == 1, "minimum": self.decay == 1, "unit": self.decay == 1 and not self.warmup}
+        nothing = self.initial == self.minimum == 0
+        flat = self.decay == 1 or nothing or (self.decay < 1 and self.minimum >= self.initial)
+        idle = {
+            "decay": flat,
+            "every": flat,
+            "minimum": flat or (self.decay > 1 and self.minimum <= self.initial),
+            "warmup": nothing,
+            "unit": flat and (nothing or not self.warmup),
+        }
         return [
             field.name
             for field in dataclasses.fields(self)
             if idle.get(field.name) and getattr(self, field.name) != field.default
         ]
+
+    def require_range(self, name: str, epochs: int, steps_per_epoch: int, to_zero: bool) -> None:
+        """Raise ``InputError`` where it leaves float32's range within a run, upwards or, unless that may be, to 0."""
+        share = {"epoch": epochs - 1, "step": epochs * steps_per_epoch - 1, "run": 1}[self.unit]
+        changes = share if self.unit == "run" else share // self.every
+        end = np.log(np.array([self.initial, self.decay]).clip(1e-320)) @ [1, changes]
+        if end > np.log(float(FLOAT.max)):
+            raise InputError(f"{name} is {self}, which leaves float32's range within the run; give a smaller decay")
+        if not to_zero and 0 < self.decay < 1 and self.initial and not self.minimum and end < np.log(float(FLOAT.tiny)):
+            raise InputError(f"{name} is {self}, which comes to 0 within the run; give a minimum, or a larger decay")
 
     def require_positive(self, name: str, warmup: bool = False) -> None:
         """Raise ``InputError`` where this schedule can be 0, with ``warmup`` other than at the start of a warm-up."""

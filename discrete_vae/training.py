@@ -19,7 +19,7 @@ from discrete_vae import capacity, checkpoints
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.diagnostics import diagnose
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_range
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.files import write_atomically
 from discrete_vae.noise import Noise, seeded
@@ -73,6 +73,8 @@ def train(
     Raises ``InputError`` on bad input, ``Interrupted`` after a signal (SIGINT, SIGTERM), when all is saved.
     """
     device = torch.device(device)
+    if checkpoint_every is not None:
+        check_range("checkpoint every", checkpoint_every)
     for config in configs:
         if config.data != data.config:
             raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")

@@ -46,7 +46,7 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.attributes import failure_of, values_of
 from discrete_vae.tuning.search import Metric
-from discrete_vae.tuning.storage import GRACE, PORT, reached, serve
+from discrete_vae.tuning.storage import GRACE, PORT, check_address, reached, serve
 from reports.names import visible
 from reports.statistics import interval
 from studies import studies
@@ -75,7 +75,7 @@ ended. What is worth publishing is what `best` gives.""",
     version_flags=[],
 )
 
-MEMBERS = 100_000
+MEMBERS = 10_000
 """Runs that a trial may have, and trials that train side by side."""
 YEAR = 366 * 24 * 3600.0
 """In seconds: the longest that anything may wait."""
@@ -106,7 +106,7 @@ class Work(Asked):
     """Trials that each search shall have, with those of earlier calls and other workers; by default the study's."""
     seeds: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Runs of a trial; by default the study's."""
-    timeout: Annotated[float | None, real(above=0, most=YEAR), Optional] = None
+    timeout: Annotated[float | None, real(1, YEAR), Optional] = None
     """Seconds after which no further trial is begun."""
     batch: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Trials that train side by side, as one population; by default 1, on a GPU 8."""
@@ -179,6 +179,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
     device = where.compute_device()
     batch = work.batch or (8 if device.type == "cuda" else 1)
     for search in study.searches.values():
+        data.check_files(search.base.data, files.folder, files.download)
         capacity.require_training(search.base, len(study.seeds) * batch, device)
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
@@ -412,8 +413,7 @@ def proxy(*, storage: Storage = STORAGE, host: str = "localhost", port: Annotate
     port
         The port to listen at.
     """
-    if not host.strip():
-        raise InputError(f"host is {host!r}; give localhost, or 0.0.0.0 for all addresses of this machine")
+    check_address(host, port)
     served = open_storage(storage)
     print(f"serving {redact_url(storage)} at grpc://{host}:{port}; Ctrl-C stops it", flush=True)
     serve(served, host, port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -98,11 +99,30 @@ def test_varied_settings_train_in_all_combinations_side_by_side(folder: Path) ->
         ("temperature=", "--vary 'temperature=' has no values; write e.g. --vary 'temperature=0.1 0.5 1'"),
         ("temperature=hot", "schedule 'hot' cannot be read"),
         ("temperature=0.5 0", "temperature is 0; it must stay above 0"),
+        ("temperature=0.5 1 0.50", "--vary gives temperature 0.5 twice"),
+        (f"temperature={' '.join(map(str, range(1, 10_002)))}", "--vary gives more than 10,000 combinations"),
     ],
 )
 def test_what_cannot_be_varied(setting: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("train", "gumbel-softmax", "--vary", setting) == 2
     assert message in capsys.readouterr().err
+    assert not (folder / "runs").exists()
+
+
+def test_hidden_layers_are_given_in_a_row(folder: Path) -> None:
+    assert call("train", "gumbel-softmax", "--hidden", "7", "5", *SMALL[:4], *SMALL[6:]) == 0
+    (run,) = runs.find(folder / "runs")
+    assert run.config.architecture.hidden == (7, 5)
+
+
+def test_as_many_runs_as_files_may_be_open(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))
+    try:
+        assert call("train", "gumbel-softmax", "--seeds", "250", *SMALL) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "250 runs side by side: each keeps a file open, and this process may have 300" in capsys.readouterr().err
     assert not (folder / "runs").exists()
 
 
@@ -128,6 +148,14 @@ def test_memory_of_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str
         ("train gumbel-softmax --categories 0", ["categories", "0"]),
         ("train gumbel-softmax --seeds 0", ["seeds", "0"]),
         ("train gumbel-softmax --threads 0", ["threads", "0"]),
+        ("train gumbel-softmax --seeds 10001", ["--seeds", "10001", "up to 10,000"]),
+        ("train gumbel-softmax --layers 51", ["layers is 51", "at most 50"]),
+        ("train relax --layers 7", ["layers is 7", "relax", "at most 6"]),
+        ("train gumbel-softmax --temperature 1,decay=1e-300", ["temperature is 1,decay=1e-300", "give a minimum"]),
+        ("train gumbel-softmax --beta 1,decay=1e30", ["beta is 1,decay=1e+30", "smaller decay"]),
+        ("train gumbel-softmax --beta 0,warmup=5", ["warmup has no effect"]),
+        ("train gumbel-softmax --compile false", ["nothing takes 'false'; leave it off"]),
+        ("train gumbel-softmax --hidden 10 0", ["hidden is (10, 0)", "at least 1"]),
         ("train gumbel-softmax --device tpu", ["tpu", "cpu"]),
         ("train gumbel-softmax --dataset mnist --folder nowhere", ["nowhere"]),
         ("train target-propagation --inverse glass", ["glass", "encoder"]),

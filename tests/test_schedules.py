@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule, alike, table
@@ -129,12 +130,12 @@ def test_text_form_is_short_and_tolerates_spaces() -> None:
 
 
 BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
-    ({"initial": -1}, "initial is -1.0", "at least 0"),
+    ({"initial": -1}, "initial is -1", "at least 0"),
     ({"initial": math.nan}, "initial is nan", "finite"),
     ({"initial": math.inf}, "initial is inf", "finite"),
     ({"initial": 1, "decay": -0.5}, "decay is -0.5", "at least 0"),
     ({"initial": 1, "minimum": -0.1}, "minimum is -0.1", "at least 0"),
-    ({"initial": 1, "warmup": -2}, "warmup is -2.0", "at least 0"),
+    ({"initial": 1, "warmup": -2}, "warmup is -2", "at least 0"),
     ({"initial": 1, "every": 0}, "every is 0", "at least 1"),
     ({"initial": 1, "unit": "day"}, "unit is 'day'", "'epoch', 'step' or 'run'"),
     ({"initial": 1, "unit": "run", "every": 2}, "every is 2", "leave it at 1"),
@@ -142,6 +143,16 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"initial": 1, "unit": "run", "decay": 0}, "decay is 0.0", "above 0"),
     ({"initial": 1, "unit": "run", "decay": 1e300}, "reaches 1e+300", "up to 3e38"),
     ({"initial": 1e39}, "reaches 1e+39", "up to 3e38"),
+    ({"initial": 1e-46}, "initial is 1e-46", "that float32 has"),
+    ({"initial": 10**400}, "initial is 1000", "finite"),
+    ({"initial": None}, "initial is None", "finite number"),
+    ({"initial": "1"}, "initial is '1'", "finite number"),
+    ({"initial": True}, "initial is True", "finite number"),
+    ({"initial": 1, "every": "2"}, "every is 2", "whole number"),
+    ({"initial": 1, "every": math.nan}, "every is nan", "whole number"),
+    ({"initial": 1, "every": math.inf}, "every is inf", "whole number"),
+    ({"initial": 1, "every": True}, "every is True", "whole number"),
+    ({"initial": 1, "warmup": 1e300}, "warmup is 1e+300", "at most 1000000000000"),
 ]
 
 
@@ -189,3 +200,53 @@ def test_schedule_that_reaches_zero_is_refused_where_it_has_to_be_positive(sched
 def test_every_has_to_be_whole() -> None:
     with pytest.raises(InputError, match=r"every is 2\.5"):
         Schedule(1, every=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("0.5,decay=0.9,minimum=0.5", ["decay", "minimum"]),
+        ("0.5,decay=1.1,minimum=0.3", ["minimum"]),
+        ("0.5,every=3", ["every"]),
+        ("0,warmup=5", ["warmup"]),
+        ("0,decay=0.5", ["decay"]),
+        ("0.5,minimum=0.1", ["minimum"]),
+        ("0.1,decay=2,minimum=0.3", []),
+        ("0.5,warmup=0.1,unit=run", []),
+        ("1,decay=0.97,every=2,minimum=0.5,unit=step", []),
+    ],
+)
+def test_what_changes_nothing_beside_the_rest(text: str, idle: list[str]) -> None:
+    schedule = Schedule.parse(text)
+    assert schedule.without_effect() == idle
+    plain = Schedule(**{name: value for name, value in vars(schedule).items() if name not in idle})
+    assert table([schedule], 0, 40, 4, [40]).equal(table([plain], 0, 40, 4, [40]))
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs", "message"),
+    [
+        ("1,decay=10", 39, None),
+        ("1,decay=10", 40, "leaves float32's range"),
+        ("1,decay=0.1", 38, None),
+        ("1,decay=0.1", 50, "comes to 0"),
+        ("1,decay=0.1,minimum=0.2", 50, None),
+        ("1,decay=0.1,every=10", 50, None),
+        ("1,decay=0.1,unit=step", 5, "comes to 0"),
+        ("1,decay=1e-30,unit=run", 500, None),
+        ("0,warmup=0", 500, None),
+    ],
+)
+def test_the_range_of_numbers_within_a_run(text: str, epochs: int, message: str | None) -> None:
+    """Of runs of ten steps an epoch; what is refused has no finite number, or none above 0, in the table either."""
+    schedule = Schedule.parse(text)
+    last = table([schedule], 10 * epochs - 1, 1, 10, [10 * epochs])
+    if message is None:
+        assert torch.isfinite(last).all()
+        schedule.require_range("rate", epochs, 10, to_zero=False)
+    else:
+        assert not torch.isfinite(last).all() or not last.any()
+        with pytest.raises(InputError, match=f"rate is {text}, which {message}"):
+            schedule.require_range("rate", epochs, 10, to_zero=False)
+        if not last.any():
+            schedule.require_range("rate", epochs, 10, to_zero=True)

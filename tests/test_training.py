@@ -605,6 +605,12 @@ def test_a_renamed_checkpoint_makes_no_run_finished(tmp_path: Path, data: Datase
     assert train([run.config], tmp_path, data)[0].finished
 
 
+def test_checkpoints_every_so_many_epochs_are_at_least_each(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="checkpoint every is 0; give at least 1"):
+        train([Config()], tmp_path / "runs", load(), checkpoint_every=0)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("value", [torch.nan, -torch.inf])
 def test_a_member_whose_validation_is_not_finite_fails_alone(
     value: float, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,12 +34,7 @@ def load(
         InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are
             named for data that have none.
     """
-    if not has_files(config) and (folder is not None or download):
-        given = "download" if folder is None else f"folder {folder}"
-        raise InputError(
-            f"{given} has no effect with {config.dataset}, which needs no files; leave it off, or choose dataset "
-            f"{' or '.join(sources.SOURCES)}"
-        )
+    check_files(config, folder, download)
     if config.dataset in made.MADE:
         return _make(config, device)
     if config.dataset == "binarised-mnist":
@@ -47,6 +42,16 @@ def load(
     else:
         images, levels = _read_files(sources.SOURCES[config.dataset], folder, download), 255
     return assemble(config, images, levels, SIZES, device)
+
+
+def check_files(config: DataConfig, folder: Path | None, download: bool) -> None:
+    """Raise ``InputError`` for files that are named for data that have none."""
+    if not has_files(config) and (folder is not None or download):
+        given = "download" if folder is None else f"folder {folder}"
+        raise InputError(
+            f"{given} has no effect with {config.dataset}, which needs no files; leave it off, or choose dataset "
+            f"{' or '.join(sources.SOURCES)}"
+        )
 
 
 def has_files(config: DataConfig) -> bool:

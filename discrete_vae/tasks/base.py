@@ -20,6 +20,8 @@ from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
 
+DEEPEST = 50
+"""Stochastic layers that a model may have: each is evaluated within the one before."""
 Generators = Callable[[str], Sequence[torch.Generator]]
 """The members' generators of a stream of random numbers, by its name."""
 
@@ -46,8 +48,9 @@ class Architecture:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("latents", "layers", "style"):
+        for name in ("latents", "style"):
             check_range(name, getattr(self, name))
+        check_range("layers", self.layers, 1, DEEPEST)
         check_range("categories", self.categories, 2)
         if any(type(width) is not int or width < 1 for width in self.hidden):
             raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")

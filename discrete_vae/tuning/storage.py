@@ -6,6 +6,7 @@ import functools
 import importlib
 import logging
 import math
+import socket
 import sqlite3
 import sys
 import time
@@ -364,6 +365,18 @@ def backend(storage: BaseStorage) -> BaseStorage:
 
 PORT = 13000
 """At which a proxy listens."""
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ``InputError`` for an address at which this machine cannot listen."""
+    try:
+        if not host.strip():
+            raise ValueError("it is empty")
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as probe:
+            probe.bind((found[0][4][0], 0))
+    except (OSError, ValueError) as error:
+        raise InputError(f"a proxy cannot listen at host {host!r} ({error}); give localhost or 0.0.0.0") from error
 
 
 def serve(storage: BaseStorage, host: str, port: int) -> None:
