@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import resource
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -57,12 +57,22 @@ def require_training(config: Config, members: int, device: torch.device) -> None
     hidden = " ".join(f"{width:,}" for width in shape.hidden)
     what = f"{members:,} run{'s' * (members > 1)} of {sizes}, hidden {hidden}, batch size {config.batch_size:,}"
     require(members * of_training(config), f"{what}, samples {config.samples:,}", device)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    files = open_files()
     if members > files - SPARE:
         raise InputError(
             f"{members:,} runs side by side: each keeps a file open, and this process may have {files:,} (ulimit -n); "
             "give fewer, or raise that"
         )
+
+
+def open_files() -> int:
+    """Files that this process may have open; more than any wants where the system sets no limit."""
+    try:
+        import resource  # on Unix alone
+    except ImportError:
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
 
 def of_training(config: Config) -> int:
