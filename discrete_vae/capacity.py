@@ -28,7 +28,9 @@ def available(device: torch.device) -> int:
     free = psutil.virtual_memory().available + psutil.swap_memory().free
     with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
         group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
+        parts = {name: int(value) for name, value in map(str.split, (group / "memory.stat").read_text().splitlines())}
+        cached = parts.get("file", 0) - parts.get("shmem", 0)  # given back when it is wanted
+        used = int((group / "memory.current").read_text()) - cached
         free = min(free, int((group / "memory.max").read_text()) - used)
     return free
 
