@@ -64,7 +64,10 @@ def _parameter(read: Callable[[str], Any]) -> Parameter:
         found = [read(token.value.strip()) for token in tokens]
         return tuple(found) if getattr(kind, "__origin__", kind) is tuple else found[0]
 
-    return Parameter(converter=convert, consume_multiple=True)
+    def shown(value: Any) -> str:
+        return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+    return Parameter(converter=convert, consume_multiple=True, show_default=shown)
 
 
 def _range(least: float | None, most: float, unbounded: float, word: str = "of at least") -> str:

@@ -49,13 +49,14 @@ def amount(size: int) -> str:
     while value >= 1024 and len(units) > 1:
         value /= 1024
         units.pop(0)
-    return f"{value:,.3g} {units[0]}" if value < 1e6 else f"{value:.1e} {units[0]}"
+    return f"{value:,.0f} {units[0]}" if value >= 100 else f"{value:.3g} {units[0]}"
 
 
 def require_training(config: Config, members: int, device: torch.device) -> None:
     """Raise ``InputError`` where the device has not the memory that so many runs side by side take at least."""
     shape = config.architecture
-    sizes = ", ".join(f"{name} {getattr(shape, name):,}" for name in ("latents", "categories", "layers", "style"))
+    names = [name for name in ("latents", "categories", "layers", "style") if name in config.task_class.reads]
+    sizes = ", ".join(f"{name} {getattr(shape, name):,}" for name in names)
     hidden = " ".join(f"{width:,}" for width in shape.hidden)
     what = f"{members:,} run{'s' * (members > 1)} of {sizes}, hidden {hidden}, batch size {config.batch_size:,}"
     require(members * of_training(config), f"{what}, samples {config.samples:,}", device)

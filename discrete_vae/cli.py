@@ -23,7 +23,7 @@ import discrete_vae.runs
 from discrete_vae import capacity
 from discrete_vae.arguments import Count, Natural, Optional, real, typed_schedule, whole
 from discrete_vae.config import Config
-from discrete_vae.console import complain, standard_output
+from discrete_vae.console import announce, complain, standard_output
 from discrete_vae.data import load
 from discrete_vae.data.made import MADE
 from discrete_vae.errors import InputError, check_range, nearest
@@ -136,7 +136,9 @@ def _train_command(strategy: str, task: str) -> Callable[..., int]:
         *parameters(strategy, task),
         _parameter("files", Annotated[DataFiles, Parameter(name="*", group=DATA)], DataFiles()),
         _parameter("seeds", Annotated[int, whole(1, MOST), Parameter(help=SEEDS_HELP, group=RUNS_GROUP)], 1),
-        _parameter("vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP)], ()),
+        _parameter(
+            "vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP, show_default=False)], ()
+        ),
         _parameter("compile", Annotated[bool, Parameter(help=COMPILE_HELP, group=RUNS_GROUP, negative="")], False),
         _parameter("where", Annotated[Where, Parameter(name="*", group=RUNS_GROUP)], Where()),
     ]
@@ -159,7 +161,7 @@ itself, of points and noisier ones. Each has options of its own, which `--task T
 SEEDS_HELP = "How many runs to train side by side, with consecutive seeds."
 VARY_HELP = """A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these,
 all their combinations, each with every seed."""
-COMPILE_HELP = """Let torch.compile fuse the step's kernels: some 15 seconds to begin with, then a fifth faster."""
+COMPILE_HELP = """Let torch.compile fuse the step's kernels: some seconds to begin with, then a fifth faster."""
 
 
 def varied(config: Config, settings: Sequence[str]) -> list[Config]:
@@ -243,7 +245,7 @@ def evaluate(
     found = metrics.pivot(index="metric", columns="run", values="value")[[run.config.name for run in made]]
     table = Table("metric", *(Column(run.config.identity, justify="right") for run in made), caption=f"{split}, nats")
     for metric, values in found.iterrows():
-        table.add_row(str(metric), *(f"{value:.3f}" for value in values))
+        table.add_row(str(metric), *("" if np.isnan(value) else f"{value:.3f}" for value in values))
     Console().print(table)
 
 
@@ -293,7 +295,7 @@ def sample(
         png = io.BytesIO()
         Image.fromarray(np.asarray((255 - grid.clamp(0, 1) * 255).round().byte())).save(png, format="PNG")
         write_output(out, png.getvalue(), PNG)
-    print(out)
+    announce(out, str(out))
 
 
 def list_runs(*, runs: RunsFolder = RUNS) -> int:

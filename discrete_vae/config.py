@@ -106,11 +106,6 @@ class Config:
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
-        for holder in (self, self.options):
-            for name, value in vars(holder).items():
-                if isinstance(value, Schedule):
-                    steps, to_zero = 50_000 // self.step_size, holder is self
-                    value.require_range(name.replace("_", " "), self.epochs, steps, to_zero)
         relevance.check(vars(self), defaults(self.strategy))
 
     @classmethod

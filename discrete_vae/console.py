@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from discrete_vae.errors import InputError
 from discrete_vae.secrets import redact_secrets
@@ -42,6 +43,14 @@ def standard_output() -> Iterator[None]:
 
 
 GONE = "the reader of standard output has gone; what the command has made is kept"
+
+
+def announce(path: Path, text: str) -> None:
+    """Print what was made: to standard error where that itself went to standard output."""
+    same = False
+    with contextlib.suppress(OSError):
+        same = os.path.samestat(path.stat(), os.fstat(1))
+    print(text, file=sys.stderr if same else sys.stdout)
 
 
 def complain(text: str) -> None:

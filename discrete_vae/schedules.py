@@ -133,16 +133,6 @@ class Schedule:
             if idle.get(field.name) and getattr(self, field.name) != field.default
         ]
 
-    def require_range(self, name: str, epochs: int, steps_per_epoch: int, to_zero: bool) -> None:
-        """Raise ``InputError`` where it leaves float32's range within a run, upwards or, unless that may be, to 0."""
-        share = {"epoch": epochs - 1, "step": epochs * steps_per_epoch - 1, "run": 1}[self.unit]
-        changes = share if self.unit == "run" else share // self.every
-        end = np.log(np.array([self.initial, self.decay]).clip(1e-320)) @ [1, changes]
-        if end > np.log(float(FLOAT.max)):
-            raise InputError(f"{name} is {self}, which leaves float32's range within the run; give a smaller decay")
-        if not to_zero and 0 < self.decay < 1 and self.initial and not self.minimum and end < np.log(float(FLOAT.tiny)):
-            raise InputError(f"{name} is {self}, which comes to 0 within the run; give a minimum, or a larger decay")
-
     def require_positive(self, name: str, warmup: bool = False) -> None:
         """Raise ``InputError`` where this schedule can be 0, with ``warmup`` other than at the start of a warm-up."""
         if self.initial <= 0 or self.decay <= 0 or (self.warmup > 0 and not warmup):
@@ -176,7 +166,8 @@ def table(
     step = np.arange(first_step, first_step + steps)[:, None]
     share = np.minimum(step / unit, 1.0)
     decays = np.where(gradual, share, step // (column("every").astype(np.int64) * unit))
-    decayed = column("initial") * column("decay") ** decays
+    with np.errstate(over="ignore"):  # a run that this happens to fails by its loss
+        decayed = column("initial") * column("decay") ** decays
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
     return torch.from_numpy(np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)).float()

@@ -64,7 +64,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
     strategy, options = CASES[case]
     options = options or STRATEGIES[strategy].Options()
     mirror = getattr(options, "inverse", None) == "mirror"
-    falling = {name: Schedule(0.9, decay=0.9, unit="step") for name in STRATEGIES[strategy].scheduled()}
+    falling = {name: Schedule(0.9, decay=0.9, unit="step", minimum=1e-3) for name in STRATEGIES[strategy].scheduled()}
     return [
         Config.fitting(
             strategy,

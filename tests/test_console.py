@@ -75,3 +75,11 @@ def test_bad_input_leaves_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError), terminal_progress() as progress, progress.counting("images", 2):
         raise InputError("bad")
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_made_is_told_beside_it(tmp_path: Path) -> None:
+    """On standard error where the content itself has gone to standard output."""
+    code = "import pathlib, sys; from discrete_vae.console import announce; announce(pathlib.Path(sys.argv[1]), 'made')"
+    for path, told in (("/dev/stdout", ("", "made\n")), (str(tmp_path), ("made\n", ""))):
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == told

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import pytest
-import torch
 
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule, alike, table
@@ -221,32 +220,3 @@ def test_what_changes_nothing_beside_the_rest(text: str, idle: list[str]) -> Non
     assert schedule.without_effect() == idle
     plain = Schedule(**{name: value for name, value in vars(schedule).items() if name not in idle})
     assert table([schedule], 0, 40, 4, [40]).equal(table([plain], 0, 40, 4, [40]))
-
-
-@pytest.mark.parametrize(
-    ("text", "epochs", "message"),
-    [
-        ("1,decay=10", 39, None),
-        ("1,decay=10", 40, "leaves float32's range"),
-        ("1,decay=0.1", 38, None),
-        ("1,decay=0.1", 50, "comes to 0"),
-        ("1,decay=0.1,minimum=0.2", 50, None),
-        ("1,decay=0.1,every=10", 50, None),
-        ("1,decay=0.1,unit=step", 5, "comes to 0"),
-        ("1,decay=1e-30,unit=run", 500, None),
-        ("0,warmup=0", 500, None),
-    ],
-)
-def test_the_range_of_numbers_within_a_run(text: str, epochs: int, message: str | None) -> None:
-    """Of runs of ten steps an epoch; what is refused has no finite number, or none above 0, in the table either."""
-    schedule = Schedule.parse(text)
-    last = table([schedule], 10 * epochs - 1, 1, 10, [10 * epochs])
-    if message is None:
-        assert torch.isfinite(last).all()
-        schedule.require_range("rate", epochs, 10, to_zero=False)
-    else:
-        assert not torch.isfinite(last).all() or not last.any()
-        with pytest.raises(InputError, match=f"rate is {text}, which {message}"):
-            schedule.require_range("rate", epochs, 10, to_zero=False)
-        if not last.any():
-            schedule.require_range("rate", epochs, 10, to_zero=True)
