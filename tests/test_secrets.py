@@ -151,3 +151,15 @@ raise ValueError(secret)
     assert "ValueError: postgresql://me:***@host/db" in done.stderr
     assert BEGIN not in done.stderr
     assert END not in done.stderr
+
+
+def test_the_process_title_has_no_password() -> None:
+    """What ``ps`` shows to all users of the machine."""
+    pytest.importorskip("setproctitle")
+    code = (
+        "from discrete_vae.secrets import guard; from setproctitle import getproctitle; guard(); print(getproctitle())"
+    )
+    url = "postgresql+psycopg://me:a secret@host/db"
+    told = subprocess.run([sys.executable, "-c", code, "--storage", url], capture_output=True, text=True, check=True)
+    assert "secret" not in told.stdout
+    assert "me:***@host" in told.stdout
