@@ -75,9 +75,9 @@ class Token:
         ("0.5,decay=0.9,decay=0.8", "decay is given twice"),
         ("0.5,warmup=1, warmup=1", "warmup is given twice"),
         ("0.5,minimum=0.9", "minimum is 0.9, above the initial 0.5"),
-        ("0.5,every=3", "every has no effect without a decay"),
-        ("0.5,minimum=0.1", "minimum has no effect without a decay"),
-        ("0.5,unit=step", "unit has no effect without a decay"),
+        ("0.5,every=3", "every has no effect beside its other values"),
+        ("0.5,minimum=0.1", "minimum has no effect beside its other values"),
+        ("0.5,unit=step", "unit has no effect beside its other values"),
     ],
 )
 def test_a_schedule_that_contradicts_itself(text: str, reason: str) -> None:
@@ -107,10 +107,10 @@ def test_a_schedule_that_means_what_it_says(text: str) -> None:
         ("--vary beta=1 --vary beta=2", "--vary names beta twice"),
         ("--vary temperature=1 --temperature 0.7", "temperature is given, and by --vary too"),
         ("--latents 1000000000", "TiB of memory, and cpu has"),
-        ("--layers 1000000000000", "TiB of memory, and cpu has"),
+        ("--layers 1000000000000", "layers is 1000000000000; give at most 50"),
         ("--hidden 1000000000", "TiB of memory, and cpu has"),
         ("--samples 1000000000", "TiB of memory, and cpu has"),
-        ("--seeds 1000000", "of memory, and cpu has"),
+        ("--seeds 10000", " and cpu has"),
     ],
 )
 def test_what_has_no_effect_or_no_machine_is_refused(
