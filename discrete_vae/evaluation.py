@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.data import Dataset
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_range
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.runs import EVALUATION, Run
@@ -153,8 +153,7 @@ def evaluate(
     number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
     checkpoint.
     """
-    if samples < 1:
-        raise InputError(f"samples is {samples}; give at least 1")
+    check_range("samples", samples)
     runs = list(dict.fromkeys(runs))
     if not runs:
         raise InputError("there is no run to evaluate; name at least one")

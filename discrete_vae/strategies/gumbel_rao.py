@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import jacobian_product, softmax
-from discrete_vae.errors import InputError
+from discrete_vae.errors import check_range
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Claim, per_member
@@ -51,8 +51,7 @@ class GumbelRaoOptions(TemperatureOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.draws < 1:
-            raise InputError(f"draws is {self.draws}; give at least 1")
+        check_range("draws", self.draws)
 
 
 class GumbelRao(Tempered):

@@ -154,8 +154,7 @@ class TargetPropagation(Strategy):
         super().__init__()
         if geometry not in GEOMETRIES:
             raise nearest(geometry, GEOMETRIES, "geometry")
-        if feedback_steps < 1:
-            raise InputError(f"feedback steps is {feedback_steps}; give at least 1")
+        check_range("feedback steps", feedback_steps)
         _check(code, geometry)
         self.inverse = EncoderInverse() if inverse is None else inverse
         if local and not self.inverse.layerwise:
