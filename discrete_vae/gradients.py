@@ -37,7 +37,7 @@ def exact_gradient(logits: Tensor, objective: Objective) -> Tensor:
 def sampled_gradients(strategy: Strategy, logits: Tensor, objective: Objective, draws: int, noise: Noise) -> Tensor:
     """Independent single-sample gradients of a strategy: ``[draws, ..., B, N, K]``."""
     repeated = logits.detach().expand(draws, *logits.shape).clone().requires_grad_()
-    estimate = strategy(repeated, objective, noise)
+    estimate = strategy.estimate(repeated, objective, noise)
     (gradient,) = torch.autograd.grad(estimate.loss.sum(), repeated)
     return gradient
 

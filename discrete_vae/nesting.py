@@ -47,7 +47,7 @@ def nested(
     first, *rest = strategies
     estimate: Estimate
     if not layers:
-        estimate = first(logits, objective, noise)
+        estimate = first.compute(logits, objective, noise)
         return estimate
     layer, *others = layers
     auxiliary: list[Tensor] = []
@@ -73,7 +73,7 @@ def nested(
         behind=lambda sample, output: _folded(behind, sample, output, logits.dim()),
         mean_field=mean_field(objective, layers, logits.dim()),
     )
-    estimate = first(logits, whole, noise)
+    estimate = first.compute(logits, whole, noise)
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
     learning = [each for each in auxiliary if each.requires_grad] or auxiliary
     return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))

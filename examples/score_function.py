@@ -17,7 +17,7 @@ def cost(z: torch.Tensor) -> torch.Tensor:
 
 strategy, noise = Rloo(draws=8), Noise()
 for step in range(201):
-    estimate = strategy(logits, Objective(decode=lambda z: z, loss=cost), noise)
+    estimate = strategy.estimate(logits, Objective(decode=lambda z: z, loss=cost), noise)
     adam.zero_grad()
     estimate.loss.mean().backward()
     adam.step()

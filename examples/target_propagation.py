@@ -20,7 +20,7 @@ for step in range(401):
         return F.binary_cross_entropy_with_logits(output, x, reduction="none").sum(-1)
 
     objective = Objective(decoder, loss, observation=x, predict=torch.sigmoid, encode=encoder)
-    estimate = strategy(encoder(x), objective, noise)
+    estimate = strategy.estimate(encoder(x), objective, noise)
     adam.zero_grad()
     estimate.loss.mean().backward()
     adam.step()

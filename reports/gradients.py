@@ -181,7 +181,7 @@ class Problem:
             images = batches[step % len(batches)]
             with torch.no_grad():
                 logits = model.encode(images)
-            auxiliary = strategy(logits.requires_grad_(), self.objective(images), noise).auxiliary
+            auxiliary = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).auxiliary
             if adam.parameters:
                 adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), rate)
         return strategy
@@ -195,7 +195,7 @@ class Problem:
             times = min(count, draws - start)
             logits = self.logits.repeat(1, times, 1, 1).requires_grad_()
             objective = self.objective(self.images.repeat(1, times, 1))
-            (gradient,) = torch.autograd.grad(strategy(logits, objective, noise).loss.sum(), logits)
+            (gradient,) = torch.autograd.grad(strategy.estimate(logits, objective, noise).loss.sum(), logits)
             found.append(gradient.view(times, *self.exact.shape[1:]))
         sampled, exact = torch.cat(found).double(), self.exact[0].double()
         cosine = torch.cosine_similarity(sampled.flatten(1), exact.flatten()[None], 1).mean()
@@ -210,7 +210,7 @@ class Problem:
         logits = self.population.model.encode(images).detach().requires_grad_()
         objective = self.objective(images)
         began = time.perf_counter()
-        estimate = strategy(logits, objective, noise)
+        estimate = strategy.estimate(logits, objective, noise)
         torch.autograd.grad(
             (estimate.loss.sum() + estimate.auxiliary.sum()), [logits, *strategy.parameters()], materialize_grads=True
         )

@@ -220,8 +220,8 @@ class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
         super().__init__(temperature)
         self.register_buffer("average", torch.zeros(2))
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        estimate: Estimate = super().forward(logits, objective, noise)
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate: Estimate = super().compute(logits, objective, noise)
         self.average.mul_(0.9).add_(0.1 * estimate.loss.detach().mean(-1))
         return replace(estimate, loss=estimate.loss * (1 + 0.01 * self.average.unsqueeze(-1)))
 

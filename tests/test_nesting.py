@@ -117,7 +117,7 @@ def test_nested_estimates_keep_their_claim(name, monkeypatch) -> None:
 
 
 def test_one_layer_is_the_strategy_itself() -> None:
-    alone = ReinMax()(LOGITS.clone(), FIRST, Noise([seeded(1)]))
+    alone = ReinMax().estimate(LOGITS.clone(), FIRST, Noise([seeded(1)]))
     assert nested([ReinMax()], LOGITS.clone(), FIRST, [], Noise([seeded(1)])).loss.equal(alone.loss)
 
 
@@ -155,7 +155,7 @@ class Looking(Strategy):
         super().__init__()
         self.independent = independent
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = torch.zeros_like(logits)
         sample[..., 0] = 1
         self.seen = [objective(sample)]
@@ -341,9 +341,9 @@ def test_moving_baselines_of_all_layers_take_in_a_training_step_once_and_an_eval
 class Twice(ScoreFunction):
     """A moving baseline that evaluates its objective twice."""
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         objective(F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype))
-        return super().forward(logits, objective, noise)
+        return super().compute(logits, objective, noise)
 
 
 class Counting(Strategy):
@@ -353,7 +353,7 @@ class Counting(Strategy):
         super().__init__()
         self.weight, self.calls = torch.nn.Parameter(torch.ones(())), 0
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         self.calls += 1
         sample = F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype)
         return Estimate(objective(sample), self.weight * self.calls, sample)
@@ -366,7 +366,7 @@ class Asking(Strategy):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = F.one_hot(logits.argmax(-1), CATEGORIES).to(logits.dtype)
         loss = objective(sample)
         with torch.no_grad():

@@ -16,7 +16,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
           loss=lambda output: nll(output, x.expand_as(output)).sum(-1),  # a number an example, in nats
       )
-      estimate = Rloo(draws=4)(logits, objective, Noise())
+      estimate = Rloo(draws=4).estimate(logits, objective, Noise())
       (estimate.loss.mean() + estimate.auxiliary).backward()
 
   ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a

@@ -26,7 +26,7 @@ class Arsm(Strategy):
 
     claim = Claim("Yin et al. 2019", unbiased=True, relaxed=False, evaluations=2)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         categories = logits.shape[-1]
         if categories < 2:
             raise InputError(f"ARSM swaps categories, and there is {categories}; give at least 2")

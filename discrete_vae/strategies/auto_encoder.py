@@ -25,7 +25,7 @@ class AutoEncoder(Strategy):
     def latent_family(latents: int, categories: int) -> Deterministic:
         return Deterministic(latents)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         code = self.latent_family(*logits.shape[-2:]).mean(logits)
         loss = objective(code)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)
@@ -48,7 +48,7 @@ class TargetPropagationAutoEncoder(AutoEncoder):
 
     claim = Claim("Nitta 2017; Lee et al. 2015", unbiased=False, relaxed=False, evaluations=1)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         if objective.predict is None or objective.encode is None:
             raise InputError("target propagation needs an objective with predict and encode")
         code = logits.detach().sigmoid()

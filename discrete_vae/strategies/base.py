@@ -218,8 +218,14 @@ class Strategy(nn.Module):
         for name, value in values.items():
             setattr(self, name, value)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        """Logits ``[..., B, N, K]`` (any family's parameters) -> an estimate. Draws all it needs from ``noise``."""
+    def estimate(self, logits: Tensor, objective: Objective, noise: Noise | None = None) -> Estimate:
+        """The estimate of ``grad E_q[objective(z)]`` at logits ``[..., B, N, K]``."""
+        return self.compute(logits, objective, noise or Noise(device=logits.device))
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        """What a strategy implements: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
+
+        Draws all it needs from ``noise``."""
         raise NotImplementedError
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:

@@ -19,7 +19,7 @@ class Enumeration(Strategy):
 
     claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=2)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
         with torch.no_grad():
@@ -36,7 +36,7 @@ class Marginalisation(Enumeration):
     claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=1, marginal=True)
     ignores = Strategy.ignores | {"samples"}
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         losses = objective(states_of(logits, objective))
         places = logits.shape[-1] ** torch.arange(logits.shape[-2] - 1, -1, -1, device=logits.device)

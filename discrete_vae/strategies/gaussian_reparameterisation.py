@@ -22,7 +22,7 @@ class GaussianReparameterisation(Strategy):
     def latent_family(latents: int, categories: int) -> Gaussian:
         return Gaussian(latents)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = Gaussian(logits.shape[-2]).sample(logits, noise).squeeze(-4)
         loss = objective(sample)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)

@@ -61,7 +61,7 @@ class GumbelSoftmax(Strategy):
         work = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return relaxed_sample(work, noise.gumbel(work.shape, work.dtype), per_member(self.temperature, work))
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = self.sample(logits, noise)
         loss = objective(sample)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)

@@ -23,7 +23,7 @@ class LocalExpectation(Strategy):
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", unbiased=True, relaxed=False, evaluations=2)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
         with torch.no_grad():

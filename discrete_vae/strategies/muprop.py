@@ -32,7 +32,7 @@ class MuProp(ScoreFunction):
 
     claim = Claim("Gu et al. 2016", unbiased=True, relaxed=False, evaluations=2)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
         probabilities = softmax(logits.detach())

@@ -57,7 +57,7 @@ class Pathwise(Strategy):
         sample = self.draw(logits, noise)
         return with_pull(logits, sample, self.pull(logits.detach(), sample, noise))
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = self.sample(logits, noise)
         loss = objective(sample)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())

@@ -90,7 +90,7 @@ class Rebar(Strategy):
         value = per_member(self.weight, value) * value
         return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
         gumbel = noise.gumbel(work.shape, work.dtype)
         sample = hard_sample(logits, gumbel)

@@ -62,7 +62,7 @@ class ReinMaxMeanControl(Strategy):
     def build(cls, options: TemperatureOptions, networks: Networks) -> Self:
         return cls(members=networks.members)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample, own = draw(logits, noise), logits.detach()
         temperature = per_member(self.temperature, logits)
         with torch.enable_grad():

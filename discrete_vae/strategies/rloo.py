@@ -44,7 +44,7 @@ class Rloo(Strategy):
         super().__init__()
         self.draws = LeaveOneOutOptions(draws).draws
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])
         losses = self.losses(logits, sample, objective)
         loss, signal = self.combine(losses)

@@ -120,7 +120,7 @@ class ScoreFunction(Strategy):
     def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
         return cls(options.decay, options.normalise, members=networks.members)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
         signal, scale, auxiliary = self.centre(loss.detach(), objective)

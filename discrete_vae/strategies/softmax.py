@@ -23,7 +23,7 @@ class Softmax(Strategy):
         """The probabilities ``[..., N, K]``."""
         return softmax(logits)
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = self.sample(logits)
         loss = objective(sample)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)

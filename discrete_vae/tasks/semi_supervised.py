@@ -194,7 +194,7 @@ class SemiSupervised(Classified):
         rest = self.unknown(count)
         epsilon = noise.normal((*images.shape[:-1], *self.style.sample_shape))
         without, known = images[..., :rest, :], images[..., rest:, :]
-        estimate: Estimate = strategy(
+        estimate: Estimate = strategy.compute(
             parameters[..., :rest, :, :], self.objective(without, beta, epsilon[..., :rest, :, :]), noise
         )
         classes = known[..., self.inputs :]

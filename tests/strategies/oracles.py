@@ -270,7 +270,7 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
         values = [normal(p, step, "logits", shape=(batch, latents, columns)) for p in range(members)]
         logits = (torch.stack(values) if population else values[0]).requires_grad_()
         posed.decoded = 0
-        estimate = strategy(logits, posed.objective(case.broadcasts), noise)
+        estimate = strategy.estimate(logits, posed.objective(case.broadcasts), noise)
         parameters = list(strategy.parameters())
         gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *posed.decoder))
         learned = torch.autograd.grad(estimate.auxiliary.sum(), parameters) if parameters else ()

@@ -89,7 +89,7 @@ def test_sample_drops_into_a_plain_loop(make) -> None:
     assert mean[-1] > 0 > mean[0]
     given = LOGITS.clone().requires_grad_()
     strategy = make().double()
-    whole = strategy(given, OBJECTIVE, Noise([seeded(3)])).loss
+    whole = strategy.estimate(given, OBJECTIVE, Noise([seeded(3)])).loss
     apart = OBJECTIVE(strategy.sample(given, Noise([seeded(3)])))
     for one, other in zip(
         torch.autograd.grad(whole.sum(), given), torch.autograd.grad(apart.sum(), given), strict=True
@@ -186,7 +186,9 @@ def test_minimum_variance_stays_finite_beyond_its_last_weight() -> None:
     logits = 4 * normal("wide", 200, 4, CATEGORIES)
     objective = Objective(lambda z: z.flatten(-2), lambda output: output.square().sum(-1))
     last, beyond = (
-        torch.autograd.grad(MinimumVariance(weight).double()(at, objective, Noise([seeded(1)])).loss.sum(), at)[0]
+        torch.autograd.grad(
+            MinimumVariance(weight).double().estimate(at, objective, Noise([seeded(1)])).loss.sum(), at
+        )[0]
         for weight in (LARGEST, 1e24)
         for at in [logits.clone().requires_grad_()]
     )
@@ -230,7 +232,7 @@ def test_local_expectation_looks_at_the_other_categories_only(shape: tuple[int, 
 
     objective = Objective(decode, lambda output: (output - 0.3).square().sum(-1))
     logits = normal("local logits", 5, *shape).requires_grad_()
-    estimate = LocalExpectation()(logits, objective, Noise([seeded(1)]))
+    estimate = LocalExpectation().estimate(logits, objective, Noise([seeded(1)]))
     (found,) = torch.autograd.grad(estimate.loss.sum(), logits)
     states = [each.reshape(-1, 5, *shape) for each in seen]
     assert sum(len(each) for each in states) == 1 + latents * (categories - 1)
@@ -290,7 +292,7 @@ def test_sums_over_states_know_impossible_ones(kind) -> None:
 def test_black_boxes_and_single_categories_are_refused_with_the_reason() -> None:
     box = Objective(lambda z: z, lambda z: z.argmax(-1).sum(-1).double())
     with pytest.raises(InputError, match="gradient in a relaxed sample"):
-        Rebar().double()(LOGITS, box, Noise([seeded(0)]))
+        Rebar().double().estimate(LOGITS, box, Noise([seeded(0)]))
     with pytest.raises(InputError, match="at least 2"):
         Arsm()(torch.zeros(1, 2, 1), OBJECTIVE, Noise([seeded(0)]))
     for value in (float("nan"), float("inf"), 0.0):
@@ -308,7 +310,7 @@ def test_rebars_own_gradient_is_that_of_its_second_moment(members: int | None) -
         with torch.no_grad():
             strategy.log_temperature += shift
         seeds = [seeded(i) for i in range(4)] if members else [seeded(0)]
-        estimate = strategy(LOGITS.expand(rows).clone(), OBJECTIVE, Noise(seeds))
+        estimate = strategy.estimate(LOGITS.expand(rows).clone(), OBJECTIVE, Noise(seeds))
         own = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
         return estimate.auxiliary.detach(), list(own)
 

@@ -149,7 +149,7 @@ class Problem:
         """After a first look at the problem, as a moving baseline has it in training."""
         with torch.no_grad():
             logits = self.logits.expand(1000, *self.logits.shape)
-            self.cast(strategy)(logits, self.objective(1000), self.noise(7))
+            self.cast(strategy).estimate(logits, self.objective(1000), self.noise(7))
         self.calls = 0
         return strategy
 
@@ -210,7 +210,7 @@ class Planted(Strategy):
         super().__init__()
         self.temperature, self.mistake = temperature, mistake
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         tempered = logits / self.temperature
         sample = hard_sample(tempered, noise.gumbel(logits.shape, logits.dtype))
         loss = objective(sample)
@@ -408,7 +408,7 @@ def test_every_strategy_of_the_library_has_a_row() -> None:
 def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     problem, strategy = posed(row, shape=shape, dtype=dtype, device=device)
     logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
-    estimate = strategy(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
+    estimate = strategy.estimate(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
     assert problem.calls == strategy.claim.evaluations
 
     assert estimate.loss.shape == (*leading, BATCH)
@@ -433,7 +433,7 @@ def test_seed_decides_the_estimate(row) -> None:
     problem, strategy = posed(row)
     logits = problem.logits.expand(50, *problem.logits.shape).clone().requires_grad_()
     first, again, other = (  # copies, for some learn from what they see
-        copy.deepcopy(strategy)(logits, problem.objective(50), problem.noise(seed)) for seed in (0, 0, 1)
+        copy.deepcopy(strategy).estimate(logits, problem.objective(50), problem.noise(seed)) for seed in (0, 0, 1)
     )
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
@@ -447,10 +447,10 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
     """The same noise bit by bit (seen in the sample); losses and gradients to rounding."""
     problem, strategy = posed(row)
     logits = torch.stack([problem.logits * scale for scale in (0.5, 1, 2)]).requires_grad_()
-    together = copy.deepcopy(strategy)(logits, problem.objective(3), problem.noise(10, 11, 12))
+    together = copy.deepcopy(strategy).estimate(logits, problem.objective(3), problem.noise(10, 11, 12))
     for member in range(3):
         single = logits[member, None].detach().requires_grad_()
-        alone = copy.deepcopy(strategy)(single, problem.objective(1), problem.noise(10 + member))
+        alone = copy.deepcopy(strategy).estimate(single, problem.objective(1), problem.noise(10 + member))
         assert together.sample[..., member, :, :, :].equal(alone.sample[..., 0, :, :, :])
         torch.testing.assert_close(together.loss[member], alone.loss[0])
         torch.testing.assert_close(together.auxiliary[member], alone.auxiliary[0])
@@ -468,7 +468,7 @@ def test_real_vae_objective_of_a_population(row) -> None:
         if strategy.local:
             vae.cut()
         observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
-        estimate = strategy(
+        estimate = strategy.estimate(
             vae.encode(observation), vae.objective(observation), Noise([seeded(seed, "noise") for seed in seeds])
         )
         expected = value(strategy, vae.encode(observation), vae.objective(observation), estimate.sample)
@@ -496,7 +496,7 @@ def test_loss_and_gradient_are_finite_over_a_wide_grid(row, temperature) -> None
     wide = torch.randn(shape, generator=seeded(1)) * 30
     grid = torch.stack([torch.zeros(shape), torch.full(shape, 80.0), torch.full(shape, -80.0), corner, -corner, wide])
     grid = grid.repeat(200, 1, 1, 1).requires_grad_()
-    estimate = strategy(grid, problem.objective(len(grid)), problem.noise(0))
+    estimate = strategy.estimate(grid, problem.objective(len(grid)), problem.noise(0))
     for values in (estimate.loss, estimate.auxiliary, estimate.sample, gradient(estimate.loss, grid)):
         assert values.isfinite().all()
 
@@ -506,7 +506,7 @@ def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
     problem, strategy = posed(row)
     own, decoder = list(strategy.parameters()), [problem.inner, problem.outer]
     logits = problem.logits.clone().requires_grad_()
-    estimate = strategy(logits, problem.objective(), problem.noise(0))
+    estimate = strategy.estimate(logits, problem.objective(), problem.noise(0))
 
     estimate.loss.sum().backward()
     assert logits.grad is not None
@@ -575,7 +575,7 @@ def test_z_test_catches_planted_mistakes(mistake) -> None:
 def test_gradient_in_the_decoder_is_that_of_its_sample(row, shape) -> None:
     """Whatever the strategy does for the logits, the decoder learns from the decoded sample alone; or from all."""
     problem, strategy = posed(row, shape=shape)
-    estimate = strategy(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
+    estimate = strategy.estimate(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
     if strategy.claim.marginal:
         states = enumerate_states(*SHAPES[shape], problem.logits.dtype)[:, None].expand(-1, BATCH, -1, -1)
         losses = (log_prob(problem.logits, states).exp() * problem.objective()(states)).sum(0)

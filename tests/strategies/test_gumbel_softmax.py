@@ -106,11 +106,11 @@ def test_sample_is_a_drop_in_that_stays_finite(strategy, dtype) -> None:
 def test_each_member_has_its_own_temperature(strategy) -> None:
     temperatures = torch.tensor([0.1, 1.0, 5.0])
     logits = LOGITS.expand(3, 2, 3, 4).clone().requires_grad_()
-    together = strategy(temperatures)(logits, CURVED, Noise([seeded(p) for p in range(3)]))
+    together = strategy(temperatures).estimate(logits, CURVED, Noise([seeded(p) for p in range(3)]))
     (gradient,) = torch.autograd.grad(together.loss.sum(), logits)
     for member, temperature in enumerate(temperatures.tolist()):
         single = LOGITS[None].clone().requires_grad_()
-        alone = strategy(temperature)(single, CURVED, Noise([seeded(member)]))
+        alone = strategy(temperature).estimate(single, CURVED, Noise([seeded(member)]))
         torch.testing.assert_close(together.sample[member], alone.sample[0])
         torch.testing.assert_close(gradient[member], torch.autograd.grad(alone.loss.sum(), single)[0][0])
 
@@ -122,7 +122,8 @@ def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
     moved.follow({"temperature": torch.tensor([2.0])})
     logits = LOGITS[None].clone().requires_grad_()
     gradients = [
-        torch.autograd.grad(s(logits, CURVED, Noise([seeded(7)])).loss.sum(), logits)[0] for s in (moved, strategy(2.0))
+        torch.autograd.grad(s.estimate(logits, CURVED, Noise([seeded(7)])).loss.sum(), logits)[0]
+        for s in (moved, strategy(2.0))
     ]
     assert gradients[0].equal(gradients[1])
 
@@ -138,5 +139,5 @@ def test_half_precision_does_not_favour_a_category(strategy) -> None:
         decode=lambda z: z, loss=lambda z: z.sum((-1, -2)), observation=logits, predict=lambda z: z, encode=lambda x: x
     )
     with torch.no_grad():
-        first = [strategy(logits, objective, noise).sample[..., 0].float().mean().item() for _ in range(10)]
+        first = [strategy.estimate(logits, objective, noise).sample[..., 0].float().mean().item() for _ in range(10)]
     assert abs(sum(first) / 10 - 0.5) < 4.5 * 0.5 / math.sqrt(4e7)  # false alarm: 7e-6

@@ -81,9 +81,9 @@ def whole(strategy: Strategy, objective: Objective) -> Tensor:
     """Mean over draws of the whole gradient, the KL's included, after 30 steps of moving averages."""
     logits, noise = LOGITS.expand(DRAWS, -1, -1), Noise([seeded(1)])
     for _ in range(30):
-        strategy(logits[:1000], objective, noise)
+        strategy.estimate(logits[:1000], objective, noise)
     at = logits.clone().requires_grad_()
-    loss = strategy(at, objective, noise).loss + objective.penalty(at)
+    loss = strategy.estimate(at, objective, noise).loss + objective.penalty(at)
     return torch.autograd.grad(loss.sum(), at)[0].mean(0)
 
 
@@ -150,7 +150,7 @@ def test_the_first_step_divides_the_kl_image_by_image() -> None:
     """There each image has the deviation of the others in its batch, and its KL has the same."""
     objective = scaled(100.0)
     at = LOGITS.expand(5, -1, -1).clone().requires_grad_()
-    estimate = ScoreFunction(normalise=True)(at, objective, Noise([seeded(4)]))
+    estimate = ScoreFunction(normalise=True).estimate(at, objective, Noise([seeded(4)]))
     losses = estimate.loss.detach()
     (found,) = torch.autograd.grad((estimate.loss + objective.penalty(at)).sum(), at)
     for image in range(5):
@@ -225,7 +225,7 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
     gradients = []
     for length in (0.0, clip):
         at = LOGITS.clone().requires_grad_()
-        loss = strategy(length)(at, objective, Noise([seeded(3)])).loss + penalty(at)
+        loss = strategy(length).estimate(at, objective, Noise([seeded(3)])).loss + penalty(at)
         gradients.append(torch.autograd.grad(loss.sum(), at)[0])
     plain, clipped = gradients
     cosine = F.cosine_similarity(plain, clipped, -1)

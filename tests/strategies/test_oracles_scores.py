@@ -310,7 +310,7 @@ def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name)
     strategy = STRATEGIES[name](**critic, temperature=0.7, weight=0.8).double()
     logits = normal("rows", shape=(6, batch, latents, categories))
     objective = Objective(decode=lambda sample: sample, loss=problem.f)
-    estimate = strategy(logits, objective, Noise([seeded(1)]))
+    estimate = strategy.estimate(logits, objective, Noise([seeded(1)]))
     found = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
     noise = Noise([seeded(1)])
     drawn = [noise.gumbel(logits.shape, torch.float64) for _ in range(2)]
@@ -355,7 +355,7 @@ def test_evaluation_is_told_what_the_last_step_was_and_changes_nothing(make) -> 
     logits = normal("evaluated logits", shape=(5, 4, 3)).requires_grad_()
 
     def gradient(seed: int) -> Tensor:
-        return torch.autograd.grad(strategy(logits, OBJECTIVE, Noise([seeded(seed)])).loss.sum(), logits)[0]
+        return torch.autograd.grad(strategy.estimate(logits, OBJECTIVE, Noise([seeded(seed)])).loss.sum(), logits)[0]
 
     gradient(0)
     last = gradient(1)
@@ -379,7 +379,7 @@ def test_an_objective_may_have_the_least_there_is(name) -> None:
     found = []
     for objective in (bare, nothing):
         options = {"normalise": True} if name == "score-function" else {}
-        estimate = STRATEGIES[name](**options).double()(logits, objective, Noise([seeded(1)]))
+        estimate = STRATEGIES[name](**options).double().estimate(logits, objective, Noise([seeded(1)]))
         found.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
     assert math.isfinite(float(found[0].sum()))
     assert found[0].any()

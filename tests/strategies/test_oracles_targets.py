@@ -85,7 +85,7 @@ def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, variant, s
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.logits.clone().requires_grad_()
-    estimate = strategy(logits, problem.objective(), both())
+    estimate = strategy.estimate(logits, problem.objective(), both())
     weights = [layer.weight for layer in problem.decoder.layers]
     gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *weights))
     own = list(strategy.inverse.parameters())
@@ -113,7 +113,7 @@ def test_what_is_behind_moves_the_output_target_and_the_sample(inverse, eta) -> 
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.logits.clone().requires_grad_()
-    estimate = strategy(logits, problem.objective(), both())
+    estimate = strategy.estimate(logits, problem.objective(), both())
     (gradient,) = torch.autograd.grad(estimate.loss.sum(), logits)
     for p, reference in enumerate(references):
         reference.decode()
@@ -154,7 +154,7 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     logits = problem.encoder(problem.observation)
-    estimate = strategy(logits, problem.objective(), both())
+    estimate = strategy.estimate(logits, problem.objective(), both())
     layers = [layer.weight for network in (problem.decoder, problem.encoder.network) for layer in network.layers]
     gradients = torch.autograd.grad(estimate.loss.sum(), layers, retain_graph=True)
     own = list(strategy.inverse.parameters())
@@ -237,7 +237,7 @@ def test_a_layer_is_probed_on_twenty_images() -> None:
     before = [weight.clone() for weight in probe.weights("decoder")]
     observation = normal("more images", shape=(MEMBERS, 23, PIXELS)).sigmoid()
     objective = replace(problem.objective(), observation=observation, loss=lambda output: output.sum(-1))
-    strategy(normal("more logits", shape=(MEMBERS, 23, *SHAPES[0])), objective, both())
+    strategy.estimate(normal("more logits", shape=(MEMBERS, 23, *SHAPES[0])), objective, both())
     for p in range(MEMBERS):
         noise = Noise([seeded(p, "oracle")])
         noise.gumbel((23, *SHAPES[0]), torch.float64)
@@ -257,7 +257,7 @@ def test_auto_encoders_pull_is_the_squared_error_to_the_thesis_target() -> None:
         encode=lambda observation: (observation @ encoder).unsqueeze(-1),
     )
     logits = normal("codes", shape=(MEMBERS, BATCH, 4, 1)).requires_grad_()
-    estimate = TargetPropagationAutoEncoder()(logits, objective, both())
+    estimate = TargetPropagationAutoEncoder().estimate(logits, objective, both())
     code = logits.sigmoid()
     output = code.detach().flatten(-2).sin() @ decoder
     target = 2 * code - (output.sigmoid() @ encoder).unsqueeze(-1).sigmoid()

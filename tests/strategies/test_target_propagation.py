@@ -59,7 +59,7 @@ def objective(decode=decode, encode=ENCODER, predict=torch.sigmoid) -> Objective
 def gradient(strategy: TargetPropagation, problem: Objective, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
     """The gradient in the logits, and the sample that it was drawn with."""
     logits = logits.detach().clone().requires_grad_()
-    estimate = strategy(logits, problem, noise)
+    estimate = strategy.estimate(logits, problem, noise)
     return torch.autograd.grad(estimate.loss.sum(), logits)[0], estimate.sample
 
 
@@ -164,7 +164,7 @@ def test_target_can_leave_the_simplex() -> None:
 
 def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     """||g(D(h + e)) - (h + e)||^2; without noise that of the sample itself, which needs no random number."""
-    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.0)(LOGITS, objective(), Noise([seeded(10)]))
+    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.0).estimate(LOGITS, objective(), Noise([seeded(10)]))
     error = INVERSE(decode(estimate.sample).sigmoid()).softmax(-1) - estimate.sample
     torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean())
 
@@ -172,7 +172,7 @@ def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     noise.gumbel(LOGITS.shape, torch.float64)
     noisy = estimate.sample + 0.3 * noise.normal(LOGITS.shape, torch.float64)
     error = INVERSE(decode(noisy).sigmoid()).softmax(-1) - noisy
-    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.3)(LOGITS, objective(), Noise([seeded(10)]))
+    estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.3).estimate(LOGITS, objective(), Noise([seeded(10)]))
     # The noise level is a float32 buffer: 0.3 is rounded at the eighth digit.
     torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean(), rtol=1e-6, atol=0)
 
@@ -198,7 +198,7 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
     losses = []
     for _ in range(300):
         adam.zero_grad()
-        estimate = strategy(logits, vae.objective(observation), noise)
+        estimate = strategy.estimate(logits, vae.objective(observation), noise)
         estimate.auxiliary.sum().backward()
         adam.step()
         losses.append(estimate.auxiliary.item())
@@ -212,7 +212,7 @@ def test_objective_without_an_inside_is_refused() -> None:
     full = objective()
     for missing in ("predict", "encode"):
         with pytest.raises(InputError, match=f"needs an objective with {missing}$"):
-            TargetPropagation()(LOGITS, replace(full, **{missing: None}), Noise([seeded(0)]))
+            TargetPropagation().estimate(LOGITS, replace(full, **{missing: None}), Noise([seeded(0)]))
 
 
 @pytest.mark.parametrize("inverse", ["encoder", "network"])
@@ -222,7 +222,7 @@ def test_without_an_observation_the_outputs_gradient_tells_the_target(inverse) -
     gradients = []
     for given in (full, replace(full, observation=None)):
         logits = ENCODER(OBSERVATION).detach().requires_grad_()
-        loss = TargetPropagation(inverse_named(inverse))(logits, given, Noise([seeded(0)])).loss
+        loss = TargetPropagation(inverse_named(inverse)).estimate(logits, given, Noise([seeded(0)])).loss
         gradients.append(torch.autograd.grad(loss.sum(), logits)[0])
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().max() > 0

@@ -387,7 +387,7 @@ def noise() -> Noise:
 def gradients(model: VAE, strategy: Strategy, observation: Tensor, beta: float = 0.7) -> list[Tensor]:
     logits = model.encode(observation)
     weight = torch.full((2,), beta)
-    estimate = strategy(logits, model.objective(observation, weight), noise())
+    estimate = strategy.estimate(logits, model.objective(observation, weight), noise())
     loss = estimate.loss.mean(-1) + weight * model.kl(logits).mean(-1)
     return list(torch.autograd.grad(loss.sum(), list(model.parameters())))
 
@@ -431,7 +431,7 @@ def test_no_gradient_crosses_a_layer() -> None:
     assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
     assert set().union(*(touched(loss, model) for loss in losses)) == layers
     assert touched(auxiliary, model) == set()
-    whole = strategy(logits, objective, noise())
+    whole = strategy.estimate(logits, objective, noise())
     assert touched(whole.loss, model) == layers
     # Without the cut, the last layer's loss reaches every layer below it.
     free, _ = vae()

@@ -221,7 +221,7 @@ class TargetPropagation(Strategy):
                 f"their learning rate, {learning_rate}"
             )
 
-    def forward(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         decoded, loss = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
         pull = pull + self.rest(decoded, difference)
