@@ -27,7 +27,7 @@ WARM_UP = 3
 class _Asked(Noise):
     """Notes what is asked of it; its numbers are no noise, for a run's own must not be used up by asking."""
 
-    def __init__(self, device: torch.device | str) -> None:
+    def __init__(self, device: torch.device | str | None) -> None:
         super().__init__(device=device)
         self.draws: list[Tensor] = []
 

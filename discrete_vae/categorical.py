@@ -22,18 +22,41 @@ SHORT_ROW = 16
 """On a processor torch takes the softmax of shorter rows one number at a time, four times as slowly as it could."""
 
 
+MASKED = 1e9
+"""How far below the largest logit a masked category is put: its probability is exactly 0 at every temperature below a
+million, and no formula that subtracts logits meets ``inf - inf``."""
+
+
 def one_hot(index: Tensor, categories: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Index ``[...]`` -> one-hot ``[..., K]`` in a floating dtype, without the int64 detour of ``F.one_hot``."""
     zeros = torch.zeros(*index.shape, categories, dtype=dtype, device=index.device)
-    return zeros.scatter_(-1, index.unsqueeze(-1), 1.0)
+    return zeros.scatter(-1, index.unsqueeze(-1), 1.0)
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Logits ``[..., K]`` whose masked categories, such as those of -inf, lie ``MASKED`` below the largest.
+
+    These get no gradient. NaN stays NaN, and so does a row of -inf alone, which has no probabilities.
+    """
+    lowest = logits.detach().amax(-1, keepdim=True) - MASKED
+    return torch.where(logits < lowest, lowest, logits)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision as float32: its sums and differences would be wrong by tenths of a nat."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def hard_sample(logits: Tensor, gumbel: Tensor) -> Tensor:
-    """Exact one-hot sample by the Gumbel-max trick (Gumbel 1954): ``[..., N, K]``, no gradient."""
+    """Exact one-hot sample by the Gumbel-max trick (Gumbel 1954): ``[..., N, K]``, no gradient.
+
+    A variable whose logits are no distribution (NaN, +inf, or -inf alone) is NaN.
+    """
     with torch.no_grad():
         # Half precision would round the sum, and so the frequencies, to the grid of the larger term.
-        work = torch.promote_types(logits.dtype, torch.float32)
-        return one_hot((logits.to(work) + gumbel).argmax(-1), logits.shape[-1], logits.dtype)
+        top, index = (at_least_float32(logits) + gumbel).max(-1, keepdim=True)
+        sample = one_hot(index.squeeze(-1), logits.shape[-1], logits.dtype)
+        return sample + (top - top).to(logits.dtype)
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -44,6 +67,8 @@ def softmax(logits: Tensor) -> Tensor:
 
 
 class _Softmax(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(logits: Tensor) -> Tensor:  # type: ignore[override]
         weights = (logits - logits.amax(-1, keepdim=True)).exp_()
@@ -59,6 +84,25 @@ class _Softmax(torch.autograd.Function):
         return jacobian_product(probabilities, gradient)
 
 
+def softmax_through(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """The given probabilities, differentiated as if they were ``softmax(logits + constant)``: ``[..., K]``.
+
+    It is how estimators are published that take the softmax' derivative at another point than its own.
+    """
+    return _SoftmaxThrough.apply(logits, probabilities)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _SoftmaxThrough(_Softmax):
+    @staticmethod
+    def forward(logits: Tensor, probabilities: Tensor) -> Tensor:  # type: ignore[override]
+        return probabilities.detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (through,) = ctx.saved_tensors
+        return jacobian_product(through, gradient), None
+
+
 def jacobian_product(probabilities: Tensor, vector: Tensor) -> Tensor:
     """``J v`` with the softmax' Jacobian ``J = diag(p) - p p^T`` of each variable: ``[..., N, K]``."""
     weighted = probabilities * vector
@@ -70,8 +114,37 @@ def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) 
     return softmax((logits + gumbel) / temperature)
 
 
+def log_taken(logits: Tensor, sample: Tensor) -> Tensor:
+    """Log-probability of the category that a one-hot sample takes: ``[..., N, 1]``.
+
+    By a mask instead of a product, in which 0 times -inf would be NaN. Its gradient in the logits is ``z - pi``.
+    """
+    return _LogTaken.apply(logits, sample)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _LogTaken(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits: Tensor, sample: Tensor) -> Tensor:  # type: ignore[override]
+        return (sample * logits.log_softmax(-1).clamp_min(torch.finfo(logits.dtype).min)).sum(-1, keepdim=True)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        logits, sample = ctx.saved_tensors
+        return gradient * (sample - softmax(logits)), None
+
+
 def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
-    """Log-probability of a one-hot sample, summed over the N variables: ``[...]``; -inf where it is impossible."""
+    """Log-probability of a one-hot sample, summed over the N variables: ``[...]``; -inf where it is impossible.
+
+    In float32 where the logits are in half precision.
+    """
+    logits = at_least_float32(logits)
     # A finite stand-in for -inf, so that a category that was not taken adds 0 times it, without a mask on every sample.
     lowest = torch.finfo(logits.dtype).min
     total = (sample * logits.log_softmax(-1).clamp_min(lowest)).sum((-1, -2))
@@ -79,26 +152,36 @@ def log_prob(logits: Tensor, sample: Tensor) -> Tensor:
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy of each variable: ``[..., N]``, between 0 and log K."""
-    return _Entropy.apply(logits)  # type: ignore[no-any-return, no-untyped-call]
+    """Entropy of each variable: ``[..., N]``, between 0 and log K.
+
+    In float32 where the logits are in half precision.
+    """
+    value: Tensor = _Entropy.apply(at_least_float32(logits))[0]  # type: ignore[no-untyped-call]
+    return value
 
 
 class _Entropy(torch.autograd.Function):
     """``log sum_k e^{l_k} - <pi, l>``, whose gradient is ``-pi (l - <pi, l>)``: half the passes of its composition."""
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, logits: Tensor) -> Tensor:  # type: ignore[override]
-        probabilities, shifted, mean, total = _moments(logits)
-        ctx.save_for_backward(logits, probabilities, shifted, mean)
-        return (total.log() - mean).squeeze(-1)
+    generate_vmap_rule = True
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(logits: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        probabilities, shifted, mean, total = _moments(logits)
+        return (total.log() - mean).squeeze(-1), probabilities, shifted, mean
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:  # type: ignore[override]
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *others: Tensor) -> Tensor:  # type: ignore[override]
         logits, probabilities, shifted, mean = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, by what leads back to the logits
             probabilities, shifted, mean, _ = _moments(logits)
-        result: Tensor = (mean - shifted) * probabilities * gradient.unsqueeze(-1)
-        return result
+        pulled: Tensor = (mean - shifted) * probabilities * gradient.unsqueeze(-1)
+        return pulled
 
 
 def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -117,8 +200,11 @@ def kl_to_uniform(logits: Tensor) -> Tensor:
 
 
 def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
-    """KL(q || p) of each variable between categoricals that broadcast against each other: ``[..., N]``."""
-    log_q, log_p = logits.log_softmax(-1), prior_logits.log_softmax(-1)
+    """KL(q || p) of each variable between categoricals that broadcast against each other: ``[..., N]``.
+
+    In float32 where the logits are in half precision.
+    """
+    log_q, log_p = (at_least_float32(each).log_softmax(-1) for each in (logits, prior_logits))
     # A category that q never takes adds nothing, also where p excludes it (0 log 0/0 = 0).
     log_ratio = torch.where(log_q == -torch.inf, 0.0, log_q - log_p)
     return (log_q.exp() * log_ratio).sum(-1)
@@ -177,13 +263,15 @@ class Categorical:
 
         By inverting the cumulative sum, which needs one uniform number a variable and one softmax an observation.
         """
-        work = torch.promote_types(parameters.dtype, torch.float32)
-        cumulative = softmax(parameters.to(work)).cumsum(-1).unsqueeze(-4)
+        cumulative = softmax(at_least_float32(parameters)).cumsum(-1).unsqueeze(-4)
         *population, observations, latents, _ = parameters.shape
-        uniform = noise.uniform((*population, samples, observations, latents, 1), work)
+        shape = (*population, samples, observations, latents, 1)
+        uniform = noise.on(parameters.device).uniform(shape, cumulative.dtype)
         # Times the total, which rounding may leave below 1: the last category gets no more than its share.
-        below = uniform * cumulative[..., -1:] >= cumulative[..., :-1]
-        return one_hot(below.sum(-1), self.categories, parameters.dtype)
+        total = cumulative[..., -1:]
+        below = uniform * total >= cumulative[..., :-1]
+        sample = one_hot(below.sum(-1), self.categories, parameters.dtype)
+        return sample + (total - total).to(sample.dtype)  # NaN where the logits are no distribution
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         """``[count, N, K]`` drawn from the uniform prior."""

@@ -43,7 +43,9 @@ def check_types(instance: Any) -> None:
 
 
 def check_range(name: str, value: int, least: int = 1, most: int | None = None) -> None:
-    """Raise ``InputError`` for a whole number outside a range."""
+    """Raise ``InputError`` for what is no whole number, or is outside a range."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{name} is {value!r}; give a whole number")
     if value < least:
         raise InputError(f"{name} is {value}; give at least {least}")
     if most is not None and value > most:

@@ -35,7 +35,7 @@ class Gaussian:
         """Reparameterised samples, mean + sigma * epsilon: ``[..., B, N, 2] -> [..., S, B, N, 1]``, differentiable."""
         mean, log_variance = parameters.unsqueeze(-4).chunk(2, -1)
         *population, _, observations, latents, _ = mean.shape
-        epsilon = noise.normal((*population, samples, observations, latents, 1), mean.dtype)
+        epsilon = noise.on(mean.device).normal((*population, samples, observations, latents, 1), mean.dtype)
         return mean + (log_variance / 2).exp() * epsilon
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
-from discrete_vae.strategies.base import Estimate, Objective, Strategy
+from discrete_vae.strategies.base import Estimate, Strategy
+from discrete_vae.strategies.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ are the only ones asked of the generators (they are what the CPU draws fastest);
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Sequence
@@ -26,7 +27,11 @@ def seeded(seed: int, *stream: object, device: torch.device | str = "cpu") -> to
 
 
 class Noise:
-    """Draws of shape ``[P, ...]`` from P generators, or of any shape from one (or from torch's global generator)."""
+    """Draws of shape ``[P, ...]`` from P generators, or of any shape from one (or from torch's global generator).
+
+    It draws on the given device, or that of its generator; without either, where it is asked to (``on``): strategies
+    ask for their logits' device.
+    """
 
     def __init__(
         self,
@@ -34,7 +39,15 @@ class Noise:
         device: torch.device | str | None = None,
     ) -> None:
         self.generators = generators
-        self.device = device or (generators[0].device if generators[0] is not None else "cpu")
+        self.device = device or (generators[0].device if generators[0] is not None else None)
+
+    def on(self, device: torch.device) -> Self:
+        """The same source; one that has no device of its own draws on this one."""
+        if self.device is not None:
+            return self
+        bound = copy.copy(self)
+        bound.device = device
+        return bound
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``."""
@@ -57,7 +70,7 @@ class Noise:
         work = torch.promote_types(dtype, torch.float32)
         half_cell = torch.finfo(work).eps / 4
         # 1 - u is exact on the grid, so log does for log1p, which takes three times as long.
-        exponential = (1 - self.uniform(shape, work)).log_().neg_().clamp_(min=half_cell)
+        exponential = (1 - self.uniform(shape, work)).log_().neg_().clamp_min_(half_cell)
         return exponential.log_().neg_().to(dtype)
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:

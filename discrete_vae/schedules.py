@@ -8,6 +8,7 @@ once.
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,6 +116,20 @@ class Schedule:
             if getattr(self, field.name) != field.default
         ]
         return ",".join([_number(self.initial), *changed])
+
+    def at(self, time: float) -> float:
+        """The value after so many units: steps, epochs, or with ``unit="run"`` the share of the run that is done.
+
+        ``strategy.temperature = schedule.at(step)`` anneals in one line. Raises ``InputError`` for what is no number of
+        at least 0, and for a share above 1.
+        """
+        if not isinstance(time, int | float) or not 0 <= time < math.inf:
+            raise InputError(f"schedule: time is {time!r}; give the {self.unit}s that are done, a number of at least 0")
+        if self.unit == "run" and time > 1:
+            raise InputError(f"schedule: time is {time}; over a run it is the share that is done, from 0 to 1")
+        passed = time if self.unit == "run" else time // self.every
+        ramp = min(1.0, time / self.warmup) if self.warmup else 1.0
+        return float(max(self.initial * self.decay**passed, self.minimum) * ramp)
 
     def without_effect(self) -> list[str]:
         """Names of the fields that are set and change nothing beside the others."""

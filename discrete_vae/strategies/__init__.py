@@ -31,7 +31,7 @@ gives the BibTeX.
 
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
@@ -43,6 +43,7 @@ from discrete_vae.strategies.local_expectation import LocalExpectation
 from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.nvil import Nvil
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.reinmax_mean_control import ReinMaxMeanControl

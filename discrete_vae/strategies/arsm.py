@@ -7,14 +7,21 @@ Variables. ICML 2019, arXiv 1905.01413.
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot
+from discrete_vae.categorical import hard_sample
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.objective import Objective
+
+
+def pairs(latents: int, categories: int) -> int:
+    """The sample, and one for every pair of categories that can be swapped."""
+    return 1 + math.comb(categories, 2)
 
 
 class Arsm(Strategy):
@@ -24,7 +31,7 @@ class Arsm(Strategy):
     of all variables' w with their entries c and j swapped.
     """
 
-    claim = Claim("Yin et al. 2019", unbiased=True, relaxed=False, evaluations=2)
+    claim = Claim("Yin et al. 2019", unbiased=True, relaxed=False, evaluations=pairs)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         categories = logits.shape[-1]
@@ -33,26 +40,23 @@ class Arsm(Strategy):
         with torch.no_grad():
             work = torch.promote_types(logits.dtype, torch.float32)
             gumbel = noise.gumbel(logits.shape, work)  # -log of exponential numbers, whose shares are uniform
-            sample = self._choose(logits, gumbel)
+            sample = hard_sample(logits, gumbel)
         loss = objective(sample)
         with torch.no_grad():
-            pairs = list(itertools.combinations(range(categories), 2))
+            swaps = list(itertools.combinations(range(categories), 2))
             swapped = []
-            for first, second in pairs:
+            for first, second in swaps:
                 entries = list(gumbel.unbind(-1))
                 entries[first], entries[second] = entries[second], entries[first]
-                swapped.append(self._choose(logits, torch.stack(entries, -1)))
+                swapped.append(hard_sample(logits, torch.stack(entries, -1)))
             losses = objective(torch.stack(swapped))
             table = loss.detach().expand(categories, categories, *loss.shape).clone()  # [K, K, ..., B], by c and j
-            for (first, second), value in zip(pairs, losses, strict=True):
+            for (first, second), value in zip(swaps, losses, strict=True):
                 table[first, second] = table[second, first] = value
             centred = (table - table.mean(0)).movedim((0, 1), (-2, -1)).to(work)  # [..., B, K, K]
             share = (-gumbel).softmax(-1)
-            pull = (1 / categories - share) @ centred.mT
+            with torch.autocast(logits.device.type, enabled=False):  # which would round the product
+                pull = (1 / categories - share) @ centred.mT
         return Estimate(
             loss + only_gradient(logits, pull.to(logits.dtype), loss.dim()), loss.new_zeros(loss.shape[:-1]), sample
         )
-
-    @staticmethod
-    def _choose(logits: Tensor, gumbel: Tensor) -> Tensor:
-        return one_hot((logits.to(gumbel.dtype) + gumbel).argmax(-1), logits.shape[-1], logits.dtype)

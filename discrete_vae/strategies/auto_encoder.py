@@ -12,10 +12,12 @@ from torch import Tensor
 from discrete_vae.deterministic import Deterministic, Real
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.pathwise import Pathwise
 
 
-class AutoEncoder(Strategy):
+class AutoEncoder(Pathwise):
     """Backpropagation through the code y = sigmoid(a). ``categories`` plays no part, and beta has nothing to weigh."""
 
     claim = Claim("Rumelhart et al. 1986", unbiased=True, relaxed=False, evaluations=1)
@@ -25,10 +27,8 @@ class AutoEncoder(Strategy):
     def latent_family(latents: int, categories: int) -> Deterministic:
         return Deterministic(latents)
 
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        code = self.latent_family(*logits.shape[-2:]).mean(logits)
-        loss = objective(code)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        return self.latent_family(*logits.shape[-2:]).mean(logits)
 
 
 class Backpropagation(AutoEncoder):
@@ -39,7 +39,7 @@ class Backpropagation(AutoEncoder):
         return Real(latents)
 
 
-class TargetPropagationAutoEncoder(AutoEncoder):
+class TargetPropagationAutoEncoder(Strategy):
     """No gradient passes from the decoder to the code: the encoder is pulled to ``y_hat = 2 y - f(x')`` (eq. 3.7).
 
     Encoder and decoder are each other's approximate inverse, and the pull is the squared error to y_hat. The target
@@ -47,6 +47,8 @@ class TargetPropagationAutoEncoder(AutoEncoder):
     """
 
     claim = Claim("Nitta 2017; Lee et al. 2015", unbiased=False, relaxed=False, evaluations=1)
+    ignores = AutoEncoder.ignores
+    latent_family = AutoEncoder.latent_family
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         if objective.predict is None or objective.encode is None:
@@ -56,5 +58,5 @@ class TargetPropagationAutoEncoder(AutoEncoder):
         with torch.no_grad():
             target = 2 * code - objective.encode(objective.predict(output)).sigmoid()
             pull = 2 * (code - target) * code * (1 - code)
-        loss = objective.loss(output) + only_gradient(logits, pull, logits.dim() - 2)
+        loss = objective.cost_of(code, output) + only_gradient(logits, pull, logits.dim() - 2)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical
+from discrete_vae.categorical import Categorical, at_least_float32, finite
 from discrete_vae.errors import InputError
-from discrete_vae.networks import MLP, Stack
+from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.hyperparameters import TINY, hyperparameter
+from discrete_vae.strategies.objective import Cost, Layout, Objective
 
 
 class Family(Protocol):
@@ -32,58 +34,6 @@ class Family(Protocol):
     def log_ratio(self, parameters: Tensor, sample: Tensor) -> Tensor: ...
     def mean(self, parameters: Tensor) -> Tensor: ...
     def code_entropy(self, mean: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
-
-    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``cost`` for a bound of several
-    samples, ``penalty`` for the layers of a nested objective, and the rest for targets in place of gradients.
-    """
-
-    decode: Callable[[Tensor], Tensor]
-    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits).
-
-    A strategy of several samples puts dimensions of its own in front: flatten the last two, not all but the first."""
-    loss: Callable[[Tensor], Tensor]
-    """Output -> loss ``[..., B]``."""
-    observation: Tensor | None = None
-    """What the prediction should be: ``[..., B, D]``."""
-    predict: Callable[[Tensor], Tensor] | None = None
-    """Output -> the mean observation ``[..., B, D]``."""
-    encode: Callable[[Tensor], Tensor] | None = None
-    """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
-    decoder: Stack | None = None
-    """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
-    encoder: Stack | None = None
-    """What ``encode`` runs an observation through; it puts out the flattened logits."""
-    penalty: Callable[[Tensor], Tensor] | None = None
-    """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
-    cost: Callable[[Tensor, Tensor], Tensor] | None = None
-    """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
-    context: Tensor | None = None
-    """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
-    broadcasts: bool = False
-    """Whether a sample may stand for a whole batch, so that B is 1 in it: then each state is decoded with what all
-    images share of it done once."""
-    behind: Callable[[Tensor, Tensor], Tensor] | None = None
-    """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
-    mean_field: Objective | None = None
-    """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
-
-    @property
-    def deterministic(self) -> Objective:
-        """The objective without the noise of layers behind: the mean field's, or itself."""
-        return self.mean_field or self
-
-    def __call__(self, sample: Tensor) -> Tensor:
-        return self.cost_of(sample, self.decode(sample))
-
-    def cost_of(self, sample: Tensor, output: Tensor) -> Tensor:
-        """The objective at a sample whose output is at hand."""
-        loss = self.loss(output)
-        return loss if self.behind is None else loss + self.behind(sample, output)
 
 
 @dataclass(frozen=True)
@@ -108,10 +58,14 @@ class Claim:
     """Whether the mean of its gradient is the exact gradient."""
     relaxed: bool
     """Whether the sample that it decodes while training lies inside the simplex instead of at a corner."""
-    evaluations: int
-    """How often one training step calls ``decode``."""
+    evaluations: int | Callable[[int, int], int]
+    """How many samples one training step decodes for an example; where it depends on N and K, a function of these."""
     marginal: bool = False
     """Whether what is behind the latents learns from all their states, instead of from the decoded sample."""
+
+    def decoded(self, latents: int, categories: int) -> int:
+        """Samples that one training step decodes for an example with so many variables of so many categories."""
+        return self.evaluations if isinstance(self.evaluations, int) else self.evaluations(latents, categories)
 
 
 @dataclass(frozen=True)
@@ -168,6 +122,27 @@ class Strategy(nn.Module):
     evaluations are comparisons, for which these use the same."""
     warmup: int = 0
     """Steps that ``prepare`` takes before the model's first; without any it is not called."""
+    twice: ClassVar[bool] = False
+    """Whether its gradient in the logits may be differentiated again, as a gradient penalty does: it is then the
+    gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
+    checks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
+    """Checks of the options that are plain attributes, wherever these are set; they raise ``InputError``."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.checks:
+            self.checks[name](value)
+        minima: Mapping[str, float] = self.__dict__.get("minima", {})
+        if name not in minima:
+            super().__setattr__(name, value)
+            return
+        tensor = hyperparameter(name, value, minima[name])
+        if isinstance(value, nn.Parameter):  # one that is learned
+            self._buffers.pop(name, None)
+            super().__setattr__(name, value)
+        else:
+            self._parameters.pop(name, None)
+            before = self._buffers.get(name)
+            self.register_buffer(name, tensor if before is None else tensor.to(before.device))
 
     @classmethod
     def build(cls, options: Any, networks: Networks) -> Self:
@@ -181,9 +156,14 @@ class Strategy(nn.Module):
         return 0
 
     @classmethod
+    def categorical(cls) -> bool:
+        """Whether its parameters are logits of categories."""
+        return cls.latent_family is Categorical
+
+    @classmethod
     def revisits(cls) -> bool:
         """Whether a step evaluates its objective at several samples, and so what is behind them several times."""
-        return cls.claim.evaluations > 1 or cls.claim.marginal or cls.independent
+        return cls.claim.decoded(2, 2) > 1 or cls.claim.marginal or cls.independent
 
     @classmethod
     def rescaled_by(cls, options: Any) -> str | None:
@@ -215,17 +195,56 @@ class Strategy(nn.Module):
 
     def follow(self, values: Mapping[str, Tensor]) -> None:
         """Set scheduled hyper-parameters, one value a member each: ``[P]``."""
-        for name, value in values.items():
-            setattr(self, name, value)
+        self._buffers.update(values)  # unchecked: a step is recorded, and reads nothing back
 
-    def estimate(self, logits: Tensor, objective: Objective, noise: Noise | None = None) -> Estimate:
-        """The estimate of ``grad E_q[objective(z)]`` at logits ``[..., B, N, K]``."""
-        return self.compute(logits, objective, noise or Noise(device=logits.device))
+    def forward(self, logits: Tensor, dim: int = -1, generator: torch.Generator | None = None) -> Tensor:
+        """A sample of the logits' shape with the strategy's gradient; only ``Pathwise`` strategies have one."""
+        raise InputError(
+            f"{type(self).__name__} gives no sample that has a gradient; call estimate(logits, objective), with a "
+            "function from a sample to a loss of one number an example"
+        )
+
+    def estimate(
+        self,
+        logits: Tensor,
+        objective: Objective | Cost,
+        noise: Noise | None = None,
+        *,
+        dim: int = -1,
+        generator: torch.Generator | None = None,
+    ) -> Estimate:
+        """The objective at a sample, in nats, with the estimate of ``grad E_q[objective(z)]`` in the logits.
+
+        ``logits`` are ``[..., B, N, K]``, or ``[B, K]`` for one variable an example, or have their categories along
+        ``dim`` (see ``Layout``); -inf masks a category. The objective is a function from a sample of the logits' shape
+        to a loss ``[..., B]``, one number an example, or an ``Objective`` for strategies that look inside. Randomness
+        comes from ``noise``, from a generator, or from torch's global generator of the logits' device.
+
+        Half precision is computed in float32. Raises ``InputError`` for a loss of another shape, for logits without a
+        batch, where an objective lacks what the strategy needs, and, unless ``twice``, in the backward pass of the
+        gradient in the logits, which as an estimate has no derivative.
+        """
+        layout = Layout.of(logits, dim)
+        given = self.prepared(layout.inwards(logits))
+        if not self.twice:
+            given = _once(given, type(self).__name__)
+        posed = Objective.of(objective, layout.dims, layout.examples)
+        if not layout.plain or given.dtype != logits.dtype:
+            posed = layout.objective(posed, logits.dtype)
+        estimate = self.compute(given, posed, source(noise, generator, logits))
+        return dataclasses.replace(estimate, sample=layout.outwards(estimate.sample).to(logits.dtype))
+
+    def prepared(self, logits: Tensor) -> Tensor:
+        """Logits as ``compute`` takes them: at least float32, and masked categories finite."""
+        logits = at_least_float32(logits)
+        return finite(logits) if self.categorical() else logits
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         """What a strategy implements: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
 
-        Draws all it needs from ``noise``."""
+        Logits are in at least float32 and finite, unless they are no distribution. All that it draws comes from
+        ``noise``.
+        """
         raise NotImplementedError
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
@@ -240,19 +259,22 @@ class Strategy(nn.Module):
         return {}
 
 
-def register_hyperparameter(
-    module: nn.Module, name: str, value: float | Tensor, minimum: float = torch.finfo(torch.float32).tiny
-) -> None:
-    """Register a hyper-parameter as a buffer; raises ``InputError`` where it is not finite or below the minimum."""
-    tensor = torch.as_tensor(value, dtype=torch.float32)
-    if not bool((tensor >= minimum).all()) or not bool(tensor.isfinite().all()):
-        raise InputError(f"{name} is {value}; give a finite number {'above' if minimum else 'of at least'} 0")
-    module.register_buffer(name, tensor)
+def register_hyperparameter(strategy: Strategy, name: str, value: float | Tensor, minimum: float = TINY) -> None:
+    """Make a hyper-parameter a buffer that is checked wherever it is set: ``strategy.temperature = 0.3``.
+
+    Raises ``InputError`` where it is not finite or below the minimum. An ``nn.Parameter`` is one that is learned.
+    """
+    strategy.minima = {**strategy.__dict__.get("minima", {}), name: minimum}
+    setattr(strategy, name, value)
 
 
-def per_member(value: Tensor, like: Tensor) -> Tensor:
-    """A number ``[]`` or one a member ``[P]``, shaped to broadcast against ``like`` ``[P, ...]``, in its dtype."""
-    return value.to(like.dtype).reshape(value.shape + (1,) * (like.dim() - value.dim()))
+def source(noise: Noise | None, generator: torch.Generator | None, logits: Tensor) -> Noise:
+    """Where randomness comes from, on the logits' device unless it says otherwise."""
+    if noise is not None and generator is not None:
+        raise InputError("both noise and a generator are given; give one of them")
+    if noise is not None and not isinstance(noise, Noise):
+        raise InputError(f"noise is a {type(noise).__name__}; give a Noise, or generator=...")
+    return (noise or Noise([generator])).on(logits.device)
 
 
 def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -285,12 +307,48 @@ def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:
 
 
 class _OnlyGradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(gradient.to(tensor.dtype))
+    def forward(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:  # type: ignore[override]
         return tensor.new_zeros(tensor.shape[:dimensions])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:  # type: ignore[override]
+        tensor, gradient, _ = inputs
+        ctx.save_for_backward(gradient.to(tensor.dtype))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None
+
+
+def _once(logits: Tensor, name: str) -> Tensor:
+    """The logits, whose gradient cannot be differentiated."""
+    return _Once.apply(logits, name)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Once(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return logits.view_as(logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
+        ctx.name = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _Refused.apply(gradient, ctx.name), None  # type: ignore[no-untyped-call]
+
+
+class _Refused(_Once):
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        raise InputError(
+            f"the gradient of {ctx.name} is an estimate, which has no derivative of its own; for second derivatives "
+            "take a pathwise strategy, such as GumbelSoftmax or ReinMax, or Marginalisation"
+        )

@@ -9,17 +9,17 @@ Categorical Reparameterization with Gumbel-Softmax. ICLR 2017, call DARN.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import softmax
+from discrete_vae.categorical import log_taken, softmax
 from discrete_vae.errors import nearest
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Networks
 from discrete_vae.strategies.muprop import MuProp
-from discrete_vae.strategies.pathwise import Pathwise, Pull
+from discrete_vae.strategies.pathwise import OneHotPathwise
 from discrete_vae.strategies.score_function import ScoreFunctionOptions
 
 Centre = Literal["mean", "uniform"]
@@ -47,12 +47,12 @@ def centre_at(name: Centre, probabilities: Tensor) -> Tensor:
     return probabilities if name == "mean" else torch.full_like(probabilities, 1 / probabilities.shape[-1])
 
 
-def score_pull(probabilities: Tensor, sample: Tensor, gradient: Tensor, centre: Tensor) -> Tensor:
-    """``<g, z - c> (z - pi)``: the score function of the objective, linearised about the sample."""
-    return (gradient * (sample - centre)).sum(-1, keepdim=True) * (sample - probabilities)
+def linearised(logits: Tensor, sample: Tensor, centre: Tensor) -> Tensor:
+    """``(z - c) log q(z)``, c a constant: the score function of the objective, linearised about the sample."""
+    return (sample - centre.detach()) * log_taken(logits, sample)
 
 
-class Darn(Pathwise):
+class Darn(OneHotPathwise):
     """Backward ``<g, z - c> (z - pi)`` with c = pi (Shekhovtsov 2023), or 1 / K: for K = 2 Gregor et al.'s, and ZGR.
 
     Raises ``InputError`` for a centre that is not known.
@@ -60,15 +60,14 @@ class Darn(Pathwise):
 
     claim = Claim("Gregor et al. 2014", unbiased=False, relaxed=False, evaluations=1)
     Options = DarnOptions
+    checks: ClassVar = {"centre": check_centre}
 
     def __init__(self, centre: Centre = "mean") -> None:
         super().__init__()
-        self.centre = DarnOptions(centre).centre
+        self.centre = centre
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        probabilities = softmax(logits)
-        centre = centre_at(self.centre, probabilities)
-        return lambda gradient: score_pull(probabilities, sample, gradient, centre)
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return linearised(logits, sample, centre_at(self.centre, softmax(logits.detach())))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import per_member, register_hyperparameter
+from discrete_vae.strategies.base import register_hyperparameter
+from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.pathwise import TemperatureOptions
 from discrete_vae.strategies.straight_through import StraightThrough
 

@@ -7,8 +7,19 @@ from torch import Tensor
 
 from discrete_vae.categorical import enumerate_states
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
+
+
+def states(latents: int, categories: int) -> int:
+    """K^N."""
+    return int(categories**latents)
+
+
+def sample_and_states(latents: int, categories: int) -> int:
+    """Of the strategies here, the one that also decodes a sample by itself."""
+    return 1 + states(latents, categories)
 
 
 class Enumeration(Strategy):
@@ -17,7 +28,7 @@ class Enumeration(Strategy):
     What is behind the latents learns from the sample alone. Raises ``InputError`` for more than 2^20 states.
     """
 
-    claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=2)
+    claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=sample_and_states)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
@@ -33,8 +44,9 @@ class Marginalisation(Enumeration):
     All states are decoded in one batch, and the drawn one's loss is read off it.
     """
 
-    claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=1, marginal=True)
+    claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=states, marginal=True)
     ignores = Strategy.ignores | {"samples"}
+    twice = True
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
@@ -58,5 +70,6 @@ def expected(logits: Tensor, losses: Tensor) -> Tensor:
     *_, latents, categories = logits.shape
     states = enumerate_states(latents, categories, logits.dtype, logits.device).flatten(1)
     lowest = torch.finfo(logits.dtype).min  # stands for -inf, which 0 times it must not make a NaN
-    log_q = logits.log_softmax(-1).clamp_min(lowest).flatten(-2) @ states.T  # [..., B, K^N]
+    with torch.autocast(logits.device.type, enabled=False):  # which would round what is summed
+        log_q = logits.log_softmax(-1).clamp_min(lowest).flatten(-2) @ states.T  # [..., B, K^N]
     return (log_q.exp() * losses.movedim(0, -1)).sum(-1)

@@ -6,16 +6,25 @@ Straight-Through Estimator. ICML 2022, arXiv 2206.07235.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import softmax, softmax_through
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pull, TemperatureOptions, Tempered
+from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import TemperatureOptions, Tempered
+
+
+def check_gap(gap: float) -> None:
+    """Raise ``InputError`` for a gap that is no finite number of at least 0."""
+    if not isinstance(gap, int | float) or not 0 <= gap < math.inf:
+        raise InputError(f"gap is {gap!r}; give a margin above 0, or 0 for one that follows the probability")
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,7 @@ class GappedStraightThroughOptions(TemperatureOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gap < 0:
-            raise InputError(f"gap is {self.gap}; give a margin above 0, or 0 for one that follows the probability")
+        check_gap(self.gap)
 
 
 class GappedStraightThrough(Tempered):
@@ -40,19 +48,19 @@ class GappedStraightThrough(Tempered):
 
     claim = Claim("Fan et al. 2022", unbiased=False, relaxed=False, evaluations=1)
     Options = GappedStraightThroughOptions
+    checks: ClassVar = {"gap": check_gap}
 
     def __init__(self, temperature: float | Tensor = 1.0, gap: float = 1.0) -> None:
         super().__init__(temperature)
-        self.gap = GappedStraightThroughOptions(gap=gap).gap
+        self.gap = gap
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        temperature = per_member(self.temperature, logits)
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        temperature, own = per_member(self.temperature, logits), logits.detach()
         gap: Tensor | float = self.gap
         if not self.gap:
-            taken = (softmax(logits) * sample).sum(-1, keepdim=True)
-            tiny = torch.finfo(logits.dtype).eps
+            taken = (softmax(own) * sample).sum(-1, keepdim=True)
+            tiny = torch.finfo(own.dtype).eps
             gap = -torch.log1p(-taken.clamp_max(1 - tiny)) / taken.clamp_min(tiny)
-        largest = logits.amax(-1, keepdim=True)
-        moved = torch.where(sample > 0, largest, torch.minimum(logits, largest - gap))
-        probabilities = softmax(moved / temperature)
-        return lambda gradient: jacobian_product(probabilities, gradient) / temperature
+        largest = own.amax(-1, keepdim=True)
+        moved = torch.where(sample > 0, largest, torch.minimum(own, largest - gap))
+        return softmax_through(logits / temperature, softmax(moved / temperature))

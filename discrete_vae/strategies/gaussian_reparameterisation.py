@@ -9,10 +9,11 @@ from torch import Tensor
 
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy
+from discrete_vae.strategies.base import Claim, Strategy
+from discrete_vae.strategies.pathwise import Pathwise
 
 
-class GaussianReparameterisation(Strategy):
+class GaussianReparameterisation(Pathwise):
     """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` plays no part."""
 
     claim = Claim("Kingma and Welling 2014", unbiased=True, relaxed=False, evaluations=1)
@@ -22,7 +23,5 @@ class GaussianReparameterisation(Strategy):
     def latent_family(latents: int, categories: int) -> Gaussian:
         return Gaussian(latents)
 
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = Gaussian(logits.shape[-2]).sample(logits, noise).squeeze(-4)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        return Gaussian(logits.shape[-2]).sample(logits, noise).squeeze(-4)

@@ -7,16 +7,18 @@ ICLR 2021, arXiv 2010.04838.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import softmax, softmax_through
 from discrete_vae.errors import check_range
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pull, TemperatureOptions, Tempered
+from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import TemperatureOptions, Tempered
 
 
 def perturbed_given(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
@@ -40,6 +42,11 @@ def relaxed_given(logits: Tensor, sample: Tensor, temperature: Tensor, draws: in
     )
 
 
+def check_draws(draws: int) -> None:
+    """Raise ``InputError`` for a number of draws that is not at least 1."""
+    check_range("draws", draws)
+
+
 @dataclass(frozen=True)
 class GumbelRaoOptions(TemperatureOptions):
     """Hyper-parameters of Gumbel-Rao."""
@@ -51,7 +58,7 @@ class GumbelRaoOptions(TemperatureOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("draws", self.draws)
+        check_draws(self.draws)
 
 
 class GumbelRao(Tempered):
@@ -62,13 +69,13 @@ class GumbelRao(Tempered):
 
     claim = Claim("Paulus et al. 2021", unbiased=False, relaxed=False, evaluations=1)
     Options = GumbelRaoOptions
+    checks: ClassVar = {"draws": check_draws}
 
     def __init__(self, temperature: float | Tensor = 0.5, draws: int = 10) -> None:
         super().__init__(temperature)
-        self.draws = GumbelRaoOptions(draws=draws).draws
+        self.draws = draws
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        work = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        temperature = per_member(self.temperature, work)
-        relaxed = relaxed_given(work, sample, temperature, self.draws, noise)
-        return lambda gradient: (jacobian_product(relaxed, gradient).mean(0) / temperature).to(gradient.dtype)
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        temperature = per_member(self.temperature, logits)
+        relaxed = relaxed_given(logits.detach(), sample, temperature, self.draws, noise)
+        return softmax_through((logits / temperature).expand_as(relaxed), relaxed).mean(0)

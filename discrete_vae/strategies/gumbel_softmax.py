@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from discrete_vae.categorical import one_hot, relaxed_sample
 from discrete_vae.errors import check_types
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    Objective,
-    Strategy,
-    per_member,
-    register_hyperparameter,
-)
+from discrete_vae.strategies.base import Claim, register_hyperparameter
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import Pathwise, straight_through
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class GumbelSoftmaxOptions:
         self.temperature.require_positive("temperature")
 
 
-class GumbelSoftmax(Strategy):
+class GumbelSoftmax(Pathwise):
     """z = softmax((logits + Gumbel) / temperature) (eq. 2), trained through as if it were the one-hot sample.
 
     Raises ``InputError`` where the temperature is not above 0.
@@ -51,20 +45,8 @@ class GumbelSoftmax(Strategy):
         super().__init__()
         register_hyperparameter(self, "temperature", temperature)
 
-    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
-        """Relaxed sample ``[..., N, K]``; a drop-in for ``torch.nn.functional.gumbel_softmax``."""
-        return self._relaxed(logits, noise).to(logits.dtype)
-
-    def _relaxed(self, logits: Tensor, noise: Noise | None) -> Tensor:
-        """The sample in at least float32: half precision would round noise and temperature."""
-        noise = noise or Noise(device=logits.device)
-        work = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return relaxed_sample(work, noise.gumbel(work.shape, work.dtype), per_member(self.temperature, work))
-
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = self.sample(logits, noise)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        return relaxed_sample(logits, noise.gumbel(logits.shape, logits.dtype), per_member(self.temperature, logits))
 
 
 class StraightThroughGumbelSoftmax(GumbelSoftmax):
@@ -72,18 +54,6 @@ class StraightThroughGumbelSoftmax(GumbelSoftmax):
 
     claim = replace(GumbelSoftmax.claim, relaxed=False)
 
-    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
-        """One-hot sample ``[..., N, K]`` whose gradient is the relaxed sample's."""
-        return _StraightThrough.apply(self._relaxed(logits, noise)).to(logits.dtype)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Forward one_hot(argmax), backward the identity: exact one-hot values, where y + (D - y) would round."""
-
-    @staticmethod
-    def forward(ctx: object, relaxed: Tensor) -> Tensor:  # type: ignore[override]
-        return one_hot(relaxed.argmax(-1), relaxed.shape[-1], relaxed.dtype)
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return gradient
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        relaxed = super().reparameterised(logits, noise)
+        return straight_through(one_hot(relaxed.argmax(-1), relaxed.shape[-1], relaxed.dtype), relaxed)

@@ -14,8 +14,9 @@ from discrete_vae.categorical import softmax
 from discrete_vae.errors import check_types
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import Claim, per_member, register_hyperparameter
-from discrete_vae.strategies.pathwise import Pathwise, Pull
+from discrete_vae.strategies.base import Claim, register_hyperparameter
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import OneHotPathwise
 
 LARGEST = 1e6
 """The paper's last t; much beyond, the system is singular in double precision."""
@@ -33,7 +34,7 @@ class MinimumVarianceOptions:
         self.weight.require_positive("weight")
 
 
-class MinimumVariance(Pathwise):
+class MinimumVariance(OneHotPathwise):
     """Forward a one-hot sample x, backward ``sum_j g_j S_jk`` with a matrix S that depends on x and pi alone.
 
     Raises ``InputError`` where the weight is not above 0.
@@ -51,10 +52,10 @@ class MinimumVariance(Pathwise):
     def revision(cls, options: MinimumVarianceOptions) -> int:
         return int(options == MinimumVarianceOptions())  # 1: the default follows the run's length
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        weight = per_member(self.weight, logits.double()).clamp_max(LARGEST)
-        matrix = backward_matrix(softmax(logits.double()), sample.double(), weight)
-        return lambda gradient: (gradient.double().unsqueeze(-2) @ matrix).squeeze(-2).to(gradient.dtype)
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        own = logits.detach().double()
+        matrix = backward_matrix(softmax(own), sample.double(), per_member(self.weight, own).clamp_max(LARGEST))
+        return (matrix @ logits.double().unsqueeze(-1)).squeeze(-1).to(logits.dtype)
 
 
 def backward_matrix(probabilities: Tensor, sample: Tensor, weight: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""What the estimators share that decode a one-hot sample and differentiate it by a formula of their own."""
+"""Strategies that give a sample with a gradient of its own, and what those share whose sample is one-hot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,26 +12,8 @@ from discrete_vae.categorical import hard_sample
 from discrete_vae.errors import check_types
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies.base import Estimate, Objective, Strategy, register_hyperparameter
-
-Pull = Callable[[Tensor], Tensor]
-"""From the gradient at the sample to that in the logits: ``[..., B, N, K]`` each."""
-
-
-def with_pull(logits: Tensor, sample: Tensor, pull: Pull) -> Tensor:
-    """The sample, whose gradient in the logits is ``pull(gradient at the sample)``."""
-    return _Pulled.apply(logits, sample, pull)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Pulled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, sample: Tensor, pull: Pull) -> Tensor:  # type: ignore[override]
-        ctx.pull = pull
-        return sample.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return ctx.pull(gradient), None, None
+from discrete_vae.strategies.base import Estimate, Strategy, register_hyperparameter, source
+from discrete_vae.strategies.objective import Layout, Objective
 
 
 def draw(logits: Tensor, noise: Noise) -> Tensor:
@@ -40,27 +21,57 @@ def draw(logits: Tensor, noise: Noise) -> Tensor:
     return hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
 
 
-class Pathwise(Strategy):
-    """Forward a one-hot sample, backward ``pull``."""
+def straight_through(sample: Tensor, surrogate: Tensor) -> Tensor:
+    """The sample, differentiated as if it were the surrogate; its value is exact, and NaN where the surrogate's is."""
+    return sample + (surrogate - surrogate.detach())
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        """The backward pass at logits and their one-hot sample ``[..., N, K]``, which get no gradient here."""
+
+class Pathwise(Strategy):
+    """Its sample has a gradient, so that ``strategy(logits)`` stands for ``torch.nn.functional.gumbel_softmax``."""
+
+    twice = True
+
+    def forward(self, logits: Tensor, dim: int = -1, generator: torch.Generator | None = None) -> Tensor:
+        """A sample of the logits' shape and dtype, with the strategy's gradient.
+
+        The categories lie along ``dim``; -inf masks one. Where logits are no distribution (NaN, +inf, or -inf alone),
+        so is the sample: NaN. Raises ``InputError`` for logits that are no floating-point tensor and for an unknown
+        ``dim``.
+        """
+        layout = Layout.of(logits, dim, batch=False)
+        return layout.first(self.sample(layout.last(logits), source(None, generator, logits)))
+
+    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
+        """The same for logits ``[..., K]``, of a population's noise."""
+        return self.reparameterised(self.prepared(logits), source(noise, None, logits)).to(logits.dtype)
+
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        """What a strategy implements: the sample ``[..., N, K]`` with its gradient in the logits."""
+        raise NotImplementedError
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = self.reparameterised(logits, noise)
+        loss = objective(sample)
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())
+
+
+class OneHotPathwise(Pathwise):
+    """Forward a one-hot sample, backward a surrogate."""
+
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        """What is differentiated in the sample's place: ``[..., N, K]``, as a function of the logits.
+
+        Its value has no effect.
+        """
         raise NotImplementedError
 
     def draw(self, logits: Tensor, noise: Noise) -> Tensor:
         """A one-hot sample ``[..., N, K]`` without a gradient."""
         return draw(logits, noise)
 
-    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
-        """One-hot sample ``[..., N, K]`` with the estimator's gradient."""
-        noise = noise or Noise(device=logits.device)
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
         sample = self.draw(logits, noise)
-        return with_pull(logits, sample, self.pull(logits.detach(), sample, noise))
-
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = self.sample(logits, noise)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())
+        return straight_through(sample, self.surrogate(logits, sample, noise))
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class TemperatureOptions:
         self.temperature.require_positive("temperature")
 
 
-class Tempered(Pathwise):
+class Tempered(OneHotPathwise):
     """With a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
 
     Options: ClassVar[type] = TemperatureOptions

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from discrete_vae.categorical import hard_sample, log_prob, softmax
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Objective, Strategy, only_gradient, per_member
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
 from discrete_vae.strategies.gumbel_rao import perturbed_given
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import jacobian_product, softmax, softmax_through
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pull, Tempered
+from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import Tempered
 
 
 def second_order_pull(logits: Tensor, sample: Tensor, gradient: Tensor, temperature: Tensor) -> Tensor:
@@ -29,6 +30,7 @@ class ReinMax(Tempered):
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=1)
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
         temperature = per_member(self.temperature, logits)
-        return lambda gradient: second_order_pull(logits, sample, gradient, temperature)
+        middle = (softmax(logits.detach() / temperature) + sample) / 2
+        return 2 * softmax_through(logits, middle) - softmax(logits) / 2

@@ -13,17 +13,10 @@ from torch import Tensor, nn
 
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    Networks,
-    Objective,
-    Strategy,
-    only_gradient,
-    per_member,
-    register_hyperparameter,
-)
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient, register_hyperparameter
+from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.muprop import differentiated
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 from discrete_vae.strategies.reinmax import second_order_pull
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import softmax, softmax_through
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, per_member
+from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.gumbel_rao import GumbelRao, relaxed_given
-from discrete_vae.strategies.pathwise import Pull
+from discrete_vae.strategies.hyperparameters import per_member
 
 
 class ReinMaxRao(GumbelRao):
@@ -33,15 +33,10 @@ class ReinMaxRao(GumbelRao):
 
     claim = Claim("Wang and Bui 2026", unbiased=False, relaxed=False, evaluations=1)
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        work = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        temperature, probabilities = per_member(self.temperature, work), softmax(work)
-        tiny = torch.finfo(work.dtype).tiny
-        middle = ((probabilities + sample) / 2).clamp_min(tiny).log()
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        temperature, own = per_member(self.temperature, logits), logits.detach()
+        tiny = torch.finfo(own.dtype).tiny
+        middle = ((softmax(own) + sample) / 2).clamp_min(tiny).log()
         relaxed = relaxed_given(middle, sample, temperature, self.draws, noise)
-
-        def pull(gradient: Tensor) -> Tensor:
-            first = jacobian_product(relaxed, gradient).mean(0) / temperature
-            return (2 * first - jacobian_product(probabilities, gradient) / 2).to(gradient.dtype)
-
-        return pull
+        first = softmax_through((logits / temperature).expand_as(relaxed), relaxed).mean(0)
+        return 2 * first - softmax(logits) / 2

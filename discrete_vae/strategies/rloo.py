@@ -5,7 +5,8 @@ W. Kool, H. van Hoof, M. Welling: Buy 4 REINFORCE Samples, Get a Baseline for Fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,8 +14,15 @@ from torch import Tensor
 from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy, with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
+
+
+def check_draws(draws: int) -> None:
+    """Raise ``InputError`` for a number of samples that is not at least 2."""
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
+        raise InputError(f"draws is {draws!r}; give at least 2, for each has the others as its baseline")
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,7 @@ class LeaveOneOutOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.draws < 2:
-            raise InputError(f"draws is {self.draws}; give at least 2, for each has the others as its baseline")
+        check_draws(self.draws)
 
 
 class Rloo(Strategy):
@@ -36,13 +43,15 @@ class Rloo(Strategy):
     Raises ``InputError`` for fewer than 2 samples.
     """
 
-    claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=1)
+    claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=4)
     Options = LeaveOneOutOptions
     independent = True
+    checks: ClassVar = {"draws": check_draws}
 
     def __init__(self, draws: int = 4) -> None:
         super().__init__()
-        self.draws = LeaveOneOutOptions(draws).draws
+        self.draws = draws
+        self.claim = replace(self.claim, evaluations=draws)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])

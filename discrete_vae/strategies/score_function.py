@@ -14,16 +14,9 @@ from torch import Tensor, nn
 from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    Networks,
-    Objective,
-    Strategy,
-    per_member,
-    with_gradient_of,
-    with_penalty_scaled,
-)
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_penalty_scaled
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 
 
@@ -65,8 +58,10 @@ class Moving(nn.Module):
             moments.append(torch.where(per_member(weight, new) > 0, before, beside))
         mean, square = moments
         if self.training:
-            for buffer, new in zip(buffers, (values, values.square(), torch.ones_like(values)), strict=True):
-                buffer.lerp_(new.mean(over).to(buffer.dtype), 1 - self.decay)
+            seen = [new.mean(over).to(self.mean.dtype) for new in (values, values.square(), torch.ones_like(values))]
+            sound = seen[1].isfinite()  # what is not would stay in the mean for good
+            for buffer, new in zip(buffers, seen, strict=True):
+                buffer.copy_(torch.where(sound, buffer.lerp(new, 1 - self.decay), buffer))
         return mean, (square - mean.square()).clamp_min(0)
 
 

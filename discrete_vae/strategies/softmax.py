@@ -10,20 +10,15 @@ from torch import Tensor
 
 from discrete_vae.categorical import softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Objective, Strategy
+from discrete_vae.strategies.base import Claim, Strategy
+from discrete_vae.strategies.pathwise import Pathwise
 
 
-class Softmax(Strategy):
+class Softmax(Pathwise):
     """z = softmax(logits), without noise, as if it were a sample: exact where the objective is linear in z."""
 
     claim = Claim("Gulrajani et al. 2017", unbiased=False, relaxed=True, evaluations=1)
     ignores = Strategy.ignores | {"samples"}  # they would all be the same
 
-    def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
-        """The probabilities ``[..., N, K]``."""
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
         return softmax(logits)
-
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        sample = self.sample(logits)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample)

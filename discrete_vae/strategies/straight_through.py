@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, per_member
-from discrete_vae.strategies.pathwise import Pull, Tempered
+from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.pathwise import Tempered
 
 
 class StraightThrough(Tempered):
@@ -19,7 +20,5 @@ class StraightThrough(Tempered):
 
     claim = Claim("Bengio et al. 2013", unbiased=False, relaxed=False, evaluations=1)
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
-        temperature = per_member(self.temperature, logits)
-        probabilities = softmax(logits / temperature)
-        return lambda gradient: jacobian_product(probabilities, gradient) / temperature
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return softmax(logits / per_member(self.temperature, logits))

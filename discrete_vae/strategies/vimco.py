@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from discrete_vae.strategies.base import Claim, Objective
+from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.rloo import Rloo
 
 
@@ -21,7 +22,7 @@ class Vimco(Rloo):
     ``f`` includes what the sample costs by itself, ``Objective.cost``, so that the loss is the whole bound.
     """
 
-    claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=1)
+    claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=4)
     whole = True
 
     def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.categorical import softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim
-from discrete_vae.strategies.darn import score_pull
-from discrete_vae.strategies.pathwise import Pathwise, Pull
+from discrete_vae.strategies.darn import linearised
+from discrete_vae.strategies.pathwise import OneHotPathwise
 
 
-class Zgr(Pathwise):
+class Zgr(OneHotPathwise):
     """The zero-temperature limit of Gumbel-Rao, the mean of straight-through and DARN (Shekhovtsov 2023)."""
 
     claim = Claim("Shekhovtsov 2023", unbiased=False, relaxed=False, evaluations=1)
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Pull:
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
         probabilities = softmax(logits)
-        return lambda gradient: (
-            (jacobian_product(probabilities, gradient) + score_pull(probabilities, sample, gradient, probabilities)) / 2
-        )
+        return (probabilities + linearised(logits, sample, probabilities)) / 2

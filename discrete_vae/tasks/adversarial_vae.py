@@ -16,7 +16,8 @@ from torch import Tensor
 
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, Objective, Strategy
+from discrete_vae.strategies.base import Family, Strategy
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Settings
 from discrete_vae.tasks.critic import Criticised
 from discrete_vae.tasks.vae import VAE

@@ -18,7 +18,8 @@ from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.base import Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.objective import Objective
 
 DEEPEST = 50
 """Stochastic layers that a model may have: each is evaluated within the one before."""

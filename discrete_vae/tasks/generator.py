@@ -19,7 +19,8 @@ from discrete_vae.errors import InputError
 from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, Networks, Objective, Strategy
+from discrete_vae.strategies.base import Family, Networks, Strategy
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings
 from discrete_vae.tasks.critic import Criticised
 

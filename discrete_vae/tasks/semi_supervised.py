@@ -19,7 +19,8 @@ from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.nesting import Layer
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies.base import Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.base import Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
 
 

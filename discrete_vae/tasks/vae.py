@@ -12,7 +12,8 @@ from discrete_vae.categorical import log_prob, softmax
 from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, Networks, Objective
+from discrete_vae.strategies.base import Family, Networks
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
 
 

@@ -103,19 +103,20 @@ class Counted(Stack):
         self.problem, self.cut = [problem], problem.encoder.cut
 
     def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        self.problem[0].calls += 1
+        self.problem[0].calls += math.prod(inputs.shape[:-1]) // self.problem[0].rows
         return super().trace(inputs)
 
 
 class Problem:
-    """Decoder, observation and logits for one family of latents; counts the calls of ``decode``."""
+    """Decoder, observation and logits for one family of latents; counts the samples that are decoded for an example."""
 
     def __init__(self, family: Family, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> None:
         def normal(stream: str, *shape: int) -> Tensor:
             return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64).to(device, dtype)
 
         size = math.prod(family.sample_shape)
-        self.family, self.size, self.device, self.calls = family, size, device, 0
+        self.family, self.size, self.device = family, size, device
+        self.calls, self.rows = 0, BATCH
         self.inner = normal("inner", size, HIDDEN).requires_grad_()
         self.outer = normal("outer", HIDDEN, PIXELS).requires_grad_()
         self.observation = normal("observation", BATCH, PIXELS).sigmoid()
@@ -154,11 +155,12 @@ class Problem:
         return strategy
 
     def decode(self, sample: Tensor) -> Tensor:
-        self.calls += 1
+        self.calls += math.prod(sample.shape[:-2]) // self.rows
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
 
     def objective(self, *leading: int) -> Objective:
         observation = self.observation.expand(*leading, BATCH, PIXELS)
+        self.rows = math.prod(leading) * BATCH
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, observation),
@@ -409,7 +411,7 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     problem, strategy = posed(row, shape=shape, dtype=dtype, device=device)
     logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
     estimate = strategy.estimate(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
-    assert problem.calls == strategy.claim.evaluations
+    assert problem.calls == strategy.claim.decoded(*SHAPES[shape])
 
     assert estimate.loss.shape == (*leading, BATCH)
     assert estimate.auxiliary.shape == leading
@@ -586,17 +588,15 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row, shape) -> None:
 
 
 class Flipped(ReinMax):
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
-        right = super().pull(logits, sample, noise)
-        return lambda gradient: -right(gradient)
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return -super().surrogate(logits, sample, noise)
 
 
 class Untempered(StraightThrough):
     """Without the 1 / tau of the chain rule."""
 
-    def pull(self, logits: Tensor, sample: Tensor, noise: Noise) -> Callable[[Tensor], Tensor]:
-        right = super().pull(logits, sample, noise)
-        return lambda gradient: right(gradient) * self.temperature
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return super().surrogate(logits, sample, noise) * self.temperature
 
 
 class Leaking(ScoreFunction):

@@ -46,7 +46,7 @@ def test_sample_and_gradient_are_torchs_for_the_same_noise(strategy, hard, tempe
     logits = LOGITS.clone().requires_grad_()
     ours = strategy(temperature)
     ours.temperature = torch.tensor(temperature, dtype=torch.float64)  # as torch's: a float32 buffer would round 0.1
-    estimate = ours(logits, CURVED, Given(gumbel))
+    estimate = ours.estimate(logits, CURVED, Given(gumbel))
     estimate.loss.sum().backward()
     torch.testing.assert_close(estimate.sample, expected)
     torch.testing.assert_close(logits.grad, expected_logits.grad)

@@ -207,7 +207,7 @@ def test_a_constructor_takes_each_option_by_its_name() -> None:
         found = []
         for each in (strategy, other):
             logits = problem.logits.clone().requires_grad_()
-            estimate = each(logits, problem.objective(), both())
+            estimate = each.estimate(logits, problem.objective(), both())
             found.append([estimate.auxiliary, *torch.autograd.grad(estimate.loss.sum(), logits)])
         for one, two in zip(*found, strict=True):
             assert one.equal(two)

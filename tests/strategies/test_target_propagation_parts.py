@@ -574,14 +574,14 @@ def test_objective_without_layers_is_refused(strategy, missing) -> None:
     whole = model.objective(observation)
     lacking = Objective(**{**vars(whole), missing: None})
     with pytest.raises(InputError, match=f"needs an objective with .*{missing}"):
-        copy.deepcopy(strategy)(model.encode(observation), lacking, noise())
+        copy.deepcopy(strategy).estimate(model.encode(observation), lacking, noise())
 
 
 def test_local_training_of_networks_that_are_not_cut_is_refused() -> None:
     """Backpropagation would add to what the layers' own losses give."""
     model, observation = vae()
     with pytest.raises(InputError, match="needs networks that are cut"):
-        exact_mirror(model, local=True)(model.encode(observation), model.objective(observation), noise())
+        exact_mirror(model, local=True).estimate(model.encode(observation), model.objective(observation), noise())
 
 
 def test_bad_parts_are_refused() -> None:
@@ -653,7 +653,7 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
             options(inverse=inverse, geometry=geometry),
             Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
-        estimate = built(model.encode(observation), model.objective(observation), noise())
+        estimate = built.estimate(model.encode(observation), model.objective(observation), noise())
         learns = estimate.auxiliary.requires_grad
         assert learns == (inverse not in ("encoder", "probes", "random"))
         assert bool(list(built.parameters())) == learns

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from discrete_vae.categorical import jacobian_product
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Objective
+from discrete_vae.strategies.objective import Objective
 
 if TYPE_CHECKING:
     from discrete_vae.strategies.target_propagation.strategy import TargetPropagation

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from functools import partial
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -19,13 +21,13 @@ from discrete_vae.strategies.base import (
     Claim,
     Estimate,
     Networks,
-    Objective,
     Strategy,
     only_gradient,
     penalty_gradient,
-    per_member,
     register_hyperparameter,
 )
+from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
 from discrete_vae.strategies.target_propagation.feedback import (
@@ -60,6 +62,24 @@ FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
 
 
 INVERSES: dict[str, type[Inverse]] = {"encoder": EncoderInverse, "network": LearnedInverse, **FEEDBACK}
+
+
+def _check_output_target(share: float) -> None:
+    if not 0 < share <= 1:
+        raise InputError(f"output target is {share}; give a share above 0, up to 1, the observation")
+
+
+def _check_clip(length: float) -> None:
+    if not 0 <= length < math.inf:
+        raise InputError(f"clip is {length}; give a length above 0, or 0 for none")
+
+
+CHECKS: dict[str, Callable[[Any], None]] = {
+    "output_target": _check_output_target,
+    "feedback_steps": partial(check_range, "feedback steps", least=1, most=1000),
+    "warmup": partial(check_range, "warmup", least=0, most=100_000),
+    "clip": _check_clip,
+}
 
 
 @dataclass(frozen=True)
@@ -103,12 +123,8 @@ class TargetPropagationOptions:
             if getattr(self, name) not in get_args(kind):
                 raise nearest(getattr(self, name), get_args(kind), name)
         self.temperature.require_positive("temperature")
-        if not 0 < self.output_target <= 1:
-            raise InputError(f"output target is {self.output_target}; give a share above 0, up to 1, the observation")
-        check_range("feedback steps", self.feedback_steps, 1, 1000)
-        check_range("warmup", self.warmup, 0, 100_000)
-        if self.clip < 0:
-            raise InputError(f"clip is {self.clip}; give a length above 0, or 0 for none")
+        for name, check in CHECKS.items():
+            check(getattr(self, name))
         if self.local and self.inverse not in FEEDBACK:
             raise InputError(f"local training needs layerwise feedback, not {self.inverse!r}: {', '.join(FEEDBACK)}")
         if self.inverse in ("drl", "l-drl"):  # whose losses have no minimum without
@@ -129,6 +145,7 @@ class TargetPropagation(Strategy):
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
     Options = TargetPropagationOptions
     ignores = frozenset()
+    checks = CHECKS
     noise: Tensor
     output_noise: Tensor
     step: Tensor
@@ -152,16 +169,12 @@ class TargetPropagation(Strategy):
         local: bool = False,
     ) -> None:
         super().__init__()
-        if geometry not in GEOMETRIES:
-            raise nearest(geometry, GEOMETRIES, "geometry")
-        check_range("feedback steps", feedback_steps)
-        _check(code, geometry)
+        TargetPropagationOptions(code=code, feedback=feedback, geometry=geometry)
         self.inverse = EncoderInverse() if inverse is None else inverse
         if local and not self.inverse.layerwise:
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
-        self.rescales = clip > 0
         self.mirrors = self.inverse.mirrors
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
@@ -170,6 +183,10 @@ class TargetPropagation(Strategy):
         for name, value in (("noise", noise), ("output_noise", output_noise), ("step", step)):
             register_hyperparameter(self, name, value, minimum=0.0)
         register_hyperparameter(self, "temperature", temperature)
+
+    @property
+    def rescales(self) -> bool:  # type: ignore[override]
+        return self.clip > 0
 
     @classmethod
     def build(cls, options: TargetPropagationOptions, networks: Networks) -> Self:
@@ -285,7 +302,7 @@ class TargetPropagation(Strategy):
         a Bernoulli likelihood is the observation less the prediction.
         """
         if objective.observation is not None and objective.behind is None:
-            return objective.loss(output), objective.observation, None
+            return objective.cost_of(sample, output), objective.observation, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()

@@ -1,0 +1,93 @@
+"""Categorical variables as ``torch.distributions`` has them, whose ``rsample`` has a strategy's gradient::
+
+q = OneHotCategorical(ReinMax(1.3), logits=encoder(x))  # batch shape [B, N], event shape [K]
+z = q.rsample()
+loss = nll(decoder(z), x) + kl_divergence(q, prior).sum(-1)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import torch
+from torch import Tensor, distributions
+from torch.distributions.kl import register_kl
+
+from discrete_vae.categorical import MASKED, at_least_float32, entropy, finite, kl, log_taken
+from discrete_vae.errors import InputError
+from discrete_vae.strategies.pathwise import Pathwise
+
+
+class OneHotCategorical(distributions.OneHotCategorical):
+    """One-hot variables with logits, or probabilities, ``[..., K]``; ``rsample`` draws by a ``Pathwise`` strategy.
+
+    ``sample``, ``log_prob``, ``entropy`` and ``kl_divergence``, in nats, are those of the one-hot variable whatever the
+    strategy. A strategy that trains with relaxed samples gives these in ``rsample``; they are no events and have no
+    ``log_prob``. A logit of -inf, or a probability of 0, masks a category. Half precision is summed in float32. Raises
+    ``InputError`` for a strategy that gives no sample with a gradient, or whose variables are not categorical.
+    """
+
+    has_rsample = True
+
+    def __init__(
+        self,
+        strategy: Pathwise,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if not isinstance(strategy, Pathwise) or not strategy.categorical():
+            raise InputError(
+                f"the strategy is {type(strategy).__name__}; give one whose categorical sample has a gradient, such as "
+                "ReinMax()"
+            )
+        if logits is None and probs is not None:
+            taken = probs > 0
+            logits = torch.where(taken, at_least_float32(probs.where(taken, 1.0)).log(), -math.inf).to(probs.dtype)
+        elif logits is None or probs is not None:
+            raise InputError("give either probs or logits")
+        self.strategy, self.dtype = strategy, logits.dtype
+        super().__init__(logits=finite(at_least_float32(logits)), validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        new: Self = self._get_checked_instance(OneHotCategorical, _instance)  # type: ignore[no-untyped-call]
+        new.strategy, new.dtype = self.strategy, self.dtype
+        return super().expand(batch_shape, _instance=new)  # type: ignore[no-any-return, no-untyped-call]
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Samples ``[*sample_shape, ..., K]`` with the strategy's gradient in the parameters."""
+        shape, logits = torch.Size(sample_shape), self.logits
+        # The samples next to the categories, so that hyper-parameters of one an example keep their place.
+        each = logits.unsqueeze(-2).expand(*logits.shape[:-1], shape.numel(), logits.shape[-1])
+        drawn: Tensor = self.strategy(each)
+        return drawn.movedim(-2, 0).reshape(*shape, *logits.shape).to(self.dtype)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """One-hot samples ``[*sample_shape, ..., K]`` without a gradient."""
+        drawn: Tensor = super().sample(torch.Size(sample_shape))  # type: ignore[no-untyped-call]
+        return drawn.to(self.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Of one-hot samples: ``[...]``; -inf where it is impossible."""
+        if self._validate_args:
+            self._validate_sample(value)  # type: ignore[no-untyped-call]
+        found = log_taken(self.logits.expand_as(value), value).squeeze(-1)
+        return found.masked_fill(found < -MASKED / 2, -math.inf)
+
+    def entropy(self) -> Tensor:
+        """``[...]``."""
+        return entropy(self.logits)
+
+
+def _kl(q: distributions.OneHotCategorical, p: distributions.OneHotCategorical) -> Tensor:
+    masked = (each.logits.masked_fill(each.logits < -MASKED / 2, -math.inf) for each in (q, p))
+    return kl(*masked)
+
+
+for pair in (
+    (OneHotCategorical, OneHotCategorical),
+    (OneHotCategorical, distributions.OneHotCategorical),
+    (distributions.OneHotCategorical, OneHotCategorical),
+):
+    register_kl(*pair)(_kl)  # type: ignore[no-untyped-call]

@@ -1,0 +1,205 @@
+"""What becomes of a sample, and how logits of any shape stand for ``[..., B, N, K]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import at_least_float32
+from discrete_vae.errors import InputError
+from discrete_vae.networks import Stack
+
+Cost = Callable[[Tensor], Tensor]
+"""From a sample, of the logits' shape, to a loss of one number an example."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
+
+    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``cost`` for a bound of several
+    samples, ``penalty`` for the layers of a nested objective, and the rest for targets in place of gradients.
+    """
+
+    decode: Callable[[Tensor], Tensor]
+    """Sample ``[..., B, N, K]`` -> the network's output ``[..., B, D]`` (for a Bernoulli decoder, its logits).
+
+    A strategy of several samples puts dimensions of its own in front: flatten the last two, not all but the first."""
+    loss: Callable[[Tensor], Tensor]
+    """Output -> loss ``[..., B]``, one number an example; anything else raises ``InputError``."""
+    observation: Tensor | None = None
+    """What the prediction should be: ``[..., B, D]``."""
+    predict: Callable[[Tensor], Tensor] | None = None
+    """Output -> the mean observation ``[..., B, D]``."""
+    encode: Callable[[Tensor], Tensor] | None = None
+    """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
+    decoder: Stack | None = None
+    """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
+    encoder: Stack | None = None
+    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    penalty: Callable[[Tensor], Tensor] | None = None
+    """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
+    cost: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
+    context: Tensor | None = None
+    """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
+    broadcasts: bool = False
+    """Whether a sample may stand for a whole batch, so that B is 1 in it: then each state is decoded with what all
+    images share of it done once."""
+    behind: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
+    mean_field: Objective | None = None
+    """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
+
+    @classmethod
+    def of(cls, objective: Objective | Cost, dims: int, examples: torch.Size) -> Objective:
+        """An objective, also of a plain function from a sample of so many dimensions to a loss, one an example.
+
+        A strategy of several samples calls the function with one after the other, so that it need not know of them.
+        """
+        if isinstance(objective, Objective):
+            return objective
+        if not callable(objective):
+            raise InputError(
+                f"the objective is a {type(objective).__name__}; give a function from a sample to a loss, "
+                "or an Objective"
+            )
+
+        def decode(sample: Tensor) -> Tensor:
+            if not (extra := sample.dim() - dims):
+                return one_an_example(objective(sample), examples)
+            leading = sample.shape[:extra]
+            losses = [one_an_example(objective(one), examples) for one in sample.flatten(0, extra - 1)]
+            return torch.unflatten(torch.stack(losses), 0, leading)
+
+        return cls(decode=decode, loss=lambda losses: losses)
+
+    @property
+    def deterministic(self) -> Objective:
+        """The objective without the noise of layers behind: the mean field's, or itself."""
+        return self.mean_field or self
+
+    def __call__(self, sample: Tensor) -> Tensor:
+        return self.cost_of(sample, self.decode(sample))
+
+    def cost_of(self, sample: Tensor, output: Tensor) -> Tensor:
+        """The objective at a sample whose output is at hand: ``[..., B]``, at least in float32.
+
+        Raises ``InputError`` for a loss of another shape.
+        """
+        loss = one_an_example(self.loss(output), sample.shape[:-2], self.broadcasts)
+        return loss if self.behind is None else loss + self.behind(sample, output)
+
+
+def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False) -> Tensor:
+    """The loss, at least in float32; raises ``InputError`` where it is not one number an example."""
+    wanted = f"one number an example, {list(examples)}"
+    if not isinstance(loss, Tensor):
+        raise InputError(f"the loss is a {type(loss).__name__}; give a tensor of {wanted}")
+    same = loss.shape == examples or (
+        broadcasts
+        and loss.dim() == len(examples)
+        and all(want in (1, got) for got, want in zip(loss.shape, examples, strict=True))
+    )
+    if not same:
+        remedy = "sum what belongs to one example, such as .sum(-1), and take no .mean() over the batch"
+        if loss.dim() == len(examples) + 1 and loss.shape[-1] == 1:
+            remedy = "drop the last dimension, .squeeze(-1)"
+        elif len(examples) > 1:
+            remedy += "; dimensions before the batch stay as they are: flatten the last two of a sample, .flatten(-2)"
+        raise InputError(f"the loss has shape {list(loss.shape)}; give {wanted}: {remedy}")
+    return at_least_float32(loss) if loss.is_floating_point() else loss.to(torch.get_default_dtype())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Logits of any shape as ``[..., B, N, K]``: the categories lie along ``dim``.
+
+    With the categories last, the dimension before them has the variables and all others are examples; ``[B, K]`` is one
+    variable an example. With the categories elsewhere, as in channel-first ``[B, K, H, W]``, the dimensions before them
+    are examples and those behind them, H W of them, variables.
+    """
+
+    dim: int
+    """Of the categories, counted from the back: below 0."""
+    dims: int
+    """Dimensions of the logits."""
+    variables: torch.Size
+    """Sizes of the dimensions behind the categories."""
+    examples: torch.Size
+    """Sizes of the dimensions of examples, which a loss has."""
+
+    @classmethod
+    def of(cls, logits: Tensor, dim: int, batch: bool = True) -> Layout:
+        """The layout of logits; raises ``InputError`` where they are none, or, if it is wanted, have no batch."""
+        if not isinstance(logits, Tensor) or not logits.is_floating_point():
+            kind = str(logits.dtype).removeprefix("torch.") if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(f"the logits are {kind}; give a tensor of floating-point numbers")
+        if isinstance(dim, bool) or not isinstance(dim, int):
+            raise InputError(
+                f"dim is a {type(dim).__name__}; give the categories' dimension, a whole number "
+                "(an objective goes to estimate(logits, objective))"
+            )
+        shape, dims = list(logits.shape), logits.dim()
+        if not -dims <= dim < dims:
+            raise InputError(f"dim is {dim}; the logits have shape {shape}: give a dimension that they have")
+        behind = dim % dims - dims
+        if not shape[behind]:
+            raise InputError(f"logits of shape {shape} have no categories along dim {dim}")
+        if batch and (dims < 2 or (behind == -dims)):
+            raise InputError(
+                f"logits of shape {shape} have no batch before the categories' dim {dim}; give [B, K] or [..., B, N, K]"
+            )
+        place = dims + behind
+        examples = logits.shape[: max(place - 1, 1)] if behind == -1 else logits.shape[:place]
+        return cls(behind, dims, logits.shape[place + 1 :], examples)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is ``[..., B, N, K]`` already."""
+        return self.dim == -1 and self.dims > 2
+
+    def last(self, tensor: Tensor) -> Tensor:
+        """With the categories last."""
+        return tensor if self.dim == -1 else tensor.movedim(self.dim, -1)
+
+    def first(self, tensor: Tensor) -> Tensor:
+        """From categories that are last to the layout."""
+        return tensor if self.dim == -1 else tensor.movedim(-1, self.dim)
+
+    def inwards(self, tensor: Tensor) -> Tensor:
+        """Of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""
+        if self.dim == -1:
+            return tensor if self.plain else tensor.unsqueeze(-2)
+        return self.last(tensor).flatten(self.dim, -2)
+
+    def outwards(self, tensor: Tensor) -> Tensor:
+        """``[..., B, N, K]`` -> of the logits' shape, maybe with dimensions in front."""
+        if self.dim == -1:
+            return tensor if self.plain else tensor.squeeze(-2)
+        return self.first(torch.unflatten(tensor, -2, self.variables))
+
+    def objective(self, given: Objective, dtype: torch.dtype) -> Objective:
+        """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``."""
+        if given.decoder is not None and self.dim != -1:
+            raise InputError("the objective's decoder takes flattened samples; give logits with the categories last")
+
+        def out(tensor: Tensor) -> Tensor:
+            return self.outwards(tensor).to(dtype)
+
+        def of(function: Callable[..., Tensor] | None, wrapped: Callable[..., Tensor]) -> Any:
+            return None if function is None else wrapped
+
+        return replace(
+            given,
+            decode=lambda sample: given.decode(out(sample)),
+            encode=of(given.encode, lambda seen: self.inwards(given.encode(seen))),  # type: ignore[misc]
+            penalty=of(given.penalty, lambda logits: given.penalty(out(logits))),  # type: ignore[misc]
+            cost=of(given.cost, lambda logits, sample: given.cost(out(logits), out(sample))),  # type: ignore[misc]
+            behind=of(given.behind, lambda sample, output: given.behind(out(sample), output)),  # type: ignore[misc]
+            mean_field=None if given.mean_field is None else self.objective(given.mean_field, dtype),
+        )
