@@ -1,29 +1,30 @@
 """Latent-training strategies, one file a paper, one row of ``STRATEGIES`` each.
 
-A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2):
+A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2),
+``[B, K]`` of one variable, or with the categories along any ``dim``:
 
-- Pathwise, biased: ``GumbelSoftmax``, ``StraightThroughGumbelSoftmax``, ``GumbelRao``, ``StraightThrough`` and its
-  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``ReinMaxRao``, ``MinimumVariance``. Their
-  ``sample(logits)`` drops into any training loop in place of ``torch.nn.functional.gumbel_softmax``::
+- Pathwise strategies give a sample with a gradient and take the place of ``torch.nn.functional.gumbel_softmax``; as
+  functions they are in ``discrete_vae.functional``::
 
-      z = ReinMax(temperature=1.3).sample(logits)
+      z = ReinMax(temperature=1.3)(logits)
+      z = GumbelSoftmax(0.5)(feature_map, dim=1)
 
-- Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
-  sample as well::
+- Every strategy, those included, estimates the gradient of a cost of the sample, one number an example in nats, which
+  may be a black box::
+
+      estimate = Rloo(draws=4).estimate(logits, cost)
+      (estimate.loss.mean() + estimate.auxiliary).backward()
+
+  ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
+  variate) learns from ``auxiliary`` alone.
+- Some look inside and take an ``Objective``: learned baselines its context, ``Vimco`` the KL's share of a sample, target
+  propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are several
+  samples, and a plain cost one sample after the other::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
-          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),  # a number an example, in nats
+          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),
       )
-      estimate = Rloo(draws=4).estimate(logits, objective, Noise())
-      (estimate.loss.mean() + estimate.auxiliary).backward()
-
-  ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
-  control variate) learns from ``auxiliary`` alone.
-- Without a sample: ``Softmax``.
-- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
-- Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
 
 What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
 gives the BibTeX.
