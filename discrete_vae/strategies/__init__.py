@@ -18,8 +18,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
   ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
   variate) learns from ``auxiliary`` alone.
 - Some look inside and take an ``Objective``: learned baselines need its context, ``Vimco`` a sample's share of the KL,
-  target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are several
-  samples, and a plain cost one sample after the other::
+  target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are
+  several samples, and a plain cost one sample after the other::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
