@@ -110,14 +110,14 @@ def test_a_recorded_step_has_the_bits_of_a_plain_one(
     configs = members(case, count, precision=precision)
     recorded = trainer(configs, data, tmp_path, warn=pytest.fail)
     calls = 0
-    forward = recorded.strategy.forward
+    compute = recorded.strategy.compute
 
     def counted(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
-        return forward(*arguments)
+        return compute(*arguments)
 
-    recorded.strategy.forward = counted  # type: ignore[method-assign]
+    recorded.strategy.compute = counted  # type: ignore[method-assign]
     expected = after(plain(trainer(configs, data, tmp_path)))
     got = after(recorded)
     assert calls == 2
