@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3).sample(logits)
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
-  sample as well::
+  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``. They want what becomes
+  of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -34,6 +34,7 @@ from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, T
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
+from discrete_vae.strategies.disarm import Disarm
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
@@ -81,6 +82,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "rebar": Rebar,
     "relax": Relax,
     "arsm": Arsm,
+    "disarm": Disarm,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
@@ -100,6 +102,7 @@ __all__ = [
     "Darn",
     "DarnBaseline",
     "DecoupledStraightThrough",
+    "Disarm",
     "Enumeration",
     "Estimate",
     "Family",

@@ -33,6 +33,7 @@ from discrete_vae.strategies import (
     Darn,
     DarnBaseline,
     DecoupledStraightThrough,
+    Disarm,
     Enumeration,
     Estimate,
     Family,
@@ -81,6 +82,7 @@ from tests.affine import Affine
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
 BINARY = 3, 2
+SHAPES = {"ternary": TERNARY, "binary": BINARY}
 DRAWS, NODES = 200_000, 161
 
 
@@ -115,7 +117,7 @@ class Problem:
             return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64).to(device, dtype)
 
         size = math.prod(family.sample_shape)
-        self.family, self.size, self.device, self.calls = family, size, device, 0
+        self.family, self.size, self.device, self.calls, self.decoded = family, size, device, 0, 0
         self.inner = normal("inner", size, HIDDEN).requires_grad_()
         self.outer = normal("outer", HIDDEN, PIXELS).requires_grad_()
         self.observation = normal("observation", BATCH, PIXELS).sigmoid()
@@ -132,7 +134,7 @@ class Problem:
                 self.logits = normal("logits", BATCH, *family.parameter_shape) / 2
             else:
                 self.logits = self.encode(self.observation)
-        self.calls = 0
+        self.calls = self.decoded = 0
 
     def feedback(self, scale: float) -> Feedback:
         return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
@@ -150,11 +152,12 @@ class Problem:
         with torch.no_grad():
             logits = self.logits.expand(1000, *self.logits.shape)
             self.cast(strategy).estimate(logits, self.objective(1000), self.noise(7))
-        self.calls = 0
+        self.calls = self.decoded = 0
         return strategy
 
     def decode(self, sample: Tensor) -> Tensor:
         self.calls += 1
+        self.decoded += sample.shape[:-2].numel()
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
 
     def objective(self, *leading: int) -> Objective:
@@ -253,11 +256,18 @@ class Row:
     make: Callable[[Problem, float], Strategy]
     """The strategy for this problem, at a temperature where it has one."""
     draws: int = DRAWS
+    shapes: tuple[str, ...] = ("ternary", "binary")
+    """The problems that it is for, by name; with other latents than categorical, the first alone."""
 
     @property
     def family(self) -> Callable[[int, int], Family]:
         """Its latents."""
-        return type(self.make(Problem(Categorical(*TERNARY)), 0.5)).latent_family
+        return type(self.make(Problem(Categorical(*SHAPES[self.shapes[0]])), 0.5)).latent_family
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of ``shapes`` that its latents can have."""
+        return self.shapes if self.family is Categorical else self.shapes[:1]
 
 
 LEARNED: dict[type[LayerwiseFeedback], Callable[[Tensor], Tensor]] = {
@@ -363,23 +373,23 @@ ROWS = [
     Row("rebar, coupled", lambda p, t: p.cast(Rebar(t, coupled=True))),
     Row("relax", lambda p, t: p.cast(Relax(p.linear(p.size), t))),
     Row("arsm", lambda _, t: Arsm()),
+    Row("disarm", lambda _, t: Disarm(), shapes=("binary",)),
     Row("enumeration", lambda _, t: Enumeration()),
     Row("marginalisation", lambda _, t: Marginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-SHAPES = {"ternary": TERNARY, "binary": BINARY}
 every_problem = pytest.mark.parametrize(
     ("row", "shape"),
-    [(row, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical],
+    [(row, shape) for row in ROWS for shape in row.problems],
     ids=lambda each: getattr(each, "name", each),
 )
 
 
-def posed(row: Row, temperature: float = 0.5, shape: str = "ternary", **options) -> tuple[Problem, Strategy]:
-    """The problem for the row's family of latents, and the strategy on it."""
-    problem = Problem(row.family(*SHAPES[shape]), **options)
+def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **options) -> tuple[Problem, Strategy]:
+    """The problem for the row's family of latents, by default its first, and the strategy on it."""
+    problem = Problem(row.family(*SHAPES[shape or row.shapes[0]]), **options)
     strategy = row.make(problem, temperature).to(problem.device)
     problem.encoder.cut = strategy.local
     return problem, strategy
@@ -409,7 +419,7 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     problem, strategy = posed(row, shape=shape, dtype=dtype, device=device)
     logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
     estimate = strategy.estimate(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
-    assert problem.calls == strategy.claim.evaluations
+    assert strategy.claim.evaluations in (problem.calls, problem.decoded / math.prod([*leading, BATCH]))
 
     assert estimate.loss.shape == (*leading, BATCH)
     assert estimate.auxiliary.shape == leading
@@ -460,11 +470,11 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
 @every_row
 def test_real_vae_objective_of_a_population(row) -> None:
     """On ``VAE.objective``: value, shapes, and a gradient in every weight that is a member's alone."""
-    family = posed(row)[0].family
+    family, shape = posed(row)[0].family, SHAPES[row.shapes[0]]
 
     def run(*seeds: int) -> tuple[VAE, Estimate]:
-        vae = VAE(Architecture(LATENTS, CATEGORIES, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
-        strategy = row.make(Problem(Categorical(LATENTS, CATEGORIES), torch.float32), 0.5)
+        vae = VAE(Architecture(*shape, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
+        strategy = row.make(Problem(Categorical(*shape), torch.float32), 0.5)
         if strategy.local:
             vae.cut()
         observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
@@ -654,7 +664,4 @@ def test_the_table_catches_planted_mistakes(row, test) -> None:
 
 
 def test_every_line_of_the_figures_is_of_a_row() -> None:
-    expected = {
-        (row.name, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical
-    }
-    assert set(FIGURES) == expected
+    assert set(FIGURES) == {(row.name, shape) for row in ROWS for shape in row.problems}

@@ -202,6 +202,29 @@ def arsm(given: Given) -> Expected:
     return Expected(f[0][0], gradient)
 
 
+def disarm(given: Given) -> Expected:
+    """``(f(b) - f(b')) / 2 (-1)^b'_n [b_n != b'_n] sigma(|a_n|)`` in the logit a (Dong et al. 2020).
+
+    ``b = [1 - u > sigma(-a)]`` and ``b' = [u > sigma(-a)]`` for one u, here with u and 1 - u the other way around.
+    """
+    logits = given.logits.detach()
+    batch, latents, _ = logits.shape
+    uniform = given.noise.uniform((batch, latents), torch.float64)
+    gradient = torch.zeros_like(logits)
+    pair = torch.zeros(2, *logits.shape, dtype=torch.float64)
+    for b, n in itertools.product(range(batch), range(latents)):
+        odds, u = (logits[b, n, 1] - logits[b, n, 0]).item(), uniform[b, n].item()
+        threshold = 1 / (1 + math.exp(odds))
+        first, second = int(1 - u > threshold), int(u > threshold)
+        pair[0, b, n, first] = pair[1, b, n, second] = 1.0
+        if first != second:
+            gradient[b, n, 1] = (-1) ** second / (1 + math.exp(-abs(odds)))
+            gradient[b, n, 0] = -gradient[b, n, 1]
+    one, other = given.problem.f(pair[0]), given.problem.f(pair[1])
+    half = ((one - other) / 2).detach()
+    return Expected((one + other) / 2, half[:, None, None] * gradient)
+
+
 def states(given: Given) -> list[Tensor]:
     latents, size = given.logits.shape[1:]
     eye = torch.eye(size, dtype=torch.float64)
@@ -262,6 +285,7 @@ CASES = [
         for coupled in (False, True)
     ),
     Case("arsm", arsm),
+    Case("disarm", disarm, categories=2),
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
@@ -280,6 +304,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
     decoded = {
         "rloo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
+        "disarm": 2 * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),

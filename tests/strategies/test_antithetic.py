@@ -1,0 +1,90 @@
+"""Estimators by antithetic samples: their exact mean, by the law of the coupling, without a draw."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae.errors import InputError
+from discrete_vae.gradients import exact_gradient
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import STRATEGIES, Disarm, Objective, Strategy
+
+LATENTS = 2
+
+
+def normal(stream: str, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64)
+
+
+def objective(categories: int) -> Objective:
+    weight = normal("weight", LATENTS * categories, 6)
+    return Objective(
+        decode=lambda z: (z.flatten(-2) @ weight).tanh(),
+        loss=lambda output: (output - 0.3).square().sum(-1),
+    )
+
+
+class Given(Noise):
+    """Uniform numbers that are given."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        super().__init__()
+        self.numbers = numbers
+
+    def uniform(self, shape: object, dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.numbers.to(dtype)
+
+
+def gradient(strategy: Strategy, logits: Tensor, noise: Noise) -> Tensor:
+    """Of each row of the logits ``[R, 1, N, K]``."""
+    at = logits.clone().requires_grad_()
+    loss = strategy.estimate(at, objective(logits.shape[-1]), noise).loss
+    return torch.autograd.grad(loss.sum(), at)[0]
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_the_mean_of_disarm_over_its_uniform_numbers_is_the_gradient(scale: float) -> None:
+    """Each variable's estimate is constant between the numbers p, 1 - p, 0 and 1."""
+    logits = scale * normal("logits", 1, 1, LATENTS, 2)
+    pieces = []
+    for p in logits.softmax(-1)[0, 0, :, 1].tolist():
+        ends = sorted([0.0, p, 1 - p, 1.0])
+        pieces.append([((low + high) / 2, high - low) for low, high in itertools.pairwise(ends)])
+    cells = list(itertools.product(*pieces))
+    numbers = torch.tensor([[[u for u, _ in cell]] for cell in cells], dtype=torch.float64)
+    mass = torch.tensor([math.prod(width for _, width in cell) for cell in cells], dtype=torch.float64)
+    each = gradient(Disarm(), logits.expand(len(cells), -1, -1, -1), Given(numbers))
+    found = (mass[:, None, None, None] * each).sum(0)
+    torch.testing.assert_close(found, exact_gradient(logits[0], objective(2)), rtol=1e-10, atol=1e-12)
+
+
+def test_binary_estimators_refuse_more_categories() -> None:
+    with pytest.raises(InputError, match="categories is 3, and DisARM is for binary variables; give 2, or take "):
+        gradient(Disarm(), normal("three", 1, 1, LATENTS, 3), Noise([seeded(0)]))
+
+
+@pytest.mark.parametrize("name", ["disarm"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_categories_without_probability_are_never_drawn(name: str, dtype: torch.dtype) -> None:
+    """At logits 1e9 below the row's maximum, nothing is a NaN and the gradient there is 0."""
+    categories = getattr(STRATEGIES[name], "categories", 4)
+    logits = normal("logits", 500, 1, LATENTS, categories).to(dtype)
+    logits[..., 0, 1:] = logits[..., 0, :1] - 1e9
+    logits[..., 1, 0] = logits[..., 1, 1] - 1e9
+    strategy = STRATEGIES[name]()
+    at = logits.clone().requires_grad_()
+    whole = objective(categories)
+    weight = normal("other", LATENTS * categories, 6).to(dtype)
+    whole = Objective(decode=lambda z: (z.flatten(-2) @ weight).tanh(), loss=whole.loss)
+    estimate = strategy.estimate(at, whole, Noise([seeded(1)]))
+    (found,) = torch.autograd.grad(estimate.loss.sum(), at)
+    assert found.isfinite().all()
+    assert not found[..., 0, :].any()
+    assert not found[..., 1, 0].any()
+    assert estimate.sample[..., 0, 0].all()
+    assert not estimate.sample[..., 1, 0].any()
