@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3).sample(logits)
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``. They want what becomes
-  of the sample as well::
+  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``, ``Carms``. They want
+  what becomes of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -32,6 +32,7 @@ gives the BibTeX.
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Objective, Strategy
+from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.disarm import Disarm
@@ -83,6 +84,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "relax": Relax,
     "arsm": Arsm,
     "disarm": Disarm,
+    "carms": Carms,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
@@ -98,6 +100,7 @@ __all__ = [
     "Arsm",
     "AutoEncoder",
     "Backpropagation",
+    "Carms",
     "Claim",
     "Darn",
     "DarnBaseline",

@@ -13,6 +13,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import STRATEGIES, Disarm, Objective, Strategy
+from discrete_vae.strategies.stick_breaking import Sticks
 
 LATENTS = 2
 
@@ -63,12 +64,57 @@ def test_the_mean_of_disarm_over_its_uniform_numbers_is_the_gradient(scale: floa
     torch.testing.assert_close(found, exact_gradient(logits[0], objective(2)), rtol=1e-10, atol=1e-12)
 
 
+def stick_probabilities(logits: Tensor) -> list[float]:
+    """Of one variable's logits ``[K]``, least probable first: each category's share of what is left."""
+    ascending = sorted(logits.softmax(-1).tolist())
+    return [p / math.fsum(ascending[c:]) for c, p in enumerate(ascending[:-1])]
+
+
+def all_taken(probability: float, samples: int, among: int) -> float:
+    """That so many of the samples' decisions with a Dirichlet copula are yes: ``P(d_s > 1 - y^(1 / (S - 1)))``."""
+    left = 1 - among * (1 - probability ** (1 / (samples - 1)))
+    return max(left, 0.0) ** (samples - 1)
+
+
+def mass_of(probabilities: list[float], places: tuple[int, ...]) -> float:
+    """That samples of one variable are at these places: each stick by inclusion and exclusion."""
+    mass = 1.0
+    for c, probability in enumerate(probabilities):
+        yes, no = places.count(c), sum(place > c for place in places)
+        mass *= math.fsum(
+            (-1) ** also * math.comb(no, also) * all_taken(probability, len(places), yes + also)
+            for also in range(no + 1)
+        )
+    return mass
+
+
+@pytest.mark.parametrize("categories", [2, 3, 4])
+@pytest.mark.parametrize(("name", "samples"), [("carms", 2), ("carms", 3)])
+def test_the_mean_over_all_sets_of_samples_is_the_gradient(
+    name: str, samples: int, categories: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the probability of every two or three categories of each variable."""
+    logits = 1.5 * normal("logits", 1, 1, LATENTS, categories)
+    sets = list(itertools.product(range(categories), repeat=samples))
+    mass = [[mass_of(stick_probabilities(row), places) for places in sets] for row in logits[0, 0]]
+    for each in mass:
+        assert math.fsum(each) == pytest.approx(1, rel=1e-12)
+    cells = list(itertools.product(range(len(sets)), repeat=LATENTS))
+    places = torch.tensor([[sets[i] for i in cell] for cell in cells])  # [R, N, S]
+    monkeypatch.setattr(Sticks, "places", lambda self, taken: places.movedim(-1, 0).unsqueeze(2))
+    strategy = STRATEGIES[name](draws=samples) if name == "carms" else STRATEGIES[name]()
+    each = gradient(strategy, logits.expand(len(cells), -1, -1, -1), Noise([seeded(0)]))
+    weights = torch.tensor([math.prod(mass[n][i] for n, i in enumerate(cell)) for cell in cells], dtype=torch.float64)
+    found = (weights[:, None, None, None] * each).sum(0)
+    torch.testing.assert_close(found, exact_gradient(logits[0], objective(categories)), rtol=1e-10, atol=1e-12)
+
+
 def test_binary_estimators_refuse_more_categories() -> None:
     with pytest.raises(InputError, match="categories is 3, and DisARM is for binary variables; give 2, or take "):
         gradient(Disarm(), normal("three", 1, 1, LATENTS, 3), Noise([seeded(0)]))
 
 
-@pytest.mark.parametrize("name", ["disarm"])
+@pytest.mark.parametrize("name", ["disarm", "carms"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_categories_without_probability_are_never_drawn(name: str, dtype: torch.dtype) -> None:
     """At logits 1e9 below the row's maximum, nothing is a NaN and the gradient there is 0."""

@@ -225,6 +225,52 @@ def disarm(given: Given) -> Expected:
     return Expected((one + other) / 2, half[:, None, None] * gradient)
 
 
+def sticks(logits: Tensor) -> tuple[list[int], list[float]]:
+    """Of one variable's logits ``[K]``: categories, least probable first, and each one's share of what is left."""
+    weights = [math.exp(each) for each in logits.tolist()]
+    order = sorted(range(len(weights)), key=lambda k: weights[k])
+    return order, [weights[k] / sum(weights[j] for j in order[c:]) for c, k in enumerate(order[:-1])]
+
+
+def broken(decisions: Sequence[bool]) -> int:
+    """The first stick that is taken, or the place behind the last."""
+    return next((c for c, taken in enumerate(decisions) if taken), len(decisions))
+
+
+def carms(given: Given) -> Expected:
+    """The mean over pairs of ``(f(z) - f(z')) / 2 q(z_n) q(z'_n) / p(z_n, z'_n) (grad log q(z_n) - grad log q(z'_n))``.
+
+    Of stick c and sample s, ``u = (1 - d)^(S - 1)`` with d Dirichlet(1), and the stick is taken where u is below its
+    share pi (Dimitriev and Zhou 2021). ``P(u < v, u' < v) = max(2 v^(1 / (S - 1)) - 1, 0)^(S - 1)``.
+    """
+    logits = given.logits.detach()
+    batch, latents, size = logits.shape
+    count = given.options.draws
+    exponential = (-given.noise.gumbel((batch, latents, size - 1, count), torch.float64)).exp()
+    drawn = torch.zeros(count, *logits.shape, dtype=torch.float64)
+    places: dict[tuple[int, int, int], int] = {}
+    for b, n, s in itertools.product(range(batch), range(latents), range(count)):
+        order, shares = sticks(logits[b, n])
+        numbers = [(1 - each[s].item() / each.sum().item()) ** (count - 1) for each in exponential[b, n]]
+        places[b, n, s] = broken([u < share for u, share in zip(numbers, shares, strict=True)])
+        drawn[s, b, n, order[places[b, n, s]]] = 1.0
+    losses = [given.problem.f(sample) for sample in drawn]
+    gradient = torch.zeros_like(logits)
+    pairs = list(itertools.combinations(range(count), 2))
+    for b, n, (s, r) in itertools.product(range(batch), range(latents), pairs):
+        order, shares = sticks(logits[b, n])
+        if (first := min(places[b, n, s], places[b, n, r])) == max(places[b, n, s], places[b, n, r]):
+            continue
+        independent = joint = 1.0
+        for c, share in enumerate(shares[: first + 1]):
+            both = max(2 * share ** (1 / (count - 1)) - 1, 0) ** (count - 1)
+            independent *= share * (1 - share) if c == first else (1 - share) ** 2
+            joint *= share - both if c == first else 1 - 2 * share + both
+        half = (losses[s][b] - losses[r][b]).item() / 2
+        gradient[b, n] += half * independent / joint * (drawn[s, b, n] - drawn[r, b, n]) / len(pairs)
+    return Expected(sum(losses) / count, gradient)
+
+
 def states(given: Given) -> list[Tensor]:
     latents, size = given.logits.shape[1:]
     eye = torch.eye(size, dtype=torch.float64)
@@ -286,6 +332,7 @@ CASES = [
     ),
     Case("arsm", arsm),
     Case("disarm", disarm, categories=2),
+    *(Case("carms", carms, {"draws": draws}) for draws in (2, 3, 6)),
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
@@ -305,6 +352,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "rloo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
         "disarm": 2 * images,
+        "carms": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),
