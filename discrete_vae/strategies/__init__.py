@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3).sample(logits)
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``, ``Carms``. They want
-  what becomes of the sample as well::
+  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``, ``Carms``,
+  ``DisarmStickBreaking``. They want what becomes of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -36,6 +36,7 @@ from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.disarm import Disarm
+from discrete_vae.strategies.disarm_stick_breaking import DisarmStickBreaking
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
@@ -84,6 +85,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "relax": Relax,
     "arsm": Arsm,
     "disarm": Disarm,
+    "disarm-stick-breaking": DisarmStickBreaking,
     "carms": Carms,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
@@ -106,6 +108,7 @@ __all__ = [
     "DarnBaseline",
     "DecoupledStraightThrough",
     "Disarm",
+    "DisarmStickBreaking",
     "Enumeration",
     "Estimate",
     "Family",

@@ -12,7 +12,7 @@ from torch import Tensor
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import STRATEGIES, Disarm, Objective, Strategy
+from discrete_vae.strategies import STRATEGIES, Carms, Disarm, Objective, Strategy
 from discrete_vae.strategies.stick_breaking import Sticks
 
 LATENTS = 2
@@ -89,7 +89,7 @@ def mass_of(probabilities: list[float], places: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize("categories", [2, 3, 4])
-@pytest.mark.parametrize(("name", "samples"), [("carms", 2), ("carms", 3)])
+@pytest.mark.parametrize(("name", "samples"), [("carms", 2), ("carms", 3), ("disarm-stick-breaking", 2)])
 def test_the_mean_over_all_sets_of_samples_is_the_gradient(
     name: str, samples: int, categories: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,12 +109,28 @@ def test_the_mean_over_all_sets_of_samples_is_the_gradient(
     torch.testing.assert_close(found, exact_gradient(logits[0], objective(categories)), rtol=1e-10, atol=1e-12)
 
 
+def test_two_categories_make_all_of_them_disarm() -> None:
+    """Draw by draw, by the paper's formula for the pair that each has drawn."""
+    logits = normal("binary", 300, 1, LATENTS, 2)
+    for name in ("disarm", "disarm-stick-breaking", "carms"):
+        strategy = Carms(2) if name == "carms" else STRATEGIES[name]()
+        at = logits.clone().requires_grad_()
+        estimate = strategy.estimate(at, objective(2), Noise([seeded(1)]))
+        (found,) = torch.autograd.grad(estimate.loss.sum(), at)
+        one, other = estimate.sample
+        f = objective(2)(estimate.sample)
+        half = ((f[0] - f[1]) / 2)[..., None, None]
+        expected = half * (one - other) * (at[..., 1:] - at[..., :1]).abs().sigmoid().detach()
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        assert found.any()
+
+
 def test_binary_estimators_refuse_more_categories() -> None:
     with pytest.raises(InputError, match="categories is 3, and DisARM is for binary variables; give 2, or take "):
         gradient(Disarm(), normal("three", 1, 1, LATENTS, 3), Noise([seeded(0)]))
 
 
-@pytest.mark.parametrize("name", ["disarm", "carms"])
+@pytest.mark.parametrize("name", ["disarm", "disarm-stick-breaking", "carms"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_categories_without_probability_are_never_drawn(name: str, dtype: torch.dtype) -> None:
     """At logits 1e9 below the row's maximum, nothing is a NaN and the gradient there is 0."""

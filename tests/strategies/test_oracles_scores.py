@@ -271,6 +271,43 @@ def carms(given: Given) -> Expected:
     return Expected(sum(losses) / count, gradient)
 
 
+def disarm_stick_breaking(given: Given) -> Expected:
+    """DisARM's estimate in the logit of every stick, in the mean over decisions that no sample depends on.
+
+    These are listed: of a stick with the share pi, both decisions are yes with the probability max(2 pi - 1, 0), one
+    of them with min(pi, 1 - pi) each, and neither otherwise (Dong et al. 2021). A decision before a sample's place is
+    no, at it yes, and behind it unknown.
+    """
+    logits = given.logits
+    batch, latents, size = logits.shape
+    uniform = given.noise.uniform((batch, latents, size - 1), torch.float64)
+    drawn = torch.zeros(2, *logits.shape, dtype=torch.float64)
+    surrogate = torch.zeros(batch, dtype=torch.float64)
+    for b, n in itertools.product(range(batch), range(latents)):
+        order, shares = sticks(logits[b, n].detach())
+        numbers = uniform[b, n].tolist()
+        places = [
+            broken([u < share for u, share in zip(numbers, shares, strict=True)]),
+            broken([1 - u <= share for u, share in zip(numbers, shares, strict=True)]),
+        ]
+        for s, place in enumerate(places):
+            drawn[s, b, n, order[place]] = 1.0
+        for c, share in enumerate(shares):
+            weight = total = 0.0
+            one = min(share, 1 - share)
+            law = {(1, 1): max(2 * share - 1, 0), (1, 0): one, (0, 1): one, (0, 0): max(1 - 2 * share, 0)}
+            for decisions, probability in law.items():
+                if all(c > place or yes == (c == place) for yes, place in zip(decisions, places, strict=True)):
+                    total += probability
+                    weight += probability * (decisions[0] - decisions[1]) * max(share, 1 - share)
+            rest = torch.stack([logits[b, n, k] for k in order[c + 1 :]])
+            odds = logits[b, n, order[c]] - rest.exp().sum().log()
+            surrogate = surrogate + torch.eye(batch, dtype=torch.float64)[b] * odds * weight / total
+    one_loss, other = given.problem.f(drawn[0]), given.problem.f(drawn[1])
+    half = ((one_loss - other) / 2).detach()
+    return Expected((one_loss + other) / 2, torch.autograd.grad((half * surrogate).sum(), logits)[0])
+
+
 def states(given: Given) -> list[Tensor]:
     latents, size = given.logits.shape[1:]
     eye = torch.eye(size, dtype=torch.float64)
@@ -332,6 +369,7 @@ CASES = [
     ),
     Case("arsm", arsm),
     Case("disarm", disarm, categories=2),
+    Case("disarm-stick-breaking", disarm_stick_breaking),
     *(Case("carms", carms, {"draws": draws}) for draws in (2, 3, 6)),
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
@@ -352,6 +390,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "rloo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
         "disarm": 2 * images,
+        "disarm-stick-breaking": 2 * images,
         "carms": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
