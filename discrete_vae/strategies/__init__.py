@@ -10,7 +10,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
   ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``, ``Disarm``, ``Carms``,
-  ``DisarmStickBreaking``. They want what becomes of the sample as well::
+  ``DisarmStickBreaking``, ``DisarmTree``. They want what becomes of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -37,6 +37,7 @@ from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.disarm import Disarm
 from discrete_vae.strategies.disarm_stick_breaking import DisarmStickBreaking
+from discrete_vae.strategies.disarm_tree import DisarmTree
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
@@ -86,6 +87,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "arsm": Arsm,
     "disarm": Disarm,
     "disarm-stick-breaking": DisarmStickBreaking,
+    "disarm-tree": DisarmTree,
     "carms": Carms,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
@@ -109,6 +111,7 @@ __all__ = [
     "DecoupledStraightThrough",
     "Disarm",
     "DisarmStickBreaking",
+    "DisarmTree",
     "Enumeration",
     "Estimate",
     "Family",

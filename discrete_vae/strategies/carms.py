@@ -18,8 +18,10 @@ from discrete_vae.strategies.stick_breaking import Sticks
 
 
 class Carms(Strategy):
-    """``1 / (S (S - 1)) sum_s z_s sum_r (f(z_s) - f(z_r)) w(z_s, z_r)``, ``w = q(z_s) q(z_r) / p(z_s, z_r)`` of each
-    variable by itself (Dimitriev and Zhou 2021). The loss is the samples' mean, and the decoder learns from all.
+    """RLOO with antithetic samples, each pair weighted for being too rare or too frequent (Dimitriev and Zhou 2021).
+
+    ``1 / (S (S - 1)) sum_s z_s sum_r (f(z_s) - f(z_r)) w(z_s, z_r)`` with ``w = q(z_s) q(z_r) / p(z_s, z_r)`` of each
+    variable by itself. The loss is the samples' mean, and the decoder learns from all.
 
     A sample is drawn by breaking a stick, the least probable category first. Each stick's decisions have a Dirichlet
     copula: ``u_s = (1 - d_s)^(S - 1)`` for d uniform on the simplex of the samples, so that all u are uniform and any

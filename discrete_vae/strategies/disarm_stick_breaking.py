@@ -41,14 +41,19 @@ class DisarmStickBreaking(Strategy):
         loss = losses.mean(0)
         with torch.no_grad():
             half = ((losses[0] - losses[1]) / 2)[..., None, None]
-            pull = sticks.to_logits(half * self.direction(sticks, places))
+            stick = torch.arange(sticks.yes.shape[-1], device=logits.device)
+            come, taken = (
+                mask.to(logits.dtype) for mask in (stick <= places.unsqueeze(-1), stick == places.unsqueeze(-1))
+            )
+            pull = sticks.to_logits(half * direction(sticks.yes, come, taken))
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
-    @staticmethod
-    def direction(sticks: Sticks, places: Tensor) -> Tensor:
-        """What half the difference of the losses is multiplied by, for places ``[2, ..., N]``: ``[..., N, K - 1]``."""
-        stick = torch.arange(sticks.yes.shape[-1], device=places.device)
-        own = places.unsqueeze(-1)
-        come, taken = stick <= own, stick == own
-        score = torch.where(come, taken.to(sticks.yes.dtype) - sticks.yes, 0.0)
-        return (score[0] - score[1]) * torch.where(come.all(0), 1 - sticks.yes, 1.0)
+
+def direction(yes: Tensor, come: Tensor, taken: Tensor) -> Tensor:
+    """What half the difference of the losses is multiplied by, in the logits of binary decisions: ``[..., D]``.
+
+    ``yes`` is each one's probability, ``[..., D]``; ``come`` and ``taken`` say, by 0 and 1, whether a sample comes to
+    it and whether it is yes then, ``[2, ..., D]``.
+    """
+    score = taken - come * yes
+    return (score[0] - score[1]) * torch.where(come.prod(0) > 0, torch.maximum(yes, 1 - yes), 1.0)

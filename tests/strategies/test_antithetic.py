@@ -48,15 +48,17 @@ def gradient(strategy: Strategy, logits: Tensor, noise: Noise) -> Tensor:
     return torch.autograd.grad(loss.sum(), at)[0]
 
 
+def pieces_of(probability: float) -> list[tuple[float, float]]:
+    """Uniform numbers, one for each way that two antithetic decisions can come out, and the length that each is for."""
+    ends = sorted([0.0, probability, 1 - probability, 1.0])
+    return [((low + high) / 2, high - low) for low, high in itertools.pairwise(ends)]
+
+
 @pytest.mark.parametrize("scale", [0.3, 3.0])
 def test_the_mean_of_disarm_over_its_uniform_numbers_is_the_gradient(scale: float) -> None:
     """Each variable's estimate is constant between the numbers p, 1 - p, 0 and 1."""
     logits = scale * normal("logits", 1, 1, LATENTS, 2)
-    pieces = []
-    for p in logits.softmax(-1)[0, 0, :, 1].tolist():
-        ends = sorted([0.0, p, 1 - p, 1.0])
-        pieces.append([((low + high) / 2, high - low) for low, high in itertools.pairwise(ends)])
-    cells = list(itertools.product(*pieces))
+    cells = list(itertools.product(*[pieces_of(p) for p in logits.softmax(-1)[0, 0, :, 1].tolist()]))
     numbers = torch.tensor([[[u for u, _ in cell]] for cell in cells], dtype=torch.float64)
     mass = torch.tensor([math.prod(width for _, width in cell) for cell in cells], dtype=torch.float64)
     each = gradient(Disarm(), logits.expand(len(cells), -1, -1, -1), Given(numbers))
@@ -88,6 +90,22 @@ def mass_of(probabilities: list[float], places: tuple[int, ...]) -> float:
     return mass
 
 
+@pytest.mark.parametrize("scale", [0.3, 2.0])
+def test_the_mean_of_the_tree_over_its_uniform_numbers_is_the_gradient(scale: float) -> None:
+    """For 3 categories of one variable: two decisions, category 0 or 1, and one of these or 2."""
+    logits = scale * normal("tree", 1, 1, 1, 3)
+    a, b, c = logits.softmax(-1)[0, 0, 0].tolist()
+    cells = list(itertools.product(pieces_of(b / (a + b)), pieces_of(c)))
+    numbers = torch.tensor([[[[u for u, _ in cell]]] for cell in cells], dtype=torch.float64)
+    mass = torch.tensor([math.prod(width for _, width in cell) for cell in cells], dtype=torch.float64)
+    weight = normal("tree weight", 3, 6)
+    whole = Objective(decode=lambda z: (z.flatten(-2) @ weight).tanh(), loss=lambda output: output.square().sum(-1))
+    at = logits.expand(len(cells), -1, -1, -1).clone().requires_grad_()
+    (each,) = torch.autograd.grad(STRATEGIES["disarm-tree"]().estimate(at, whole, Given(numbers)).loss.sum(), at)
+    found = (mass[:, None, None, None] * each).sum(0)
+    torch.testing.assert_close(found, exact_gradient(logits[0], whole), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("categories", [2, 3, 4])
 @pytest.mark.parametrize(("name", "samples"), [("carms", 2), ("carms", 3), ("disarm-stick-breaking", 2)])
 def test_the_mean_over_all_sets_of_samples_is_the_gradient(
@@ -112,7 +130,7 @@ def test_the_mean_over_all_sets_of_samples_is_the_gradient(
 def test_two_categories_make_all_of_them_disarm() -> None:
     """Draw by draw, by the paper's formula for the pair that each has drawn."""
     logits = normal("binary", 300, 1, LATENTS, 2)
-    for name in ("disarm", "disarm-stick-breaking", "carms"):
+    for name in ("disarm", "disarm-stick-breaking", "disarm-tree", "carms"):
         strategy = Carms(2) if name == "carms" else STRATEGIES[name]()
         at = logits.clone().requires_grad_()
         estimate = strategy.estimate(at, objective(2), Noise([seeded(1)]))
@@ -130,7 +148,7 @@ def test_binary_estimators_refuse_more_categories() -> None:
         gradient(Disarm(), normal("three", 1, 1, LATENTS, 3), Noise([seeded(0)]))
 
 
-@pytest.mark.parametrize("name", ["disarm", "disarm-stick-breaking", "carms"])
+@pytest.mark.parametrize("name", ["disarm", "disarm-stick-breaking", "disarm-tree", "carms"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_categories_without_probability_are_never_drawn(name: str, dtype: torch.dtype) -> None:
     """At logits 1e9 below the row's maximum, nothing is a NaN and the gradient there is 0."""

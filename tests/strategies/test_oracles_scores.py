@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -271,12 +272,41 @@ def carms(given: Given) -> Expected:
     return Expected(sum(losses) / count, gradient)
 
 
-def disarm_stick_breaking(given: Given) -> Expected:
-    """DisARM's estimate in the logit of every stick, in the mean over decisions that no sample depends on.
+Decisions = list[tuple[list[int], list[int]]]
+"""Binary decisions that draw a category: the categories left if it is no, and if it is yes."""
 
-    These are listed: of a stick with the share pi, both decisions are yes with the probability max(2 pi - 1, 0), one
-    of them with min(pi, 1 - pi) each, and neither otherwise (Dong et al. 2021). A decision before a sample's place is
-    no, at it yes, and behind it unknown.
+
+def stick_by_stick(logits: Tensor) -> Decisions:
+    order, _ = sticks(logits)
+    return [(order[c + 1 :], [order[c]]) for c in range(len(order) - 1)]
+
+
+def leaf_by_leaf(logits: Tensor) -> Decisions:
+    """A tree of neighbours, level by level; one without a neighbour goes up as it is."""
+    found: Decisions = []
+    level = [[k] for k in range(len(logits))]
+    while len(level) > 1:
+        joined = [(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = [no + yes for no, yes in joined] + level[2 * len(joined) :]
+        found += joined
+    return found
+
+
+def followed(decisions: Decisions, answers: list[bool]) -> int:
+    """The category that answers lead to."""
+    left = {k for both in decisions for each in both for k in each}
+    while len(left) > 1:
+        c = next(c for c, (no, yes) in enumerate(decisions) if {*no, *yes} == left)
+        left = set(decisions[c][answers[c]])
+    return left.pop()
+
+
+def coupled(given: Given, decisions_of: Callable[[Tensor], Decisions]) -> Expected:
+    """DisARM's estimate in the logit of every decision, in the mean over those that no sample depends on.
+
+    These are listed: of a decision with probability pi, both samples' are yes with the probability max(2 pi - 1, 0),
+    one of them with min(pi, 1 - pi) each, and neither otherwise (Dong et al. 2021). A sample knows its decisions on the
+    way to its category.
     """
     logits = given.logits
     batch, latents, size = logits.shape
@@ -284,28 +314,25 @@ def disarm_stick_breaking(given: Given) -> Expected:
     drawn = torch.zeros(2, *logits.shape, dtype=torch.float64)
     surrogate = torch.zeros(batch, dtype=torch.float64)
     for b, n in itertools.product(range(batch), range(latents)):
-        order, shares = sticks(logits[b, n].detach())
-        numbers = uniform[b, n].tolist()
-        places = [
-            broken([u < share for u, share in zip(numbers, shares, strict=True)]),
-            broken([1 - u <= share for u, share in zip(numbers, shares, strict=True)]),
-        ]
-        for s, place in enumerate(places):
-            drawn[s, b, n, order[place]] = 1.0
-        for c, share in enumerate(shares):
+        weights, decisions = logits[b, n].exp(), decisions_of(logits[b, n].detach())
+        odds = [weights[yes].sum().log() - weights[no].sum().log() for no, yes in decisions]
+        probabilities = [each.sigmoid().item() for each in odds]
+        answers = zip(uniform[b, n].tolist(), probabilities, strict=True)
+        one_other = [(u < p, 1 - u <= p) for u, p in answers]
+        found = [followed(decisions, [both[s] for both in one_other]) for s in range(2)]
+        for s, k in enumerate(found):
+            drawn[s, b, n, k] = 1.0
+        for (no, yes), p, logit in zip(decisions, probabilities, odds, strict=True):
             weight = total = 0.0
-            one = min(share, 1 - share)
-            law = {(1, 1): max(2 * share - 1, 0), (1, 0): one, (0, 1): one, (0, 0): max(1 - 2 * share, 0)}
-            for decisions, probability in law.items():
-                if all(c > place or yes == (c == place) for yes, place in zip(decisions, places, strict=True)):
+            law = {(1, 1): max(2 * p - 1, 0), (1, 0): min(p, 1 - p), (0, 1): min(p, 1 - p), (0, 0): max(1 - 2 * p, 0)}
+            for pair, probability in law.items():
+                if all(k in (no, yes)[answer] or k not in no + yes for answer, k in zip(pair, found, strict=True)):
                     total += probability
-                    weight += probability * (decisions[0] - decisions[1]) * max(share, 1 - share)
-            rest = torch.stack([logits[b, n, k] for k in order[c + 1 :]])
-            odds = logits[b, n, order[c]] - rest.exp().sum().log()
-            surrogate = surrogate + torch.eye(batch, dtype=torch.float64)[b] * odds * weight / total
-    one_loss, other = given.problem.f(drawn[0]), given.problem.f(drawn[1])
-    half = ((one_loss - other) / 2).detach()
-    return Expected((one_loss + other) / 2, torch.autograd.grad((half * surrogate).sum(), logits)[0])
+                    weight += probability * (pair[0] - pair[1]) * max(p, 1 - p)
+            surrogate = surrogate + torch.eye(batch, dtype=torch.float64)[b] * logit * weight / total
+    one, other = given.problem.f(drawn[0]), given.problem.f(drawn[1])
+    half = ((one - other) / 2).detach()
+    return Expected((one + other) / 2, torch.autograd.grad((half * surrogate).sum(), logits)[0])
 
 
 def states(given: Given) -> list[Tensor]:
@@ -369,7 +396,8 @@ CASES = [
     ),
     Case("arsm", arsm),
     Case("disarm", disarm, categories=2),
-    Case("disarm-stick-breaking", disarm_stick_breaking),
+    Case("disarm-stick-breaking", partial(coupled, decisions_of=stick_by_stick)),
+    Case("disarm-tree", partial(coupled, decisions_of=leaf_by_leaf)),
     *(Case("carms", carms, {"draws": draws}) for draws in (2, 3, 6)),
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
@@ -391,6 +419,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "vimco": case.options.get("draws", 0) * images,
         "disarm": 2 * images,
         "disarm-stick-breaking": 2 * images,
+        "disarm-tree": 2 * images,
         "carms": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
