@@ -74,7 +74,11 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
             learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
             auxiliary_learning_rate=rate if mirror else Schedule(3e-4),
             beta=Schedule(1.0, warmup=3),
-            **{"architecture": Architecture(3, 4, (11,)), **FIELDS.get(case, {}), **fields},
+            **{
+                "architecture": Architecture(3, STRATEGIES[strategy].categories or 4, (11,)),
+                **FIELDS.get(case, {}),
+                **fields,
+            },
         )
         for seed in range(count)
     ]

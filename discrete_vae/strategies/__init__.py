@@ -33,8 +33,12 @@ gives the BibTeX.
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
+from discrete_vae.strategies.disarm import Disarm
+from discrete_vae.strategies.disarm_stick_breaking import DisarmStickBreaking
+from discrete_vae.strategies.disarm_tree import DisarmTree
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
@@ -83,6 +87,10 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "rebar": Rebar,
     "relax": Relax,
     "arsm": Arsm,
+    "disarm": Disarm,
+    "disarm-stick-breaking": DisarmStickBreaking,
+    "disarm-tree": DisarmTree,
+    "carms": Carms,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
@@ -98,10 +106,14 @@ __all__ = [
     "Arsm",
     "AutoEncoder",
     "Backpropagation",
+    "Carms",
     "Claim",
     "Darn",
     "DarnBaseline",
     "DecoupledStraightThrough",
+    "Disarm",
+    "DisarmStickBreaking",
+    "DisarmTree",
     "Enumeration",
     "Estimate",
     "Family",

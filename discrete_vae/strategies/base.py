@@ -111,6 +111,8 @@ class Strategy(nn.Module):
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    categories: ClassVar[int | None] = None
+    """The one number of categories that it knows, such as 2; by default any."""
     passes_gradients: ClassVar[bool] = True
     """Whether it takes a gradient through the layers behind its sample."""
     ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})

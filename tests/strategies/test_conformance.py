@@ -29,10 +29,14 @@ from discrete_vae.strategies import (
     Arsm,
     AutoEncoder,
     Backpropagation,
+    Carms,
     Claim,
     Darn,
     DarnBaseline,
     DecoupledStraightThrough,
+    Disarm,
+    DisarmStickBreaking,
+    DisarmTree,
     Enumeration,
     Estimate,
     Family,
@@ -81,6 +85,7 @@ from tests.affine import Affine
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
 BINARY = 3, 2
+SHAPES = {"ternary": TERNARY, "binary": BINARY}
 DRAWS, NODES = 200_000, 161
 
 
@@ -255,11 +260,18 @@ class Row:
     make: Callable[[Problem, float], Strategy]
     """The strategy for this problem, at a temperature where it has one."""
     draws: int = DRAWS
+    shapes: tuple[str, ...] = ("ternary", "binary")
+    """The problems that it is for, by name; with other latents than categorical, the first alone."""
 
     @property
     def family(self) -> Callable[[int, int], Family]:
         """Its latents."""
-        return type(self.make(Problem(Categorical(*TERNARY)), 0.5)).latent_family
+        return type(self.make(Problem(Categorical(*SHAPES[self.shapes[0]])), 0.5)).latent_family
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of ``shapes`` that its latents can have."""
+        return self.shapes if self.family is Categorical else self.shapes[:1]
 
 
 LEARNED: dict[type[LayerwiseFeedback], Callable[[Tensor], Tensor]] = {
@@ -365,23 +377,27 @@ ROWS = [
     Row("rebar, coupled", lambda p, t: p.cast(Rebar(t, coupled=True))),
     Row("relax", lambda p, t: p.cast(Relax(p.linear(p.size), t))),
     Row("arsm", lambda _, t: Arsm()),
+    Row("disarm", lambda _, t: Disarm(), shapes=("binary",)),
+    Row("disarm, stick-breaking", lambda _, t: DisarmStickBreaking()),
+    Row("disarm, tree", lambda _, t: DisarmTree()),
+    Row("carms", lambda _, t: Carms()),
+    Row("carms, two samples", lambda _, t: Carms(2)),
     Row("enumeration", lambda _, t: Enumeration()),
     Row("marginalisation", lambda _, t: Marginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-SHAPES = {"ternary": TERNARY, "binary": BINARY}
 every_problem = pytest.mark.parametrize(
     ("row", "shape"),
-    [(row, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical],
+    [(row, shape) for row in ROWS for shape in row.problems],
     ids=lambda each: getattr(each, "name", each),
 )
 
 
-def posed(row: Row, temperature: float = 0.5, shape: str = "ternary", **options) -> tuple[Problem, Strategy]:
-    """The problem for the row's family of latents, and the strategy on it."""
-    problem = Problem(row.family(*SHAPES[shape]), **options)
+def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **options) -> tuple[Problem, Strategy]:
+    """The problem for the row's family of latents, by default its first, and the strategy on it."""
+    problem = Problem(row.family(*SHAPES[shape or row.shapes[0]]), **options)
     strategy = row.make(problem, temperature).to(problem.device)
     problem.encoder.cut = strategy.local
     return problem, strategy
@@ -462,11 +478,11 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
 @every_row
 def test_real_vae_objective_of_a_population(row) -> None:
     """On ``VAE.objective``: value, shapes, and a gradient in every weight that is a member's alone."""
-    family = posed(row)[0].family
+    family, shape = posed(row)[0].family, SHAPES[row.shapes[0]]
 
     def run(*seeds: int) -> tuple[VAE, Estimate]:
-        vae = VAE(Architecture(LATENTS, CATEGORIES, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
-        strategy = row.make(Problem(Categorical(LATENTS, CATEGORIES), torch.float32), 0.5)
+        vae = VAE(Architecture(*shape, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
+        strategy = row.make(Problem(Categorical(*shape), torch.float32), 0.5)
         if strategy.local:
             vae.cut()
         observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
@@ -654,7 +670,4 @@ def test_the_table_catches_planted_mistakes(row, test) -> None:
 
 
 def test_every_line_of_the_figures_is_of_a_row() -> None:
-    expected = {
-        (row.name, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical
-    }
-    assert set(FIGURES) == expected
+    assert set(FIGURES) == {(row.name, shape) for row in ROWS for shape in row.problems}
