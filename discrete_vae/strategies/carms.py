@@ -7,6 +7,7 @@ A. Dimitriev, M. Zhou: CARMS: Categorical-Antithetic-REINFORCE Multi-Sample Grad
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
-from discrete_vae.strategies.rloo import LeaveOneOutOptions
+from discrete_vae.strategies.rloo import LeaveOneOutOptions, check_draws
 from discrete_vae.strategies.stick_breaking import Sticks
 
 
@@ -36,10 +37,11 @@ class Carms(Strategy):
     claim = Claim("Dimitriev and Zhou 2021", unbiased=True, relaxed=False, evaluations=4)
     Options = LeaveOneOutOptions
     independent = True
+    checks: ClassVar = {"draws": check_draws}
 
     def __init__(self, draws: int = 4) -> None:
         super().__init__()
-        self.draws = LeaveOneOutOptions(draws).draws
+        self.draws = draws
         self.claim = dataclasses.replace(self.claim, evaluations=draws)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
