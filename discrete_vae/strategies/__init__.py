@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3).sample(logits)
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
-  sample as well::
+  ``Rloo``, ``Vimco``, ``UnorderedSet``, ``SumAndSample``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``.
+  They want what becomes of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -53,7 +53,9 @@ from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
 from discrete_vae.strategies.straight_through import StraightThrough
+from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.unordered_set import UnorderedSet
 from discrete_vae.strategies.vimco import Vimco
 from discrete_vae.strategies.zgr import Zgr
 
@@ -76,6 +78,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nvil": Nvil,
     "rloo": Rloo,
     "vimco": Vimco,
+    "unordered-set": UnorderedSet,
+    "sum-and-sample": SumAndSample,
     "muprop": MuProp,
     "darn-baseline": DarnBaseline,
     "rebar": Rebar,
@@ -126,8 +130,10 @@ __all__ = [
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",
+    "SumAndSample",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "UnorderedSet",
     "Vimco",
     "Zgr",
 ]

@@ -58,8 +58,10 @@ from discrete_vae.strategies import (
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
+    SumAndSample,
     TargetPropagation,
     TargetPropagationAutoEncoder,
+    UnorderedSet,
     Vimco,
     Zgr,
 )
@@ -74,6 +76,7 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
+from discrete_vae.strategies.weighted_states import WeightedStates
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import bernoulli_nll
 from tests.affine import Affine
@@ -115,7 +118,7 @@ class Problem:
             return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64).to(device, dtype)
 
         size = math.prod(family.sample_shape)
-        self.family, self.size, self.device, self.calls = family, size, device, 0
+        self.family, self.size, self.device, self.calls, self.decoded = family, size, device, 0, 0
         self.inner = normal("inner", size, HIDDEN).requires_grad_()
         self.outer = normal("outer", HIDDEN, PIXELS).requires_grad_()
         self.observation = normal("observation", BATCH, PIXELS).sigmoid()
@@ -132,7 +135,7 @@ class Problem:
                 self.logits = normal("logits", BATCH, *family.parameter_shape) / 2
             else:
                 self.logits = self.encode(self.observation)
-        self.calls = 0
+        self.calls = self.decoded = 0
 
     def feedback(self, scale: float) -> Feedback:
         return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
@@ -155,6 +158,7 @@ class Problem:
 
     def decode(self, sample: Tensor) -> Tensor:
         self.calls += 1
+        self.decoded += sample.shape[:-2].numel()
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
 
     def objective(self, *leading: int) -> Objective:
@@ -356,6 +360,10 @@ ROWS = [
     Row("rloo, two samples", lambda _, t: Rloo(2)),
     Row("vimco", lambda _, t: Vimco(), draws=2 * DRAWS),
     Row("vimco, three samples", lambda _, t: Vimco(3)),
+    Row("unordered set", lambda _, t: UnorderedSet()),
+    Row("unordered set, two states, no baseline", lambda _, t: UnorderedSet(2, baseline=False)),
+    Row("sum and sample", lambda _, t: SumAndSample()),
+    Row("sum and sample, two states, no baseline", lambda _, t: SumAndSample(2, baseline=False)),
     Row("muprop", lambda p, t: p.warm(MuProp())),
     Row("darn, as a baseline", lambda p, t: p.warm(DarnBaseline())),
     Row("darn, as a baseline about 1/K", lambda p, t: p.warm(DarnBaseline("uniform"))),
@@ -386,8 +394,10 @@ def posed(row: Row, temperature: float = 0.5, shape: str = "ternary", **options)
 
 
 def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
-    """What the estimate's loss has to be: the objective at its sample; of several, mean or bound."""
+    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
     losses = objective(sample)
+    if isinstance(strategy, WeightedStates):
+        return (strategy.weights(logits, sample) * losses).sum(0)
     if strategy.whole:
         losses = losses + objective.cost(logits, sample)
         return math.log(len(losses)) - (-losses).logsumexp(0)
@@ -409,7 +419,8 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     problem, strategy = posed(row, shape=shape, dtype=dtype, device=device)
     logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
     estimate = strategy.estimate(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
-    assert problem.calls == strategy.claim.evaluations
+    samples = problem.decoded / (BATCH * math.prod(leading))  # of an image
+    assert strategy.claim.evaluations == (samples if isinstance(strategy, WeightedStates) else problem.calls)
 
     assert estimate.loss.shape == (*leading, BATCH)
     assert estimate.auxiliary.shape == leading
