@@ -13,12 +13,12 @@ from torch import Tensor
 
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
+from discrete_vae.states import states_without_replacement
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.weighted_states import (
     WeightedStates,
     centred,
     log_rest,
-    states_without_replacement,
 )
 
 MOST = 8

@@ -11,10 +11,10 @@ from discrete_vae.categorical import enumerate_states, log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_gradient, exact_value
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.states import likeliest_states, states_without_replacement
 from discrete_vae.strategies import Objective, SumAndSample, UnorderedSet
 from discrete_vae.strategies.sum_and_sample import SumAndSampleOptions
 from discrete_vae.strategies.unordered_set import UnorderedSetOptions, drawn_first
-from discrete_vae.strategies.weighted_states import likeliest_states, states_without_replacement
 
 SHAPES = [(3, 2), (1, 8), (2, 3)]
 DRAWS = 100_000
