@@ -22,7 +22,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
   ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
   control variate) learns from ``auxiliary`` alone.
 - Without a sample: ``Softmax``.
-- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
+- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time; ``SparsemaxMarginalisation``,
+  whose latents have few states of a probability above 0.
 - Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
 
 What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
@@ -52,6 +53,7 @@ from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
+from discrete_vae.strategies.sparsemax_marginalisation import SparsemaxMarginalisation
 from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
@@ -88,6 +90,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
+    "sparsemax-marginalisation": SparsemaxMarginalisation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
@@ -127,6 +130,7 @@ __all__ = [
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
     "Softmax",
+    "SparsemaxMarginalisation",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",

@@ -24,6 +24,7 @@ from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
 from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.sparse import Sparse
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,
@@ -55,6 +56,7 @@ from discrete_vae.strategies import (
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
+    SparsemaxMarginalisation,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
@@ -190,6 +192,13 @@ class Problem:
         weights = log_prob(logits, states)[tuples].sum(1).exp()
         return torch.autograd.grad((weights * bounds).sum(), logits)[0]
 
+    def expectation(self, logits: Tensor) -> Tensor:
+        """Of the objective, by enumeration of a discrete family's states; of all images together."""
+        states = enumerate_states(*self.family.sample_shape, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
+        sparse = isinstance(self.family, Sparse)
+        q = self.family.probability(logits, states) if sparse else log_prob(logits, states).exp()
+        return (q * self.objective()(states)).sum()
+
     def exact_gradient(self) -> Tensor:
         """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands."""
         if isinstance(self.family, Categorical):
@@ -197,6 +206,10 @@ class Problem:
         if isinstance(self.family, Deterministic):
             parameters = self.logits.clone().requires_grad_()
             return torch.autograd.grad(self.objective()(self.family.mean(parameters)).sum(), parameters)[0]
+        if isinstance(self.family, Sparse):
+            return torch.autograd.grad(
+                self.expectation(parameters := self.logits.clone().requires_grad_()), parameters
+            )[0]
         grid = torch.cartesian_prod(*[torch.linspace(-8, 8, NODES, dtype=torch.float64)] * LATENTS)
         weight = (-grid.square().sum(-1) / 2).exp()
         logits = self.logits.clone().requires_grad_()
@@ -373,6 +386,7 @@ ROWS = [
     Row("arsm", lambda _, t: Arsm()),
     Row("enumeration", lambda _, t: Enumeration()),
     Row("marginalisation", lambda _, t: Marginalisation()),
+    Row("sparsemax marginalisation", lambda _, t: SparsemaxMarginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
@@ -396,7 +410,7 @@ def posed(row: Row, temperature: float = 0.5, shape: str = "ternary", **options)
 def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
     """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
     losses = objective(sample)
-    if isinstance(strategy, WeightedStates):
+    if isinstance(strategy, WeightedStates | SparsemaxMarginalisation):
         return (strategy.weights(logits, sample) * losses).sum(0)
     if strategy.whole:
         losses = losses + objective.cost(logits, sample)
@@ -420,7 +434,10 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     logits = problem.logits.expand(*leading, *problem.logits.shape).clone().requires_grad_()
     estimate = strategy.estimate(logits, problem.objective(*leading), problem.noise(*range(math.prod(leading))))
     samples = problem.decoded / (BATCH * math.prod(leading))  # of an image
-    assert strategy.claim.evaluations == (samples if isinstance(strategy, WeightedStates) else problem.calls)
+    if isinstance(problem.family, Sparse):
+        assert samples == min(strategy.claim.evaluations, CATEGORIES**LATENTS)
+    else:
+        assert strategy.claim.evaluations == (samples if isinstance(strategy, WeightedStates) else problem.calls)
 
     assert estimate.loss.shape == (*leading, BATCH)
     assert estimate.auxiliary.shape == leading
@@ -449,7 +466,7 @@ def test_seed_decides_the_estimate(row) -> None:
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
     assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
-    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax)
+    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax | SparsemaxMarginalisation)
     assert first.sample.equal(other.sample) == noiseless
 
 
@@ -588,8 +605,7 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row, shape) -> None:
     problem, strategy = posed(row, shape=shape)
     estimate = strategy.estimate(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
     if strategy.claim.marginal:
-        states = enumerate_states(*SHAPES[shape], problem.logits.dtype)[:, None].expand(-1, BATCH, -1, -1)
-        losses = (log_prob(problem.logits, states).exp() * problem.objective()(states)).sum(0)
+        losses = problem.expectation(problem.logits)
     else:
         losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
     expected = torch.autograd.grad(losses.sum(), problem.outer)[0]

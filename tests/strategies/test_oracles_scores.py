@@ -334,6 +334,30 @@ def local_expectation(given: Given) -> Expected:
     return Expected(given.problem.f(sample), torch.autograd.grad(surrogate, logits)[0])
 
 
+def sparsemax_marginalisation(given: Given) -> Expected:
+    """``sum_s p_s f(s)``, p the sparsemax of the 16 highest scores ``sum_n l_n[s_n]`` (Correia et al. 2020).
+
+    ``p_s = max(0, score_s - tau)``, tau found by halving an interval; ``dp_s`` on the support is the score's own
+    differential less the support's mean.
+    """
+    every_state, logits = torch.stack(states(given)), given.logits.detach()
+    scores = (every_state * logits).sum((-1, -2))  # [K^N, B]
+    losses = given.problem.f(every_state)
+    gradient, values = torch.zeros_like(logits), []
+    for b in range(len(logits)):
+        highest = scores[:, b].argsort(descending=True)[:16]
+        low, high = float(scores[:, b].max()) - 1, float(scores[:, b].max())
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (scores[highest, b] - middle).clamp(min=0).sum() > 1 else (low, middle)
+        support = [place for place in highest.tolist() if float(scores[place, b]) > low]
+        values.append(sum((scores[place, b] - low) * losses[place, b] for place in support))
+        mean = sum(losses[place, b].detach() for place in support) / len(support)
+        for place in support:
+            gradient[b] += (losses[place, b].detach() - mean) * every_state[place, b]
+    return Expected(torch.stack(values), gradient)
+
+
 MOVING = [{"decay": 0.7, "normalise": normalise} for normalise in (False, True)]
 LEARNED = {"network": "baseline", "steps": 4}
 CASES = [
@@ -367,6 +391,7 @@ CASES = [
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
+    Case("sparsemax-marginalisation", sparsemax_marginalisation),
 ]
 ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
 
@@ -384,6 +409,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "vimco": case.options.get("draws", 0) * images,
         "unordered-set": case.options.get("draws", 0) * images,
         "sum-and-sample": (case.options.get("states", 0) + 1) * images,
+        "sparsemax-marginalisation": min(16, every_state) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),
