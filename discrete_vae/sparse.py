@@ -59,7 +59,9 @@ class Sparse:
         """The highest states, one-hot ``[S, ..., B, N, K]``, and their probabilities ``[S, ..., B]``, some 0."""
         with torch.no_grad():
             states = likeliest_states(parameters, min(self.most, self.categories**self.latents))
-        return states, sparsemax((states * parameters).sum((-1, -2)))
+        # Less the first state's score, which changes no probability: a variable with one category in all states then
+        # has a gradient of exactly 0, instead of rounding, which Adam would take for a signal.
+        return states, sparsemax(((states - states[:1]) * parameters).sum((-1, -2)))
 
     def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor:
         """Hard one-hot samples of each observation: ``[..., B, N, K] -> [..., S, B, N, K]``."""
