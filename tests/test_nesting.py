@@ -34,7 +34,9 @@ from discrete_vae.strategies import (
     Rloo,
     ScoreFunction,
     Strategy,
+    SumAndSample,
     TargetPropagation,
+    UnorderedSet,
     Vimco,
 )
 from discrete_vae.strategies.score_function import Moving
@@ -90,6 +92,8 @@ def exact(up: Tensor) -> tuple[Tensor, Tensor]:
 UNBIASED: dict[str, Callable[[], Strategy]] = {
     "score function": ScoreFunction,
     "rloo": Rloo,
+    "unordered set": UnorderedSet,
+    "sum and sample": SumAndSample,
     "muprop": MuProp,
     "rebar": lambda: Rebar().double(),
     "arsm": Arsm,
@@ -130,6 +134,8 @@ def test_one_layer_is_the_strategy_itself() -> None:
 SPREAD = {
     "score function": 0.408,
     "rloo": 0.168,
+    "unordered set": 0.0909,
+    "sum and sample": 0.1037,
     "muprop": 0.342,
     "rebar": 0.375,
     "arsm": 0.307,

@@ -58,8 +58,11 @@ from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
+from discrete_vae.strategies.sparsemax_marginalisation import SparsemaxMarginalisation
 from discrete_vae.strategies.straight_through import StraightThrough
+from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.unordered_set import UnorderedSet
 from discrete_vae.strategies.vimco import Vimco
 from discrete_vae.strategies.zgr import Zgr
 
@@ -82,6 +85,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nvil": Nvil,
     "rloo": Rloo,
     "vimco": Vimco,
+    "unordered-set": UnorderedSet,
+    "sum-and-sample": SumAndSample,
     "muprop": MuProp,
     "darn-baseline": DarnBaseline,
     "rebar": Rebar,
@@ -94,6 +99,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
+    "sparsemax-marginalisation": SparsemaxMarginalisation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
@@ -137,11 +143,14 @@ __all__ = [
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
     "Softmax",
+    "SparsemaxMarginalisation",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",
+    "SumAndSample",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "UnorderedSet",
     "Vimco",
     "Zgr",
 ]

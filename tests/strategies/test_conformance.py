@@ -24,6 +24,7 @@ from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
 from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.sparse import Sparse
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,
@@ -59,11 +60,14 @@ from discrete_vae.strategies import (
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
+    SparsemaxMarginalisation,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
+    SumAndSample,
     TargetPropagation,
     TargetPropagationAutoEncoder,
+    UnorderedSet,
     Vimco,
     Zgr,
 )
@@ -78,6 +82,7 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
+from discrete_vae.strategies.weighted_states import WeightedStates
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import bernoulli_nll
 from tests.affine import Affine
@@ -193,6 +198,13 @@ class Problem:
         weights = log_prob(logits, states)[tuples].sum(1).exp()
         return torch.autograd.grad((weights * bounds).sum(), logits)[0]
 
+    def expectation(self, logits: Tensor) -> Tensor:
+        """Of the objective, by enumeration of a discrete family's states; of all images together."""
+        states = enumerate_states(*self.family.sample_shape, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
+        sparse = isinstance(self.family, Sparse)
+        q = self.family.probability(logits, states) if sparse else log_prob(logits, states).exp()
+        return (q * self.objective()(states)).sum()
+
     def exact_gradient(self) -> Tensor:
         """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands."""
         if isinstance(self.family, Categorical):
@@ -200,6 +212,10 @@ class Problem:
         if isinstance(self.family, Deterministic):
             parameters = self.logits.clone().requires_grad_()
             return torch.autograd.grad(self.objective()(self.family.mean(parameters)).sum(), parameters)[0]
+        if isinstance(self.family, Sparse):
+            return torch.autograd.grad(
+                self.expectation(parameters := self.logits.clone().requires_grad_()), parameters
+            )[0]
         grid = torch.cartesian_prod(*[torch.linspace(-8, 8, NODES, dtype=torch.float64)] * LATENTS)
         weight = (-grid.square().sum(-1) / 2).exp()
         logits = self.logits.clone().requires_grad_()
@@ -370,6 +386,10 @@ ROWS = [
     Row("rloo, two samples", lambda _, t: Rloo(2)),
     Row("vimco", lambda _, t: Vimco(), draws=2 * DRAWS),
     Row("vimco, three samples", lambda _, t: Vimco(3)),
+    Row("unordered set", lambda _, t: UnorderedSet()),
+    Row("unordered set, two states, no baseline", lambda _, t: UnorderedSet(2, baseline=False)),
+    Row("sum and sample", lambda _, t: SumAndSample()),
+    Row("sum and sample, two states, no baseline", lambda _, t: SumAndSample(2, baseline=False)),
     Row("muprop", lambda p, t: p.warm(MuProp())),
     Row("darn, as a baseline", lambda p, t: p.warm(DarnBaseline())),
     Row("darn, as a baseline about 1/K", lambda p, t: p.warm(DarnBaseline("uniform"))),
@@ -384,6 +404,7 @@ ROWS = [
     Row("carms, two samples", lambda _, t: Carms(2)),
     Row("enumeration", lambda _, t: Enumeration()),
     Row("marginalisation", lambda _, t: Marginalisation()),
+    Row("sparsemax marginalisation", lambda _, t: SparsemaxMarginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
@@ -404,8 +425,10 @@ def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **option
 
 
 def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
-    """What the estimate's loss has to be: the objective at its sample; of several, mean or bound."""
+    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
     losses = objective(sample)
+    if isinstance(strategy, WeightedStates | SparsemaxMarginalisation):
+        return (strategy.weights(logits, sample) * losses).sum(0)
     if strategy.whole:
         losses = losses + objective.cost(logits, sample)
         return math.log(len(losses)) - (-losses).logsumexp(0)
@@ -456,7 +479,7 @@ def test_seed_decides_the_estimate(row) -> None:
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
     assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
-    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax)
+    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax | SparsemaxMarginalisation)
     assert first.sample.equal(other.sample) == noiseless
 
 
@@ -595,8 +618,7 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row, shape) -> None:
     problem, strategy = posed(row, shape=shape)
     estimate = strategy.estimate(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
     if strategy.claim.marginal:
-        states = enumerate_states(*SHAPES[shape], problem.logits.dtype)[:, None].expand(-1, BATCH, -1, -1)
-        losses = (log_prob(problem.logits, states).exp() * problem.objective()(states)).sum(0)
+        losses = problem.expectation(problem.logits)
     else:
         losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
     expected = torch.autograd.grad(losses.sum(), problem.outer)[0]

@@ -141,6 +141,100 @@ def vimco(given: Given) -> Expected:
     return Expected(-whole, torch.autograd.grad(surrogate.sum(), given.logits, retain_graph=True)[0])
 
 
+def in_order(given: Given, count: int) -> list[list[tuple[int, ...]]]:
+    """States of each image, drawn one after the other without replacement (Kool et al. 2019, stochastic beams).
+
+    Children of a start of a state have Gumbel numbers of their log q, moved so that their maximum is the start's own:
+    ``-log(exp(-T) - exp(-Z) + exp(-G))`` for a number G, their maximum Z and the start's T.
+    """
+    logits = given.logits.detach()
+    batch, latents, size = logits.shape
+    gumbel = given.noise.gumbel((batch, latents, count, size), torch.float64).tolist()
+    log_p = (logits - logits.exp().sum(-1, keepdim=True).log()).tolist()
+    drawn = []
+    for b in range(batch):
+        beam: list[tuple[float, float, tuple[int, ...]]] = [(0.0, 0.0, ())]
+        for n in range(latents):
+            children = []
+            for place, (top, log_prob, state) in enumerate(beam):
+                own = [log_prob + log_p[b][n][k] + gumbel[b][n][place][k] for k in range(size)]
+                for k in range(size):
+                    moved = -math.log(math.exp(-top) + math.exp(-own[k]) - math.exp(-max(own)))
+                    children.append((moved, log_prob + log_p[b][n][k], (*state, k)))
+            beam = sorted(children, reverse=True)[:count]
+        drawn.append([state for _, _, state in beam])
+    return drawn
+
+
+def corners(given: Given, drawn: list[list[tuple[int, ...]]]) -> list[Tensor]:
+    """Chosen states of each image -> the s-th of each, one-hot ``[B, N, K]``."""
+    eye = torch.eye(given.logits.shape[-1], dtype=torch.float64)
+    return [torch.stack([eye[list(state)] for state in column]) for column in zip(*drawn, strict=True)]
+
+
+def set_probability(chosen: Sequence[float], gone: Sequence[float] = ()) -> float:
+    """``p^{D - gone}(chosen)``: over all orders, each state's share of what is left when it is drawn."""
+    total = 0.0
+    for order in itertools.permutations(chosen):
+        product, left = 1.0, 1.0 - sum(gone)
+        for probability in order:
+            product, left = product * probability / left, left - probability
+        total += product
+    return total
+
+
+def unordered_set(given: Given) -> Expected:
+    """``sum_s grad p(s) R(S, s) (f(s) - sum_s' p(s') R^{D - s}(S, s') f(s'))`` (Kool et al. 2020).
+
+    ``R(S, s) = p^{D - s}(S - s) / p(S)``, ``R^{D - s}(S, s')`` the same without s from the start, and 1 for ``s' = s``.
+    """
+    drawn = corners(given, in_order(given, given.options.draws))
+    f = [given.problem.f(sample) for sample in drawn]
+    probability = [log_q(given.logits, sample).exp() for sample in drawn]
+    values, surrogate = [], torch.zeros((), dtype=torch.float64)
+    for b in range(len(given.logits)):
+        p = [float(each[b].detach()) for each in probability]
+        mean = torch.zeros((), dtype=torch.float64)
+        for s in range(len(p)):
+            others = [p[t] for t in range(len(p)) if t != s]
+            ratio = set_probability(others, [p[s]]) / set_probability(p)
+            baseline = torch.zeros((), dtype=torch.float64)
+            for t in range(len(p) * given.options.baseline):
+                rest = [p[u] for u in range(len(p)) if u not in (s, t)]
+                again = set_probability(rest, [p[s], p[t]]) / set_probability(others, [p[s]]) if t != s else 1.0
+                baseline = baseline + p[t] * again * f[t][b]
+            mean = mean + p[s] * ratio * f[s][b]
+            surrogate = surrogate + probability[s][b] * ratio * (f[s][b] - baseline).detach()
+        values.append(mean)
+    return Expected(torch.stack(values), torch.autograd.grad(surrogate, given.logits)[0])
+
+
+def sum_and_sample(given: Given) -> Expected:
+    """``sum_{s in C} grad q(s) f(s) + (1 - q(C)) grad log q(z) f(z)``, z drawn outside C (Liu et al. 2019).
+
+    C are the likeliest states; z is the first outside of C among states drawn without replacement. The mean of f over C
+    is taken off f.
+    """
+    count, every_state = given.options.states, torch.stack(states(given))
+    log_probs = log_q(given.logits.detach(), every_state)  # [K^N, B]
+    ranked = [column.argsort(descending=True)[:count].tolist() for column in log_probs.T]
+    labels = list(itertools.product(range(given.logits.shape[-1]), repeat=given.logits.shape[1]))
+    drawn = in_order(given, count + 1)
+    chosen = []
+    for row, own in zip(ranked, drawn, strict=True):
+        likely = [labels[place] for place in row]
+        chosen.append([*likely, next(state for state in own if state not in likely)])
+    *summed, last = corners(given, chosen)
+    q = [log_q(given.logits, sample).exp() for sample in summed]
+    f = [given.problem.f(sample) for sample in summed]
+    rest, other = 1 - sum(q).detach(), given.problem.f(last)
+    baseline = sum(a * b for a, b in zip(q, f, strict=True)).detach() / sum(q).detach() * given.options.baseline
+    surrogate = sum(a * (b.detach() - baseline) for a, b in zip(q, f, strict=True))
+    surrogate = surrogate + rest * (other.detach() - baseline) * log_q(given.logits, last)
+    value = sum(a.detach() * b for a, b in zip(q, f, strict=True)) + rest * other
+    return Expected(value, torch.autograd.grad(surrogate.sum(), given.logits)[0])
+
+
 def rebar(given: Given) -> Expected:
     """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)``, ``z' = l + G`` (Tucker et al. 2017, eq. 7 and 8).
 
@@ -373,6 +467,30 @@ def local_expectation(given: Given) -> Expected:
     return Expected(given.problem.f(sample), torch.autograd.grad(surrogate, logits)[0])
 
 
+def sparsemax_marginalisation(given: Given) -> Expected:
+    """``sum_s p_s f(s)``, p the sparsemax of the 16 highest scores ``sum_n l_n[s_n]`` (Correia et al. 2020).
+
+    ``p_s = max(0, score_s - tau)``, tau found by halving an interval; ``dp_s`` on the support is the score's own
+    differential less the support's mean.
+    """
+    every_state, logits = torch.stack(states(given)), given.logits.detach()
+    scores = (every_state * logits).sum((-1, -2))  # [K^N, B]
+    losses = given.problem.f(every_state)
+    gradient, values = torch.zeros_like(logits), []
+    for b in range(len(logits)):
+        highest = scores[:, b].argsort(descending=True)[:16]
+        low, high = float(scores[:, b].max()) - 1, float(scores[:, b].max())
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (scores[highest, b] - middle).clamp(min=0).sum() > 1 else (low, middle)
+        support = [place for place in highest.tolist() if float(scores[place, b]) > low]
+        values.append(sum((scores[place, b] - low) * losses[place, b] for place in support))
+        mean = sum(losses[place, b].detach() for place in support) / len(support)
+        for place in support:
+            gradient[b] += (losses[place, b].detach() - mean) * every_state[place, b]
+    return Expected(torch.stack(values), gradient)
+
+
 MOVING = [{"decay": 0.7, "normalise": normalise} for normalise in (False, True)]
 LEARNED = {"network": "baseline", "steps": 4}
 CASES = [
@@ -390,6 +508,14 @@ CASES = [
     *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(
+        Case("unordered-set", unordered_set, {"draws": draws, "baseline": baseline})
+        for draws, baseline in ((2, True), (4, True), (3, False))
+    ),
+    *(
+        Case("sum-and-sample", sum_and_sample, {"states": states, "baseline": baseline})
+        for states, baseline in ((1, True), (3, True), (2, False))
+    ),
+    *(
         Case(name, rebar, {"temperature": 0.7, "weight": 0.8, "coupled": coupled}, "critic" * (name == "relax"))
         for name in ("rebar", "relax")
         for coupled in (False, True)
@@ -402,6 +528,7 @@ CASES = [
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
+    Case("sparsemax-marginalisation", sparsemax_marginalisation),
 ]
 ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
 
@@ -421,6 +548,9 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "disarm-stick-breaking": 2 * images,
         "disarm-tree": 2 * images,
         "carms": case.options.get("draws", 0) * images,
+        "unordered-set": case.options.get("draws", 0) * images,
+        "sum-and-sample": (case.options.get("states", 0) + 1) * images,
+        "sparsemax-marginalisation": min(16, every_state) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),
