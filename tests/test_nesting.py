@@ -28,6 +28,7 @@ from discrete_vae.strategies import (
     Rebar,
     ReinMax,
     ReinMaxMeanControl,
+    ReweightedWakeSleep,
     Rloo,
     ScoreFunction,
     Strategy,
@@ -185,7 +186,7 @@ def test_layers_behind_have_the_same_noise_at_each_look(behind, layers: int, ind
     assert not losses[:, 0].equal(losses[:, 1]), "images"
 
 
-@pytest.mark.parametrize("strategy", [Rloo(), Vimco()])
+@pytest.mark.parametrize("strategy", [Rloo(), Vimco(), ReweightedWakeSleep()])
 def test_several_samples_have_layers_of_their_own(strategy) -> None:
     """With the same sample drawn again and again, losses differ by what is behind."""
     certain = torch.zeros(1, LATENTS, CATEGORIES, dtype=torch.float64)

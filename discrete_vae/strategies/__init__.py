@@ -21,6 +21,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
 
   ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
   control variate) learns from ``auxiliary`` alone.
+- Several samples, weighed: ``ReweightedWakeSleep``, which descends another divergence, ``KL(p(z | x) || q)``.
 - Without a sample: ``Softmax``.
 - Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
 - Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
@@ -48,6 +49,7 @@ from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.reinmax_mean_control import ReinMaxMeanControl
 from discrete_vae.strategies.reinmax_rao import ReinMaxRao
 from discrete_vae.strategies.relax import Relax
+from discrete_vae.strategies.reweighted_wake_sleep import ReweightedWakeSleep
 from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
@@ -76,6 +78,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nvil": Nvil,
     "rloo": Rloo,
     "vimco": Vimco,
+    "reweighted-wake-sleep": ReweightedWakeSleep,
     "muprop": MuProp,
     "darn-baseline": DarnBaseline,
     "rebar": Rebar,
@@ -119,6 +122,7 @@ __all__ = [
     "ReinMaxMeanControl",
     "ReinMaxRao",
     "Relax",
+    "ReweightedWakeSleep",
     "Rloo",
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",

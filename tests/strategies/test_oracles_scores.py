@@ -140,6 +140,25 @@ def vimco(given: Given) -> Expected:
     return Expected(-whole, torch.autograd.grad(surrogate.sum(), given.logits, retain_graph=True)[0])
 
 
+def reweighted_wake_sleep(given: Given) -> Expected:
+    """``-sum_s w~_s grad log q(z_s)``, ``w~_s = w_s / sum_r w_r`` (Bornschein and Bengio 2015, wake-phase q update).
+
+    The value, and the decoder's gradient, are those of ``-log 1/S sum_s w_s``; ``w_s`` is VIMCO's.
+    """
+    drawn = samples(given)
+    log_w = [-given.problem.f(sample) - given.problem.cost(given.logits.detach(), sample) for sample in drawn]
+    highest = max(float(value.detach().max()) for value in log_w)
+    weights = [(value - highest).exp() for value in log_w]
+    loss = -(sum(weights) / len(weights)).log() - highest
+    gradient = torch.zeros_like(given.logits)
+    for b in range(len(loss)):
+        total = sum(weight[b] for weight in weights).detach()
+        for weight, sample in zip(weights, drawn, strict=True):
+            score = torch.autograd.grad(log_q(given.logits, sample)[b], given.logits)[0]
+            gradient = gradient - weight[b].detach() / total * score
+    return Expected(loss, gradient)
+
+
 def rebar(given: Given) -> Expected:
     """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)``, ``z' = l + G`` (Tucker et al. 2017, eq. 7 and 8).
 
@@ -256,6 +275,7 @@ CASES = [
     Case("darn-baseline", darn_baseline, {"centre": "mean", **MOVING[1]}, **LEARNED, built=False),
     *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
+    *(Case("reweighted-wake-sleep", reweighted_wake_sleep, {"draws": draws}) for draws in (2, 3)),
     *(
         Case(name, rebar, {"temperature": 0.7, "weight": 0.8, "coupled": coupled}, "critic" * (name == "relax"))
         for name in ("rebar", "relax")
@@ -280,6 +300,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
     decoded = {
         "rloo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
+        "reweighted-wake-sleep": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),
@@ -366,7 +387,7 @@ def test_evaluation_is_told_what_the_last_step_was_and_changes_nothing(make) -> 
     assert gradient(1).ne(last).any()
 
 
-@pytest.mark.parametrize("name", ["vimco", "rebar", "score-function"])
+@pytest.mark.parametrize("name", ["vimco", "reweighted-wake-sleep", "rebar", "score-function"])
 def test_an_objective_may_have_the_least_there_is(name) -> None:
     """Without cost, penalty or context: what these would add is 0."""
     bare = replace(OBJECTIVE, context=None, penalty=None)
