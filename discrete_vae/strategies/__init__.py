@@ -24,6 +24,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
 - Several samples, weighed: ``ReweightedWakeSleep``, which descends another divergence, ``KL(p(z | x) || q)``.
 - Without a sample: ``Softmax``.
 - Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
+- Codes without noise on the same yardstick: ``VqVae`` with its codebook, ``RotatedVqVae``, and ``Fsq`` without one.
 - Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
 
 What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
@@ -36,6 +37,7 @@ from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Obje
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
+from discrete_vae.strategies.fsq import Fsq
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
@@ -51,12 +53,14 @@ from discrete_vae.strategies.reinmax_rao import ReinMaxRao
 from discrete_vae.strategies.relax import Relax
 from discrete_vae.strategies.reweighted_wake_sleep import ReweightedWakeSleep
 from discrete_vae.strategies.rloo import Rloo
+from discrete_vae.strategies.rotation_trick import RotatedVqVae
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
 from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.target_propagation import TargetPropagation
 from discrete_vae.strategies.vimco import Vimco
+from discrete_vae.strategies.vq_vae import VqVae
 from discrete_vae.strategies.zgr import Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -88,6 +92,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
     "target-propagation": TargetPropagation,
+    "vq-vae": VqVae,
+    "vq-vae-rotation": RotatedVqVae,
+    "fsq": Fsq,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
     "backpropagation": Backpropagation,
@@ -106,6 +113,7 @@ __all__ = [
     "Enumeration",
     "Estimate",
     "Family",
+    "Fsq",
     "GappedStraightThrough",
     "GaussianReparameterisation",
     "GumbelRao",
@@ -124,6 +132,7 @@ __all__ = [
     "Relax",
     "ReweightedWakeSleep",
     "Rloo",
+    "RotatedVqVae",
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
     "Softmax",
@@ -133,5 +142,6 @@ __all__ = [
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
     "Vimco",
+    "VqVae",
     "Zgr",
 ]

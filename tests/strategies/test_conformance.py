@@ -24,6 +24,7 @@ from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
 from discrete_vae.networks import Stack
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.quantised import Codebook, Quantised
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,
@@ -36,6 +37,7 @@ from discrete_vae.strategies import (
     Enumeration,
     Estimate,
     Family,
+    Fsq,
     GappedStraightThrough,
     GaussianReparameterisation,
     GumbelRao,
@@ -53,6 +55,7 @@ from discrete_vae.strategies import (
     Relax,
     ReweightedWakeSleep,
     Rloo,
+    RotatedVqVae,
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
@@ -62,6 +65,7 @@ from discrete_vae.strategies import (
     TargetPropagation,
     TargetPropagationAutoEncoder,
     Vimco,
+    VqVae,
     Zgr,
 )
 from discrete_vae.strategies.base import with_gradient_of
@@ -196,12 +200,18 @@ class Problem:
         return torch.autograd.grad(-(posterior * log_prob(logits, states)).sum(), logits)[0]
 
     def exact_gradient(self) -> Tensor:
-        """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands."""
+        """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands.
+
+        Of what is quantised it is 0 almost everywhere, and in its place is the gradient in the code.
+        """
         if isinstance(self.family, Categorical):
             return exact_gradient(self.logits, self.objective())
         if isinstance(self.family, Deterministic):
             parameters = self.logits.clone().requires_grad_()
             return torch.autograd.grad(self.objective()(self.family.mean(parameters)).sum(), parameters)[0]
+        if isinstance(self.family, Quantised):
+            code = self.family.sample(self.logits, self.noise(0)).detach().squeeze(-4).requires_grad_()
+            return torch.autograd.grad(self.objective()(code).sum(), code)[0]
         grid = torch.cartesian_prod(*[torch.linspace(-8, 8, NODES, dtype=torch.float64)] * LATENTS)
         weight = (-grid.square().sum(-1) / 2).exp()
         logits = self.logits.clone().requires_grad_()
@@ -300,6 +310,17 @@ def weighted(strategy: ReinMaxMeanControl) -> ReinMaxMeanControl:
     return strategy
 
 
+def with_codebook(kind: type[VqVae], problem: Problem) -> VqVae:
+    """With vectors that have moved from where they start, of which the problem's latents know."""
+    strategy = kind(CATEGORIES)
+    with torch.no_grad():
+        strategy.vectors += torch.linspace(-0.5, 0.4, strategy.vectors.numel()).view_as(strategy.vectors)
+    problem.cast(strategy)
+    if isinstance(problem.family, Codebook):
+        problem.family.vectors = strategy.vectors
+    return strategy
+
+
 PROPAGATION: list[tuple[str, dict[str, Any]]] = [
     ("encoder, matching", {"inverse": EncoderInverse, "geometry": "matching"}),
     ("encoder, log-ratio", {"inverse": EncoderInverse, "geometry": "log-ratio"}),
@@ -343,6 +364,9 @@ ROWS = [
     Row("reinmax", lambda _, t: ReinMax()),
     Row("reinmax, control variate", lambda p, t: p.cast(weighted(ReinMaxMeanControl()))),
     Row("reinmax-rao", lambda _, t: ReinMaxRao(t)),
+    Row("vq-vae", lambda p, t: with_codebook(VqVae, p)),
+    Row("vq-vae, rotation trick", lambda p, t: with_codebook(RotatedVqVae, p)),
+    Row("fsq", lambda _, t: Fsq(CATEGORIES)),
     Row("gaussian reparameterisation", lambda _, t: GaussianReparameterisation()),
     Row("auto-encoder", lambda _, t: AutoEncoder()),
     Row("backpropagation", lambda _, t: Backpropagation()),
@@ -455,7 +479,7 @@ def test_seed_decides_the_estimate(row) -> None:
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
     assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
-    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax)
+    noiseless = isinstance(problem.family, Deterministic | Quantised) or isinstance(strategy, Softmax)
     assert first.sample.equal(other.sample) == noiseless
 
 

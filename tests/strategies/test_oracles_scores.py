@@ -286,7 +286,7 @@ CASES = [
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
 ]
-ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
+ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder", "vq-vae", "vq-vae-rotation", "fsq"}
 
 
 @every(CASES)
