@@ -30,6 +30,7 @@ from discrete_vae.strategies import (
     ReinMaxMeanControl,
     ReweightedWakeSleep,
     Rloo,
+    Rodeo,
     ScoreFunction,
     Strategy,
     TargetPropagation,
@@ -88,6 +89,7 @@ def exact(up: Tensor) -> tuple[Tensor, Tensor]:
 UNBIASED: dict[str, Callable[[], Strategy]] = {
     "score function": ScoreFunction,
     "rloo": Rloo,
+    "rodeo": lambda: Rodeo(units=4).double(),
     "muprop": MuProp,
     "rebar": lambda: Rebar().double(),
     "arsm": Arsm,
@@ -125,6 +127,7 @@ def test_one_layer_is_the_strategy_itself() -> None:
 SPREAD = {
     "score function": 0.408,
     "rloo": 0.168,
+    "rodeo": 0.341,
     "muprop": 0.342,
     "rebar": 0.375,
     "arsm": 0.307,
@@ -186,7 +189,7 @@ def test_layers_behind_have_the_same_noise_at_each_look(behind, layers: int, ind
     assert not losses[:, 0].equal(losses[:, 1]), "images"
 
 
-@pytest.mark.parametrize("strategy", [Rloo(), Vimco(), ReweightedWakeSleep()])
+@pytest.mark.parametrize("strategy", [Rloo(), Rodeo(units=4).double(), Vimco(), ReweightedWakeSleep()])
 def test_several_samples_have_layers_of_their_own(strategy) -> None:
     """With the same sample drawn again and again, losses differ by what is behind."""
     certain = torch.zeros(1, LATENTS, CATEGORIES, dtype=torch.float64)

@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3).sample(logits)
 
 - Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
-  sample as well::
+  ``Rloo``, ``Rodeo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes
+  of the sample as well::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
@@ -53,6 +53,7 @@ from discrete_vae.strategies.reinmax_rao import ReinMaxRao
 from discrete_vae.strategies.relax import Relax
 from discrete_vae.strategies.reweighted_wake_sleep import ReweightedWakeSleep
 from discrete_vae.strategies.rloo import Rloo
+from discrete_vae.strategies.rodeo import Rodeo
 from discrete_vae.strategies.rotation_trick import RotatedVqVae
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
@@ -81,6 +82,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "score-function": ScoreFunction,
     "nvil": Nvil,
     "rloo": Rloo,
+    "rodeo": Rodeo,
     "vimco": Vimco,
     "reweighted-wake-sleep": ReweightedWakeSleep,
     "muprop": MuProp,
@@ -132,6 +134,7 @@ __all__ = [
     "Relax",
     "ReweightedWakeSleep",
     "Rloo",
+    "Rodeo",
     "RotatedVqVae",
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",

@@ -55,6 +55,7 @@ from discrete_vae.strategies import (
     Relax,
     ReweightedWakeSleep,
     Rloo,
+    Rodeo,
     RotatedVqVae,
     ScoreFunction,
     SlopeAnnealedStraightThrough,
@@ -310,6 +311,16 @@ def weighted(strategy: ReinMaxMeanControl) -> ReinMaxMeanControl:
     return strategy
 
 
+def learned(strategy: Rodeo, first: float = 1.0, second: float = 0.5) -> Rodeo:
+    """With functions that are about linear in the change, as they are when the network has learned."""
+    weights = {"change": (1.0, -1.0), "level": (0.1, 0.05), "shift": (0.1, -0.2)}
+    weights |= {name: (size / 1.3, -size / 1.3) for name, size in (("first", first), ("second", second))}
+    with torch.no_grad():
+        for name, values in weights.items():
+            strategy.surrogate.get_parameter(name).copy_(torch.tensor(values))
+    return strategy
+
+
 def with_codebook(kind: type[VqVae], problem: Problem) -> VqVae:
     """With vectors that have moved from where they start, of which the problem's latents know."""
     strategy = kind(CATEGORIES)
@@ -389,6 +400,9 @@ ROWS = [
     Row("nvil", lambda p, t: p.warm(Nvil(p.linear(PIXELS), normalise=False))),
     Row("rloo", lambda _, t: Rloo()),
     Row("rloo, two samples", lambda _, t: Rloo(2)),
+    Row("rodeo", lambda p, t: p.cast(Rodeo(units=2))),
+    Row("rodeo, learned", lambda p, t: p.cast(learned(Rodeo(units=2)))),
+    Row("rodeo, learned, three samples", lambda p, t: p.cast(learned(Rodeo(3, units=2))), draws=DRAWS // 4),
     Row("vimco", lambda _, t: Vimco(), draws=2 * DRAWS),
     Row("vimco, three samples", lambda _, t: Vimco(3)),
     Row("reweighted wake-sleep", lambda _, t: ReweightedWakeSleep(), exact=Problem.exact_inclusive_gradient),

@@ -140,6 +140,55 @@ def vimco(given: Given) -> Expected:
     return Expected(-whole, torch.autograd.grad(surrogate.sum(), given.logits, retain_graph=True)[0])
 
 
+def rodeo(given: Given) -> Expected:
+    """``1/S sum_s [(f_s - 1/(S-1) sum_{j != s} (f_j + A h_j(z_j))) grad log q(z_s) + A (h'_s grad log q)(z_s)]``.
+
+    Shi et al. 2022. ``A g(z) = 1/N sum_n sum_k p_nk g(z with z_n = k) - g(z)`` for a number or a vector g; ``h_s(y)``
+    and ``h'_s(y)`` are the means over ``j != s`` of a network of ``f_j`` and ``f'(z_j) . (y - z_j)``.
+    """
+    logits, own = given.logits.detach(), {name.partition(".")[2]: value for name, value in given.own.items()}
+    batch, latents, size = logits.shape
+    probabilities = logits.softmax(-1)
+    drawn = samples(given)
+    losses = [given.problem.f(sample) for sample in drawn]
+    slopes = []
+    for sample in drawn:
+        at = sample.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(given.problem.f(at).sum(), at)[0])
+
+    def network(value: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = change * own["change"] + value * own["level"] + own["shift"]
+        hidden = torch.where(inputs > 0, inputs, 0.3 * inputs)
+        return hidden @ own["first"], hidden @ own["second"] + own["offset"][0]
+
+    def control(s: int, b: int, at: Tensor) -> tuple[Tensor, Tensor]:
+        """``h_s`` and ``h'_s grad log q`` at a state ``[N, K]`` of an image."""
+        others = [j for j in range(len(drawn)) if j != s]
+        pairs = [network(losses[j][b].detach(), (slopes[j][b] * (at - drawn[j][b])).sum()) for j in others]
+        first, second = (sum(each) / len(others) for each in zip(*pairs, strict=True))
+        return first, second * (at - probabilities[b])
+
+    def stein(s: int, b: int, which: int) -> Tensor:
+        total = -control(s, b, drawn[s][b])[which]
+        for n, k in itertools.product(range(latents), range(size)):
+            moved = drawn[s][b].clone()
+            moved[n] = torch.eye(size, dtype=torch.float64)[k]
+            total = total + probabilities[b, n, k] * control(s, b, moved)[which] / latents
+        return total
+
+    rows = []
+    for b in range(batch):
+        row = torch.zeros_like(logits[b])
+        for s, sample in enumerate(drawn):
+            others = [losses[j][b].detach() + stein(j, b, 0) for j in range(len(drawn)) if j != s]
+            signal = losses[s][b].detach() - sum(others) / len(others)
+            row = row + (signal * (sample[b] - probabilities[b]) + stein(s, b, 1)) / len(drawn)
+        rows.append(row)
+    estimate = torch.stack(rows)
+    mean = sum(losses) / len(losses)
+    return Expected(mean, estimate.detach(), sum(row.square().sum() for row in rows) / batch)
+
+
 def reweighted_wake_sleep(given: Given) -> Expected:
     """``-sum_s w~_s grad log q(z_s)``, ``w~_s = w_s / sum_r w_r`` (Bornschein and Bengio 2015, wake-phase q update).
 
@@ -275,6 +324,7 @@ CASES = [
     Case("darn-baseline", darn_baseline, {"centre": "mean", **MOVING[1]}, **LEARNED, built=False),
     *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
+    *(Case("rodeo", rodeo, {"draws": draws, "units": 3}) for draws in (2, 3)),
     *(Case("reweighted-wake-sleep", reweighted_wake_sleep, {"draws": draws}) for draws in (2, 3)),
     *(
         Case(name, rebar, {"temperature": 0.7, "weight": 0.8, "coupled": coupled}, "critic" * (name == "relax"))
@@ -299,6 +349,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
     once = every_state if case.broadcasts else every_state * images
     decoded = {
         "rloo": case.options.get("draws", 0) * images,
+        "rodeo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
         "reweighted-wake-sleep": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
