@@ -82,6 +82,8 @@ class Networks:
     """Observation ``[P, B, D]`` -> a number ``[P, B, 1]``, through the encoder's hidden layers."""
     critic: Callable[[], nn.Module]
     """Flattened sample ``[P, B, N K]`` -> a number ``[P, B, 1]``, through the decoder's hidden layers."""
+    family: Family | None = None
+    """The model's latents, for a strategy that has a codebook to share with them."""
 
 
 def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
