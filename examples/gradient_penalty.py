@@ -48,7 +48,7 @@ for step in range(201):
 # A relaxed sample is smooth where its noise is held fixed, so that finite differences tell the second derivatives too.
 smooth = Critic(lambda logits: functional.gumbel_softmax(logits, generator=torch.Generator().manual_seed(1))).double()
 x = real[:8].double().requires_grad_()
-right = torch.autograd.gradcheck(lambda *_: penalty(smooth(x), x), tuple(smooth.encoder.parameters()))
+right = torch.autograd.gradcheck(lambda *_: penalty(smooth(x), x), tuple(smooth.encoder[0].parameters()))
 print(f"second derivatives are those of finite differences: {right}")
 
 # A score function estimates the gradient, and an estimate has no derivative: the penalty's backward pass is refused.
