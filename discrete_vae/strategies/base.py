@@ -229,13 +229,15 @@ class Strategy(nn.Module):
         *,
         dim: int = -1,
         generator: torch.Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """The objective at a sample, in nats, with the estimate of ``grad E_q[objective(z)]`` in the logits.
 
         ``logits`` are ``[..., B, N, K]``, or ``[B, K]`` for one variable an example, or have their categories along
         ``dim`` (see ``Layout``); -inf masks a category. The objective is a function from a sample of the logits' shape
         to a loss ``[..., B]``, one number an example, or an ``Objective`` for strategies that look inside. Randomness
-        comes from ``noise``, from a generator, or from torch's global generator of the logits' device.
+        comes from ``noise``, from a generator, or from torch's global generator of the logits' device. ``context``
+        ``[..., B, C]`` is what a learned baseline may look at; an ``Objective`` has its own.
 
         Half precision is computed in float32. Raises ``InputError`` for a loss of another shape, for logits without a
         batch, where an objective lacks what the strategy needs, and, unless ``twice``, in the backward pass of the
@@ -245,7 +247,7 @@ class Strategy(nn.Module):
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
             given = differentiable_once(given, type(self).__name__)
-        posed = Objective.of(objective, layout.dims, layout.examples)
+        posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
         estimate = self.compute(given, posed, source(noise, generator, logits))
@@ -355,16 +357,28 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
-        ctx.name = inputs[1]
+        logits, ctx.name = inputs
+        ctx.save_for_backward(logits)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Refused.apply(gradient, ctx.name), None  # type: ignore[no-untyped-call]
+        (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
+        return _Refused.apply(gradient, logits, ctx.name), None  # type: ignore[no-untyped-call]
 
 
-class _Refused(_Once):
+class _Refused(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def forward(gradient: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
+        ctx.name = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         raise InputError(
             f"the gradient of {ctx.name} is an estimate, which has no derivative of its own; for second derivatives "
             "take a pathwise strategy, such as GumbelSoftmax or ReinMax, or Marginalisation"
