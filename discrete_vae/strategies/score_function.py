@@ -61,7 +61,7 @@ class Moving(nn.Module):
             seen = [new.mean(over).to(self.mean.dtype) for new in (values, values.square(), torch.ones_like(values))]
             sound = seen[1].isfinite()  # what is not would stay in the mean for good
             for buffer, new in zip(buffers, seen, strict=True):
-                buffer.copy_(torch.where(sound, buffer.lerp(new, 1 - self.decay), buffer))
+                buffer.lerp_(torch.where(sound, new, buffer), 1 - self.decay)
         return mean, (square - mean.square()).clamp_min(0)
 
 
