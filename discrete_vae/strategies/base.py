@@ -72,8 +72,8 @@ class Claim:
 class Networks:
     """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
 
-    members: int
-    """Runs of the population, P."""
+    members: int | None
+    """Runs of the population, P; None for a model without this dimension, whose shapes below lack it too."""
     encoder: Callable[[], nn.Module]
     """Observation ``[P, B, D]`` -> logits ``[P, B, N, K]``."""
     decoder: Callable[[], MLP]
@@ -339,15 +339,27 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
         ctx.name = inputs[1]
+        ctx.save_for_backward(inputs[0])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Refused.apply(gradient, ctx.name), None  # type: ignore[no-untyped-call]
+        # With the logits in its graph, also a gradient that is a constant refuses, in place of a derivative of 0.
+        return _Refused.apply(gradient, *ctx.saved_tensors, ctx.name), None  # type: ignore[no-untyped-call]
 
 
-class _Refused(_Once):
+class _Refused(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def forward(gradient: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
+        ctx.name = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         raise InputError(
             f"the gradient of {ctx.name} is an estimate, which has no derivative of its own; for second derivatives "
             "take a pathwise strategy, such as GumbelSoftmax or ReinMax, or Marginalisation"
