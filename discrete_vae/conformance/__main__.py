@@ -20,6 +20,7 @@ from discrete_vae.conformance.subject import Finding, Subject
 from discrete_vae.errors import InputError
 from discrete_vae.progress import TerminalProgress, terminal_progress
 from discrete_vae.secrets import guard
+from discrete_vae.strategies.base import options_of
 
 HELP = """Measure a strategy's gradient beside its claim, on a problem that is small enough for the exact gradient.
 
@@ -93,7 +94,8 @@ def conformance(
     with terminal_progress() as progress:
         found = [figures_of(subject, draws, seed, steps, progress) for subject in subjects]
         findings = capabilities_of(subjects[0], progress)
-    print(f"{kind.__module__}:{kind.__qualname__}, {chosen}")
+    values = ", ".join(f"{each}={getattr(chosen, each)}" for each in options_of(kind))
+    print(f"{kind.__module__}:{kind.__qualname__}({values})")
     if refused:
         print(f"left out: {refused}")
     print(learned(subjects[0], steps))
@@ -141,12 +143,15 @@ def learned(subject: Subject, steps: int) -> str:
     """A sentence on the state of what the strategy learns by itself."""
     strategy = subject.problem().build(subject.kind, subject.options)
     count = sum(each.numel() for each in strategy.parameters())
-    if not count and not list(strategy.buffers()):
+    given = strategy.__dict__.get("minima", {})
+    moving = [name for name, _ in strategy.named_buffers() if name not in given]
+    if not count and not moving:
         return "it learns nothing by itself"
+    what = f"what it learns by itself ({count} parameters{', moving means' if moving else ''})"
     if not steps:
-        return f"what it learns by itself ({count} parameters): as a run begins; --steps lets it learn first"
+        return f"{what}: as a run begins; --steps lets it learn first"
     own = ", but for what takes the model's own steps" if strategy.mirrors else ""
-    return f"what it learns by itself ({count} parameters): after {steps} steps on the problem{own}"
+    return f"{what}: after {steps} steps on the problem{own}"
 
 
 def show(title: str, lines: Sequence[Line]) -> None:

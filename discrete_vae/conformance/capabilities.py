@@ -112,23 +112,27 @@ def second(subject: Subject) -> Finding:
 
 
 def nan(subject: Subject) -> Finding:
-    """NaN in one example's logits: its loss is NaN. ``yes``: the others' loss and gradient are as without it;
-    ``loss``: their loss is."""
+    """NaN in one example's logits: its loss is NaN. ``yes``: the others' loss and gradient are as without it, and
+    finite on a first step, which may have statistics of its batch; ``loss``: their loss is."""
     problem = subject.problem()
-    strategy = subject.strategy(problem)
     clean = problem.logits.expand(5, *problem.logits.shape)
     dirty = clean.clone()
     dirty[0, 0, 0, 0] = math.nan
-    (before, wanted), (after, found) = (
-        run(strategy, logits, problem.objective(5), problem.noise(3)) for logits in (clean, dirty)
-    )
-    losses, expected = after.loss.flatten(), before.loss.flatten()
-    if not losses[0].isnan():
-        return Finding("no", "its loss is a number")
-    if not close(losses[1:], expected[1:]):
-        return Finding("no", "another example's loss changed")
-    same = close(found.flatten(0, 1)[1:], wanted.flatten(0, 1)[1:])
-    return Finding("yes") if same else Finding("loss", "another example's gradient changed")
+    for begun in (False, True):
+        strategy = subject.strategy(problem) if begun else problem.build(subject.kind, subject.options)
+        (before, wanted), (after, found) = (
+            run(strategy, logits, problem.objective(5), problem.noise(3)) for logits in (clean, dirty)
+        )
+        losses, expected = after.loss.flatten(), before.loss.flatten()
+        when = "" if begun else " on the first step"
+        if not losses[0].isnan():
+            return Finding("no", f"its loss is a number{when}")
+        if not close(losses[1:], expected[1:]):
+            return Finding("no", f"another example's loss changed{when}")
+        slope = found.flatten(0, 1)[1:]
+        if not (close(slope, wanted.flatten(0, 1)[1:]) if begun else slope.isfinite().all()):
+            return Finding("loss", f"another example's gradient changed{when}")
+    return Finding("yes")
 
 
 def half(subject: Subject) -> Finding:
