@@ -1,6 +1,7 @@
 """Interchangeable ways to train categorical latent variables, on one VAE backbone, with honest numbers.
 
 - ``discrete_vae.strategies``: how the latents are trained; each strategy works in other people's code too.
+- ``discrete_vae.functional``, ``distributions``: the same as functions and as ``torch.distributions``.
 - ``discrete_vae.categorical``: one-hot latents: samples, densities, divergences, enumeration.
 - ``discrete_vae.config``, ``training``, ``evaluation``, ``runs``: from a configuration to a folder of numbers.
 - ``discrete_vae.gradients``: a strategy's gradient against the exact one.

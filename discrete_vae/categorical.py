@@ -42,6 +42,11 @@ def finite(logits: Tensor) -> Tensor:
     return torch.where(logits < lowest, lowest, logits)
 
 
+def possible(logits: Tensor) -> Tensor:
+    """Which categories of ``finite`` logits ``[..., K]`` are not masked."""
+    return logits >= logits.amax(-1, keepdim=True) - MASKED / 2
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Half precision as float32: its sums and differences would be wrong by tenths of a nat."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -12,7 +12,7 @@ from torch import Tensor
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
-from discrete_vae.strategies.base import Estimate, Strategy
+from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once
 from discrete_vae.strategies.objective import Objective
 
 
@@ -41,15 +41,24 @@ def nested(
     ``Objective.mean_field`` is the pass without noise.
 
     Raises ``InputError`` where a gradient would pass through a layer whose strategy ``rescales``: the layers before it
-    would have some of their objective scaled and some not.
+    would have some of their objective scaled and some not; and where a gradient in the logits is differentiated again,
+    unless that of every strategy may be (``Strategy.twice``).
     """
     if len(strategies) != len(layers) + 1:
         raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
+    for strategy in strategies:
+        if not strategy.twice:
+            logits = differentiable_once(logits, type(strategy).__name__)
+            break
+    return _nested(strategies, logits, objective, layers, noise.on(logits.device))
+
+
+def _nested(
+    strategies: Sequence[Strategy], logits: Tensor, objective: Objective, layers: Sequence[Layer], noise: Noise
+) -> Estimate:
     first, *rest = strategies
-    estimate: Estimate
     if not layers:
-        estimate = first.compute(logits, objective, noise)
-        return estimate
+        return first.compute(logits, objective, noise)
     layer, *others = layers
     auxiliary: list[Tensor] = []
     batch = logits.dim() - 3
@@ -65,7 +74,7 @@ def nested(
         given = layer.logits(sample, output)
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
         with _learning(rest, not auxiliary):
-            inner = nested(rest, given, deeper, others, own)
+            inner = _nested(rest, given, deeper, others, own)
         auxiliary.append(inner.auxiliary)
         return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
 

@@ -14,7 +14,7 @@ adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 3e-3)
 latents = ReinMax(temperature=1.3)
 for step in range(201):
     x = patterns[torch.randint(8, (100,))]
-    z = latents.sample(encoder(x))  # one-hot, with a gradient
+    z = latents(encoder(x))  # one-hot, with a gradient
     loss = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="none").sum(1).mean()
     adam.zero_grad()
     loss.backward()

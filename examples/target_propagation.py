@@ -4,7 +4,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from discrete_vae.noise import Noise
 from discrete_vae.strategies import Objective, TargetPropagation
 
 torch.manual_seed(0)
@@ -12,7 +11,7 @@ patterns = (torch.rand(8, 64) < 0.5).float()
 encoder = nn.Sequential(nn.Linear(64, 4 * 8), nn.Unflatten(1, (4, 8)))
 decoder = nn.Sequential(nn.Flatten(), nn.Linear(4 * 8, 64))
 adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 3e-3)
-strategy, noise = TargetPropagation(geometry="matching"), Noise()
+strategy = TargetPropagation(geometry="matching")
 for step in range(401):
     x = patterns[torch.randint(8, (100,))]
 
@@ -20,7 +19,7 @@ for step in range(401):
         return F.binary_cross_entropy_with_logits(output, x, reduction="none").sum(-1)
 
     objective = Objective(decoder, loss, observation=x, predict=torch.sigmoid, encode=encoder)
-    estimate = strategy.estimate(encoder(x), objective, noise)
+    estimate = strategy.estimate(encoder(x), objective)
     adam.zero_grad()
     estimate.loss.mean().backward()
     adam.step()

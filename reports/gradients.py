@@ -58,7 +58,8 @@ class Row:
 def rows() -> list[Row]:
     """Every categorical strategy at its defaults and, if it has a temperature, at others; target propagation in three.
 
-    Enumeration is the exact gradient itself, and a bound of several samples has another gradient. At its defaults the
+    Enumeration is the exact gradient itself, and a bound of several samples has another gradient; the
+    model has more categories than estimators for binary variables take. At its defaults the
     decoupled straight-through estimator is the plain one.
     """
     feedback = {"geometry": "second-order", "warmup": 500}
@@ -67,6 +68,7 @@ def rows() -> list[Row]:
         for name, strategy in STRATEGIES.items()
         if strategy.latent_family is Categorical
         and not strategy.whole
+        and strategy.categories is None
         and name not in ("enumeration", "marginalisation", "target-propagation")
     }
     variants |= {

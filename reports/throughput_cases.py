@@ -44,8 +44,10 @@ class Preset:
     """Whether every strategy is measured on one thread too, and compiled."""
     base: Config = Config()  # noqa: RUF009
     """What is measured, and changed from."""
-    strategies: tuple[str, ...] = tuple(name for name, kind in STRATEGIES.items() if not issubclass(kind, Enumeration))
-    """All but those that sum over states, of which the base has too many."""
+    strategies: tuple[str, ...] = tuple(
+        name for name, kind in STRATEGIES.items() if not issubclass(kind, Enumeration) and kind.categories is None
+    )
+    """All but those that sum over states, of which the base has too many, and those for fewer categories than its."""
     evaluated: tuple[int, ...] = (1, 4)
     """Sizes of the populations that are evaluated."""
 

@@ -74,7 +74,11 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
             learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
             auxiliary_learning_rate=rate if mirror else Schedule(3e-4),
             beta=Schedule(1.0, warmup=3),
-            **{"architecture": Architecture(3, 4, (11,)), **FIELDS.get(case, {}), **fields},
+            **{
+                "architecture": Architecture(3, STRATEGIES[strategy].categories or 4, (11,)),
+                **FIELDS.get(case, {}),
+                **fields,
+            },
         )
         for seed in range(count)
     ]
@@ -110,14 +114,14 @@ def test_a_recorded_step_has_the_bits_of_a_plain_one(
     configs = members(case, count, precision=precision)
     recorded = trainer(configs, data, tmp_path, warn=pytest.fail)
     calls = 0
-    forward = recorded.strategy.forward
+    compute = recorded.strategy.compute
 
     def counted(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
-        return forward(*arguments)
+        return compute(*arguments)
 
-    recorded.strategy.forward = counted  # type: ignore[method-assign]
+    recorded.strategy.compute = counted  # type: ignore[method-assign]
     expected = after(plain(trainer(configs, data, tmp_path)))
     got = after(recorded)
     assert calls == 2

@@ -280,3 +280,75 @@ def test_code_entropy_of_the_averaged_posterior() -> None:
     torch.testing.assert_close(family.code_entropy(torch.full((2, 3, 4), 0.25)), torch.full((2,), 3 * math.log(4)))
     assert family.code_entropy(torch.eye(4)[:3]).equal(torch.zeros(()))
     torch.testing.assert_close(family.code_entropy(TORCH.probs), TORCH.entropy().sum(-1))
+
+
+MASKS = [-math.inf, torch.finfo(torch.float32).min, -1e30]
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=str)
+def test_masked_categories_are_as_if_they_were_not_there(mask: float) -> None:
+    """In value, gradient and second derivative; and get a gradient of exactly 0."""
+    plain = torch.randn(50, 2, 3, generator=seeded(0))
+    prior = torch.randn(3, generator=seeded(1))
+    sample = categorical.hard_sample(plain, Noise([seeded(2)]).gumbel(plain.shape))
+
+    def extended(tensor: Tensor, fill: float) -> Tensor:
+        return torch.cat([tensor, torch.full_like(tensor[..., :1], fill)], -1)
+
+    functions = {
+        "entropy": lambda logits, wide: categorical.entropy(logits),
+        "kl": lambda logits, wide: categorical.kl(logits, extended(prior, mask) if wide else prior),
+        "log_prob": lambda logits, wide: categorical.log_prob(logits, extended(sample, 0) if wide else sample),
+        "log_taken": lambda logits, wide: categorical.log_taken(logits, extended(sample, 0) if wide else sample),
+        "softmax": lambda logits, wide: categorical.softmax(logits)[..., :3] * prior,
+    }
+    for name, function in functions.items():
+        found = []
+        for wide in (True, False):
+            logits = (extended(plain, mask) if wide else plain).clone().requires_grad_()
+            value = function(logits, wide)
+            (first,) = torch.autograd.grad(value.sum(), logits, create_graph=True)
+            (second,) = torch.autograd.grad(first.square().sum(), logits)
+            if wide:
+                assert not first[..., -1].any(), name
+                assert not second[..., -1].any(), name
+            found.append((value, first[..., :3], second[..., :3]))
+        for masked, without in zip(*found, strict=True):
+            torch.testing.assert_close(masked, without, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf], ids=str)
+def test_logits_that_are_no_distribution_give_nan(bad: float) -> None:
+    """Of their own variable only; -inf where there is nothing else."""
+    logits = torch.zeros(5, 2, 3)
+    logits[1, 0, 0 if bad != -math.inf else slice(None)] = bad
+    noise = Noise([seeded(0)])
+    family = Categorical(2, 3)
+    for sample in (categorical.hard_sample(logits, noise.gumbel(logits.shape)), family.sample(logits, noise)[0]):
+        assert sample[1, 0].isnan().all()
+        sample[1, 0] = 0
+        assert sample.isfinite().all()
+        assert (sample.sum(-1) == 1).sum() == 9
+    for value in (
+        categorical.entropy(logits),
+        categorical.kl_to_uniform(logits),
+        categorical.kl(logits, torch.zeros(3)),
+        categorical.log_prob(logits, categorical.softmax(logits)),
+    ):
+        assert value[1].isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_sums_of_half_precision_logits_are_those_of_float32(dtype: torch.dtype) -> None:
+    """Near-uniform logits, whose KL of some thousandths a sum in half precision would lose."""
+    logits = (torch.randn(200, 30, 10, generator=seeded(0)) / 100).to(dtype)
+    sample = categorical.one_hot(logits.argmax(-1), 10, dtype)
+    exact = logits.double()
+    for found, expected in (
+        (categorical.kl_to_uniform(logits), categorical.kl_to_uniform(exact)),
+        (categorical.kl(logits, torch.zeros(10, dtype=dtype)), categorical.kl_to_uniform(exact)),
+        (categorical.entropy(logits), categorical.entropy(exact)),
+        (categorical.log_prob(logits, sample), categorical.log_prob(exact, sample.double())),
+    ):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)

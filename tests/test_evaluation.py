@@ -42,9 +42,8 @@ def data() -> Dataset:
 
 
 def config(strategy: str = "gumbel-softmax", architecture: Architecture | None = None, **fields: Any) -> Config:
-    return Config.fitting(
-        strategy, architecture=architecture or Architecture(3, 3, (16,)), epochs=2, batch_size=100, **fields
-    )
+    own = Architecture(3, STRATEGIES[strategy].categories or 3, (16,))
+    return Config.fitting(strategy, architecture=architecture or own, epochs=2, batch_size=100, **fields)
 
 
 def build(*configs: Config) -> Population:

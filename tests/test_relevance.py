@@ -60,7 +60,12 @@ def images(data: DataConfig) -> Dataset:
 
 def base(task: str, strategy: str, options: Any = None) -> Config:
     """A small model. Raises ``InputError`` where a task cannot be trained by a strategy."""
-    shape = {"latents": 3, "categories": 4, "hidden": (6,), "style": 3} | SHAPES.get(task, {})
+    shape = {
+        "latents": 3,
+        "categories": STRATEGIES[strategy].categories or 4,
+        "hidden": (6,),
+        "style": 3,
+    } | SHAPES.get(task, {})
     return Config.fitting(
         strategy=strategy,
         options=options,

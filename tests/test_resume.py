@@ -134,7 +134,8 @@ def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any)
     """Two epochs of 40 steps, which look out for signals at steps 25, 50 and 75."""
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
-    return Config.fitting(strategy, options, architecture=Architecture(3, 3, (15,)), epochs=2, batch_size=100, **fields)
+    architecture = Architecture(3, STRATEGIES[strategy].categories or 3, (15,))
+    return Config.fitting(strategy, options, architecture=architecture, epochs=2, batch_size=100, **fields)
 
 
 ANNEALED = STRATEGIES["gumbel-softmax"].Options(Schedule(1.0, decay=0.99, unit="step", minimum=0.4))

@@ -22,6 +22,7 @@ from discrete_vae.deterministic import Deterministic, Real
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import exact_gradient, exact_value
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.sparse import Sparse
 from discrete_vae.strategies import Objective
 from discrete_vae.strategies.base import Family
 
@@ -105,7 +106,13 @@ def test_log_probability_and_log_ratio_of_each_image(shape: tuple[int, int, int]
 def test_log_ratios_of_many_samples_stand_beside_each_other(shape: tuple[int, int, int]) -> None:
     """Samples ``[P, S, B, N, K]`` of parameters ``[P, 1, B, N, K]``, for every family: ``[P, S, B]``."""
     members, samples = 2, 4
-    families: list[Family] = [Categorical(*shape[1:]), Gaussian(shape[1]), Deterministic(shape[1]), Real(shape[1])]
+    families: list[Family] = [
+        Categorical(*shape[1:]),
+        Sparse(*shape[1:]),
+        Gaussian(shape[1]),
+        Deterministic(shape[1]),
+        Real(shape[1]),
+    ]
     for family in families:
         parameters = normal("parameters", members, shape[0], *family.parameter_shape)
         drawn = family.sample(parameters, Noise([seeded(p) for p in range(members)]), samples)

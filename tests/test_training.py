@@ -56,7 +56,8 @@ def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
-    return Config.fitting(strategy, options, architecture=SMALL, **{"epochs": 1, "batch_size": 100, **fields})
+    small = replace(SMALL, categories=STRATEGIES[strategy].categories or SMALL.categories)
+    return Config.fitting(strategy, options, architecture=small, **{"epochs": 1, "batch_size": 100, **fields})
 
 
 def weights(run: Run) -> dict[str, Tensor]:

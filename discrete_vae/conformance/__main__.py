@@ -143,8 +143,7 @@ def learned(subject: Subject, steps: int) -> str:
     """A sentence on the state of what the strategy learns by itself."""
     strategy = subject.problem().build(subject.kind, subject.options)
     count = sum(each.numel() for each in strategy.parameters())
-    given = strategy.__dict__.get("minima", {})
-    moving = [name for name, _ in strategy.named_buffers() if name not in given]
+    moving = [name for name, _ in strategy.named_buffers() if name not in strategy.minima]
     if not count and not moving:
         return "it learns nothing by itself"
     what = f"what it learns by itself ({count} parameters{', moving means' if moving else ''})"

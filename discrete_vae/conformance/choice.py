@@ -113,6 +113,9 @@ def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, in
         shapes = shapes if first.sample_shape[1] != other.sample_shape[1] else shapes[:1]
     subjects, refused = [], {}
     for each in shapes:
+        if kind.categories not in (None, each[1]):
+            refused[each] = f"{name} is for {kind.categories} categories, and there are {each[1]}"
+            continue
         subject = Subject(kind, options, each)
         try:
             problem = subject.problem()

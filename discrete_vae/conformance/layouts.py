@@ -38,7 +38,7 @@ def shapes(subject: Subject) -> Finding:
     """``yes``: loss, gradient and sample are those of the plain layout ``[B, N, K]`` with the same noise in every other
     layout, and a loss that is not one number an example raises ``InputError``."""
     for each in ARRANGEMENTS:
-        own = subject if each.latents is None else replace(subject, shape=(each.latents, subject.shape[1]))
+        own = subject if each.latents is None else replace(subject, shape=(each.latents, alone(subject)))
         problem = own.problem()
         strategy = own.strategy(problem)
         logits = problem.logits.expand(10, *problem.logits.shape)
@@ -59,6 +59,12 @@ def shapes(subject: Subject) -> Finding:
         if not all(same):
             return Finding("no", f"{each.name} gives another result than [B, N, K]")
     return refusals(subject)
+
+
+def alone(subject: Subject) -> int:
+    """Categories of one variable with as many states as the problem has, where the strategy takes as many."""
+    latents, categories = subject.shape
+    return categories if subject.kind.categories is not None else categories**latents
 
 
 def rearranged(flat: Objective, each: Arrangement) -> Objective:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import Affine, Problem
 from discrete_vae.conformance.subject import Finding, Subject, close, run
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
+from discrete_vae.strategies.base import Family
 
 
 class Padded(Noise):
@@ -53,9 +53,9 @@ class Spread(nn.Module):
 class Without(Problem):
     """A problem without some of its categories, which it decodes as the problem with them does."""
 
-    def __init__(self, wide: Problem, kept: Sequence[int]) -> None:
+    def __init__(self, wide: Problem, family: Callable[[int, int], Family], kept: Sequence[int]) -> None:
         shape = wide.family.sample_shape
-        super().__init__(Categorical(shape[0], len(kept)), wide.inner.dtype)
+        super().__init__(family(shape[0], len(kept)), wide.inner.dtype)
         self.wide, self.shape, self.kept = wide, shape, list(kept)
         self.logits, wide_networks = wide.logits[..., self.kept], wide.networks()
         rows = torch.arange(wide.size).view(shape)[:, self.kept].flatten()
@@ -91,8 +91,10 @@ def masked(subject: Subject) -> Finding:
     Adam, the strategy's own parameters are finite. ``yes``: and the gradient in the others is that of the problem
     without the two, draw by draw. ``mean``: in the mean. ``finite``: it is not.
     """
-    if not subject.kind.categorical():
+    if not hasattr(subject.problem().family, "categories"):
         return Finding("-")
+    if subject.kind.categories is not None:
+        return Finding("-", f"it is for {subject.kind.categories} categories alone")
     latents, categories = subject.shape
     kept, hidden = [0, *range(2, categories + 1)], [1, categories + 1]
     wide = Problem(subject.kind.latent_family(latents, categories + 2))
@@ -105,7 +107,7 @@ def masked(subject: Subject) -> Finding:
 
     wide.logits = mask(wide.logits)
     wide.encode = lambda observation: mask(encode(observation))  # type: ignore[assignment]
-    narrow = Without(wide, kept)
+    narrow = Without(wide, subject.kind.latent_family, kept)
     try:
         pair = [problem.build(subject.kind, subject.options) for problem in (wide, narrow)]
         problems, noises = (wide, narrow), (Padded(wide.noise(3), (latents, categories + 2), kept), wide.noise(3))

@@ -22,6 +22,7 @@ from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.networks import MLP, Stack
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.sparse import Sparse
 from discrete_vae.strategies.base import Family, Networks, Strategy
 from discrete_vae.strategies.objective import Objective
 
@@ -229,6 +230,13 @@ class Problem:
         weights = log_prob(logits, states)[tuples].sum(1).exp()
         return torch.autograd.grad((weights * bounds).sum(), logits)[0]
 
+    def expectation(self, logits: Tensor) -> Tensor:
+        """Of the objective, by enumeration of a discrete family's states; of all images together."""
+        states = enumerate_states(*self.family.sample_shape, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
+        known = self.family.probability if isinstance(self.family, Sparse) else None
+        q = log_prob(logits, states).exp() if known is None else known(logits, states)
+        return (q * self.objective()(states)).sum()
+
     def exact_gradient(self) -> Tensor:
         """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands.
 
@@ -239,11 +247,15 @@ class Problem:
         if isinstance(self.family, Deterministic):
             parameters = self.logits.clone().requires_grad_()
             return torch.autograd.grad(self.objective()(self.family.mean(parameters)).sum(), parameters)[0]
+        if isinstance(self.family, Sparse):
+            parameters = self.logits.clone().requires_grad_()
+            return torch.autograd.grad(self.expectation(parameters), parameters)[0]
         latents = self.family.latents
         if not isinstance(self.family, Gaussian) or latents > LATENTS:
             kind = f"{latents} latents of {type(self.family).__name__}"
             raise InputError(
-                f"the exact gradient for {kind} is not known; take Categorical, Deterministic, or 1 or 2 of Gaussian"
+                f"the exact gradient for {kind} is not known; take Categorical, Sparse, Deterministic, or 1 or 2 "
+                "latents of Gaussian"
             )
         grid = torch.cartesian_prod(*[torch.linspace(-8, 8, NODES, dtype=torch.float64)] * latents).view(-1, latents)
         weight = (-grid.square().sum(-1) / 2).exp()

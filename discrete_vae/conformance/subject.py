@@ -31,6 +31,11 @@ class Subject:
     options: Any = None
     shape: tuple[int, int] = SHAPES["ternary"]
 
+    @classmethod
+    def of(cls, kind: type[Strategy], options: Any = None) -> Subject:
+        """On the first of the table's problems that it takes."""
+        return cls(kind, options, next(shape for shape in SHAPES.values() if kind.categories in (None, shape[1])))
+
     def problem(self, dtype: torch.dtype = torch.float64) -> Problem:
         return Problem(self.kind.latent_family(*self.shape), dtype)
 

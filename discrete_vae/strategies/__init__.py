@@ -1,29 +1,30 @@
 """Latent-training strategies, one file a paper, one row of ``STRATEGIES`` each.
 
-A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2):
+A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K categories (binary ones are K = 2),
+``[B, K]`` of one variable, or with the categories along any ``dim``:
 
-- Pathwise, biased: ``GumbelSoftmax``, ``StraightThroughGumbelSoftmax``, ``GumbelRao``, ``StraightThrough`` and its
-  slope-annealed, decoupled and gapped kinds, ``Darn``, ``Zgr``, ``ReinMax``, ``ReinMaxRao``, ``MinimumVariance``. Their
-  ``sample(logits)`` drops into any training loop in place of ``torch.nn.functional.gumbel_softmax``::
+- Pathwise strategies give a sample with a gradient and take the place of ``torch.nn.functional.gumbel_softmax``; as
+  functions they are in ``discrete_vae.functional``::
 
-      z = ReinMax(temperature=1.3).sample(logits)
+      z = ReinMax(temperature=1.3)(logits)
+      z = GumbelSoftmax(0.5)(feature_map, dim=1)
 
-- Score functions, unbiased but for ``Nvil``'s normalisation and ``DarnBaseline``: ``ScoreFunction``, ``Nvil``,
-  ``Rloo``, ``Vimco``, ``MuProp``, ``DarnBaseline``, ``Rebar``, ``Relax``, ``Arsm``. They want what becomes of the
-  sample as well::
+- Every strategy, those included, estimates the gradient of a cost of the sample, one number an example in nats, which
+  may be a black box::
+
+      estimate = Rloo(draws=4).estimate(logits, cost)
+      (estimate.loss.mean() + estimate.auxiliary).backward()
+
+  ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
+  variate) learns from ``auxiliary`` alone.
+- Some look inside and take an ``Objective``: learned baselines need its context, ``Vimco`` a sample's share of the KL,
+  target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are
+  several samples, and a plain cost one sample after the other::
 
       objective = Objective(
           decode=lambda z: decoder(z.flatten(-2)),  # also of several samples: [S, B, N, K]
-          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),  # a number an example, in nats
+          loss=lambda output: nll(output, x.expand_as(output)).sum(-1),
       )
-      estimate = Rloo(draws=4).estimate(logits, objective, Noise())
-      (estimate.loss.mean() + estimate.auxiliary).backward()
-
-  ``loss`` has the objective's value and the estimate's gradient; what a strategy learns by itself (a baseline, a
-  control variate) learns from ``auxiliary`` alone.
-- Without a sample: ``Softmax``.
-- Exact: ``Enumeration`` of all states, ``LocalExpectation`` of one variable at a time.
-- Without a gradient through the decoder: ``TargetPropagation``, whose objective also names the observation.
 
 What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
 gives the BibTeX.
@@ -32,8 +33,12 @@ gives the BibTeX.
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
+from discrete_vae.strategies.disarm import Disarm
+from discrete_vae.strategies.disarm_stick_breaking import DisarmStickBreaking
+from discrete_vae.strategies.disarm_tree import DisarmTree
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
@@ -53,8 +58,11 @@ from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
+from discrete_vae.strategies.sparsemax_marginalisation import SparsemaxMarginalisation
 from discrete_vae.strategies.straight_through import StraightThrough
+from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.unordered_set import UnorderedSet
 from discrete_vae.strategies.vimco import Vimco
 from discrete_vae.strategies.zgr import Zgr
 
@@ -77,14 +85,21 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nvil": Nvil,
     "rloo": Rloo,
     "vimco": Vimco,
+    "unordered-set": UnorderedSet,
+    "sum-and-sample": SumAndSample,
     "muprop": MuProp,
     "darn-baseline": DarnBaseline,
     "rebar": Rebar,
     "relax": Relax,
     "arsm": Arsm,
+    "disarm": Disarm,
+    "disarm-stick-breaking": DisarmStickBreaking,
+    "disarm-tree": DisarmTree,
+    "carms": Carms,
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
+    "sparsemax-marginalisation": SparsemaxMarginalisation,
     "target-propagation": TargetPropagation,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
@@ -97,10 +112,14 @@ __all__ = [
     "Arsm",
     "AutoEncoder",
     "Backpropagation",
+    "Carms",
     "Claim",
     "Darn",
     "DarnBaseline",
     "DecoupledStraightThrough",
+    "Disarm",
+    "DisarmStickBreaking",
+    "DisarmTree",
     "Enumeration",
     "Estimate",
     "Family",
@@ -124,11 +143,14 @@ __all__ = [
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
     "Softmax",
+    "SparsemaxMarginalisation",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
     "Strategy",
+    "SumAndSample",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "UnorderedSet",
     "Vimco",
     "Zgr",
 ]

@@ -111,6 +111,8 @@ class Strategy(nn.Module):
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    categories: ClassVar[int | None] = None
+    """The one number of categories that it knows, such as 2; by default any."""
     passes_gradients: ClassVar[bool] = True
     """Whether it takes a gradient through the layers behind its sample."""
     ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})
@@ -128,10 +130,15 @@ class Strategy(nn.Module):
     checks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
     """Checks of the options that are plain attributes, wherever these are set; they raise ``InputError``."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.minima: dict[str, float] = {}
+        """Least values of the hyper-parameters, by name; see ``register_hyperparameter``."""
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.checks:
             self.checks[name](value)
-        minima: Mapping[str, float] = self.__dict__.get("minima", {})
+        minima = self.__dict__.get("minima", {})  # there is none before ``__init__``
         if name not in minima:
             super().__setattr__(name, value)
             return
@@ -143,6 +150,14 @@ class Strategy(nn.Module):
             self._parameters.pop(name, None)
             before = self._buffers.get(name)
             self.register_buffer(name, tensor if before is None else tensor.to(before.device))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
+        """Hyper-parameters take the shape that they are saved with: one number, or one an example."""
+        for name in self.minima:
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != getattr(self, name).shape:
+                setattr(self, name, saved.clone())
+        super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[arg-type]
 
     @classmethod
     def build(cls, options: Any, networks: Networks) -> Self:
@@ -227,7 +242,7 @@ class Strategy(nn.Module):
         layout = Layout.of(logits, dim)
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
-            given = _once(given, type(self).__name__)
+            given = differentiable_once(given, type(self).__name__)
         posed = Objective.of(objective, layout.dims, layout.examples)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
@@ -264,7 +279,7 @@ def register_hyperparameter(strategy: Strategy, name: str, value: float | Tensor
 
     Raises ``InputError`` where it is not finite or below the minimum. An ``nn.Parameter`` is one that is learned.
     """
-    strategy.minima = {**strategy.__dict__.get("minima", {}), name: minimum}
+    strategy.minima[name] = minimum
     setattr(strategy, name, value)
 
 
@@ -324,8 +339,8 @@ class _OnlyGradient(torch.autograd.Function):
         return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None
 
 
-def _once(logits: Tensor, name: str) -> Tensor:
-    """The logits, whose gradient cannot be differentiated."""
+def differentiable_once(logits: Tensor, name: str) -> Tensor:
+    """The logits; to differentiate their gradient raises ``InputError``, which names the strategy."""
     return _Once.apply(logits, name)  # type: ignore[no-any-return, no-untyped-call]
 
 

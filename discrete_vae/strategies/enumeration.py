@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states
+from discrete_vae.categorical import enumerate_states, possible
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
@@ -34,7 +34,7 @@ class Enumeration(Strategy):
         sample = draw(logits, noise)
         loss = objective(sample)
         with torch.no_grad():
-            losses = objective(states_of(logits, objective))
+            losses = objective(states_of(logits, objective, sample))
         return Estimate(with_gradient_of(loss, expected(logits, losses)), loss.new_zeros(loss.shape[:-1]), sample)
 
 
@@ -50,19 +50,25 @@ class Marginalisation(Enumeration):
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
-        losses = objective(states_of(logits, objective))
+        losses = objective(states_of(logits, objective, sample))
         places = logits.shape[-1] ** torch.arange(logits.shape[-2] - 1, -1, -1, device=logits.device)
         drawn = (sample.argmax(-1) * places).sum(-1)
         loss = losses.detach().gather(0, drawn.unsqueeze(0)).squeeze(0)
         return Estimate(with_gradient_of(loss, expected(logits, losses)), loss.new_zeros(loss.shape[:-1]), sample)
 
 
-def states_of(logits: Tensor, objective: Objective) -> Tensor:
-    """All states, in counting order: ``[K^N, ..., B, N, K]``, or once for all images where the objective broadcasts."""
+def states_of(logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
+    """All states, in counting order: ``[K^N, ..., B, N, K]``, or once for all images where the objective broadcasts.
+
+    The sample stands for states that have a masked category, so that none of these is decoded.
+    """
     *batch, latents, categories = logits.shape
     states = enumerate_states(latents, categories, logits.dtype, logits.device)
     states = states.reshape(-1, *[1] * len(batch), latents, categories)
-    return states if objective.broadcasts else states.expand(-1, *batch, -1, -1)
+    if objective.broadcasts:
+        return states
+    masked = (states * ~possible(logits)).any(-1, keepdim=True).any(-2, keepdim=True)
+    return torch.where(masked, sample, states)
 
 
 def expected(logits: Tensor, losses: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, one_hot, softmax
+from discrete_vae.categorical import jacobian_product, one_hot, possible, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
@@ -33,12 +33,15 @@ class LocalExpectation(Strategy):
         sample = draw(logits, noise)
         loss = objective(sample)
         with torch.no_grad():
-            pull = jacobian_product(softmax(logits), local_losses(sample, loss, objective))
+            pull = jacobian_product(softmax(logits), local_losses(sample, loss, objective, possible(logits)))
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
 
-def local_losses(sample: Tensor, loss: Tensor, objective: Objective) -> Tensor:
-    """``f(z with z_n = k)`` for every n and k, without a gradient: ``[..., B, N, K]``; ``loss`` is that of z."""
+def local_losses(sample: Tensor, loss: Tensor, objective: Objective, allowed: Tensor) -> Tensor:
+    """``f(z with z_n = k)`` for every n and k, without a gradient: ``[..., B, N, K]``; ``loss`` is that of z.
+
+    Where a category is not ``allowed`` ``[..., B, N, K]``, the variable keeps its own.
+    """
     latents, categories = sample.shape[-2:]
     table = loss.unsqueeze(-1).unsqueeze(-1).expand_as(sample).clone()
     if categories == 1:
@@ -46,7 +49,8 @@ def local_losses(sample: Tensor, loss: Tensor, objective: Objective) -> Tensor:
     taken = sample.argmax(-1, keepdim=True)  # [..., B, N, 1]
     steps = torch.arange(1, categories, device=sample.device)
     others = (taken + steps) % categories  # [..., B, N, K - 1]
-    moved = one_hot(others, categories, sample.dtype).movedim((-3, -2), (0, 1))  # [N, K - 1, ..., B, K]
+    reached = torch.where(allowed.gather(-1, others), others, taken)
+    moved = one_hot(reached, categories, sample.dtype).movedim((-3, -2), (0, 1))  # [N, K - 1, ..., B, K]
     changed = sample.expand(latents, categories - 1, *sample.shape).clone()  # [N, K - 1, ..., B, N, K]
     for n in range(latents):
         changed[n, ..., n, :] = moved[n]

@@ -187,6 +187,8 @@ class Case:
     broadcasts: bool = False
     parameters: tuple[int, ...] = ()
     """Shape of the last two dimensions of logits and of samples, where these are not N, K: columns of each."""
+    categories: int | None = None
+    """The number of categories, where it is for no other."""
 
     def __str__(self) -> str:
         named = [f"{name}={value}" for name, value in self.options.items()]
@@ -252,7 +254,7 @@ def close(actual: Tensor, expected: Tensor, what: str) -> None:
 
 def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[Strategy, Posed]:
     """Compare every step of a strategy with its reference: value, gradients in logits, decoder and own parameters."""
-    batch, latents, categories = shape
+    batch, latents, categories = *shape[:2], case.categories or shape[2]
     columns, sample_columns = case.parameters or (categories, categories)
     members = len(SCALES) if population else 1
     sample = (latents, sample_columns)

@@ -30,7 +30,7 @@ def test_every_strategy_of_the_library_has_a_line() -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_capabilities_are_those_of_the_table(name) -> None:
-    found = {column: find(Subject(STRATEGIES[name])) for column, find in COLUMNS.items()}
+    found = {column: find(Subject.of(STRATEGIES[name])) for column, find in COLUMNS.items()}
     reasons = LINES[name].pop("why")
     assert {column: finding.verdict for column, finding in found.items()} == LINES[name], found
     for column, finding in found.items():

@@ -18,9 +18,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, enumerate_states, hard_sample, log_prob
+from discrete_vae.categorical import Categorical, hard_sample, log_prob
 from discrete_vae.conformance.figures import DRAWS, Figures, measured
-from discrete_vae.conformance.problem import BATCH, CATEGORIES, HIDDEN, LATENTS, PIXELS, SHAPES, TERNARY, Problem
+from discrete_vae.conformance.problem import BATCH, CATEGORIES, HIDDEN, LATENTS, PIXELS, SHAPES, Problem
 from discrete_vae.deterministic import Deterministic
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.noise import Noise, seeded
@@ -29,10 +29,14 @@ from discrete_vae.strategies import (
     Arsm,
     AutoEncoder,
     Backpropagation,
+    Carms,
     Claim,
     Darn,
     DarnBaseline,
     DecoupledStraightThrough,
+    Disarm,
+    DisarmStickBreaking,
+    DisarmTree,
     Enumeration,
     Estimate,
     Family,
@@ -55,11 +59,14 @@ from discrete_vae.strategies import (
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
+    SparsemaxMarginalisation,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
+    SumAndSample,
     TargetPropagation,
     TargetPropagationAutoEncoder,
+    UnorderedSet,
     Vimco,
     Zgr,
 )
@@ -74,6 +81,7 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
+from discrete_vae.strategies.weighted_states import WeightedStates
 from discrete_vae.tasks import VAE, Architecture
 
 
@@ -118,11 +126,18 @@ class Row:
     make: Callable[[Problem, float], Strategy]
     """The strategy for this problem, at a temperature where it has one."""
     draws: int = DRAWS
+    shapes: tuple[str, ...] = ("ternary", "binary")
+    """The problems that it is for, by name; with other latents than categorical, the first alone."""
 
     @property
     def family(self) -> Callable[[int, int], Family]:
         """Its latents."""
-        return type(self.make(Problem(Categorical(*TERNARY)), 0.5)).latent_family
+        return type(self.make(Problem(Categorical(*SHAPES[self.shapes[0]])), 0.5)).latent_family
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of ``shapes`` that its latents can have."""
+        return self.shapes if self.family is Categorical else self.shapes[:1]
 
 
 LEARNED: dict[type[LayerwiseFeedback], Callable[[Tensor], Tensor]] = {
@@ -221,6 +236,10 @@ ROWS = [
     Row("rloo, two samples", lambda _, t: Rloo(2)),
     Row("vimco", lambda _, t: Vimco(), draws=2 * DRAWS),
     Row("vimco, three samples", lambda _, t: Vimco(3)),
+    Row("unordered set", lambda _, t: UnorderedSet()),
+    Row("unordered set, two states, no baseline", lambda _, t: UnorderedSet(2, baseline=False)),
+    Row("sum and sample", lambda _, t: SumAndSample()),
+    Row("sum and sample, two states, no baseline", lambda _, t: SumAndSample(2, baseline=False)),
     Row("muprop", lambda p, t: p.warm(MuProp())),
     Row("darn, as a baseline", lambda p, t: p.warm(DarnBaseline())),
     Row("darn, as a baseline about 1/K", lambda p, t: p.warm(DarnBaseline("uniform"))),
@@ -228,30 +247,38 @@ ROWS = [
     Row("rebar, coupled", lambda p, t: p.cast(Rebar(t, coupled=True))),
     Row("relax", lambda p, t: p.cast(Relax(p.linear(p.size), t))),
     Row("arsm", lambda _, t: Arsm()),
+    Row("disarm", lambda _, t: Disarm(), shapes=("binary",)),
+    Row("disarm, stick-breaking", lambda _, t: DisarmStickBreaking()),
+    Row("disarm, tree", lambda _, t: DisarmTree()),
+    Row("carms", lambda _, t: Carms()),
+    Row("carms, two samples", lambda _, t: Carms(2)),
     Row("enumeration", lambda _, t: Enumeration()),
     Row("marginalisation", lambda _, t: Marginalisation()),
+    Row("sparsemax marginalisation", lambda _, t: SparsemaxMarginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
     Row("score function (control)", lambda _, t: Planted()),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_problem = pytest.mark.parametrize(
     ("row", "shape"),
-    [(row, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical],
+    [(row, shape) for row in ROWS for shape in row.problems],
     ids=lambda each: getattr(each, "name", each),
 )
 
 
-def posed(row: Row, temperature: float = 0.5, shape: str = "ternary", **options) -> tuple[Problem, Strategy]:
-    """The problem for the row's family of latents, and the strategy on it."""
-    problem = Problem(row.family(*SHAPES[shape]), **options)
+def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **options) -> tuple[Problem, Strategy]:
+    """The problem for the row's family of latents, by default its first, and the strategy on it."""
+    problem = Problem(row.family(*SHAPES[shape or row.shapes[0]]), **options)
     strategy = row.make(problem, temperature).to(problem.device)
     problem.encoder.cut = strategy.local
     return problem, strategy
 
 
 def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
-    """What the estimate's loss has to be: the objective at its sample; of several, mean or bound."""
+    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
     losses = objective(sample)
+    if isinstance(strategy, WeightedStates | SparsemaxMarginalisation):
+        return (strategy.weights(logits, sample) * losses).sum(0)
     if strategy.whole:
         losses = losses + objective.cost(logits, sample)
         return math.log(len(losses)) - (-losses).logsumexp(0)
@@ -302,7 +329,7 @@ def test_seed_decides_the_estimate(row) -> None:
     assert first.loss.equal(again.loss)
     assert first.sample.equal(again.sample)
     assert gradient(first.loss, logits).equal(gradient(again.loss, logits))
-    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax)
+    noiseless = isinstance(problem.family, Deterministic) or isinstance(strategy, Softmax | SparsemaxMarginalisation)
     assert first.sample.equal(other.sample) == noiseless
 
 
@@ -324,11 +351,11 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
 @every_row
 def test_real_vae_objective_of_a_population(row) -> None:
     """On ``VAE.objective``: value, shapes, and a gradient in every weight that is a member's alone."""
-    family = posed(row)[0].family
+    family, shape = posed(row)[0].family, SHAPES[row.shapes[0]]
 
     def run(*seeds: int) -> tuple[VAE, Estimate]:
-        vae = VAE(Architecture(LATENTS, CATEGORIES, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
-        strategy = row.make(Problem(Categorical(LATENTS, CATEGORIES), torch.float32), 0.5)
+        vae = VAE(Architecture(*shape, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
+        strategy = row.make(Problem(Categorical(*shape), torch.float32), 0.5)
         if strategy.local:
             vae.cut()
         observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
@@ -424,8 +451,7 @@ def test_gradient_in_the_decoder_is_that_of_its_sample(row, shape) -> None:
     problem, strategy = posed(row, shape=shape)
     estimate = strategy.estimate(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(3))
     if strategy.claim.marginal:
-        states = enumerate_states(*SHAPES[shape], problem.logits.dtype)[:, None].expand(-1, BATCH, -1, -1)
-        losses = (log_prob(problem.logits, states).exp() * problem.objective()(states)).sum(0)
+        losses = problem.expectation(problem.logits)
     else:
         losses = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
     expected = torch.autograd.grad(losses.sum(), problem.outer)[0]
@@ -499,7 +525,4 @@ def test_the_table_catches_planted_mistakes(row, test) -> None:
 
 
 def test_every_line_of_the_figures_is_of_a_row() -> None:
-    expected = {
-        (row.name, shape) for row in ROWS for shape in SHAPES if shape == "ternary" or row.family is Categorical
-    }
-    assert set(FIGURES) == expected
+    assert set(FIGURES) == {(row.name, shape) for row in ROWS for shape in row.problems}

@@ -10,7 +10,7 @@ import pytest
 from discrete_vae.conformance import __main__ as command
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options
-from discrete_vae.conformance.figures import DRAWS, Figures, judged, measured
+from discrete_vae.conformance.figures import DRAWS, Figures, judged, measured, name_of
 from discrete_vae.conformance.problem import SHAPES
 from discrete_vae.conformance.subject import Subject
 from discrete_vae.strategies import STRATEGIES, TargetPropagation
@@ -127,6 +127,7 @@ def test_a_claim_that_does_not_hold_is_said_and_is_the_exit_code(folder, capsys,
         ("rloo --shape 20 9", "9^20 states are too many"),
         ("rloo --shape 2 1", "shape is 2 1; give at least 2 categories"),
         ("vimco --shape 4 4", "too many tuples for the exact bound"),
+        ("disarm --shape 2 3", "disarm is for 2 categories, and there are 3"),
         ("own_strategies:", "give module:Class"),
         ("own_strategies:Binari", "unknown class of own_strategies 'Binari'; did you mean 'Binary'?"),
         ("own_strategies:Binary --shape 2 3", "refuses 2 variables of 3 categories (Binary takes 2 categories)"),
@@ -152,8 +153,8 @@ def test_what_cannot_be_measured_is_one_line_and_exit_code_2(folder, capsys, wor
 def test_every_strategy_can_be_built_and_judged_by_its_name(name) -> None:
     """Nothing that it claims is refuted by 2,000 draws, and its parts may learn first."""
     subjects, refused = accepted(name, STRATEGIES[name], STRATEGIES[name].Options(), None)
-    assert not refused
-    assert len(subjects) == (2 if STRATEGIES[name].categorical() else 1)
+    assert bool(refused) == (STRATEGIES[name].categories is not None)
+    assert {name_of(subject.shape) for subject in subjects} <= {*SHAPES}
     for subject in subjects:
         problem = subject.problem()
         strategy = problem.learn(problem.build(subject.kind), 2)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -140,6 +141,100 @@ def vimco(given: Given) -> Expected:
     return Expected(-whole, torch.autograd.grad(surrogate.sum(), given.logits, retain_graph=True)[0])
 
 
+def in_order(given: Given, count: int) -> list[list[tuple[int, ...]]]:
+    """States of each image, drawn one after the other without replacement (Kool et al. 2019, stochastic beams).
+
+    Children of a start of a state have Gumbel numbers of their log q, moved so that their maximum is the start's own:
+    ``-log(exp(-T) - exp(-Z) + exp(-G))`` for a number G, their maximum Z and the start's T.
+    """
+    logits = given.logits.detach()
+    batch, latents, size = logits.shape
+    gumbel = given.noise.gumbel((batch, latents, count, size), torch.float64).tolist()
+    log_p = (logits - logits.exp().sum(-1, keepdim=True).log()).tolist()
+    drawn = []
+    for b in range(batch):
+        beam: list[tuple[float, float, tuple[int, ...]]] = [(0.0, 0.0, ())]
+        for n in range(latents):
+            children = []
+            for place, (top, log_prob, state) in enumerate(beam):
+                own = [log_prob + log_p[b][n][k] + gumbel[b][n][place][k] for k in range(size)]
+                for k in range(size):
+                    moved = -math.log(math.exp(-top) + math.exp(-own[k]) - math.exp(-max(own)))
+                    children.append((moved, log_prob + log_p[b][n][k], (*state, k)))
+            beam = sorted(children, reverse=True)[:count]
+        drawn.append([state for _, _, state in beam])
+    return drawn
+
+
+def corners(given: Given, drawn: list[list[tuple[int, ...]]]) -> list[Tensor]:
+    """Chosen states of each image -> the s-th of each, one-hot ``[B, N, K]``."""
+    eye = torch.eye(given.logits.shape[-1], dtype=torch.float64)
+    return [torch.stack([eye[list(state)] for state in column]) for column in zip(*drawn, strict=True)]
+
+
+def set_probability(chosen: Sequence[float], gone: Sequence[float] = ()) -> float:
+    """``p^{D - gone}(chosen)``: over all orders, each state's share of what is left when it is drawn."""
+    total = 0.0
+    for order in itertools.permutations(chosen):
+        product, left = 1.0, 1.0 - sum(gone)
+        for probability in order:
+            product, left = product * probability / left, left - probability
+        total += product
+    return total
+
+
+def unordered_set(given: Given) -> Expected:
+    """``sum_s grad p(s) R(S, s) (f(s) - sum_s' p(s') R^{D - s}(S, s') f(s'))`` (Kool et al. 2020).
+
+    ``R(S, s) = p^{D - s}(S - s) / p(S)``, ``R^{D - s}(S, s')`` the same without s from the start, and 1 for ``s' = s``.
+    """
+    drawn = corners(given, in_order(given, given.options.draws))
+    f = [given.problem.f(sample) for sample in drawn]
+    probability = [log_q(given.logits, sample).exp() for sample in drawn]
+    values, surrogate = [], torch.zeros((), dtype=torch.float64)
+    for b in range(len(given.logits)):
+        p = [float(each[b].detach()) for each in probability]
+        mean = torch.zeros((), dtype=torch.float64)
+        for s in range(len(p)):
+            others = [p[t] for t in range(len(p)) if t != s]
+            ratio = set_probability(others, [p[s]]) / set_probability(p)
+            baseline = torch.zeros((), dtype=torch.float64)
+            for t in range(len(p) * given.options.baseline):
+                rest = [p[u] for u in range(len(p)) if u not in (s, t)]
+                again = set_probability(rest, [p[s], p[t]]) / set_probability(others, [p[s]]) if t != s else 1.0
+                baseline = baseline + p[t] * again * f[t][b]
+            mean = mean + p[s] * ratio * f[s][b]
+            surrogate = surrogate + probability[s][b] * ratio * (f[s][b] - baseline).detach()
+        values.append(mean)
+    return Expected(torch.stack(values), torch.autograd.grad(surrogate, given.logits)[0])
+
+
+def sum_and_sample(given: Given) -> Expected:
+    """``sum_{s in C} grad q(s) f(s) + (1 - q(C)) grad log q(z) f(z)``, z drawn outside C (Liu et al. 2019).
+
+    C are the likeliest states; z is the first outside of C among states drawn without replacement. The mean of f over C
+    is taken off f.
+    """
+    count, every_state = given.options.states, torch.stack(states(given))
+    log_probs = log_q(given.logits.detach(), every_state)  # [K^N, B]
+    ranked = [column.argsort(descending=True)[:count].tolist() for column in log_probs.T]
+    labels = list(itertools.product(range(given.logits.shape[-1]), repeat=given.logits.shape[1]))
+    drawn = in_order(given, count + 1)
+    chosen = []
+    for row, own in zip(ranked, drawn, strict=True):
+        likely = [labels[place] for place in row]
+        chosen.append([*likely, next(state for state in own if state not in likely)])
+    *summed, last = corners(given, chosen)
+    q = [log_q(given.logits, sample).exp() for sample in summed]
+    f = [given.problem.f(sample) for sample in summed]
+    rest, other = 1 - sum(q).detach(), given.problem.f(last)
+    baseline = sum(a * b for a, b in zip(q, f, strict=True)).detach() / sum(q).detach() * given.options.baseline
+    surrogate = sum(a * (b.detach() - baseline) for a, b in zip(q, f, strict=True))
+    surrogate = surrogate + rest * (other.detach() - baseline) * log_q(given.logits, last)
+    value = sum(a.detach() * b for a, b in zip(q, f, strict=True)) + rest * other
+    return Expected(value, torch.autograd.grad(surrogate.sum(), given.logits)[0])
+
+
 def rebar(given: Given) -> Expected:
     """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)``, ``z' = l + G`` (Tucker et al. 2017, eq. 7 and 8).
 
@@ -202,6 +297,138 @@ def arsm(given: Given) -> Expected:
     return Expected(f[0][0], gradient)
 
 
+def disarm(given: Given) -> Expected:
+    """``(f(b) - f(b')) / 2 (-1)^b'_n [b_n != b'_n] sigma(|a_n|)`` in the logit a (Dong et al. 2020).
+
+    ``b = [1 - u > sigma(-a)]`` and ``b' = [u > sigma(-a)]`` for one u, here with u and 1 - u the other way around.
+    """
+    logits = given.logits.detach()
+    batch, latents, _ = logits.shape
+    uniform = given.noise.uniform((batch, latents), torch.float64)
+    gradient = torch.zeros_like(logits)
+    pair = torch.zeros(2, *logits.shape, dtype=torch.float64)
+    for b, n in itertools.product(range(batch), range(latents)):
+        odds, u = (logits[b, n, 1] - logits[b, n, 0]).item(), uniform[b, n].item()
+        threshold = 1 / (1 + math.exp(odds))
+        first, second = int(1 - u > threshold), int(u > threshold)
+        pair[0, b, n, first] = pair[1, b, n, second] = 1.0
+        if first != second:
+            gradient[b, n, 1] = (-1) ** second / (1 + math.exp(-abs(odds)))
+            gradient[b, n, 0] = -gradient[b, n, 1]
+    one, other = given.problem.f(pair[0]), given.problem.f(pair[1])
+    half = ((one - other) / 2).detach()
+    return Expected((one + other) / 2, half[:, None, None] * gradient)
+
+
+def sticks(logits: Tensor) -> tuple[list[int], list[float]]:
+    """Of one variable's logits ``[K]``: categories, least probable first, and each one's share of what is left."""
+    weights = [math.exp(each) for each in logits.tolist()]
+    order = sorted(range(len(weights)), key=lambda k: weights[k])
+    return order, [weights[k] / sum(weights[j] for j in order[c:]) for c, k in enumerate(order[:-1])]
+
+
+def broken(decisions: Sequence[bool]) -> int:
+    """The first stick that is taken, or the place behind the last."""
+    return next((c for c, taken in enumerate(decisions) if taken), len(decisions))
+
+
+def carms(given: Given) -> Expected:
+    """The mean over pairs of ``(f(z) - f(z')) / 2 q(z_n) q(z'_n) / p(z_n, z'_n) (grad log q(z_n) - grad log q(z'_n))``.
+
+    Of stick c and sample s, ``u = (1 - d)^(S - 1)`` with d Dirichlet(1), and the stick is taken where u is below its
+    share pi (Dimitriev and Zhou 2021). ``P(u < v, u' < v) = max(2 v^(1 / (S - 1)) - 1, 0)^(S - 1)``.
+    """
+    logits = given.logits.detach()
+    batch, latents, size = logits.shape
+    count = given.options.draws
+    exponential = (-given.noise.gumbel((batch, latents, size - 1, count), torch.float64)).exp()
+    drawn = torch.zeros(count, *logits.shape, dtype=torch.float64)
+    places: dict[tuple[int, int, int], int] = {}
+    for b, n, s in itertools.product(range(batch), range(latents), range(count)):
+        order, shares = sticks(logits[b, n])
+        numbers = [(1 - each[s].item() / each.sum().item()) ** (count - 1) for each in exponential[b, n]]
+        places[b, n, s] = broken([u < share for u, share in zip(numbers, shares, strict=True)])
+        drawn[s, b, n, order[places[b, n, s]]] = 1.0
+    losses = [given.problem.f(sample) for sample in drawn]
+    gradient = torch.zeros_like(logits)
+    pairs = list(itertools.combinations(range(count), 2))
+    for b, n, (s, r) in itertools.product(range(batch), range(latents), pairs):
+        order, shares = sticks(logits[b, n])
+        if (first := min(places[b, n, s], places[b, n, r])) == max(places[b, n, s], places[b, n, r]):
+            continue
+        independent = joint = 1.0
+        for c, share in enumerate(shares[: first + 1]):
+            both = max(2 * share ** (1 / (count - 1)) - 1, 0) ** (count - 1)
+            independent *= share * (1 - share) if c == first else (1 - share) ** 2
+            joint *= share - both if c == first else 1 - 2 * share + both
+        half = (losses[s][b] - losses[r][b]).item() / 2
+        gradient[b, n] += half * independent / joint * (drawn[s, b, n] - drawn[r, b, n]) / len(pairs)
+    return Expected(sum(losses) / count, gradient)
+
+
+Decisions = list[tuple[list[int], list[int]]]
+"""Binary decisions that draw a category: the categories left if it is no, and if it is yes."""
+
+
+def stick_by_stick(logits: Tensor) -> Decisions:
+    order, _ = sticks(logits)
+    return [(order[c + 1 :], [order[c]]) for c in range(len(order) - 1)]
+
+
+def leaf_by_leaf(logits: Tensor) -> Decisions:
+    """A tree of neighbours, level by level; one without a neighbour goes up as it is."""
+    found: Decisions = []
+    level = [[k] for k in range(len(logits))]
+    while len(level) > 1:
+        joined = [(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = [no + yes for no, yes in joined] + level[2 * len(joined) :]
+        found += joined
+    return found
+
+
+def followed(decisions: Decisions, answers: list[bool]) -> int:
+    """The category that answers lead to."""
+    left = {k for both in decisions for each in both for k in each}
+    while len(left) > 1:
+        c = next(c for c, (no, yes) in enumerate(decisions) if {*no, *yes} == left)
+        left = set(decisions[c][answers[c]])
+    return left.pop()
+
+
+def coupled(given: Given, decisions_of: Callable[[Tensor], Decisions]) -> Expected:
+    """DisARM's estimate in the logit of every decision, in the mean over those that no sample depends on.
+
+    These are listed: of a decision with probability pi, both samples' are yes with the probability max(2 pi - 1, 0),
+    one of them with min(pi, 1 - pi) each, and neither otherwise (Dong et al. 2021). A sample knows its decisions on the
+    way to its category.
+    """
+    logits = given.logits
+    batch, latents, size = logits.shape
+    uniform = given.noise.uniform((batch, latents, size - 1), torch.float64)
+    drawn = torch.zeros(2, *logits.shape, dtype=torch.float64)
+    surrogate = torch.zeros(batch, dtype=torch.float64)
+    for b, n in itertools.product(range(batch), range(latents)):
+        weights, decisions = logits[b, n].exp(), decisions_of(logits[b, n].detach())
+        odds = [weights[yes].sum().log() - weights[no].sum().log() for no, yes in decisions]
+        probabilities = [each.sigmoid().item() for each in odds]
+        answers = zip(uniform[b, n].tolist(), probabilities, strict=True)
+        one_other = [(u < p, 1 - u <= p) for u, p in answers]
+        found = [followed(decisions, [both[s] for both in one_other]) for s in range(2)]
+        for s, k in enumerate(found):
+            drawn[s, b, n, k] = 1.0
+        for (no, yes), p, logit in zip(decisions, probabilities, odds, strict=True):
+            weight = total = 0.0
+            law = {(1, 1): max(2 * p - 1, 0), (1, 0): min(p, 1 - p), (0, 1): min(p, 1 - p), (0, 0): max(1 - 2 * p, 0)}
+            for pair, probability in law.items():
+                if all(k in (no, yes)[answer] or k not in no + yes for answer, k in zip(pair, found, strict=True)):
+                    total += probability
+                    weight += probability * (pair[0] - pair[1]) * max(p, 1 - p)
+            surrogate = surrogate + torch.eye(batch, dtype=torch.float64)[b] * logit * weight / total
+    one, other = given.problem.f(drawn[0]), given.problem.f(drawn[1])
+    half = ((one - other) / 2).detach()
+    return Expected((one + other) / 2, torch.autograd.grad((half * surrogate).sum(), logits)[0])
+
+
 def states(given: Given) -> list[Tensor]:
     latents, size = given.logits.shape[1:]
     eye = torch.eye(size, dtype=torch.float64)
@@ -240,6 +467,30 @@ def local_expectation(given: Given) -> Expected:
     return Expected(given.problem.f(sample), torch.autograd.grad(surrogate, logits)[0])
 
 
+def sparsemax_marginalisation(given: Given) -> Expected:
+    """``sum_s p_s f(s)``, p the sparsemax of the 16 highest scores ``sum_n l_n[s_n]`` (Correia et al. 2020).
+
+    ``p_s = max(0, score_s - tau)``, tau found by halving an interval; ``dp_s`` on the support is the score's own
+    differential less the support's mean.
+    """
+    every_state, logits = torch.stack(states(given)), given.logits.detach()
+    scores = (every_state * logits).sum((-1, -2))  # [K^N, B]
+    losses = given.problem.f(every_state)
+    gradient, values = torch.zeros_like(logits), []
+    for b in range(len(logits)):
+        highest = scores[:, b].argsort(descending=True)[:16]
+        low, high = float(scores[:, b].max()) - 1, float(scores[:, b].max())
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (scores[highest, b] - middle).clamp(min=0).sum() > 1 else (low, middle)
+        support = [place for place in highest.tolist() if float(scores[place, b]) > low]
+        values.append(sum((scores[place, b] - low) * losses[place, b] for place in support))
+        mean = sum(losses[place, b].detach() for place in support) / len(support)
+        for place in support:
+            gradient[b] += (losses[place, b].detach() - mean) * every_state[place, b]
+    return Expected(torch.stack(values), gradient)
+
+
 MOVING = [{"decay": 0.7, "normalise": normalise} for normalise in (False, True)]
 LEARNED = {"network": "baseline", "steps": 4}
 CASES = [
@@ -257,14 +508,27 @@ CASES = [
     *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(
+        Case("unordered-set", unordered_set, {"draws": draws, "baseline": baseline})
+        for draws, baseline in ((2, True), (4, True), (3, False))
+    ),
+    *(
+        Case("sum-and-sample", sum_and_sample, {"states": states, "baseline": baseline})
+        for states, baseline in ((1, True), (3, True), (2, False))
+    ),
+    *(
         Case(name, rebar, {"temperature": 0.7, "weight": 0.8, "coupled": coupled}, "critic" * (name == "relax"))
         for name in ("rebar", "relax")
         for coupled in (False, True)
     ),
     Case("arsm", arsm),
+    Case("disarm", disarm, categories=2),
+    Case("disarm-stick-breaking", partial(coupled, decisions_of=stick_by_stick)),
+    Case("disarm-tree", partial(coupled, decisions_of=leaf_by_leaf)),
+    *(Case("carms", carms, {"draws": draws}) for draws in (2, 3, 6)),
     *(Case("enumeration", enumeration, broadcasts=broadcasts) for broadcasts in (False, True)),
     *(Case("marginalisation", marginalisation, broadcasts=broadcasts) for broadcasts in (False, True)),
     Case("local-expectation", local_expectation),
+    Case("sparsemax-marginalisation", sparsemax_marginalisation),
 ]
 ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
 
@@ -280,6 +544,13 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
     decoded = {
         "rloo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
+        "disarm": 2 * images,
+        "disarm-stick-breaking": 2 * images,
+        "disarm-tree": 2 * images,
+        "carms": case.options.get("draws", 0) * images,
+        "unordered-set": case.options.get("draws", 0) * images,
+        "sum-and-sample": (case.options.get("states", 0) + 1) * images,
+        "sparsemax-marginalisation": min(16, every_state) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),

@@ -257,7 +257,7 @@ def test_every_strategy_goes_through_layers_as_a_population(task: str, layers: i
     options = STRATEGIES[name].Options()
     if name == "target-propagation":
         options = STRATEGIES[name].Options("l-drl", geometry="second-order")
-    architecture = Architecture(LATENTS, CATEGORIES, (5,), layers=layers)
+    architecture = Architecture(LATENTS, STRATEGIES[name].categories or CATEGORIES, (5,), layers=layers)
     configs = [Config(name, options, architecture, task=task, seed=seed) for seed in range(3)]
 
     def gradients(members: list[Config]) -> list[Tensor]:

@@ -1,0 +1,174 @@
+"""Gradients of gradients: those of the published surrogates by automatic differentiation, or refused.
+
+The surrogates are written from the papers, ``D + s - sg(s)`` with plain torch operations, for the sample and the
+noise of the strategy; ``a`` are logits.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from discrete_vae.errors import InputError
+from discrete_vae.gradients import exact_value
+from discrete_vae.nesting import nested
+from discrete_vae.noise import Noise, seeded
+from discrete_vae.strategies import (
+    STRATEGIES,
+    Darn,
+    DecoupledStraightThrough,
+    GappedStraightThrough,
+    GumbelRao,
+    GumbelSoftmax,
+    Marginalisation,
+    MinimumVariance,
+    ReinMax,
+    ReinMaxRao,
+    SlopeAnnealedStraightThrough,
+    Softmax,
+    StraightThrough,
+    StraightThroughGumbelSoftmax,
+    Strategy,
+    Zgr,
+)
+from discrete_vae.strategies.minimum_variance import backward_matrix
+from discrete_vae.strategies.pathwise import Pathwise
+from tests.test_nesting import FIRST, LAYER, LOGITS
+
+
+def normal(stream: str, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=seeded(0, stream), dtype=torch.float64)
+
+
+SHAPE = 8, 3, 4
+TAU, DRAWS = 0.75, 5
+INNER, OUTER = normal("inner", 12, 6), normal("outer", 6)
+DIRECTION = normal("direction", *SHAPE)
+
+
+def cost(z: Tensor) -> Tensor:
+    """Curved in every direction."""
+    return ((z.flatten(-2) @ INNER).tanh() @ OUTER).square()
+
+
+def gumbels(count: int) -> list[Tensor]:
+    """The numbers that a strategy draws, in their order."""
+    noise = Noise([seeded(1)])
+    return [noise.gumbel(SHAPE, torch.float64) for _ in range(count)]
+
+
+def conditional(a: Tensor, z: Tensor, count: int) -> Tensor:
+    """Perturbed logits given their argmax (Maddison et al. 2014; Paulus et al. 2021): ``[count, ..., K]``."""
+    found = []
+    for noise in gumbels(1 + count)[1:]:
+        exponential, total = (-noise).exp(), a.exp().sum(-1, keepdim=True)
+        own = (exponential * z).sum(-1, keepdim=True)
+        others = -torch.log(exponential / a.exp() + own / total)
+        found.append(torch.where(z.bool(), total.log() - own.log(), others))
+    return torch.stack(found)
+
+
+def gapped(a: Tensor, z: Tensor) -> Tensor:
+    largest = a.amax(-1, keepdim=True)
+    move = z * (largest - a) - (1 - z) * (a - largest + 1).relu()
+    return ((a + move.detach()) / TAU).softmax(-1)
+
+
+def reinmax(a: Tensor, z: Tensor) -> Tensor:
+    """As in the paper's code."""
+    middle = ((a / TAU).softmax(-1) + z) / 2
+    again = ((middle.log() - a).detach() + a).softmax(-1)
+    return 2 * again - a.softmax(-1) / 2
+
+
+def rao(a: Tensor, z: Tensor) -> Tensor:
+    middle = ((a.softmax(-1) + z) / 2).log().detach()
+    moved = (conditional(middle, z, DRAWS) - a).detach()
+    return 2 * ((a + moved) / TAU).softmax(-1).mean(0) - a.softmax(-1) / 2
+
+
+def linearised(a: Tensor, z: Tensor) -> Tensor:
+    taken = (a.log_softmax(-1) * z).sum(-1, keepdim=True)
+    return (z - a.softmax(-1).detach()) * taken
+
+
+def minimum_variance(a: Tensor, z: Tensor) -> Tensor:
+    matrix = backward_matrix(a.softmax(-1), z, torch.tensor(TAU, dtype=torch.float64)).detach()
+    return (matrix * a.unsqueeze(-2)).sum(-1)
+
+
+PUBLISHED: dict[str, tuple[Strategy, Callable[[Tensor, Tensor], Tensor]]] = {
+    "softmax": (Softmax(), lambda a, z: a.softmax(-1)),
+    "gumbel-softmax": (GumbelSoftmax(TAU), lambda a, z: ((a + gumbels(1)[0]) / TAU).softmax(-1)),
+    "straight-through-gumbel-softmax": (
+        StraightThroughGumbelSoftmax(TAU),
+        lambda a, z: ((a + gumbels(1)[0]) / TAU).softmax(-1),
+    ),
+    "straight-through": (StraightThrough(TAU), lambda a, z: (a / TAU).softmax(-1)),
+    "slope-annealed-straight-through": (SlopeAnnealedStraightThrough(TAU), lambda a, z: (a / TAU).softmax(-1)),
+    "decoupled-straight-through": (DecoupledStraightThrough(TAU, 1.5), lambda a, z: (a / TAU).softmax(-1)),
+    "gapped-straight-through": (GappedStraightThrough(TAU), gapped),
+    "gumbel-rao": (
+        GumbelRao(TAU, DRAWS),
+        lambda a, z: ((a + (conditional(a, z, DRAWS) - a).detach()) / TAU).softmax(-1).mean(0),
+    ),
+    "darn": (Darn(), linearised),
+    "zgr": (Zgr(), lambda a, z: (a.softmax(-1) + linearised(a, z)) / 2),
+    "reinmax": (ReinMax(TAU), reinmax),
+    "reinmax-rao": (ReinMaxRao(TAU, DRAWS), rao),
+    "minimum-variance": (MinimumVariance(TAU), minimum_variance),
+}
+
+
+def derivatives(sample: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """First derivative in the logits, and the derivative of its squared length, as a gradient penalty takes it."""
+    logits = (1.5 * normal("logits", *SHAPE)).requires_grad_()
+    (first,) = torch.autograd.grad(cost(sample(logits)).sum(), logits, create_graph=True)
+    (second,) = torch.autograd.grad((first.square() + first * DIRECTION).sum(), logits)
+    return first.detach(), second
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_derivatives_are_those_of_the_published_surrogate(name) -> None:
+    strategy, surrogate = PUBLISHED[name]
+    strategy = strategy.double()
+
+    def own(logits: Tensor) -> Tensor:
+        return strategy.sample(logits, Noise([seeded(1)]))
+
+    def published(logits: Tensor) -> Tensor:
+        z = own(logits).detach()
+        found = surrogate(logits, z)
+        return found if strategy.claim.relaxed else z + (found - found.detach())
+
+    for found, expected in zip(derivatives(own), derivatives(published), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+        assert found.norm() > 0.1
+
+
+def test_every_pathwise_strategy_of_categories_is_above() -> None:
+    pathwise = {name for name, kind in STRATEGIES.items() if issubclass(kind, Pathwise) and kind.categorical()}
+    assert pathwise == set(PUBLISHED)
+
+
+def test_marginalisation_has_the_exact_second_derivative() -> None:
+    logits = normal("logits", *SHAPE).requires_grad_()
+    found = []
+    for value in (Marginalisation().estimate(logits, cost).loss, exact_value(logits, cost)):
+        (first,) = torch.autograd.grad(value.sum(), logits, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), logits)[0])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("second", ["score-function", "reinmax"])
+@pytest.mark.parametrize("first", ["score-function", "reinmax"])
+def test_layers_behind_are_differentiated_twice_only_if_all_may_be(first, second) -> None:
+    logits = LOGITS.clone().requires_grad_()
+    estimate = nested([STRATEGIES[first](), STRATEGIES[second]()], logits, FIRST, [LAYER], Noise([seeded(1)]))
+    (gradient,) = torch.autograd.grad(estimate.loss.sum(), logits, create_graph=True)
+    if first == second == "reinmax":
+        assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
+        return
+    with pytest.raises(InputError, match=r"the gradient of ScoreFunction is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
