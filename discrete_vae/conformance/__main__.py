@@ -61,7 +61,7 @@ app = App(name="python -m discrete_vae.conformance", help=HELP, version_flags=[]
 def conformance(
     name: str,
     *,
-    shape: Annotated[tuple[int, int] | None, whole(1, 1000), Parameter(show_default=False)] = None,
+    shape: Annotated[tuple[int, int] | None, whole(1, 1000), Parameter(show_default=False, negative="")] = None,
     draws: Annotated[int, whole(2)] = DRAWS,
     seed: Natural = 1,
     steps: Natural = 0,
