@@ -34,7 +34,9 @@ from discrete_vae.strategies import (
     Rebar,
     ReinMax,
     ReinMaxMeanControl,
+    ReweightedWakeSleep,
     Rloo,
+    Rodeo,
     ScoreFunction,
     Strategy,
     TargetPropagation,
@@ -129,6 +131,7 @@ SPREAD = {
     "rloo": 0.168,
     "unordered-set": 0.0909,
     "sum-and-sample": 0.1037,
+    "rodeo": 0.341,
     "muprop": 0.342,
     "rebar": 0.375,
     "arsm": 0.307,
@@ -194,7 +197,18 @@ def test_layers_behind_have_the_same_noise_at_each_look(behind, layers: int, ind
     assert not losses[:, 0].equal(losses[:, 1]), "images"
 
 
-@pytest.mark.parametrize("strategy", [Rloo(), Vimco(), Carms(), DisarmStickBreaking(), DisarmTree()])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Rloo(),
+        Rodeo(units=4).double(),
+        Vimco(),
+        ReweightedWakeSleep(),
+        Carms(),
+        DisarmStickBreaking(),
+        DisarmTree(),
+    ],
+)
 def test_several_samples_have_layers_of_their_own(strategy) -> None:
     """With the same sample drawn again and again, losses differ by what is behind."""
     certain = torch.zeros(1, LATENTS, CATEGORIES, dtype=torch.float64)

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import Affine, Problem
 from discrete_vae.conformance.subject import Finding, Subject, close, run
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
+from discrete_vae.sparse import Sparse
 from discrete_vae.strategies.base import Family
 
 
@@ -91,7 +93,7 @@ def masked(subject: Subject) -> Finding:
     Adam, the strategy's own parameters are finite. ``yes``: and the gradient in the others is that of the problem
     without the two, draw by draw. ``mean``: in the mean. ``finite``: it is not.
     """
-    if not hasattr(subject.problem().family, "categories"):
+    if not isinstance(subject.problem().family, Categorical | Sparse):
         return Finding("-")
     if subject.kind.categories is not None:
         return Finding("-", f"it is for {subject.kind.categories} categories alone")

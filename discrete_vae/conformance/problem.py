@@ -22,6 +22,7 @@ from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import exact_gradient
 from discrete_vae.networks import MLP, Stack
 from discrete_vae.noise import Noise, seeded
+from discrete_vae.quantised import Quantised
 from discrete_vae.sparse import Sparse
 from discrete_vae.strategies.base import Family, Networks, Strategy
 from discrete_vae.strategies.objective import Objective
@@ -176,6 +177,7 @@ class Problem:
             decoder=lambda: cast(MLP, stack(self.size, HIDDEN, PIXELS)),
             baseline=lambda: stack(PIXELS, HIDDEN, 1),
             critic=lambda: stack(self.size, HIDDEN, 1),
+            family=self.family,
         )
 
     def build(self, kind: type[Strategy], options: Any = None) -> Strategy:
@@ -204,7 +206,9 @@ class Problem:
         return strategy
 
     def exact(self, strategy: Strategy) -> Tensor:
-        """The gradient that a strategy estimates: of the objective's mean, or of the bound of its samples."""
+        """The gradient that a strategy estimates: of the objective's mean, the bound of its samples, or another KL."""
+        if strategy.inclusive:
+            return self.exact_inclusive_gradient()
         if not strategy.whole:
             return self.exact_gradient()
         samples = strategy.claim.decoded(*self.family.sample_shape)
@@ -237,10 +241,19 @@ class Problem:
         q = log_prob(logits, states).exp() if known is None else known(logits, states)
         return (q * self.objective()(states)).sum()
 
+    def exact_inclusive_gradient(self) -> Tensor:
+        """Of KL(p(z | x) || q): minus the mean score of all states by their posterior probability."""
+        logits = self.logits.clone().requires_grad_()
+        states = enumerate_states(*self.family.sample_shape, torch.float64).to(self.device)
+        states = states[:, None].expand(-1, BATCH, -1, -1)
+        posterior = (-self.objective()(states)).softmax(0).detach()  # the prior is uniform
+        return torch.autograd.grad(-(posterior * log_prob(logits, states)).sum(), logits)[0]
+
     def exact_gradient(self) -> Tensor:
         """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands.
 
-        Raises ``InputError`` for latents of another family.
+        Of what is quantised it is 0 almost everywhere, and in its place is the gradient in the code. Raises
+        ``InputError`` for latents of another family.
         """
         if isinstance(self.family, Categorical):
             return exact_gradient(self.logits, self.objective())
@@ -250,6 +263,9 @@ class Problem:
         if isinstance(self.family, Sparse):
             parameters = self.logits.clone().requires_grad_()
             return torch.autograd.grad(self.expectation(parameters), parameters)[0]
+        if isinstance(self.family, Quantised):
+            code = self.family.sample(self.logits, self.noise(0)).detach().squeeze(-4).requires_grad_()
+            return torch.autograd.grad(self.objective()(code).sum(), code)[0]
         latents = self.family.latents
         if not isinstance(self.family, Gaussian) or latents > LATENTS:
             kind = f"{latents} latents of {type(self.family).__name__}"

@@ -40,6 +40,7 @@ from discrete_vae.strategies.disarm import Disarm
 from discrete_vae.strategies.disarm_stick_breaking import DisarmStickBreaking
 from discrete_vae.strategies.disarm_tree import DisarmTree
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
+from discrete_vae.strategies.fsq import Fsq
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
@@ -54,7 +55,10 @@ from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.reinmax_mean_control import ReinMaxMeanControl
 from discrete_vae.strategies.reinmax_rao import ReinMaxRao
 from discrete_vae.strategies.relax import Relax
+from discrete_vae.strategies.reweighted_wake_sleep import ReweightedWakeSleep
 from discrete_vae.strategies.rloo import Rloo
+from discrete_vae.strategies.rodeo import Rodeo
+from discrete_vae.strategies.rotation_trick import RotatedVqVae
 from discrete_vae.strategies.score_function import ScoreFunction
 from discrete_vae.strategies.slope_annealed_straight_through import SlopeAnnealedStraightThrough
 from discrete_vae.strategies.softmax import Softmax
@@ -64,6 +68,7 @@ from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
 from discrete_vae.strategies.unordered_set import UnorderedSet
 from discrete_vae.strategies.vimco import Vimco
+from discrete_vae.strategies.vq_vae import VqVae
 from discrete_vae.strategies.zgr import Zgr
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -84,9 +89,11 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "score-function": ScoreFunction,
     "nvil": Nvil,
     "rloo": Rloo,
+    "rodeo": Rodeo,
     "vimco": Vimco,
     "unordered-set": UnorderedSet,
     "sum-and-sample": SumAndSample,
+    "reweighted-wake-sleep": ReweightedWakeSleep,
     "muprop": MuProp,
     "darn-baseline": DarnBaseline,
     "rebar": Rebar,
@@ -101,6 +108,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "local-expectation": LocalExpectation,
     "sparsemax-marginalisation": SparsemaxMarginalisation,
     "target-propagation": TargetPropagation,
+    "vq-vae": VqVae,
+    "vq-vae-rotation": RotatedVqVae,
+    "fsq": Fsq,
     "gaussian-reparameterisation": GaussianReparameterisation,
     "auto-encoder": AutoEncoder,
     "backpropagation": Backpropagation,
@@ -123,6 +133,7 @@ __all__ = [
     "Enumeration",
     "Estimate",
     "Family",
+    "Fsq",
     "GappedStraightThrough",
     "GaussianReparameterisation",
     "GumbelRao",
@@ -139,7 +150,10 @@ __all__ = [
     "ReinMaxMeanControl",
     "ReinMaxRao",
     "Relax",
+    "ReweightedWakeSleep",
     "Rloo",
+    "Rodeo",
+    "RotatedVqVae",
     "ScoreFunction",
     "SlopeAnnealedStraightThrough",
     "Softmax",
@@ -152,5 +166,6 @@ __all__ = [
     "TargetPropagationAutoEncoder",
     "UnorderedSet",
     "Vimco",
+    "VqVae",
     "Zgr",
 ]

@@ -82,6 +82,8 @@ class Networks:
     """Observation ``[P, B, D]`` -> a number ``[P, B, 1]``, through the encoder's hidden layers."""
     critic: Callable[[], nn.Module]
     """Flattened sample ``[P, B, N K]`` -> a number ``[P, B, 1]``, through the decoder's hidden layers."""
+    family: Family | None = None
+    """The model's latents, for a strategy that has a codebook to share with them."""
 
 
 def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
@@ -109,6 +111,8 @@ class Strategy(nn.Module):
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
     whole: bool = False
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    inclusive: bool = False
+    """Whether its gradient in the logits is an estimate of that of ``KL(p(z | x) || q)``, instead of its loss'."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
     categories: ClassVar[int | None] = None
@@ -227,13 +231,15 @@ class Strategy(nn.Module):
         *,
         dim: int = -1,
         generator: torch.Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """The objective at a sample, in nats, with the estimate of ``grad E_q[objective(z)]`` in the logits.
 
         ``logits`` are ``[..., B, N, K]``, or ``[B, K]`` for one variable an example, or have their categories along
         ``dim`` (see ``Layout``); -inf masks a category. The objective is a function from a sample of the logits' shape
         to a loss ``[..., B]``, one number an example, or an ``Objective`` for strategies that look inside. Randomness
-        comes from ``noise``, from a generator, or from torch's global generator of the logits' device.
+        comes from ``noise``, from a generator, or from torch's global generator of the logits' device. ``context``
+        ``[..., B, C]`` is what a learned baseline may look at; an ``Objective`` has its own.
 
         Half precision is computed in float32. Raises ``InputError`` for a loss of another shape, for logits without a
         batch, where an objective lacks what the strategy needs, and, unless ``twice``, in the backward pass of the
@@ -243,7 +249,7 @@ class Strategy(nn.Module):
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
             given = differentiable_once(given, type(self).__name__)
-        posed = Objective.of(objective, layout.dims, layout.examples)
+        posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
         estimate = self.compute(given, posed, source(noise, generator, logits))
@@ -353,13 +359,13 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
-        ctx.name = inputs[1]
-        ctx.save_for_backward(inputs[0])
+        logits, ctx.name = inputs
+        ctx.save_for_backward(logits)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        # With the logits in its graph, also a gradient that is a constant refuses, in place of a derivative of 0.
-        return _Refused.apply(gradient, *ctx.saved_tensors, ctx.name), None  # type: ignore[no-untyped-call]
+        (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
+        return _Refused.apply(gradient, logits, ctx.name), None  # type: ignore[no-untyped-call]
 
 
 class _Refused(torch.autograd.Function):

@@ -56,12 +56,16 @@ class Objective:
     """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
 
     @classmethod
-    def of(cls, objective: Objective | Cost, dims: int, examples: torch.Size) -> Objective:
+    def of(
+        cls, objective: Objective | Cost, dims: int, examples: torch.Size, context: Tensor | None = None
+    ) -> Objective:
         """An objective, also of a plain function from a sample of so many dimensions to a loss, one an example.
 
         A strategy of several samples calls the function with one after the other, so that it need not know of them.
         """
         if isinstance(objective, Objective):
+            if context is not None:
+                raise InputError("a context is given beside an Objective; give it as Objective(context=...)")
             return objective
         if not callable(objective):
             raise InputError(
@@ -76,7 +80,7 @@ class Objective:
             losses = [one_an_example(objective(one), examples) for one in sample.flatten(0, extra - 1)]
             return torch.unflatten(torch.stack(losses), 0, leading)
 
-        return cls(decode=decode, loss=lambda losses: losses)
+        return cls(decode=decode, loss=lambda losses: losses, context=context)
 
     @property
     def deterministic(self) -> Objective:
@@ -110,7 +114,10 @@ def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False)
         if loss.dim() == len(examples) + 1 and loss.shape[-1] == 1:
             remedy = "drop the last dimension, .squeeze(-1)"
         elif len(examples) > 1:
-            remedy += "; dimensions before the batch stay as they are: flatten the last two of a sample, .flatten(-2)"
+            remedy += (
+                "; of a sample flatten the last two dimensions alone, .flatten(-2); where the categories are not "
+                "last, give dim, such as dim=1 for [B, K, H, W]"
+            )
         raise InputError(f"the loss has shape {list(loss.shape)}; give {wanted}: {remedy}")
     return at_least_float32(loss) if loss.is_floating_point() else loss.to(torch.get_default_dtype())
 
@@ -168,8 +175,8 @@ class Layout:
         return tensor if self.dim == -1 else tensor.movedim(self.dim, -1)
 
     def first(self, tensor: Tensor) -> Tensor:
-        """From categories that are last to the layout."""
-        return tensor if self.dim == -1 else tensor.movedim(-1, self.dim)
+        """From categories that are last to the layout; contiguous, for code that takes a view."""
+        return tensor if self.dim == -1 else tensor.movedim(-1, self.dim).contiguous()
 
     def inwards(self, tensor: Tensor) -> Tensor:
         """Of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -39,7 +40,21 @@ class Pathwise(Strategy):
         ``dim``.
         """
         layout = Layout.of(logits, dim, batch=False)
-        return layout.first(self.sample(layout.last(logits), source(None, generator, logits)))
+        return layout.first(self.along(layout).sample(layout.last(logits), source(None, generator, logits)))
+
+    def along(self, layout: Layout) -> Self:
+        """The strategy for logits whose categories were moved to the end: so are those of its hyper-parameters.
+
+        Only those move that have all dimensions of the logits, as a temperature of each place has.
+        """
+        own = {name: getattr(self, name) for name in self.minima}
+        moved = {name: layout.last(value) for name, value in own.items() if value.dim() == layout.dims}
+        if layout.dim == -1 or not moved:
+            return self
+        other = copy.copy(self)
+        other._parameters = {name: value for name, value in self._parameters.items() if name not in moved}
+        other._buffers = {**self._buffers, **moved}
+        return other
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """The same for logits ``[..., K]``, of a population's noise."""

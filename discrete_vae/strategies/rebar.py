@@ -18,7 +18,7 @@ from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
 from discrete_vae.strategies.gumbel_rao import perturbed_given
-from discrete_vae.strategies.hyperparameters import per_member
+from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
 from discrete_vae.strategies.objective import Objective
 
 
@@ -81,13 +81,23 @@ class Rebar(Strategy):
         self.weight = nn.Parameter(torch.full(shape, weight))
         self.critic, self.members, self.coupled = critic, members, coupled
 
+    @property
+    def temperature(self) -> Tensor:
+        """That of the relaxed samples, ``[]`` or ``[P]``; learned, and set to go on from there."""
+        return self.log_temperature.exp()
+
+    @temperature.setter
+    def temperature(self, value: float | Tensor) -> None:
+        with torch.no_grad():
+            self.log_temperature.copy_(hyperparameter("temperature", value).log())
+
     @classmethod
     def build(cls, options: RebarOptions, networks: Networks) -> Self:
         return cls(options.temperature, options.weight, members=networks.members, coupled=options.coupled)
 
     def control(self, perturbed: Tensor, objective: Objective, dtype: torch.dtype) -> Tensor:
         """The control variate at perturbed logits ``[..., B, N, K]``: ``[..., B]``; ``dtype`` is the objective's."""
-        relaxed = softmax(perturbed / per_member(self.log_temperature.exp(), perturbed))
+        relaxed = softmax(perturbed / per_member(self.temperature, perturbed))
         value = objective(relaxed.to(dtype))
         value = per_member(self.weight, value) * value
         return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)

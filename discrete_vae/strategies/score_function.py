@@ -136,7 +136,7 @@ class ScoreFunction(Strategy):
         auxiliary = signal.new_zeros(signal.shape[:-1])
         if self.baseline is not None:
             if objective.context is None:
-                raise InputError("a learned baseline needs an objective with context")
+                raise InputError("a learned baseline needs a context; give estimate(..., context=x), or an Objective's")
             predicted = self.baseline(objective.context).squeeze(-1)
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)

@@ -37,8 +37,9 @@ class Vimco(Rloo):
             samples, samples, *[1] * (losses.dim() - 1)
         )
         without = torch.where(own, others, losses.unsqueeze(0))
-        return _bound(losses, 0), _bound(losses, 0) - _bound(without, 1)
+        return bound(losses, 0), bound(losses, 0) - bound(without, 1)
 
 
-def _bound(losses: Tensor, dimension: int) -> Tensor:
+def bound(losses: Tensor, dimension: int) -> Tensor:
+    """The multi-sample bound ``-log mean_s exp(-f_s)`` over a dimension of the losses."""
     return math.log(losses.shape[dimension]) - (-losses).logsumexp(dimension)

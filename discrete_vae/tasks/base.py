@@ -355,6 +355,7 @@ class Task(nn.Module):
             lambda: decoder(own, size, outputs, generators(f"strategy decoder weights{suffix}")),
             lambda: mlp((context, *widths, 1), generators(f"baseline weights{suffix}")),
             lambda: mlp((size, *reversed(widths), 1), generators(f"critic weights{suffix}")),
+            family,
         )
 
     def _variables(self, flat: Tensor) -> Tensor:

@@ -110,4 +110,4 @@ def test_a_damaged_measurement_is_named(tmp_path: Path, content: str) -> None:
 def test_every_strategy_is_in_the_table() -> None:
     named = {each.strategy for each in gradients.rows()}
     categorical = {name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical}
-    assert categorical - named == {"disarm", "enumeration", "marginalisation", "vimco"}
+    assert categorical - named == {"disarm", "enumeration", "marginalisation", "vimco", "reweighted-wake-sleep"}

@@ -22,6 +22,7 @@ from discrete_vae.strategies import (
     GumbelRao,
     GumbelSoftmax,
     LocalExpectation,
+    Nvil,
     Objective,
     Rebar,
     ReinMax,
@@ -166,7 +167,10 @@ def test_a_loss_that_is_not_one_number_an_example_is_refused(strategy, bad, mess
         (lambda: Rloo().estimate(LOGITS, cost, seeded(0)), r"noise is a Generator; give a Noise, or generator=\.\.\."),
         (lambda: Rloo().estimate(LOGITS, cost, Noise(), generator=seeded(0)), "both noise and a generator"),
         (lambda: TargetPropagation().estimate(LOGITS, cost), "needs an objective with predict and encode"),
-        (lambda: ReinMax(torch.ones(5))(LOGITS), r"a hyper-parameter has shape \[5\], beside logits of \[8, 2, 3\]"),
+        (
+            lambda: ReinMax(torch.ones(5))(LOGITS),
+            r"a hyper-parameter has shape \[5\]; give one number, or one an example, \[8\]",
+        ),
     ],
 )
 def test_misuse_is_one_line_that_names_the_remedy(call, message) -> None:
@@ -203,11 +207,26 @@ def test_a_bad_temperature_is_refused_where_it_is_set(kind, bad) -> None:
         (TargetPropagation(), "clip", math.nan),
         (TargetPropagation(), "step", -1.0),
         (DecoupledStraightThrough(), "forward_temperature", 0),
+        (Rebar(), "temperature", -3),
+        (Rebar(), "temperature", None),
     ],
 )
 def test_other_options_are_checked_where_they_are_set(strategy, name, bad) -> None:
     with pytest.raises(InputError, match=f"{name.replace('_', '.')} is|unknown {name}"):
         setattr(strategy, name, bad)
+
+
+def test_what_is_learned_goes_on_from_where_it_is_set() -> None:
+    strategy = Rebar(0.5)
+    strategy.temperature = 0.2
+    assert strategy.log_temperature.exp().item() == pytest.approx(0.2)
+
+
+def test_a_learned_baseline_takes_a_context_beside_a_plain_cost() -> None:
+    baseline = nn.Linear(2, 1)
+    estimate = Nvil(baseline).estimate(LOGITS.clone().requires_grad_(), cost, context=torch.ones(8, 2))
+    estimate.auxiliary.backward()
+    assert baseline.weight.grad.any()
 
 
 def test_annealing_is_one_line() -> None:
@@ -277,7 +296,9 @@ def test_copies_and_state_dicts_carry_hyper_parameters(value) -> None:
             other.temperature = 0.0
 
 
-@pytest.mark.parametrize("name", [name for name, kind in STRATEGIES.items() if kind.categorical()])
+@pytest.mark.parametrize(
+    "name", [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None]
+)
 def test_a_strategy_that_has_learned_can_be_copied(name) -> None:
     try:
         strategy = STRATEGIES[name]()

@@ -235,6 +235,74 @@ def sum_and_sample(given: Given) -> Expected:
     return Expected(value, torch.autograd.grad(surrogate.sum(), given.logits)[0])
 
 
+def rodeo(given: Given) -> Expected:
+    """``1/S sum_s [(f_s - 1/(S-1) sum_{j != s} (f_j + A h_j(z_j))) grad log q(z_s) + A (h'_s grad log q)(z_s)]``.
+
+    Shi et al. 2022. ``A g(z) = 1/N sum_n sum_k p_nk g(z with z_n = k) - g(z)`` for a number or a vector g; ``h_s(y)``
+    and ``h'_s(y)`` are the means over ``j != s`` of a network of ``f_j`` and ``f'(z_j) . (y - z_j)``.
+    """
+    logits, own = given.logits.detach(), {name.partition(".")[2]: value for name, value in given.own.items()}
+    batch, latents, size = logits.shape
+    probabilities = logits.softmax(-1)
+    drawn = samples(given)
+    losses = [given.problem.f(sample) for sample in drawn]
+    slopes = []
+    for sample in drawn:
+        at = sample.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(given.problem.f(at).sum(), at)[0])
+
+    def network(value: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = change * own["change"] + value * own["level"] + own["shift"]
+        hidden = torch.where(inputs > 0, inputs, 0.3 * inputs)
+        return hidden @ own["first"], hidden @ own["second"] + own["offset"][0]
+
+    def control(s: int, b: int, at: Tensor) -> tuple[Tensor, Tensor]:
+        """``h_s`` and ``h'_s grad log q`` at a state ``[N, K]`` of an image."""
+        others = [j for j in range(len(drawn)) if j != s]
+        pairs = [network(losses[j][b].detach(), (slopes[j][b] * (at - drawn[j][b])).sum()) for j in others]
+        first, second = (sum(each) / len(others) for each in zip(*pairs, strict=True))
+        return first, second * (at - probabilities[b])
+
+    def stein(s: int, b: int, which: int) -> Tensor:
+        total = -control(s, b, drawn[s][b])[which]
+        for n, k in itertools.product(range(latents), range(size)):
+            moved = drawn[s][b].clone()
+            moved[n] = torch.eye(size, dtype=torch.float64)[k]
+            total = total + probabilities[b, n, k] * control(s, b, moved)[which] / latents
+        return total
+
+    rows = []
+    for b in range(batch):
+        row = torch.zeros_like(logits[b])
+        for s, sample in enumerate(drawn):
+            others = [losses[j][b].detach() + stein(j, b, 0) for j in range(len(drawn)) if j != s]
+            signal = losses[s][b].detach() - sum(others) / len(others)
+            row = row + (signal * (sample[b] - probabilities[b]) + stein(s, b, 1)) / len(drawn)
+        rows.append(row)
+    estimate = torch.stack(rows)
+    mean = sum(losses) / len(losses)
+    return Expected(mean, estimate.detach(), sum(row.square().sum() for row in rows) / batch)
+
+
+def reweighted_wake_sleep(given: Given) -> Expected:
+    """``-sum_s w~_s grad log q(z_s)``, ``w~_s = w_s / sum_r w_r`` (Bornschein and Bengio 2015, wake-phase q update).
+
+    The value, and the decoder's gradient, are those of ``-log 1/S sum_s w_s``; ``w_s`` is VIMCO's.
+    """
+    drawn = samples(given)
+    log_w = [-given.problem.f(sample) - given.problem.cost(given.logits.detach(), sample) for sample in drawn]
+    highest = max(float(value.detach().max()) for value in log_w)
+    weights = [(value - highest).exp() for value in log_w]
+    loss = -(sum(weights) / len(weights)).log() - highest
+    gradient = torch.zeros_like(given.logits)
+    for b in range(len(loss)):
+        total = sum(weight[b] for weight in weights).detach()
+        for weight, sample in zip(weights, drawn, strict=True):
+            score = torch.autograd.grad(log_q(given.logits, sample)[b], given.logits)[0]
+            gradient = gradient - weight[b].detach() / total * score
+    return Expected(loss, gradient)
+
+
 def rebar(given: Given) -> Expected:
     """``(f(z) - c(z~)) grad log q(z) + grad c(z') - grad c(z~)``, ``z' = l + G`` (Tucker et al. 2017, eq. 7 and 8).
 
@@ -507,6 +575,8 @@ CASES = [
     Case("darn-baseline", darn_baseline, {"centre": "mean", **MOVING[1]}, **LEARNED, built=False),
     *(Case(name, reference, {"draws": 3}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
     *(Case(name, reference, {"draws": 2}) for name, reference in (("rloo", rloo), ("vimco", vimco))),
+    *(Case("rodeo", rodeo, {"draws": draws, "units": 3}) for draws in (2, 3)),
+    *(Case("reweighted-wake-sleep", reweighted_wake_sleep, {"draws": draws}) for draws in (2, 3)),
     *(
         Case("unordered-set", unordered_set, {"draws": draws, "baseline": baseline})
         for draws, baseline in ((2, True), (4, True), (3, False))
@@ -530,7 +600,7 @@ CASES = [
     Case("local-expectation", local_expectation),
     Case("sparsemax-marginalisation", sparsemax_marginalisation),
 ]
-ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder"}
+ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder", "vq-vae", "vq-vae-rotation", "fsq"}
 
 
 @every(CASES)
@@ -543,6 +613,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
     once = every_state if case.broadcasts else every_state * images
     decoded = {
         "rloo": case.options.get("draws", 0) * images,
+        "rodeo": case.options.get("draws", 0) * images,
         "vimco": case.options.get("draws", 0) * images,
         "disarm": 2 * images,
         "disarm-stick-breaking": 2 * images,
@@ -551,6 +622,7 @@ def test_gradient_is_the_papers_for_the_same_noise(case, shape, population) -> N
         "unordered-set": case.options.get("draws", 0) * images,
         "sum-and-sample": (case.options.get("states", 0) + 1) * images,
         "sparsemax-marginalisation": min(16, every_state) * images,
+        "reweighted-wake-sleep": case.options.get("draws", 0) * images,
         "rebar": 3 * images,
         "relax": 3 * images,
         "arsm": images * (1 + categories * (categories - 1) // 2),
@@ -637,7 +709,7 @@ def test_evaluation_is_told_what_the_last_step_was_and_changes_nothing(make) -> 
     assert gradient(1).ne(last).any()
 
 
-@pytest.mark.parametrize("name", ["vimco", "rebar", "score-function"])
+@pytest.mark.parametrize("name", ["vimco", "reweighted-wake-sleep", "rebar", "score-function"])
 def test_an_objective_may_have_the_least_there_is(name) -> None:
     """Without cost, penalty or context: what these would add is 0."""
     bare = replace(OBJECTIVE, context=None, penalty=None)

@@ -1,0 +1,43 @@
+"""Finite scalar quantisation: each variable is a bounded number, rounded straight through; there is no codebook.
+
+F. Mentzer, D. Minnen, E. Agustsson, M. Tschannen: Finite Scalar Quantization: VQ-VAE Made Simple. ICLR 2024,
+arXiv 2309.15505.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from torch import Tensor
+
+from discrete_vae.noise import Noise
+from discrete_vae.quantised import Grid
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
+from discrete_vae.strategies.objective import Objective
+
+
+class Fsq(Strategy):
+    """Forward a number rounded to K levels, backward the bounded number: the slope of ``tanh``.
+
+    The logits are the numbers, ``[..., B, N, 1]``. A variable is a channel of its own with K levels, so that N of them
+    are the paper's N channels. There is no noise, and beta has nothing to weigh.
+    """
+
+    claim = Claim("Mentzer et al. 2023", unbiased=False, relaxed=False, evaluations=1)
+    latent_family = Grid
+    ignores = Strategy.ignores | {"samples", "beta"}
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+
+    @classmethod
+    def build(cls, options: Any, networks: Networks) -> Self:
+        assert isinstance(networks.family, Grid)
+        return cls(networks.family.categories)
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        bounded = Grid(logits.shape[-2], self.levels).bounded(logits)
+        sample = with_gradient_of(bounded.detach().round(), bounded) / (self.levels // 2)
+        loss = objective(sample)
+        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())

@@ -1,0 +1,74 @@
+"""VQ-VAE: the encoder's vector is replaced by the nearest of a learned codebook, straight through.
+
+A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation Learning. NeurIPS 2017, arXiv 1711.00937.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae.errors import InputError, check_types
+from discrete_vae.noise import Noise
+from discrete_vae.quantised import Codebook, look_up, nearest
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
+from discrete_vae.strategies.objective import Objective
+
+
+@dataclass(frozen=True)
+class VqVaeOptions:
+    """Hyper-parameters of VQ-VAE."""
+
+    commitment: float = 0.25
+    """Weight of the commitment loss, in nats a squared unit of distance; the paper's beta."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 0 <= self.commitment < float("inf"):
+            raise InputError(f"commitment is {self.commitment}; give a finite number of at least 0")
+
+
+class VqVae(Strategy):
+    """Forward the codebook's vector nearest to e, backward e; e and the vector are drawn to each other (eq. 1 to 3).
+
+    The logits are the encoder's vectors e, ``[..., B, N, K]``. The encoder has the commitment loss
+    ``commitment |e - sg(c)|^2``, the codebook ``|sg(e) - c|^2``, both averaged over the N variables. The codebook's K
+    vectors are as long as there are categories and start at the corners of the simplex, so that the decoder first sees
+    what one-hot variables look like. What it sees later is a linear map of these. There is no noise, and beta has
+    nothing to weigh. Raises ``InputError`` for a negative commitment.
+    """
+
+    claim = Claim("van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)
+    Options = VqVaeOptions
+    latent_family = Codebook
+    ignores = frozenset({"samples", "beta"})
+
+    def __init__(self, categories: int, commitment: float = 0.25, members: int | None = None) -> None:
+        super().__init__()
+        self.commitment = VqVaeOptions(commitment).commitment
+        corners = torch.eye(categories)
+        self.vectors = nn.Parameter(corners if members is None else corners.repeat(members, 1, 1))
+
+    @classmethod
+    def build(cls, options: VqVaeOptions, networks: Networks) -> Self:
+        family = networks.family
+        assert isinstance(family, Codebook)
+        strategy = cls(family.categories, options.commitment, networks.members)
+        family.vectors = strategy.vectors  # evaluation quantises without the strategy
+        return strategy
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        code = look_up(self.vectors, nearest(self.vectors.detach(), logits.detach()))  # [..., B, N, K]
+        fixed = code.detach()
+        sample = with_gradient_of(fixed, self.through(logits, fixed))
+        commitment = (logits - fixed).square().sum(-1).mean(-1)
+        loss = with_gradient_of(objective(sample), self.commitment * commitment)
+        auxiliary = (logits.detach() - code).square().sum(-1).mean((-1, -2))
+        return Estimate(loss, auxiliary, fixed)
+
+    def through(self, logits: Tensor, code: Tensor) -> Tensor:
+        """What is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""
+        return logits
