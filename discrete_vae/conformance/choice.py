@@ -109,8 +109,7 @@ def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, in
     """
     shapes = [shape] if shape else [*SHAPES.values()]
     if not kind.categorical() and not shape:
-        first, other = (kind.latent_family(*each) for each in shapes)
-        shapes = shapes if first.sample_shape[1] != other.sample_shape[1] else shapes[:1]
+        shapes = shapes[:1]  # the table has no other for them
     subjects, refused = [], {}
     for each in shapes:
         if kind.categories not in (None, each[1]):
