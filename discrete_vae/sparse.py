@@ -21,7 +21,8 @@ from discrete_vae.states import likeliest_states
 def sparsemax(scores: Tensor) -> Tensor:
     """Euclidean projection of scores ``[S, ...]`` onto the simplex along the first dimension, differentiable.
 
-    ``max(0, z_s - tau)`` with tau such that they sum to 1 (Martins and Astudillo 2016, algorithm 1).
+    ``max(0, z_s - tau)`` with tau such that they sum to 1 (Martins and Astudillo 2016, algorithm 1); NaN where a score
+    is.
     """
     scores = scores - scores.detach().amax(0)
     with torch.no_grad():
@@ -29,9 +30,9 @@ def sparsemax(scores: Tensor) -> Tensor:
         count = torch.arange(1, len(scores) + 1, dtype=scores.dtype, device=scores.device)
         count = count.view(-1, *[1] * (scores.dim() - 1))
         size = (1 + count * ordered > ordered.cumsum(0)).sum(0)
-        support = scores >= ordered.gather(0, size.unsqueeze(0) - 1)
+        support = scores >= ordered.gather(0, (size.unsqueeze(0) - 1).clamp_min(0))  # NaN has a size of 0
     threshold = (torch.where(support, scores, 0).sum(0) - 1) / support.sum(0)
-    return torch.where(support, scores - threshold, 0).clamp_min(0)
+    return torch.where(support, scores - threshold, 0).clamp_min(0) + (threshold - threshold).detach()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 from discrete_vae import cli
 from discrete_vae.cli import varied
 from discrete_vae.options import configuration, parameters, task_of
+from discrete_vae.strategies import STRATEGIES
 from reports import __main__ as reports_command
 from reports import (
     adversarial_vae,
@@ -188,6 +189,18 @@ def test_critics_in_place_of_the_kl_are_those_of_the_committed_results() -> None
     )
     assert made == (folder / "adversarial-vae.md").read_text()
     assert made in TEXT
+
+
+def test_the_table_of_strategies_has_them_all_with_their_papers() -> None:
+    lines = TEXT.partition("| strategy | paper |")[2].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    rows = rows[2 : rows.index([])]
+    assert {row[0].strip("`") for row in rows} == set(STRATEGIES)
+    for name, paper, sample, _ in rows:
+        claim = STRATEGIES[name.strip("`")].claim
+        papers = claim.paper.replace("Lazaro", "L\N{LATIN SMALL LETTER A WITH ACUTE}zaro").split("; ")
+        assert papers == ["textbook"] or any(each in paper for each in papers), name
+        assert claim.relaxed == sample.startswith(("relaxed", "the probabilities")), name
 
 
 def test_the_ratios_are_those_of_the_committed_results() -> None:

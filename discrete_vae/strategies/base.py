@@ -72,8 +72,8 @@ class Claim:
 class Networks:
     """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
 
-    members: int
-    """Runs of the population, P."""
+    members: int | None
+    """Runs of the population, P; None for a model without this dimension, whose shapes below lack it too."""
     encoder: Callable[[], nn.Module]
     """Observation ``[P, B, D]`` -> logits ``[P, B, N, K]``."""
     decoder: Callable[[], MLP]
@@ -111,6 +111,8 @@ class Strategy(nn.Module):
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
     whole: bool = False
     """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    inclusive: bool = False
+    """Whether its gradient in the logits is an estimate of that of ``KL(p(z | x) || q)``, instead of its loss'."""
     mirrors: bool = False
     """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
     categories: ClassVar[int | None] = None

@@ -45,6 +45,7 @@ class Disarm(Strategy):
             uniform = noise.uniform(logits.shape[:-1], work)
             taken = torch.stack([uniform < yes, uniform >= no])  # the latter is 1 - u < p, exact also where p is 1
             sample = one_hot(taken.long(), 2, logits.dtype)
+            sample = sample + (probabilities - probabilities).to(logits.dtype)  # NaN where they are no distribution
         losses = objective(sample)
         loss = losses.mean(0)
         with torch.no_grad():

@@ -39,6 +39,7 @@ class ReweightedWakeSleep(Vimco):
 
     claim = Claim("Bornschein and Bengio 2015; Le et al. 2019", unbiased=False, relaxed=False, evaluations=4)
     Options = ReweightedWakeSleepOptions
+    inclusive = True
 
     def __init__(self, draws: int = 4) -> None:
         super().__init__(ReweightedWakeSleepOptions(draws).draws)

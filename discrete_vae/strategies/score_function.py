@@ -50,10 +50,12 @@ class Moving(nn.Module):
         if self.training or self.before is None:
             self.before = tuple(buffer.clone() for buffer in buffers)
         *sums, weight = self.before
-        others = max(values[0].numel() if self.mean.dim() else values.numel(), 2) - 1
+        known = values.isfinite()  # an image whose loss is none says nothing to the others
+        others = (known.sum(over, keepdim=True) - known.to(values.dtype)).clamp_min(1)
         moments = []
         for total, new in zip(sums, (values, values.square()), strict=True):
-            beside = (new.sum(over, keepdim=True) - new) / others
+            taken = new.where(known, 0.0)
+            beside = (taken.sum(over, keepdim=True) - taken) / others
             before = per_member(total / weight.clamp_min(1 - self.decay), new).expand_as(new)
             moments.append(torch.where(per_member(weight, new) > 0, before, beside))
         mean, square = moments

@@ -43,10 +43,12 @@ class Sticks:
         return (~taken).long().cumprod(-1).sum(-1)
 
     def sample(self, places: Tensor, dtype: torch.dtype) -> Tensor:
-        """Places ``[S, ..., N]`` -> one-hot samples ``[S, ..., N, K]``."""
+        """Places ``[S, ..., N]`` -> one-hot samples ``[S, ..., N, K]``; NaN where the logits are no distribution."""
         categories = self.order.shape[-1]
         order = self.order.expand(*places.shape, categories)
-        return one_hot(order.gather(-1, places.unsqueeze(-1)).squeeze(-1), categories, dtype)
+        sample = one_hot(order.gather(-1, places.unsqueeze(-1)).squeeze(-1), categories, dtype)
+        likeliest = self.probabilities[..., -1:]
+        return sample + (likeliest - likeliest).to(dtype)
 
     def to_logits(self, gradient: Tensor) -> Tensor:
         """From the gradient in the sticks' logits ``log yes / (1 - yes)`` to that in the categories': ``[..., N, K]``.

@@ -33,6 +33,7 @@ from discrete_vae.strategies import (
     Strategy,
     TargetPropagation,
 )
+from discrete_vae.strategies.base import options_of
 from discrete_vae.strategies.score_function import ScoreFunctionOptions
 from discrete_vae.strategies.target_propagation import LayerwiseFeedback, TargetPropagationOptions
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
@@ -269,7 +270,7 @@ def test_layers_that_pass_gradients_refuse_to_be_scaled_in_part() -> None:
     rates = {"learning_rate": Schedule(1e-3), "auxiliary_learning_rate": Schedule(1e-3)}
     with pytest.raises(InputError, match=r"clip of target-propagation .* 2 layers leave it off"):
         Config("target-propagation", clipped, Architecture(layers=2), **rates)
-    for strategy in ("nvil", "muprop", "darn-baseline", "score-function"):
+    for strategy in (name for name, kind in STRATEGIES.items() if "normalise" in options_of(kind)):
         Config(strategy, STRATEGIES[strategy].Options(normalise=True), Architecture(layers=2))
 
 

@@ -1,0 +1,146 @@
+"""Which strategy to measure, with which options and on which problems, from what somebody typed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from discrete_vae.arguments import typed_schedule
+from discrete_vae.conformance.figures import name_of
+from discrete_vae.conformance.problem import SHAPES
+from discrete_vae.conformance.subject import Subject, run
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES, Claim, Strategy
+from discrete_vae.strategies.base import options_of
+
+
+def resolve(name: str) -> type[Strategy]:
+    """A strategy of the library by its name, or ``module:Class`` from the current folder.
+
+    Raises ``InputError`` for a name that is not known, what cannot be imported, and a class that is no strategy.
+    """
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        if name not in STRATEGIES:
+            raise nearest(name, [*STRATEGIES, "module:Class of your own"], "strategy")
+        return STRATEGIES[name]
+    module_name = module_name.removesuffix(".py").replace(os.sep, ".")
+    if not module_name or not class_name:
+        raise InputError(f"strategy {name!r}; give module:Class, such as mine:MyEstimator of mine.py in this folder")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.partition(".")[0]:
+            raise InputError(f"{module_name} imports {error.name}, which is not there; install it") from error
+        raise InputError(
+            f"there is no module {module_name}; run the command in the folder of {module_name}.py"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{module_name} cannot be imported ({type(error).__name__}: {error}); mend it first"
+        ) from error
+    classes = {each: value for each, value in vars(module).items() if isinstance(value, type)}
+    own = [each for each, value in classes.items() if issubclass(value, Strategy) and value.__module__ == module_name]
+    if class_name not in vars(module):
+        if not own:
+            raise InputError(f"{module_name} has no class {class_name!r}, nor any Strategy; define one")
+        raise nearest(class_name, own, f"class of {module_name}")
+    kind = vars(module)[class_name]
+    if not isinstance(kind, type) or not issubclass(kind, Strategy):
+        raise InputError(f"{name} is no Strategy; derive it from discrete_vae.strategies.Strategy")
+    if not isinstance(getattr(kind, "claim", None), Claim):
+        raise InputError(f"{name} has no claim; set claim = Claim(paper, unbiased=..., relaxed=..., evaluations=...)")
+    return kind
+
+
+def read_options(kind: type[Strategy], words: Sequence[str]) -> Any:
+    """A strategy's options, its own defaults where nothing is given by ``name=value``.
+
+    Raises ``InputError`` for an option that it does not have and a value that cannot be.
+    """
+    hints, known = get_type_hints(kind.Options), options_of(kind)
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise InputError(f"--set {word!r} has no value; give name=value")
+        if not known:
+            raise InputError(f"{kind.__name__} has no options; leave --set {word} off")
+        if name not in known:
+            raise nearest(name, known, f"option of {kind.__name__}")
+        if name in values:
+            raise InputError(f"option {name} is given twice; give it once")
+        values[name] = _read(name, hints[name], text.strip())
+    try:
+        return kind.Options(**values)
+    except TypeError as error:
+        raise InputError(f"{kind.__name__}.Options cannot be made ({error}); give every field a default") from error
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    if kind is Schedule:
+        return typed_schedule(text)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{name} is {text!r}; give true or false")
+        return text.lower() == "true"
+    if kind in (int, float):
+        if kind is int and not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise InputError(f"{name} is {text!r}; give a whole number")
+        try:
+            return kind(text)
+        except ValueError:
+            raise InputError(f"{name} is {text!r}; give a number") from None
+    return text
+
+
+def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, int] | None) -> tuple[list[Subject], str]:
+    """The strategy on every problem that it takes, and what it says of the others; with a shape, on that one.
+
+    Raises ``InputError`` where it takes none.
+    """
+    shapes = [shape] if shape else [*SHAPES.values()]
+    if not kind.categorical() and not shape:
+        shapes = shapes[:1]  # the table has no other for them
+    subjects, refused = [], {}
+    for each in shapes:
+        if kind.categories not in (None, each[1]):
+            refused[each] = f"{name} is for {kind.categories} categories, and there are {each[1]}"
+            continue
+        subject = Subject(kind, options, each)
+        try:
+            problem = subject.problem()
+            run(problem.build(kind, options), problem.logits, problem.objective(), problem.noise(0))
+            subjects.append(subject)
+        except ValueError as error:  # an InputError, or what a user's class raises
+            refused[each] = f"{name} refuses {each[0]} variables of {each[1]} categories ({error})"
+        except NotImplementedError:
+            raise InputError(f"{name} has no compute; write compute(self, logits, objective, noise)") from None
+        except TypeError as error:
+            if _raised_in_build(error):
+                raise InputError(
+                    f"{name} cannot be built ({error}); give its arguments defaults, or fields of the same names in "
+                    "Options, or a build(cls, options, networks) of its own, in which networks.members is None here"
+                ) from error
+            raise
+    if not subjects:
+        raise InputError(next(iter(refused.values())) + ("; give another --shape" if shape else ""))
+    return subjects, "; ".join(f"{name_of(each)}: {said}" for each, said in refused.items())
+
+
+def _raised_in_build(error: TypeError) -> bool:
+    """Whether a traceback passes through a strategy's ``build``."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "build" and "kind" not in trace.tb_frame.f_locals:
+            return True
+        trace = trace.tb_next
+    return False

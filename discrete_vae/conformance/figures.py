@@ -1,0 +1,133 @@
+"""A strategy's gradient on the problem beside its claim."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from discrete_vae.categorical import Categorical
+from discrete_vae.conformance.problem import BATCH, SHAPES, Problem
+from discrete_vae.gradients import GradientError, gradient_error, sampled_gradients
+from discrete_vae.strategies.base import Strategy
+
+DRAWS = 200_000
+REJECTED = 5.5
+"""Standard errors of the worst element beyond which a gradient is biased: a false alarm in 12 elements has probability
+5e-7."""
+LOUDEST = 0.1
+"""Relative error of the largest element that cannot be missed, for the claim of no bias to say something."""
+AT_ONCE = 2**25
+"""Numbers of the samples that are decoded at once."""
+
+
+class Figures(NamedTuple):
+    """What many draws show beside the exact gradient."""
+
+    cosine: float
+    """Cosine of their mean to it, within 0.01."""
+    length: float
+    """Length of their mean relative to its own, within 5%: catches a lost or doubled factor."""
+    spread: float
+    """Standard deviation of one draw relative to its length, within 5%: catches a control variate that does nothing."""
+
+
+def measured(
+    strategy: Strategy,
+    problem: Problem,
+    exact: Tensor,
+    draws: int = DRAWS,
+    seed: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> tuple[GradientError, Figures, float]:
+    """The error of many draws, its figures, and the relative error that cannot be missed.
+
+    The test rejects beyond 5.5 standard errors. An error of 9 standard errors in the largest element falls short of
+    that with probability 2e-4. ``advance`` is told the draws just made.
+    """
+    noise, gradients = problem.noise(seed), []
+    numbers = strategy.claim.decoded(*problem.family.sample_shape) * BATCH * problem.size
+    most = max(AT_ONCE // numbers, 1)
+    for begin in range(0, draws, most):
+        count = min(most, draws - begin)
+        gradients.append(sampled_gradients(strategy, problem.logits, problem.objective(count), count, noise))
+        advance(count)
+    sampled = torch.cat(gradients)
+    largest = exact.abs().flatten().argmax()
+    standard_error = sampled.std(0).flatten()[largest] / math.sqrt(draws)
+    error = gradient_error(sampled, exact)
+    found = Figures(error.cosine, (sampled.mean(0).norm() / exact.norm()).item(), math.sqrt(error.variance))
+    return error, found, (9 * standard_error / exact.abs().flatten()[largest]).item()
+
+
+def cost(strategy: Strategy, problem: Problem) -> tuple[int, bool | None]:
+    """Samples that an estimate decodes for an example, and whether they are relaxed (None for other latents)."""
+    problem.calls = 0
+    estimate = strategy.estimate(problem.logits.clone().requires_grad_(), problem.objective(), problem.noise(0))
+    calls, problem.calls = problem.calls, 0
+    sample = estimate.sample
+    return calls, bool(((sample > 0) & (sample < 1)).any()) if isinstance(problem.family, Categorical) else None
+
+
+class Line(NamedTuple):
+    """A promise beside what was measured."""
+
+    what: str
+    claim: str
+    measured: str
+    holds: bool | None = None
+    """None where nothing was promised, or the draws are too few to say."""
+    reason: str = ""
+
+
+def judged(strategy: Strategy, problem: Problem, error: GradientError, found: Figures, detectable: float) -> list[Line]:
+    """The claim of a strategy, one promise after the other, beside what was measured."""
+    claim = strategy.claim
+    rejected = error.z_score >= REJECTED
+    if claim.unbiased:
+        said, holds = "unbiased", None if not rejected and detectable >= LOUDEST else not rejected
+    else:
+        said, holds = "biased", True if rejected else None
+    if rejected:
+        reason = "the mean differs from the exact gradient"
+    elif detectable < LOUDEST:
+        reason = f"no bias is detectable; {detectable:.1%} in the largest element would be"
+        if not claim.unbiased:
+            reason += "; the table wants options that show one, or unbiased=True"
+    else:
+        reason = f"a bias below {detectable:.0%} would be missed; give more draws"
+    calls, relaxed = cost(strategy, problem)
+    decoded = claim.decoded(*problem.family.sample_shape)
+    exact = "0" if claim.unbiased else "above 0"
+    lines = [
+        Line("mean", said, f"z = {error.z_score:.4g}", holds, reason),
+        Line("bias", exact, f"{error.bias:.4f}"),
+        Line("cosine", "1" if claim.unbiased else "", f"{found.cosine:.4f}"),
+        Line("length", "1" if claim.unbiased else "", f"{found.length:.4f}"),
+        Line("spread", "", f"{found.spread:.4f}"),
+        Line("variance", "", f"{error.variance:.4f}"),
+        Line("cost", str(decoded), str(calls), calls == decoded, "" if calls == decoded else "decoded samples differ"),
+    ]
+    if relaxed is not None:
+        kinds = ("hard", "relaxed")
+        same = relaxed == claim.relaxed
+        reason = "" if same else "the decoded sample is of the other kind"
+        lines.append(Line("sample", kinds[claim.relaxed], kinds[relaxed], same, reason))
+    return lines
+
+
+def csv_line(*cells: object) -> str:
+    """A line of a CSV table; numbers with four digits."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="").writerow([f"{each:.4g}" if isinstance(each, float) else each for each in cells])
+    return file.getvalue()
+
+
+def name_of(shape: tuple[int, int]) -> str:
+    """What the conformance table calls a problem of so many variables and categories."""
+    return next((name for name, known in SHAPES.items() if known == shape), f"{shape[0]} x {shape[1]}")

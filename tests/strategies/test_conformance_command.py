@@ -1,0 +1,183 @@
+"""``python -m discrete_vae.conformance``: what it prints, and one clear line for what cannot be measured."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from discrete_vae.conformance import __main__ as command
+from discrete_vae.conformance.capabilities import COLUMNS
+from discrete_vae.conformance.choice import accepted, read_options
+from discrete_vae.conformance.figures import DRAWS, Figures, judged, measured, name_of
+from discrete_vae.conformance.problem import SHAPES
+from discrete_vae.conformance.subject import Subject
+from discrete_vae.strategies import STRATEGIES, TargetPropagation
+
+OWN = '''
+from discrete_vae.categorical import log_prob
+from discrete_vae.errors import InputError
+from discrete_vae.strategies import Claim, Estimate, ReinMax, Strategy
+from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.strategies.pathwise import draw
+
+
+class Binary(Strategy):
+    """The score function of two samples, for two categories."""
+
+    claim = Claim("nobody", unbiased=True, relaxed=False, evaluations=2)
+
+    def compute(self, logits, objective, noise):
+        if logits.shape[-1] != 2:
+            raise InputError("Binary takes 2 categories")
+        one, other = draw(logits, noise), draw(logits, noise)
+        loss = objective(one)
+        signal = (loss - objective(other)).detach()
+        return Estimate(with_gradient_of(loss, signal * log_prob(logits, one)), loss.new_zeros(loss.shape[:-1]), one)
+
+
+class Boasting(ReinMax):
+    claim = Claim("nobody", unbiased=True, relaxed=True, evaluations=3)
+
+
+class Demanding(Binary):
+    def __init__(self, network):
+        super().__init__()
+
+
+class Silent(Strategy):
+    claim = Binary.claim
+
+
+class Claimless(Strategy):
+    pass
+
+
+class Other:
+    pass
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a file of one's own strategies in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_strategies.py").write_text(OWN)
+    (tmp_path / "broken_strategies.py").write_text("import own_strategies\nraise RuntimeError('out of order')\n")
+    (tmp_path / "missing_strategies.py").write_text("import no_such_package\n")
+    return tmp_path
+
+
+def call(*words: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        command.main(words)
+    return int(left.value.code or 0)
+
+
+def pasted(text: str, table: str) -> list[dict[str, str]]:
+    """The lines that are printed for a table."""
+    return list(csv.DictReader(text.partition(f"{table}:\n")[2].partition("\n\n")[0].splitlines()))
+
+
+def test_a_strategy_of_the_library_is_printed_ready_to_paste(capsys) -> None:
+    """Its capabilities are the line of the table, and its figures near those of the table with 20,000 draws."""
+    assert call("rloo", "--draws", "20000") == 0
+    text = capsys.readouterr().out
+    figures = pasted(text, "conformance.csv")
+    assert [(line["row"], line["problem"]) for line in figures] == [("rloo", "ternary"), ("rloo", "binary")]
+    assert [float(line["spread"]) for line in figures] == pytest.approx([1.263, 1.07], rel=0.03)
+    here = Path(__file__).with_name("capabilities.csv")
+    assert pasted(text, "capabilities.csv")[0] in list(csv.DictReader(here.read_text().splitlines()))
+    assert "unbiased" in text
+    assert "holds" in text
+    assert "does not hold" not in text
+
+
+def test_an_estimator_of_ones_own_has_its_own_number_of_categories(folder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(command, "COLUMNS", {"second": COLUMNS["second"]})
+    assert call("own_strategies:Binary", "--draws", "20000") == 0
+    text = capsys.readouterr().out
+    assert "left out: ternary: own_strategies:Binary refuses 2 variables of 3 categories (Binary takes 2" in text
+    assert [line["problem"] for line in pasted(text, "conformance.csv")] == ["binary"]
+    assert call("own_strategies:Binary", "--draws", "200", "--shape", "4", "2") == 0
+    assert pasted(capsys.readouterr().out, "conformance.csv")[0]["problem"] == "4 x 2"
+
+
+def test_a_claim_that_does_not_hold_is_said_and_is_the_exit_code(folder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(command, "COLUMNS", {})
+    assert call("own_strategies:Boasting", "--shape", "2", "3", "--draws", "20000") == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.count("does not hold") == 3
+    for reason in ("the mean differs", "decoded samples differ", "the other"):
+        assert reason in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rlo", "unknown strategy 'rlo'; did you mean 'rloo'?"),
+        ("rloo --set draw=3", "unknown option of Rloo 'draw'; did you mean 'draws'?"),
+        ("rloo --set draws", "--set 'draws' has no value; give name=value"),
+        ("rloo --set draws=few", "draws is 'few'; give a whole number"),
+        ("rloo --set draws=1", "draws is 1; give at least 2"),
+        ("rloo --set draws=3 --set draws=4", "option draws is given twice"),
+        ("zgr --set draws=3", "Zgr has no options; leave --set draws=3 off"),
+        ("rebar --set coupled=perhaps", "coupled is 'perhaps'; give true or false"),
+        ("rloo --shape 20 9", "9^20 states are too many"),
+        ("rloo --shape 2 1", "shape is 2 1; give at least 2 categories"),
+        ("vimco --shape 4 4", "too many tuples for the exact bound"),
+        ("disarm --shape 2 3", "disarm is for 2 categories, and there are 3"),
+        ("own_strategies:", "give module:Class"),
+        ("own_strategies:Binari", "unknown class of own_strategies 'Binari'; did you mean 'Binary'?"),
+        ("own_strategies:Binary --shape 2 3", "refuses 2 variables of 3 categories (Binary takes 2 categories)"),
+        ("own_strategies:Other", "is no Strategy; derive it from"),
+        ("own_strategies:Claimless", "has no claim"),
+        ("own_strategies:Silent", "has no compute"),
+        ("own_strategies:Demanding", "cannot be built"),
+        ("other_strategies:Mine", "there is no module other_strategies"),
+        ("broken_strategies:Mine", "broken_strategies cannot be imported (RuntimeError: out of order)"),
+        ("missing_strategies:Mine", "missing_strategies imports no_such_package"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line_and_exit_code_2(folder, capsys, words, said) -> None:
+    assert call(*words.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert shown.err.count("\n") == 1
+    assert said in shown.err
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_can_be_built_and_judged_by_its_name(name) -> None:
+    """Nothing that it claims is refuted by 2,000 draws, and its parts may learn first."""
+    subjects, refused = accepted(name, STRATEGIES[name], STRATEGIES[name].Options(), None)
+    assert bool(refused) == (STRATEGIES[name].categories is not None)
+    expected = [each for each, (_, size) in SHAPES.items() if STRATEGIES[name].categories in (None, size)]
+    assert [name_of(subject.shape) for subject in subjects] == expected[: None if STRATEGIES[name].categorical() else 1]
+    for subject in subjects:
+        problem = subject.problem()
+        strategy = problem.learn(problem.build(subject.kind), 2)
+        error, found, detectable = measured(strategy, problem, problem.exact(strategy), 2000)
+        assert not [line for line in judged(strategy, problem, error, found, detectable) if line.holds is False]
+
+
+@pytest.mark.parametrize("inverse", ["network", "drl", "l-drl", "mirror", "probes", "random"])
+def test_feedback_is_built_from_the_problems_networks_and_learns(inverse) -> None:
+    options = read_options(TargetPropagation, [f"inverse={inverse}", "geometry=second-order"])
+    problem = Subject(TargetPropagation, options, SHAPES["ternary"]).problem()
+    strategy = problem.build(TargetPropagation, options)
+    before = [each.clone() for each in strategy.state_dict().values()]
+    problem.learn(strategy, 5)
+    changed = any(not each.equal(was) for each, was in zip(strategy.state_dict().values(), before, strict=True))
+    assert changed == (inverse != "random")
+
+
+def test_probes_find_the_decoders_weights() -> None:
+    """A mirror that has only probed, for it takes the model's own steps, gives ReinMax' gradient."""
+    options = read_options(TargetPropagation, ["inverse=mirror", "geometry=second-order"])
+    problem = Subject(TargetPropagation, options, SHAPES["ternary"]).problem()
+    strategy = problem.learn(problem.build(TargetPropagation, options), 200)
+    _, found, _ = measured(strategy, problem, problem.exact(strategy), DRAWS // 10)
+    assert found == pytest.approx(Figures(0.9927, 0.7738, 1.866), rel=0.03)
