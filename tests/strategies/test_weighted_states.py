@@ -101,7 +101,7 @@ def test_all_states_together_are_exact(strategy) -> None:
 
 
 @pytest.mark.parametrize("strategy", [UnorderedSet(), SumAndSample()])
-@pytest.mark.parametrize("gap", [10.0, 40.0, 1000.0, 1e9])
+@pytest.mark.parametrize("gap", [10.0, 40.0, 1000.0, 1e8])
 def test_a_nearly_certain_state_leaves_no_nan(strategy, gap: float) -> None:
     """In single precision, where ``1 - p(s)`` is 0: the loss is the state's, and the gradient vanishes."""
     logits = torch.zeros(2, 3, 4)
