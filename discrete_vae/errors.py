@@ -44,12 +44,17 @@ def check_types(instance: Any) -> None:
 
 def check_range(name: str, value: int, least: int = 1, most: int | None = None) -> None:
     """Raise ``InputError`` for what is no whole number, or is outside a range."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{name} is {value!r}; give a whole number")
+    check_whole(name, value)
     if value < least:
         raise InputError(f"{name} is {value}; give at least {least}")
     if most is not None and value > most:
         raise InputError(f"{name} is {value}; give at most {most}")
+
+
+def check_whole(name: str, value: int) -> None:
+    """Raise ``InputError`` for what is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{name} is {value!r}; give a whole number")
 
 
 _KINDS: dict[type, str] = {int: "a whole number", str: "a text", tuple: "a tuple of whole numbers"}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import log_prob
-from discrete_vae.errors import InputError, check_types
+from discrete_vae.errors import InputError, check_types, check_whole
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
@@ -21,7 +21,8 @@ from discrete_vae.strategies.pathwise import draw
 
 def check_draws(draws: int) -> None:
     """Raise ``InputError`` for a number of samples that is not at least 2."""
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
+    check_whole("draws", draws)
+    if draws < 2:
         raise InputError(f"draws is {draws!r}; give at least 2, for each has the others as its baseline")
 
 

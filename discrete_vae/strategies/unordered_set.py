@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import check_range, check_types
+from discrete_vae.errors import InputError, check_types, check_whole
 from discrete_vae.noise import Noise
 from discrete_vae.states import states_without_replacement
 from discrete_vae.strategies.base import Claim
@@ -27,8 +27,10 @@ MOST = 8
 
 
 def check_draws(draws: int) -> None:
-    """Raise ``InputError`` for a number of draws outside 2 to 8, for the weights sum over all subsets of them."""
-    check_range("draws", draws, 2, MOST)
+    """Raise ``InputError`` for a number of draws outside 2 to 8."""
+    check_whole("draws", draws)
+    if not 2 <= draws <= MOST:
+        raise InputError(f"draws is {draws}; give 2 to {MOST}, for the weights sum over all subsets of them")
 
 
 @dataclass(frozen=True)
