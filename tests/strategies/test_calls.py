@@ -25,6 +25,7 @@ from discrete_vae.strategies import (
     GumbelRao,
     GumbelSoftmax,
     LocalExpectation,
+    MinimumVariance,
     MuProp,
     Objective,
     Rebar,
@@ -34,10 +35,11 @@ from discrete_vae.strategies import (
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     StraightThrough,
+    StraightThroughGumbelSoftmax,
     TargetPropagation,
     Vimco,
 )
-from discrete_vae.strategies.objective import Layout
+from discrete_vae.strategies.objective import Layout, one_an_example
 from discrete_vae.strategies.pathwise import Pathwise
 
 PATHWISE = {name: kind for name, kind in STRATEGIES.items() if issubclass(kind, Pathwise) and kind.categorical()}
@@ -91,6 +93,11 @@ def test_a_function_has_the_defaults_of_its_class(name) -> None:
 @pytest.mark.parametrize(
     ("function", "strategy"),
     [
+        (lambda at, g: functional.gumbel_softmax(at, 0.3, generator=g), GumbelSoftmax(0.3)),
+        (lambda at, g: functional.gumbel_softmax(at, 0.3, True, generator=g), StraightThroughGumbelSoftmax(0.3)),
+        (lambda at, g: functional.straight_through_gumbel_softmax(at, 0.3, -1, g), StraightThroughGumbelSoftmax(0.3)),
+        (lambda at, g: functional.reinmax(at, 0.3, generator=g), ReinMax(0.3)),
+        (lambda at, g: functional.minimum_variance(at, 0.3, generator=g), MinimumVariance(0.3)),
         (lambda at, g: functional.straight_through(at, 0.3, generator=g), StraightThrough(0.3)),
         (
             lambda at, g: functional.slope_annealed_straight_through(at, 0.3, generator=g),
@@ -116,6 +123,12 @@ def test_arguments_of_a_function_reach_its_class(function, strategy) -> None:
     assert found[0].equal(found[1])
 
 
+@every_pathwise
+def test_a_function_takes_the_categories_along_dim(name) -> None:
+    expected = function_of(name)(LOGITS.mT, generator=seeded(3)).mT
+    assert function_of(name)(LOGITS, dim=1, generator=seeded(3)).equal(expected)
+
+
 def test_hard_gumbel_softmax_is_the_straight_through_form() -> None:
     first = functional.gumbel_softmax(LOGITS, tau=0.3, hard=True, generator=seeded(1))
     assert first.equal(functional.straight_through_gumbel_softmax(LOGITS, 0.3, generator=seeded(1)))
@@ -135,6 +148,25 @@ def test_categories_along_any_dimension(name, shape, dim) -> None:
         (sample * weight).square().sum().backward()
     torch.testing.assert_close(own.grad.movedim(dim, -1), moved.grad)
     torch.testing.assert_close(found.sum(dim), torch.ones_like(found.sum(dim)))
+
+
+@every_pathwise
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_sample_has_the_dtype_of_its_logits_in_half_precision_too(name, dtype) -> None:
+    assert PATHWISE[name]()(LOGITS.to(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("strategy", [ReinMax(), Rloo(2), LocalExpectation()], ids=lambda each: type(each).__name__)
+def test_a_layout_of_two_dimensions_is_one_variable_an_example(strategy) -> None:
+    found = []
+    for given in (LOGITS[:, 0], LOGITS[:, :1]):
+        logits = given.clone().requires_grad_()
+        estimate = strategy.estimate(logits, lambda z: (z.flatten(1) @ WEIGHT[:3]).square(), generator=seeded(1))
+        estimate.loss.sum().backward()
+        assert estimate.sample.shape[-logits.dim() :] == logits.shape
+        found.append((estimate.loss, logits.grad.flatten()))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 def test_a_layout_of_several_samples_is_that_of_each() -> None:
@@ -160,7 +192,7 @@ def test_a_layout_of_several_samples_is_that_of_each() -> None:
         (Rloo(2), False),
         (TargetPropagation(), False),
     ],
-    ids=lambda each: type(each).__name__,
+    ids=["Vimco", "MuProp", "ReinMax", "Rloo", "TargetPropagation"],
 )
 def test_every_part_of_an_objective_is_asked_in_the_users_layout(strategy, behind) -> None:
     """Channels first: the same estimate as with the categories last."""
@@ -217,7 +249,7 @@ def test_a_masked_category_is_never_taken_and_nan_stays_nan(name) -> None:
 
 @pytest.mark.parametrize("strategy", [GumbelSoftmax(), ReinMax(), Rloo(2)], ids=lambda each: type(each).__name__)
 def test_half_precision_is_computed_in_single(strategy) -> None:
-    """The sample is the logits' own dtype, and so is the gradient, which is rounded once."""
+    """Samples have the logits' dtype, for whose rounding the objective makes up; the gradient is rounded once."""
     found, half = [], LOGITS.bfloat16()
     for given in (half, half.float()):
 
@@ -231,8 +263,7 @@ def test_half_precision_is_computed_in_single(strategy) -> None:
         assert estimate.sample.dtype == given.dtype
         estimate.loss.sum().backward()
         found.append(logits.grad.bfloat16())
-    # the objective's gradient passes through a rounding of the sample, so only nearly the same
-    torch.testing.assert_close(*found, rtol=0.02, atol=0.02)
+    assert found[0].equal(found[1])
     assert Rloo(2).estimate(LOGITS, lambda z: cost(z).bfloat16()).loss.dtype == torch.float32
 
 
@@ -282,6 +313,13 @@ BAD_LOSSES = {
 def test_a_loss_that_is_not_one_number_an_example_is_refused(strategy, bad, message) -> None:
     with pytest.raises(InputError, match=message):
         strategy.estimate(LOGITS.clone().requires_grad_(), bad)
+
+
+def test_a_loss_may_be_broadcast_where_a_sample_stands_for_a_batch_alone() -> None:
+    assert one_an_example(torch.zeros(3, 8), torch.Size([3, 1]), broadcasts=True).shape == (3, 8)
+    for loss, broadcasts in ((torch.zeros(3, 1), True), (torch.zeros(8), True), (torch.zeros(3, 8), False)):
+        with pytest.raises(InputError, match="one number an example"):
+            one_an_example(loss, torch.Size([3, 8 if broadcasts else 1]), broadcasts)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +380,12 @@ def test_a_bad_temperature_is_refused_where_it_is_set(kind, bad) -> None:
 def test_other_options_are_checked_where_they_are_set(strategy, name, bad) -> None:
     with pytest.raises(InputError, match=f"{name.replace('_', '.')} is|unknown {name}"):
         setattr(strategy, name, bad)
+
+
+def test_hyper_parameters_that_may_be_zero() -> None:
+    strategy = TargetPropagation(step=0)
+    strategy.noise = 0.0
+    assert strategy.step == strategy.noise == 0
 
 
 def test_annealing_is_one_line() -> None:
@@ -414,7 +458,7 @@ def test_copies_and_state_dicts_carry_hyper_parameters(value) -> None:
 
 def test_a_hyper_parameter_keeps_its_precision_and_its_device() -> None:
     strategy = ReinMax(torch.tensor(0.3, dtype=torch.float64))
-    assert strategy.temperature == 0.3
+    assert strategy.temperature.item() == 0.3
     assert strategy(LOGITS).dtype == LOGITS.dtype
     assert GumbelSoftmax(0.3)(LOGITS.double()).dtype == torch.float64
     strategy.to("meta").temperature = 0.5
