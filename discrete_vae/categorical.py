@@ -122,7 +122,7 @@ def relaxed_sample(logits: Tensor, gumbel: Tensor, temperature: Tensor | float) 
 def log_taken(logits: Tensor, sample: Tensor) -> Tensor:
     """Log-probability of the category that a one-hot sample takes: ``[..., N, 1]``.
 
-    By a mask instead of a product, in which 0 times -inf would be NaN. Its gradient in the logits is ``z - pi``.
+    A category that is not taken adds 0, also where its logit is -inf. Its gradient in the logits is ``z - pi``.
     """
     return _LogTaken.apply(logits, sample)  # type: ignore[no-any-return, no-untyped-call]
 

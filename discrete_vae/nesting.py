@@ -50,7 +50,7 @@ def nested(
         if not strategy.twice:
             logits = differentiable_once(logits, type(strategy).__name__)
             break
-    return _nested(strategies, logits, objective, layers, noise.on(logits.device))
+    return _nested(strategies, strategies[0].prepared(logits), objective, layers, noise.on(logits.device))
 
 
 def _nested(
@@ -71,7 +71,7 @@ def _nested(
                 "gradients; leave normalise or clip off there"
             )
         deeper = layer.objective(sample)
-        given = layer.logits(sample, output)
+        given = rest[0].prepared(layer.logits(sample, output))
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
         with _learning(rest, not auxiliary):
             inner = _nested(rest, given, deeper, others, own)

@@ -129,7 +129,9 @@ class Schedule:
             raise InputError(f"schedule: time is {time}; over a run it is the share that is done, from 0 to 1")
         passed = time if self.unit == "run" else time // self.every
         ramp = min(1.0, time / self.warmup) if self.warmup else 1.0
-        return float(max(self.initial * self.decay**passed, self.minimum) * ramp)
+        with np.errstate(over="ignore"):  # what grows beyond all numbers is inf, as in training
+            decayed = self.initial * np.float64(self.decay) ** passed
+        return float(max(decayed, self.minimum) * ramp)
 
     def without_effect(self) -> list[str]:
         """Names of the fields that are set and change nothing beside the others."""

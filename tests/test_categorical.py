@@ -157,6 +157,79 @@ def test_excluded_categories_in_entropy_kl_to_uniform_and_log_prob() -> None:
     assert categorical.log_prob(logits.expand(9, 3), sample.flip(-1).expand(9, 3)).item() == -math.inf
 
 
+@pytest.mark.parametrize(
+    "row",
+    [[0.0, math.nan, 1.0], [0.0, math.inf, 1.0], [-math.inf] * 3],
+    ids=["NaN", "infinite", "all masked"],
+)
+def test_what_is_no_distribution_has_no_sample(row) -> None:
+    """NaN instead of a category, and in that variable alone."""
+    logits = torch.tensor([[row, [0.0, 1.0, 2.0]]])
+    gumbel = noise(0).gumbel(logits.shape)
+    for each in (logits, categorical.finite(logits)):
+        for sample in (categorical.hard_sample(each, gumbel), Categorical(2, 3).sample(each, noise(0))[:, 0]):
+            assert sample[0, 0].isnan().all()
+            assert sample[0, 1].sum() == 1
+
+
+@pytest.mark.parametrize("place", [0.0, -3e9, 1e6])
+def test_masks_are_finite_and_of_probability_zero_at_every_temperature(place) -> None:
+    """Wherever the other logits are, and whatever the logits are divided by."""
+    logits = torch.tensor([[0.0, 1.0, -math.inf]]) + place
+    logits.requires_grad_()
+    masked = categorical.finite(logits)
+    assert masked.isfinite().all()
+    assert masked[:, :2].equal(logits[:, :2])
+    for temperature in (0.01, 1.0, 9e5):
+        probabilities = categorical.softmax(masked / temperature)
+        assert probabilities[0, 2] == 0
+        torch.testing.assert_close(probabilities, (logits / temperature).softmax(-1))
+    (gradient,) = torch.autograd.grad((masked * torch.tensor([1.0, 2.0, 3.0])).sum(), logits)
+    assert gradient.equal(torch.tensor([[1.0, 2.0, 0.0]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_summed_in_single(dtype) -> None:
+    logits, sample = LOGITS.to(dtype), TORCH.sample().to(dtype)
+    other = logits.flip(0)
+    for function in (
+        categorical.entropy,
+        categorical.kl_to_uniform,
+        lambda at: categorical.kl(at, other.to(at.dtype)),
+        lambda at: categorical.log_prob(at, sample.to(at.dtype)),
+    ):
+        found = function(logits)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, function(logits.float()))
+
+
+def test_the_taken_categorys_log_probability_and_its_derivatives() -> None:
+    logits, sample = LOGITS.clone().requires_grad_(), TORCH.sample()
+    torch.testing.assert_close(categorical.log_taken(logits, sample).squeeze(-1), TORCH.log_prob(sample))
+    assert torch.autograd.gradcheck(lambda at: categorical.log_taken(at, sample), logits)
+    assert torch.autograd.gradgradcheck(lambda at: categorical.log_taken(at, sample), logits)
+    masked = torch.tensor([[0.0, 0.0, -math.inf]], requires_grad=True)
+    found = categorical.log_taken(masked, torch.tensor([[1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[-math.log(2)]]))
+    assert torch.autograd.grad(found, masked)[0].equal(torch.tensor([[0.5, -0.5, 0.0]]))
+
+
+def test_a_softmax_through_other_probabilities_is_that_of_moved_logits() -> None:
+    weights = torch.linspace(-1, 1, LOGITS.numel(), dtype=torch.float64).reshape(LOGITS.shape)
+    other = LOGITS.flip(0)
+    found = []
+    for function in (
+        lambda at: categorical.softmax_through(at, other.softmax(-1)),
+        lambda at: (at + (other - at).detach()).softmax(-1),
+    ):
+        logits = LOGITS.clone().requires_grad_()
+        value = function(logits)
+        (first,) = torch.autograd.grad((value * weights).sum(), logits, create_graph=True)
+        found.append((value, first, torch.autograd.grad((first.square() + first * weights).sum(), logits)[0]))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 10.0])
 def test_relaxed_sample_is_gumbel_softmax_of_the_same_gumbels(temperature) -> None:
     torch.manual_seed(3)

@@ -149,6 +149,14 @@ def test_member_draws_what_it_would_draw_alone(draw, population, dtype) -> None:
     assert not others[0].equal(together[0])
 
 
+def test_noise_is_drawn_where_it_is_asked_for_unless_it_has_a_device() -> None:
+    free, meta = Noise(), torch.device("meta")
+    assert free.on(meta).uniform((2,)).device == meta
+    assert free.uniform((2,)).device.type == "cpu"
+    for own in (Noise(device="cpu"), Noise([seeded(0)])):
+        assert own.on(meta).uniform((2,)).device.type == "cpu"
+
+
 def test_population_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="2 generators cannot fill a population of 3"):
         Noise([seeded(0), seeded(1)]).uniform((3, 4))

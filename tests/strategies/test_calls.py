@@ -5,6 +5,7 @@ import inspect
 import math
 import pickle
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,26 +13,34 @@ from torch import Tensor, nn
 
 import discrete_vae.functional as functional
 from discrete_vae.errors import InputError
+from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule, table
 from discrete_vae.strategies import (
     STRATEGIES,
+    Darn,
     DecoupledStraightThrough,
     Enumeration,
     GappedStraightThrough,
     GumbelRao,
     GumbelSoftmax,
     LocalExpectation,
+    MinimumVariance,
+    MuProp,
     Nvil,
     Objective,
     Rebar,
     ReinMax,
+    ReinMaxRao,
     Rloo,
     ScoreFunction,
+    SlopeAnnealedStraightThrough,
     StraightThrough,
+    StraightThroughGumbelSoftmax,
     TargetPropagation,
     Vimco,
 )
+from discrete_vae.strategies.objective import Layout, one_an_example
 from discrete_vae.strategies.pathwise import Pathwise
 
 PATHWISE = {name: kind for name, kind in STRATEGIES.items() if issubclass(kind, Pathwise) and kind.categorical()}
@@ -82,6 +91,45 @@ def test_a_function_has_the_defaults_of_its_class(name) -> None:
     assert own == {key: value.default for key, value in constructor.items()}
 
 
+@pytest.mark.parametrize(
+    ("function", "strategy"),
+    [
+        (lambda at, g: functional.gumbel_softmax(at, 0.3, generator=g), GumbelSoftmax(0.3)),
+        (lambda at, g: functional.gumbel_softmax(at, 0.3, True, generator=g), StraightThroughGumbelSoftmax(0.3)),
+        (lambda at, g: functional.straight_through_gumbel_softmax(at, 0.3, -1, g), StraightThroughGumbelSoftmax(0.3)),
+        (lambda at, g: functional.reinmax(at, 0.3, generator=g), ReinMax(0.3)),
+        (lambda at, g: functional.minimum_variance(at, 0.3, generator=g), MinimumVariance(0.3)),
+        (lambda at, g: functional.straight_through(at, 0.3, generator=g), StraightThrough(0.3)),
+        (
+            lambda at, g: functional.slope_annealed_straight_through(at, 0.3, generator=g),
+            SlopeAnnealedStraightThrough(0.3),
+        ),
+        (
+            lambda at, g: functional.decoupled_straight_through(at, 0.3, 2.0, generator=g),
+            DecoupledStraightThrough(0.3, 2.0),
+        ),
+        (lambda at, g: functional.gapped_straight_through(at, 0.3, 2.0, generator=g), GappedStraightThrough(0.3, 2.0)),
+        (lambda at, g: functional.gumbel_rao(at, 0.3, 3, generator=g), GumbelRao(0.3, 3)),
+        (lambda at, g: functional.reinmax_rao(at, 0.3, 3, generator=g), ReinMaxRao(0.3, 3)),
+        (lambda at, g: functional.darn(at, "uniform", generator=g), Darn("uniform")),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_arguments_of_a_function_reach_its_class(function, strategy) -> None:
+    found = []
+    for call in (function, lambda at, g: strategy(at, generator=g)):
+        logits = LOGITS.clone().requires_grad_()
+        cost(call(logits, seeded(3))).sum().backward()
+        found.append(logits.grad)
+    assert found[0].equal(found[1])
+
+
+@every_pathwise
+def test_a_function_takes_the_categories_along_dim(name) -> None:
+    expected = function_of(name)(LOGITS.mT, generator=seeded(3)).mT
+    assert function_of(name)(LOGITS, dim=1, generator=seeded(3)).equal(expected)
+
+
 def test_hard_gumbel_softmax_is_the_straight_through_form() -> None:
     first = functional.gumbel_softmax(LOGITS, tau=0.3, hard=True, generator=seeded(1))
     assert first.equal(functional.straight_through_gumbel_softmax(LOGITS, 0.3, generator=seeded(1)))
@@ -101,6 +149,123 @@ def test_categories_along_any_dimension(name, shape, dim) -> None:
         (sample * weight).square().sum().backward()
     torch.testing.assert_close(own.grad.movedim(dim, -1), moved.grad)
     torch.testing.assert_close(found.sum(dim), torch.ones_like(found.sum(dim)))
+
+
+@every_pathwise
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_sample_has_the_dtype_of_its_logits_in_half_precision_too(name, dtype) -> None:
+    assert PATHWISE[name]()(LOGITS.to(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("strategy", [ReinMax(), Rloo(2), LocalExpectation()], ids=lambda each: type(each).__name__)
+def test_a_layout_of_two_dimensions_is_one_variable_an_example(strategy) -> None:
+    found = []
+    for given in (LOGITS[:, 0], LOGITS[:, :1]):
+        logits = given.clone().requires_grad_()
+        estimate = strategy.estimate(logits, lambda z: (z.flatten(1) @ WEIGHT[:3]).square(), generator=seeded(1))
+        estimate.loss.sum().backward()
+        assert estimate.sample.shape[-logits.dim() :] == logits.shape
+        found.append((estimate.loss, logits.grad.flatten()))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_a_layout_of_several_samples_is_that_of_each() -> None:
+    logits = torch.randn(8, 3, 5, 4, generator=seeded(2))
+    layout, several = Layout.of(logits, 1), torch.stack([logits, logits + 1])
+    inner = layout.inwards(several)
+    assert inner.shape == (2, 8, 20, 3)
+    assert inner[1].equal(layout.inwards(several[1]))
+    assert layout.outwards(inner).equal(several)
+    deeper = Layout.of(several, -3)
+    assert deeper.examples == (2, 8)
+    estimate = Rloo(3).estimate(several, lambda z: z.flatten(2).square().sum(-1), dim=2)
+    assert estimate.loss.shape == (2, 8)
+    assert estimate.sample.shape == (3, *several.shape)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "behind"),
+    [
+        (Vimco(3), True),
+        (MuProp(normalise=True), True),
+        (ReinMax(), True),
+        (Rloo(2), False),
+        (TargetPropagation(), False),
+    ],
+    ids=["Vimco", "MuProp", "ReinMax", "Rloo", "TargetPropagation"],
+)
+def test_every_part_of_an_objective_is_asked_in_the_users_layout(strategy, behind) -> None:
+    """Channels first: the same estimate as with the categories last."""
+    tilt, feedback = torch.linspace(-1, 2, 6).view(2, 3), torch.randn(6, 6, generator=seeded(5))
+    found = []
+    for dim in (-1, 1):
+
+        def turned(tensor: Tensor, dim: int = dim) -> Tensor:
+            """From one layout to the other and back."""
+            return tensor if dim == -1 else tensor.mT
+
+        def own(tensor: Tensor, turned: Callable[[Tensor], Tensor] = turned) -> Tensor:
+            assert turned(tensor).shape[-2:] == (2, 3)
+            return turned(tensor)
+
+        objective = Objective(
+            decode=lambda z: own(z).flatten(-2) * WEIGHT,
+            loss=lambda output: output.sum(-1).square(),
+            observation=torch.ones(8, 6),
+            predict=torch.sigmoid,
+            encode=lambda seen: turned((seen @ feedback).unflatten(-1, (2, 3))),
+            penalty=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
+            cost=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
+            behind=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,
+            mean_field=Objective(lambda z: (own(z) * tilt).flatten(-2), lambda output: output.sum(-1).square()),
+        )
+        logits = (LOGITS if dim == -1 else LOGITS.mT).clone().requires_grad_()
+        estimate = copy.deepcopy(strategy).estimate(logits, objective, dim=dim, generator=seeded(6))
+        estimate.loss.sum().backward()
+        found.append((estimate.loss, turned(logits.grad), turned(estimate.sample)))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@every_pathwise
+def test_a_masked_category_is_never_taken_and_nan_stays_nan(name) -> None:
+    logits = LOGITS.repeat(50, 1, 1)
+    logits[..., 1] = -math.inf
+    logits.requires_grad_()
+    strategy = PATHWISE[name]()
+    sample = strategy(logits, generator=seeded(1))
+    (sample * torch.arange(3)).square().sum().backward()
+    assert not sample[..., 1].any()
+    assert logits.grad.isfinite().all()
+    assert not logits.grad[..., 1].any()
+    assert logits.grad.any()
+    bad = LOGITS.clone()
+    bad[0, 0, 0], bad[1, 0] = math.nan, -math.inf
+    sample = strategy(bad, generator=seeded(1))
+    assert sample[:2, 0].isnan().all()
+    assert sample[:2, 1].isfinite().all()
+    assert sample[2:].isfinite().all()
+
+
+@pytest.mark.parametrize("strategy", [GumbelSoftmax(), ReinMax(), Rloo(2)], ids=lambda each: type(each).__name__)
+def test_half_precision_is_computed_in_single(strategy) -> None:
+    """Samples have the logits' dtype, for whose rounding the objective makes up; the gradient is rounded once."""
+    found, half = [], LOGITS.bfloat16()
+    for given in (half, half.float()):
+
+        def seen(z: Tensor, dtype: torch.dtype = given.dtype) -> Tensor:
+            assert z.dtype == dtype
+            return cost(z.bfloat16().float())
+
+        logits = given.clone().requires_grad_()
+        estimate = strategy.estimate(logits, seen, generator=seeded(2))
+        assert estimate.loss.dtype == torch.float32
+        assert estimate.sample.dtype == given.dtype
+        estimate.loss.sum().backward()
+        found.append(logits.grad.bfloat16())
+    assert found[0].equal(found[1])
+    assert strategy.estimate(LOGITS, lambda z: cost(z).bfloat16()).loss.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -149,6 +314,13 @@ BAD_LOSSES = {
 def test_a_loss_that_is_not_one_number_an_example_is_refused(strategy, bad, message) -> None:
     with pytest.raises(InputError, match=message):
         strategy.estimate(LOGITS.clone().requires_grad_(), bad)
+
+
+def test_a_loss_may_be_broadcast_where_a_sample_stands_for_a_batch_alone() -> None:
+    assert one_an_example(torch.zeros(3, 8), torch.Size([3, 1]), broadcasts=True).shape == (3, 8)
+    for loss, broadcasts in ((torch.zeros(3, 1), True), (torch.zeros(8), True), (torch.zeros(3, 8), False)):
+        with pytest.raises(InputError, match="one number an example"):
+            one_an_example(loss, torch.Size([3, 8 if broadcasts else 1]), broadcasts)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +401,12 @@ def test_a_learned_baseline_takes_a_context_beside_a_plain_cost() -> None:
     assert baseline.weight.grad.any()
 
 
+def test_hyper_parameters_that_may_be_zero() -> None:
+    strategy = TargetPropagation(step=0)
+    strategy.noise = 0.0
+    assert strategy.step == strategy.noise == 0
+
+
 def test_annealing_is_one_line() -> None:
     strategy = GumbelSoftmax(1.0)
     schedule = Schedule(1.0, decay=0.5, every=10, unit="step", minimum=0.1)
@@ -247,6 +425,7 @@ def test_a_schedule_at_a_time_is_that_of_training() -> None:
         "0.5,warmup=4",
         "1,decay=0.01,unit=run,warmup=0.5",
         "2,decay=0.5,unit=step",
+        "0.5,decay=0.1,minimum=0.4,warmup=3",
     ):
         schedule = Schedule.parse(text)
         units = {"epoch": 5, "step": 1, "run": 40}[schedule.unit]
@@ -296,6 +475,15 @@ def test_copies_and_state_dicts_carry_hyper_parameters(value) -> None:
             other.temperature = 0.0
 
 
+def test_a_hyper_parameter_keeps_its_precision_and_its_device() -> None:
+    strategy = ReinMax(torch.tensor(0.3, dtype=torch.float64))
+    assert strategy.temperature.item() == 0.3
+    assert strategy(LOGITS).dtype == LOGITS.dtype
+    assert GumbelSoftmax(0.3)(LOGITS.double()).dtype == torch.float64
+    strategy.to("meta").temperature = 0.5
+    assert strategy.temperature.device.type == "meta"
+
+
 @pytest.mark.parametrize(
     "name", [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None]
 )
@@ -325,15 +513,31 @@ def test_noise_is_drawn_on_the_device_of_the_logits() -> None:
     for strategy in (Rloo(), Rebar().to("meta")):
         found = strategy.estimate(logits.requires_grad_(), lambda z: z.sum((-1, -2)), Noise())
         assert found.loss.device.type == "meta"
+    objective = Objective(lambda z: z, lambda z: z.sum((-1, -2)))
+    layer = Layer(lambda z, output: z + output, lambda z: objective)
+    found = nested([ReinMax().to("meta"), Rloo()], logits, objective, [layer], Noise())
+    assert found.loss.device.type == "meta"
 
 
-def test_a_batch_of_nan_does_not_stay_in_a_moving_baseline() -> None:
-    """Loss scaling skips such steps, and goes on."""
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
+def test_a_batch_of_nan_does_not_stay_in_a_moving_baseline(bad) -> None:
+    """Loss scaling skips such steps, and goes on; the square of the last is infinite."""
     strategy = ScoreFunction()
     for step in range(3):
-        strategy.estimate(LOGITS, lambda z, step=step: cost(z) * (math.nan if step == 1 else 1.0))
-    assert strategy.moving.mean.isfinite()
+        strategy.estimate(LOGITS, lambda z, step=step: (cost(z) + 1) * (bad if step == 1 else 1.0))
+    assert 0 < strategy.moving.mean < 1e3
+    assert strategy.moving.square.isfinite()
     assert strategy.moving.weight == pytest.approx(1 - 0.8**2)
+
+
+def test_nan_of_one_member_leaves_the_others_moving_baselines_alone() -> None:
+    strategy = ScoreFunction(members=2)
+    scale = torch.tensor([[math.nan], [1.0]])
+    strategy.estimate(
+        LOGITS.expand(2, -1, -1, -1), lambda z: (z.flatten(2) @ WEIGHT).square() * scale, Noise([seeded(0), seeded(1)])
+    )
+    torch.testing.assert_close(strategy.moving.weight, torch.tensor([0.0, 0.2]))
+    assert strategy.moving.mean[1] > 0
 
 
 def test_names_of_functions_are_those_of_the_strategies() -> None:

@@ -347,6 +347,7 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     assert estimate.auxiliary.shape == leading
     assert estimate.sample.shape[-len(leading) - 3 :] == (*leading, BATCH, *problem.family.sample_shape)
     assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
+    assert not estimate.sample.requires_grad
     assert gradient(estimate.loss, logits).shape == logits.shape
     # Exactly: estimates nest because the value is the objective's own; but for the rounding of a batch of all states.
     exact = value(strategy, logits, problem.objective(*leading), estimate.sample)

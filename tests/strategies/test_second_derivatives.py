@@ -18,13 +18,17 @@ from discrete_vae.strategies import (
     STRATEGIES,
     Darn,
     DecoupledStraightThrough,
+    Enumeration,
     GappedStraightThrough,
     GumbelRao,
     GumbelSoftmax,
     Marginalisation,
     MinimumVariance,
+    MuProp,
     ReinMax,
     ReinMaxRao,
+    Rloo,
+    ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
     StraightThrough,
@@ -159,6 +163,19 @@ def test_marginalisation_has_the_exact_second_derivative() -> None:
         (first,) = torch.autograd.grad(value.sum(), logits, create_graph=True)
         found.append(torch.autograd.grad(first.square().sum(), logits)[0])
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [ScoreFunction(), Rloo(2), MuProp(), Enumeration()],
+    ids=lambda each: type(each).__name__,
+)
+def test_an_estimate_is_differentiated_once(strategy) -> None:
+    logits = normal("logits", *SHAPE).requires_grad_()
+    (gradient,) = torch.autograd.grad(strategy.double().estimate(logits, cost).loss.sum(), logits, create_graph=True)
+    assert gradient.any()
+    with pytest.raises(InputError, match=f"the gradient of {type(strategy).__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
 
 
 @pytest.mark.parametrize("second", ["score-function", "reinmax"])

@@ -74,6 +74,16 @@ def test_functions_compile_whole(function) -> None:
     assert logits.grad.any()
 
 
+def test_a_temperature_may_be_an_argument_of_a_compiled_function() -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(functional.gumbel_softmax, fullgraph=True, backend="aot_eager")
+    for temperature in (0.3, 0.7):
+        torch.manual_seed(1)
+        found = compiled(LOGITS, torch.tensor(temperature))
+        torch.manual_seed(1)
+        torch.testing.assert_close(found, functional.gumbel_softmax(LOGITS, temperature))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("strategy", [ReinMax(), Rloo(8), Rebar()], ids=lambda each: type(each).__name__)
 def test_autocast(strategy, dtype) -> None:
