@@ -12,11 +12,11 @@ from torch import Tensor
 
 from discrete_vae.noise import Noise
 from discrete_vae.quantised import Grid
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.pathwise import Pathwise, straight_through
 
 
-class Fsq(Strategy):
+class Fsq(Pathwise):
     """Forward a number rounded to K levels, backward the bounded number: the slope of ``tanh``.
 
     The logits are the numbers, ``[..., B, N, 1]``. A variable is a channel of its own with K levels, so that N of them
@@ -25,7 +25,7 @@ class Fsq(Strategy):
 
     claim = Claim("Mentzer et al. 2023", unbiased=False, relaxed=False, evaluations=1)
     latent_family = Grid
-    ignores = Strategy.ignores | {"samples", "beta"}
+    ignores = Pathwise.ignores | {"samples", "beta"}
 
     def __init__(self, levels: int) -> None:
         super().__init__()
@@ -36,8 +36,6 @@ class Fsq(Strategy):
         assert isinstance(networks.family, Grid)
         return cls(networks.family.categories)
 
-    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+    def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
         bounded = Grid(logits.shape[-2], self.levels).bounded(logits)
-        sample = with_gradient_of(bounded.detach().round(), bounded) / (self.levels // 2)
-        loss = objective(sample)
-        return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())
+        return straight_through(bounded.detach().round(), bounded) / (self.levels // 2)

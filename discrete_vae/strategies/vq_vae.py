@@ -44,6 +44,7 @@ class VqVae(Strategy):
     claim = Claim("van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)
     Options = VqVaeOptions
     latent_family = Codebook
+    twice = True
     ignores = frozenset({"samples", "beta"})
 
     def __init__(self, categories: int, commitment: float = 0.25, members: int | None = None) -> None:
