@@ -145,7 +145,9 @@ def _train_command(strategy: str, task: str) -> Callable[..., int]:
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in own}
     kind = STRATEGIES[strategy]
-    command.__doc__ = f"{(kind.__doc__ or '').splitlines()[0]} {kind.claim.paper}.\n\nIn task {task}."
+    command.__doc__ = (
+        f"{inspect.cleandoc(kind.__doc__ or strategy).splitlines()[0]} {kind.claim.paper}.\n\nIn task {task}."
+    )
     return command
 
 

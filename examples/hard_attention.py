@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.strategies import Nvil, Objective, Rebar, Rloo
+from discrete_vae.strategies import Nvil, Rebar, Rloo
 
 torch.manual_seed(0)
 digits = (torch.rand(10, 8, 8) < 0.5).float()
@@ -41,9 +41,12 @@ rloo, rebar, nvil = Rloo(draws=4), Rebar(), Nvil(baseline)
 WAYS = {
     "rloo": lambda logits: rloo.estimate(logits, cost),
     "rebar": lambda logits: rebar.estimate(logits, cost),
-    "nvil": lambda logits: nvil.estimate(logits, Objective(lambda z: z, cost, context=image)),  # b looks at the image
+    "nvil": lambda logits: nvil.estimate(logits, cost, context=image),  # b looks at the image
 }
-way = WAYS[sys.argv[1] if sys.argv[1:] else "rloo"]
+name = sys.argv[1] if sys.argv[1:] else "rloo"
+if name not in WAYS:
+    sys.exit(f"no way is called {name!r}; give {', '.join(WAYS)}")
+way = WAYS[name]
 models = nn.ModuleList([attention, classifier, rloo, rebar, nvil])
 adam = torch.optim.Adam(models.parameters(), 1e-2)
 for step in range(201):

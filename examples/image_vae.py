@@ -46,7 +46,10 @@ WAYS = {
     "zgr": lambda logits, tau: reconstruction(functional.zgr(logits, dim=1)),  # it has no temperature
     "rloo": lambda logits, tau: rloo.estimate(logits, reconstruction, dim=1).loss,  # needs no gradient through z
 }
-way = WAYS[sys.argv[1] if sys.argv[1:] else "reinmax"]
+name = sys.argv[1] if sys.argv[1:] else "reinmax"
+if name not in WAYS:
+    sys.exit(f"no way is called {name!r}; give {', '.join(WAYS)}")
+way = WAYS[name]
 for step in range(201):
     x = images(50)
     logits = encoder(x)  # [B, K, H, W]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from discrete_vae import cli
 from discrete_vae.cli import varied
+from discrete_vae.errors import InputError
 from discrete_vae.options import configuration, parameters, task_of
 from discrete_vae.strategies import STRATEGIES
 from reports import __main__ as reports_command
@@ -42,7 +46,10 @@ RESULTS = ROOT / "reports" / "results" / "thesis"
 TEXT = (ROOT / "README.md").read_text()
 SAID = " ".join(TEXT.split()).replace("\N{MINUS SIGN}", "-")
 """The sentences, whatever their line breaks, with plain minus signs."""
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+EXAMPLES = [
+    textwrap.dedent(found)
+    for found in re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+]
 
 
 def results_of(report: str, name: str = "results.csv") -> pd.DataFrame:
@@ -70,6 +77,22 @@ def mean(results: pd.DataFrame, row: str, split: str, metric: str) -> float:
 def test_examples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(EXAMPLES[number], "README.md", "exec"), {})
+
+
+def test_the_strategy_of_the_contributors_guide_holds_its_claim() -> None:
+    """It is biased, and its second derivative is the surrogate's; options and a population's values go through."""
+    names: dict[str, Any] = {}
+    (block,) = (example for example in EXAMPLES if "OneHotPathwise" in example)
+    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    smooth = names["Smooth"]
+    logits = torch.randn(3, 4, 2, 5, requires_grad=True)
+    strategy = smooth(torch.tensor([0.5, 1.0, 2.0]))
+    assert strategy.scheduled() == ("temperature",)
+    estimate = strategy.estimate(logits, lambda z: (z * torch.arange(5)).sum((-1, -2)).square())
+    (first,) = torch.autograd.grad(estimate.loss.sum(), logits, create_graph=True)
+    assert torch.autograd.grad(first.square().sum(), logits)[0].any()
+    with pytest.raises(InputError, match="temperature is 0"):
+        smooth(0.0)
 
 
 def test_there_are_examples() -> None:

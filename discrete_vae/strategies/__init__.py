@@ -9,8 +9,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       z = ReinMax(temperature=1.3)(logits)
       z = GumbelSoftmax(0.5)(feature_map, dim=1)
 
-- Every strategy, those included, estimates the gradient of a cost of the sample, one number an example in nats, which
-  may be a black box::
+- Every strategy, those included, estimates the gradient of a cost of the sample, one number an example in nats. Score
+  functions need its value alone, so that it may be a black box; the others need its gradient in the sample::
 
       estimate = Rloo(draws=4).estimate(logits, cost)
       (estimate.loss.mean() + estimate.auxiliary).backward()
@@ -32,7 +32,7 @@ gives the BibTeX.
 
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy, register_hyperparameter
 from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
@@ -45,11 +45,13 @@ from discrete_vae.strategies.gapped_straight_through import GappedStraightThroug
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
+from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.local_expectation import LocalExpectation
 from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.nvil import Nvil
 from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.pathwise import OneHotPathwise, Pathwise
 from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
 from discrete_vae.strategies.reinmax_mean_control import ReinMaxMeanControl
@@ -145,6 +147,8 @@ __all__ = [
     "Networks",
     "Nvil",
     "Objective",
+    "OneHotPathwise",
+    "Pathwise",
     "Rebar",
     "ReinMax",
     "ReinMaxMeanControl",
@@ -168,4 +172,6 @@ __all__ = [
     "Vimco",
     "VqVae",
     "Zgr",
+    "per_member",
+    "register_hyperparameter",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import LARGEST, InputError
 from discrete_vae.schedules import Schedule
 
 TINY = torch.finfo(torch.float32).tiny
@@ -18,6 +18,11 @@ def hyperparameter(name: str, value: float | Tensor, minimum: float = TINY) -> T
     """
     if isinstance(value, Schedule):
         raise InputError(f"{name} is a schedule, {value}; set its value at a time, schedule.at(time)")
+    remedy = f"give a finite number {'above' if minimum else 'of at least'} 0"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not minimum <= value <= LARGEST:
+            raise InputError(f"{name} is {value}; {remedy}")
+        return torch.full((), value, dtype=torch.float32)  # which does not compile anew for every number
     exact = value.dtype if isinstance(value, Tensor) and value.is_floating_point() else torch.float32
     try:
         tensor = torch.as_tensor(value, dtype=exact)
@@ -25,10 +30,8 @@ def hyperparameter(name: str, value: float | Tensor, minimum: float = TINY) -> T
         raise InputError(f"{name} is {value!r}; give a number, or a tensor of one an example") from None
     if isinstance(value, bool):
         raise InputError(f"{name} is {value!r}; give a number")
-    if not _readable(tensor):
-        return tensor
-    if not bool((tensor >= minimum).all()) or not bool(tensor.isfinite().all()):
-        raise InputError(f"{name} is {value}; give a finite number {'above' if minimum else 'of at least'} 0")
+    if _readable(tensor) and not bool(((tensor >= minimum) & tensor.isfinite()).all()):
+        raise InputError(f"{name} is {value}; {remedy}")
     return tensor
 
 

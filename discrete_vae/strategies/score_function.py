@@ -36,7 +36,7 @@ class Moving(nn.Module):
 
     def __init__(self, decay: float, members: int | None = None) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
+        if not isinstance(decay, int | float) or not 0 <= decay < 1:
             raise InputError(f"decay is {decay}; give a share from 0 to below 1")
         self.decay = decay
         for name in ("mean", "square", "weight"):
@@ -137,7 +137,12 @@ class ScoreFunction(Strategy):
         if self.baseline is not None:
             if objective.context is None:
                 raise InputError("a learned baseline needs a context; give estimate(..., context=x), or an Objective's")
-            predicted = self.baseline(objective.context).squeeze(-1)
+            given = self.baseline(objective.context)
+            predicted = given.squeeze(-1) if given.dim() > signal.dim() else given
+            if predicted.shape != signal.shape:
+                raise InputError(
+                    f"the baseline gave {list(given.shape)}; give one number an example, {[*signal.shape, 1]}"
+                )
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)
             auxiliary = (signal - mean - predicted).square().mean(-1)

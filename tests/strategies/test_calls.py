@@ -341,7 +341,7 @@ def test_a_loss_may_be_broadcast_where_a_sample_stands_for_a_batch_alone() -> No
         (lambda: TargetPropagation().estimate(LOGITS, cost), "needs an objective with predict and encode"),
         (
             lambda: ReinMax(torch.ones(5))(LOGITS),
-            r"a hyper-parameter has shape \[5\]; give one number, or one an example, \[8\]",
+            r"a hyper-parameter has shape \[5\]; give one number, or one for each of the first dimension, \[8\]",
         ),
     ],
 )
