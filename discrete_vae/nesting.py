@@ -12,7 +12,7 @@ from torch import Tensor
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
-from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once
+from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once, estimate_once
 from discrete_vae.strategies.objective import Objective
 
 
@@ -41,15 +41,11 @@ def nested(
     ``Objective.mean_field`` is the pass without noise.
 
     Raises ``InputError`` where a gradient would pass through a layer whose strategy ``rescales``: the layers before it
-    would have some of their objective scaled and some not; and where a gradient in the logits is differentiated again,
-    unless that of every strategy may be (``Strategy.twice``).
+    would have some of their objective scaled and some not; and where a gradient in any layer's logits is differentiated
+    again, or any gradient in these logits, unless that layer's strategy allows it (``Strategy.twice``).
     """
     if len(strategies) != len(layers) + 1:
         raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
-    for strategy in strategies:
-        if not strategy.twice:
-            logits = differentiable_once(logits, type(strategy).__name__)
-            break
     return _nested(strategies, logits, objective, layers, noise.on(logits.device))
 
 
@@ -57,6 +53,21 @@ def _nested(
     strategies: Sequence[Strategy], logits: Tensor, objective: Objective, layers: Sequence[Layer], noise: Noise
 ) -> Estimate:
     first, *rest = strategies
+    if first.twice:
+        return _estimate(first, rest, logits, objective, layers, noise)
+    name = type(first).__name__
+    logits = differentiable_once(logits, name)
+    return estimate_once(_estimate(first, rest, logits, objective, layers, noise), logits, name)
+
+
+def _estimate(
+    first: Strategy,
+    rest: Sequence[Strategy],
+    logits: Tensor,
+    objective: Objective,
+    layers: Sequence[Layer],
+    noise: Noise,
+) -> Estimate:
     if not layers:
         return first.compute(logits, objective, noise)
     layer, *others = layers

@@ -12,24 +12,32 @@ from torch import Tensor
 
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_value
-from discrete_vae.nesting import nested
+from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
+    Carms,
     Darn,
     DecoupledStraightThrough,
+    Enumeration,
     GappedStraightThrough,
     GumbelRao,
     GumbelSoftmax,
     Marginalisation,
     MinimumVariance,
+    Objective,
+    Rebar,
     ReinMax,
     ReinMaxRao,
+    Rloo,
+    Rodeo,
+    ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
+    UnorderedSet,
     Zgr,
 )
 from discrete_vae.strategies.minimum_variance import backward_matrix
@@ -171,4 +179,41 @@ def test_layers_behind_are_differentiated_twice_only_if_all_may_be(first, second
         assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
         return
     with pytest.raises(InputError, match=r"the gradient of ScoreFunction is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
+
+
+@pytest.mark.parametrize("second", ["score-function", "carms", "reinmax"])
+@pytest.mark.parametrize("first", ["score-function", "reinmax"])
+def test_weights_between_layers_are_differentiated_twice_only_if_the_layer_behind_may_be(first, second) -> None:
+    weights = normal("weights", 6, 6).requires_grad_()
+    layer = Layer(
+        logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 3)),
+        objective=lambda _: Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square),
+    )
+    own = Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square)
+    strategies = [STRATEGIES[each]().double() for each in (first, second)]
+    loss = nested(strategies, normal("logits", 4, 2, 3), own, [layer], Noise([seeded(1)])).loss.sum()
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    if STRATEGIES[second].twice:
+        assert torch.autograd.grad(gradient.square().sum(), weights)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {STRATEGIES[second].__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
+
+
+@pytest.mark.parametrize(
+    "strategy", [ScoreFunction(), Rloo(), Carms(), Rebar(), Enumeration(), UnorderedSet(), Rodeo(), ReinMax()]
+)
+def test_decoders_gradient_is_differentiated_in_logits_only_where_the_sample_is(strategy) -> None:
+    """As a step of meta-learning takes it. The hard sample depends on the logits; a derivative of 0 would be wrong."""
+    logits, inner = normal("logits", *SHAPE).requires_grad_(), INNER.clone().requires_grad_()
+    estimate = strategy.double().estimate(logits, lambda z: ((z.flatten(-2) @ inner).tanh() @ OUTER).square())
+    loss = estimate.loss
+    loss *= 2  # what comes back is nobody's view
+    (gradient,) = torch.autograd.grad(loss.sum(), inner, create_graph=True)
+    assert torch.autograd.grad(gradient.square().sum(), inner, retain_graph=True)[0].any()  # the decoder's own
+    if strategy.twice:
+        assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {type(strategy).__name__} is an estimate"):
         torch.autograd.grad(gradient.square().sum(), logits)
