@@ -13,7 +13,7 @@ from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
 from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once, estimate_once
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Layout, Objective
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def nested(
 
     A strategy that evaluates its objective several times in a step compares the results, so the layers behind use the
     same noise each time (common random numbers), unless it draws independent samples (``Strategy.independent``).
-    ``Objective.mean_field`` is the pass without noise.
+    ``Objective.mean_field`` is the pass without noise. As in ``Strategy.estimate``, any layer's logits may mask
+    categories, by -inf, and be in half precision.
 
     Raises ``InputError`` where a gradient would pass through a layer whose strategy ``rescales``: the layers before it
     would have some of their objective scaled and some not; and where a gradient in any layer's logits is differentiated
@@ -53,6 +54,10 @@ def _nested(
     strategies: Sequence[Strategy], logits: Tensor, objective: Objective, layers: Sequence[Layer], noise: Noise
 ) -> Estimate:
     first, *rest = strategies
+    dtype, logits = logits.dtype, first.prepared(logits)
+    if logits.dtype != dtype:  # half precision, in which only what is not ours computes
+        objective = Layout.of(logits, -1).objective(objective, dtype)
+        layers = [_of_dtype(layer, dtype) for layer in layers]
     if first.twice:
         return _estimate(first, rest, logits, objective, layers, noise)
     name = type(first).__name__
@@ -98,6 +103,13 @@ def _estimate(
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
     learning = [each for each in auxiliary if each.requires_grad] or auxiliary
     return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
+
+
+def _of_dtype(layer: Layer, dtype: torch.dtype) -> Layer:
+    """A layer whose functions are given samples of this dtype."""
+    return Layer(
+        lambda sample, output: layer.logits(sample.to(dtype), output), lambda sample: layer.objective(sample.to(dtype))
+    )
 
 
 def mean_field(objective: Objective, layers: Sequence[Layer], dimensions: int) -> Objective:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -347,8 +349,27 @@ class _OnlyGradient(torch.autograd.Function):
         return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None
 
 
+_WITHIN = threading.local()
+
+
+@contextmanager
+def differentiable_for_learning() -> Iterator[None]:
+    """Estimates that are made within it, as a part of another's objective, may be differentiated twice.
+
+    It is for a strategy that does so in what it learns by itself, which lowers its variance and cannot make it biased.
+    """
+    before = getattr(_WITHIN, "learning", False)
+    _WITHIN.learning = True
+    try:
+        yield
+    finally:
+        _WITHIN.learning = before
+
+
 def differentiable_once(logits: Tensor, name: str) -> Tensor:
     """The logits; to differentiate their gradient raises ``InputError``, which names the strategy."""
+    if getattr(_WITHIN, "learning", False):
+        return logits
     return _Once.apply(logits, logits, name)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -357,6 +378,8 @@ def estimate_once(estimate: Estimate, logits: Tensor, name: str) -> Estimate:
 
     The sample depends on the logits, which no derivative of that gradient sees: it would be silently 0.
     """
+    if getattr(_WITHIN, "learning", False):
+        return estimate
     loss = _LossOnce.apply(estimate.loss, logits, name)  # type: ignore[no-untyped-call]
     return dataclasses.replace(estimate, loss=loss)
 

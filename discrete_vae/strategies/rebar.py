@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from discrete_vae.categorical import hard_sample, log_prob, softmax
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, differentiable_for_learning, only_gradient
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
 from discrete_vae.strategies.objective import Objective
@@ -115,7 +115,8 @@ class Rebar(Strategy):
             at = work.requires_grad_()
             one = sample.to(at.dtype)
             free, given = at + gumbel, perturbed_given(at, one, again)
-            control, conditional = (self.control(each, objective, logits.dtype) for each in (free, given))
+            with differentiable_for_learning():  # temperature and eta descend the slope of the path's gradient
+                control, conditional = (self.control(each, objective, logits.dtype) for each in (free, given))
             (score,) = torch.autograd.grad(log_prob(at, one).sum(), at)
             (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True, allow_unused=True)
             if path is None:

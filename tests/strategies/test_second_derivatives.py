@@ -4,11 +4,12 @@ The surrogates are written from the papers, ``D + s - sg(s)`` with plain torch o
 noise of the strategy; ``a`` are logits.
 """
 
+import copy
 from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_value
@@ -180,6 +181,42 @@ def test_layers_behind_are_differentiated_twice_only_if_all_may_be(first, second
         return
     with pytest.raises(InputError, match=r"the gradient of ScoreFunction is an estimate"):
         torch.autograd.grad(gradient.square().sum(), logits)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (strategy, _) in PUBLISHED.items() if "temperature" in strategy.minima]
+)
+def test_learned_temperatures_have_the_published_gradient(name, monkeypatch) -> None:
+    """The backward pass' temperature divides perturbed, lifted or moved logits, not the logits alone."""
+    strategy, surrogate = PUBLISHED[name]
+    strategy, at = copy.deepcopy(strategy).double(), torch.tensor(TAU, dtype=torch.float64, requires_grad=True)
+    strategy.temperature = nn.Parameter(at.detach().clone())
+    logits = (1.5 * normal("logits", *SHAPE)).requires_grad_()
+    z = strategy.sample(logits, Noise([seeded(1)]))
+    monkeypatch.setitem(globals(), "TAU", at)
+    expected = surrogate(logits, z.detach())
+    expected = expected if strategy.claim.relaxed else z.detach() + expected - expected.detach()
+    wanted = torch.autograd.grad(cost(expected).sum(), [logits, at], allow_unused=True, materialize_grads=True)
+    torch.testing.assert_close(torch.autograd.grad(cost(z).sum(), [logits, strategy.temperature]), wanted)
+
+
+@pytest.mark.parametrize("second", [ScoreFunction(), Rebar(), Carms()])
+def test_a_control_variate_learns_through_an_estimate_behind_it(second) -> None:
+    """REBAR's temperature descends a gradient of a gradient, which is its own and no one's second derivative."""
+    first, second = Rebar().double(), second.double()
+    weights = normal("weights", 12, 12).requires_grad_()
+
+    def behind(z: Tensor) -> Tensor:
+        return second.estimate((z.flatten(-2) @ weights).unflatten(-1, (3, 4)), cost).loss
+
+    logits = normal("logits", *SHAPE).requires_grad_()
+    estimate = first.estimate(logits, lambda z: cost(z) + behind(z))
+    (estimate.loss.sum() + estimate.auxiliary).backward()
+    assert all(each.grad.any() for each in (logits, weights, first.log_temperature, first.weight))
+    again = first.estimate(logits, behind).loss.sum()
+    (gradient,) = torch.autograd.grad(again, weights, create_graph=True)
+    with pytest.raises(InputError, match="is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
 
 
 @pytest.mark.parametrize("second", ["score-function", "carms", "reinmax"])
