@@ -19,7 +19,7 @@ from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, differentiable_for_learning, only_gradient
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Objective, one_prediction
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ class Rebar(Strategy):
         relaxed = softmax(perturbed / per_member(self.temperature, perturbed))
         value = objective(relaxed.to(dtype))
         value = per_member(self.weight, value) * value
-        return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
+        if self.critic is None:
+            return value
+        return value + one_prediction(self.critic(relaxed.flatten(-2)), value, "critic")
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
