@@ -370,7 +370,7 @@ def differentiable_once(logits: Tensor, name: str) -> Tensor:
     """The logits; to differentiate their gradient raises ``InputError``, which names the strategy."""
     if getattr(_WITHIN, "learning", False):
         return logits
-    return _Once.apply(logits, logits, name)  # type: ignore[no-any-return, no-untyped-call]
+    return _Once.apply(logits, name)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def estimate_once(estimate: Estimate, logits: Tensor, name: str) -> Estimate:
@@ -388,8 +388,28 @@ class _Once(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(tensor: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
-        return tensor.view_as(tensor)
+    def forward(logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return logits.view_as(logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
+        logits, ctx.name = inputs
+        ctx.save_for_backward(logits)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
+        return _Refused.apply(gradient, logits, ctx.name), None  # type: ignore[no-untyped-call]
+
+
+class _LossOnce(torch.autograd.Function):
+    """The same of a loss, whose gradient is not to be differentiated in the logits."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(loss: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return loss.clone()  # a view must not be changed in place, as by ``loss += kl``
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
@@ -398,14 +418,8 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
+        (logits,) = ctx.saved_tensors
         return _Refused.apply(gradient, logits, ctx.name), None, None  # type: ignore[no-untyped-call]
-
-
-class _LossOnce(_Once):
-    @staticmethod
-    def forward(tensor: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
-        return tensor.clone()  # a view must not be changed in place, as by ``loss += kl``
 
 
 class _Refused(torch.autograd.Function):

@@ -254,3 +254,11 @@ def test_decoders_gradient_is_differentiated_in_logits_only_where_the_sample_is(
         return
     with pytest.raises(InputError, match=f"the gradient of {type(strategy).__name__} is an estimate"):
         torch.autograd.grad(gradient.square().sum(), logits)
+
+
+def test_an_estimate_that_is_not_to_be_differentiated_twice_compiles_whole() -> None:
+    torch._dynamo.reset()
+    strategy, logits = Carms().double(), normal("logits", *SHAPE).requires_grad_()
+    compiled = torch.compile(lambda at: strategy.estimate(at, cost).loss.sum(), fullgraph=True, backend="aot_eager")
+    compiled(logits).backward()
+    assert logits.grad.any()
