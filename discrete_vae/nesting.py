@@ -12,8 +12,8 @@ from torch import Tensor
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError
 from discrete_vae.noise import CommonNoise, Noise, SeparateNoise
-from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once, estimate_once
+from discrete_vae.strategies.objective import Layout, Objective
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,41 @@ def nested(
 
     A strategy that evaluates its objective several times in a step compares the results, so the layers behind use the
     same noise each time (common random numbers), unless it draws independent samples (``Strategy.independent``).
-    ``Objective.mean_field`` is the pass without noise.
+    ``Objective.mean_field`` is the pass without noise. As in ``Strategy.estimate``, any layer's logits may mask
+    categories, by -inf, and be in half precision.
 
     Raises ``InputError`` where a gradient would pass through a layer whose strategy ``rescales``: the layers before it
-    would have some of their objective scaled and some not; and where a gradient in the logits is differentiated again,
-    unless that of every strategy may be (``Strategy.twice``).
+    would have some of their objective scaled and some not; and where a gradient in any layer's logits is differentiated
+    again, or any gradient in these logits, unless that layer's strategy allows it (``Strategy.twice``).
     """
     if len(strategies) != len(layers) + 1:
         raise InputError(f"{len(strategies)} strategies for {len(layers) + 1} stochastic layers; give one for each")
-    for strategy in strategies:
-        if not strategy.twice:
-            logits = differentiable_once(logits, type(strategy).__name__)
-            break
-    return _nested(strategies, strategies[0].prepared(logits), objective, layers, noise.on(logits.device))
+    return _nested(strategies, logits, objective, layers, noise.on(logits.device))
 
 
 def _nested(
     strategies: Sequence[Strategy], logits: Tensor, objective: Objective, layers: Sequence[Layer], noise: Noise
 ) -> Estimate:
     first, *rest = strategies
+    dtype, logits = logits.dtype, first.prepared(logits)
+    if logits.dtype != dtype:  # half precision, in which only what is not ours computes
+        objective = Layout.of(logits, -1).objective(objective, dtype)
+        layers = [_of_dtype(layer, dtype) for layer in layers]
+    if first.twice:
+        return _estimate(first, rest, logits, objective, layers, noise)
+    name = type(first).__name__
+    logits = differentiable_once(logits, name)
+    return estimate_once(_estimate(first, rest, logits, objective, layers, noise), logits, name)
+
+
+def _estimate(
+    first: Strategy,
+    rest: Sequence[Strategy],
+    logits: Tensor,
+    objective: Objective,
+    layers: Sequence[Layer],
+    noise: Noise,
+) -> Estimate:
     if not layers:
         return first.compute(logits, objective, noise)
     layer, *others = layers
@@ -87,6 +103,13 @@ def _nested(
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
     learning = [each for each in auxiliary if each.requires_grad] or auxiliary
     return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
+
+
+def _of_dtype(layer: Layer, dtype: torch.dtype) -> Layer:
+    """A layer whose functions are given samples of this dtype."""
+    return Layer(
+        lambda sample, output: layer.logits(sample.to(dtype), output), lambda sample: layer.objective(sample.to(dtype))
+    )
 
 
 def mean_field(objective: Objective, layers: Sequence[Layer], dimensions: int) -> Objective:

@@ -2,9 +2,11 @@
 
 import math
 
+import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.gradients import gradient_error, sampled_gradients
 from discrete_vae.noise import Noise, seeded
@@ -77,3 +79,9 @@ def test_reparameterised_gradient_of_a_quadratic_is_unbiased() -> None:
     assert gradient_error(draws, exact).z_score < 5.5
     wrong = torch.stack([exact[..., 0], 2 * exact[..., 1]], -1)
     assert gradient_error(draws, wrong).z_score > 50
+
+
+@pytest.mark.parametrize("parameters", [1, 3])
+def test_other_than_two_parameters_a_variable_are_refused(parameters) -> None:
+    with pytest.raises(InputError, match=f"a normal variable has {parameters} parameters; give two"):
+        GaussianReparameterisation().estimate(torch.zeros(2, 3, parameters), lambda z: z.sum((-1, -2)))

@@ -7,6 +7,7 @@ that its share in the gradient is seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from discrete_vae.categorical import Categorical, log_prob
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
+    STRATEGIES,
     GappedStraightThrough,
     GumbelSoftmax,
     Objective,
@@ -296,3 +298,31 @@ def test_a_bound_of_two_layers_weighs_each_samples_kl_by_beta() -> None:
     torch.testing.assert_close(costs[1], 3 * costs[0])
     expected = log_prob(logits, sample) + 2 * torch.tensor(3.0).log()
     torch.testing.assert_close(costs[0], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    "name", [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None]
+)
+def test_layers_mask_categories_and_come_in_half_precision(name, dtype) -> None:
+    kind, seen = STRATEGIES[name], []
+    if name in ("nvil", "relax", "target-propagation"):
+        pytest.skip("it is built from networks")
+    mask = torch.tensor([0, -math.inf, 0, -math.inf], dtype=dtype)
+    weights = torch.randn(8, 8, generator=seeded(0, "between"), dtype=torch.float64).to(dtype).requires_grad_()
+    logits = torch.randn(5, 2, 4, generator=seeded(0, "first"), dtype=torch.float64).to(dtype).requires_grad_()
+
+    def decode(z: Tensor) -> Tensor:
+        seen.append(z)
+        return z.flatten(-2)
+
+    objective = Objective(decode=decode, loss=lambda output: (output @ weights[0]).square())
+    layer = Layer(
+        logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 4)) + mask, objective=lambda _: objective
+    )
+    strategies = [kind().to(torch.promote_types(dtype, torch.float32)) for _ in range(2)]
+    estimate = nested(strategies, logits + mask, objective, [layer], Noise([seeded(1)]))
+    (estimate.loss.sum() + estimate.auxiliary.sum()).backward()
+    assert all(each.isfinite().all() for each in (estimate.loss, weights.grad, logits.grad))
+    assert not logits.grad[..., [1, 3]].any()
+    assert not any(z[..., [1, 3]].any() for z in seen)

@@ -11,7 +11,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.population import Population
 from discrete_vae.quantised import Codebook, Grid
-from discrete_vae.strategies import Objective
+from discrete_vae.strategies import Fsq, Objective, RotatedVqVae, SumAndSample, VqVae
 from discrete_vae.tasks import Architecture
 
 
@@ -105,3 +105,25 @@ def test_evaluation_quantises_as_training_does(name: str) -> None:
     assert part.model.family.sample(logits[1:], Noise([None] * 2)).squeeze(1).equal(trained[1:])
     alone = population.part(slice(2, 3)).model
     assert alone.draw(4, Noise([seeded(2)])).shape == (1, 4, 784)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("kind", [VqVae, RotatedVqVae])
+def test_vectors_of_another_length_than_the_codebooks_are_refused(kind, length) -> None:
+    with pytest.raises(InputError, match=f"the encoder's vectors have {length} numbers each, and the codebook's 4"):
+        kind(4).estimate(torch.zeros(2, 3, length), lambda z: z.sum((-1, -2)))
+
+
+def test_bad_levels_and_weights_are_refused_wherever_they_are_set() -> None:
+    with pytest.raises(InputError, match="levels is 1; give at least 2"):
+        Fsq(1)
+    with pytest.raises(InputError, match=r"levels is 2\.5; give a whole number"):
+        Fsq(2.5)
+    with pytest.raises(InputError, match="categories is 0; give at least 1"):
+        VqVae(0)
+    strategy = VqVae(4)
+    with pytest.raises(InputError, match="commitment is nan; give a finite number of at least 0"):
+        strategy.commitment = float("nan")
+    summed = SumAndSample()
+    with pytest.raises(InputError, match="states is 0; give at least 1"):
+        summed.summed = 0

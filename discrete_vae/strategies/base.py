@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -242,8 +244,8 @@ class Strategy(nn.Module):
         ``[..., B, C]`` is what a learned baseline may look at; an ``Objective`` has its own.
 
         Half precision is computed in float32. Raises ``InputError`` for a loss of another shape, for logits without a
-        batch, where an objective lacks what the strategy needs, and, unless ``twice``, in the backward pass of the
-        gradient in the logits, which as an estimate has no derivative.
+        batch, where an objective lacks what the strategy needs, and, unless ``twice``, where the gradient in the
+        logits, which as an estimate has no derivative, is differentiated, or any other gradient is in the logits.
         """
         layout = Layout.of(logits, dim)
         given = self.prepared(layout.inwards(logits))
@@ -253,6 +255,8 @@ class Strategy(nn.Module):
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
         estimate = self.compute(given, posed, source(noise, generator, logits))
+        if not self.twice:
+            estimate = estimate_once(estimate, given, type(self).__name__)
         return dataclasses.replace(estimate, sample=layout.outwards(estimate.sample).to(logits.dtype))
 
     def prepared(self, logits: Tensor) -> Tensor:
@@ -345,9 +349,39 @@ class _OnlyGradient(torch.autograd.Function):
         return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None
 
 
+_WITHIN = threading.local()
+
+
+@contextmanager
+def differentiable_for_learning() -> Iterator[None]:
+    """Estimates that are made within it, as a part of another's objective, may be differentiated twice.
+
+    It is for a strategy that does so in what it learns by itself, which lowers its variance and cannot make it biased.
+    """
+    before = getattr(_WITHIN, "learning", False)
+    _WITHIN.learning = True
+    try:
+        yield
+    finally:
+        _WITHIN.learning = before
+
+
 def differentiable_once(logits: Tensor, name: str) -> Tensor:
     """The logits; to differentiate their gradient raises ``InputError``, which names the strategy."""
+    if getattr(_WITHIN, "learning", False):
+        return logits
     return _Once.apply(logits, name)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def estimate_once(estimate: Estimate, logits: Tensor, name: str) -> Estimate:
+    """The estimate; to differentiate in the logits what its loss gave others, such as a decoder, raises ``InputError``.
+
+    The sample depends on the logits, which no derivative of that gradient sees: it would be silently 0.
+    """
+    if getattr(_WITHIN, "learning", False):
+        return estimate
+    loss = _LossOnce.apply(estimate.loss, logits, name)  # type: ignore[no-untyped-call]
+    return dataclasses.replace(estimate, loss=loss)
 
 
 class _Once(torch.autograd.Function):
@@ -366,6 +400,26 @@ class _Once(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
         return _Refused.apply(gradient, logits, ctx.name), None  # type: ignore[no-untyped-call]
+
+
+class _LossOnce(torch.autograd.Function):
+    """The same of a loss, whose gradient is not to be differentiated in the logits."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(loss: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
+        return loss.clone()  # a view must not be changed in place, as by ``loss += kl``
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
+        _, logits, ctx.name = inputs
+        ctx.save_for_backward(logits)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (logits,) = ctx.saved_tensors
+        return _Refused.apply(gradient, logits, ctx.name), None, None  # type: ignore[no-untyped-call]
 
 
 class _Refused(torch.autograd.Function):

@@ -6,14 +6,20 @@ arXiv 2309.15505.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from discrete_vae.errors import check_range
 from discrete_vae.noise import Noise
 from discrete_vae.quantised import Grid
 from discrete_vae.strategies.base import Claim, Networks
 from discrete_vae.strategies.pathwise import Pathwise, straight_through
+
+
+def check_levels(levels: int) -> None:
+    """Raise ``InputError`` for a number of levels that is not at least 2."""
+    check_range("levels", levels, 2)
 
 
 class Fsq(Pathwise):
@@ -21,11 +27,13 @@ class Fsq(Pathwise):
 
     The logits are the numbers, ``[..., B, N, 1]``. A variable is a channel of its own with K levels, so that N of them
     are the paper's N channels. There is no noise, and beta has nothing to weigh.
+    Raises ``InputError`` for fewer than 2 levels.
     """
 
     claim = Claim("Mentzer et al. 2023", unbiased=False, relaxed=False, evaluations=1)
     latent_family = Grid
     ignores = Pathwise.ignores | {"samples", "beta"}
+    checks: ClassVar = {"levels": check_levels}
 
     def __init__(self, levels: int) -> None:
         super().__init__()

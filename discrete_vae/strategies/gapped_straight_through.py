@@ -63,4 +63,5 @@ class GappedStraightThrough(Tempered):
             gap = -torch.log1p(-taken.clamp_max(1 - tiny)) / taken.clamp_min(tiny)
         largest = own.amax(-1, keepdim=True)
         moved = torch.where(sample > 0, largest, torch.minimum(own, largest - gap))
-        return softmax_through(logits / temperature, softmax(moved / temperature))
+        lifted = logits + (moved - own)  # a learned temperature divides the moved logits
+        return softmax_through(lifted / temperature, softmax(moved / temperature))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from discrete_vae.errors import InputError
 from discrete_vae.gaussian import Gaussian
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Strategy
@@ -24,4 +25,8 @@ class GaussianReparameterisation(Pathwise):
         return Gaussian(latents)
 
     def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
+        if logits.shape[-1] != 2:
+            raise InputError(
+                f"a normal variable has {logits.shape[-1]} parameters; give two, mean and log-variance: [..., N, 2]"
+            )
         return Gaussian(logits.shape[-2]).sample(logits, noise).squeeze(-4)

@@ -32,14 +32,18 @@ def perturbed_given(logits: Tensor, sample: Tensor, gumbel: Tensor) -> Tensor:
     return torch.where(sample > 0, top, -torch.logaddexp(-gumbel - logits, -top))
 
 
-def relaxed_given(logits: Tensor, sample: Tensor, temperature: Tensor, draws: int, noise: Noise) -> Tensor:
-    """Relaxed samples from perturbed logits whose argmax is ``sample``: ``[draws, ..., N, K]``."""
-    return torch.stack(
-        [
-            softmax(perturbed_given(logits, sample, noise.gumbel(logits.shape, logits.dtype)) / temperature)
-            for _ in range(draws)
-        ]
-    )
+def relaxed_given(
+    logits: Tensor, given: Tensor, sample: Tensor, temperature: Tensor, draws: int, noise: Noise
+) -> Tensor:
+    """Relaxed samples from the perturbed logits ``given``, whose argmax is ``sample``: ``[draws, ..., N, K]``.
+
+    They are differentiated as ``softmax((logits + constant) / temperature)``, in a learned temperature as well.
+    """
+    perturbed = [perturbed_given(given, sample, noise.gumbel(given.shape, given.dtype)) for _ in range(draws)]
+    relaxed = torch.stack([softmax(each / temperature) for each in perturbed])
+    if temperature.requires_grad:
+        logits = logits + torch.stack(perturbed) - logits.detach()
+    return softmax_through((logits / temperature).expand_as(relaxed), relaxed)
 
 
 def check_draws(draws: int) -> None:
@@ -77,5 +81,4 @@ class GumbelRao(Tempered):
 
     def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
         temperature = per_member(self.temperature, logits)
-        relaxed = relaxed_given(logits.detach(), sample, temperature, self.draws, noise)
-        return softmax_through((logits / temperature).expand_as(relaxed), relaxed).mean(0)
+        return relaxed_given(logits, logits.detach(), sample, temperature, self.draws, noise).mean(0)

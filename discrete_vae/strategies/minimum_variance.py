@@ -54,7 +54,9 @@ class MinimumVariance(OneHotPathwise):
 
     def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
         own = logits.detach().double()
-        matrix = backward_matrix(softmax(own), sample.double(), per_member(self.weight, own).clamp_max(LARGEST))
+        matrix = backward_matrix(
+            softmax(own), sample.double(), per_member(self.weight.detach(), own).clamp_max(LARGEST)
+        )
         return (matrix @ logits.double().unsqueeze(-1)).squeeze(-1).to(logits.dtype)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import jacobian_product, log_prob, softmax
+from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, only_gradient
 from discrete_vae.strategies.objective import Objective
@@ -16,13 +17,26 @@ from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.score_function import ScoreFunction
 
 
-def differentiated(objective: Objective, at: Tensor) -> tuple[Tensor, Tensor]:
-    """Value ``[..., B]`` and gradient ``[..., B, N, K]`` of the mean field at a point; nothing else gets a gradient."""
+def differentiated(objective: Objective, at: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Value ``[..., B]`` and gradient ``[..., B, N, K]`` of the mean field at a point; nothing else gets a gradient.
+
+    Raises ``InputError``, in which the strategy has this name, where the objective has no gradient there.
+    """
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         value = objective.deterministic(at)
-        (gradient,) = torch.autograd.grad(value.sum(), at)
+        gradient = slope(value, at, name)
     return value.detach(), gradient
+
+
+def slope(value: Tensor, at: Tensor, name: str, retain: bool = False) -> Tensor:
+    """The gradient of values ``[..., B]`` in the sample that they are of; raises ``InputError`` without one."""
+    found: Tensor | None = None
+    if value.requires_grad:
+        (found,) = torch.autograd.grad(value.sum(), at, retain_graph=retain, allow_unused=True)
+    if found is None:
+        raise InputError(f"{name} needs an objective that has a gradient in the sample; take rloo")
+    return found
 
 
 class MuProp(ScoreFunction):
@@ -38,7 +52,7 @@ class MuProp(ScoreFunction):
         loss = objective(sample)
         probabilities = softmax(logits.detach())
         centre = self.centre_of(probabilities)
-        value, gradient = differentiated(objective, centre)
+        value, gradient = differentiated(objective, centre, type(self).__name__)
         expansion = value + (gradient * (sample - centre)).sum((-1, -2))
         signal, scale, auxiliary = self.centre(loss.detach() - expansion, objective)
         surrogate = signal * log_prob(logits, sample) + self.correction(logits, probabilities, gradient)

@@ -122,6 +122,21 @@ def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False)
     return at_least_float32(loss) if loss.is_floating_point() else loss.to(torch.get_default_dtype())
 
 
+def one_prediction(predicted: Tensor, like: Tensor, name: str) -> Tensor:
+    """What a network ``name`` says of each example, ``[..., B]`` or ``[..., B, 1]``, to go with ``like`` ``[..., B]``.
+
+    Raises ``InputError`` where it is not one number an example, or one for all.
+    """
+    found = predicted.squeeze(-1)
+    pairs = zip(reversed(found.shape), reversed(like.shape), strict=False)
+    if found.dim() > like.dim() or any(size not in (1, wanted) for size, wanted in pairs):
+        raise InputError(
+            f"the {name} gives shape {list(predicted.shape)}; it has to give one number an example, "
+            f"{[*like.shape, 1]}, of what it is given"
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class Layout:
     """Logits of any shape as ``[..., B, N, K]``: the categories lie along ``dim``.

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from discrete_vae.categorical import hard_sample, log_prob, softmax
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, differentiable_for_learning, only_gradient
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Objective, one_prediction
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ class Rebar(Strategy):
         relaxed = softmax(perturbed / per_member(self.temperature, perturbed))
         value = objective(relaxed.to(dtype))
         value = per_member(self.weight, value) * value
-        return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
+        if self.critic is None:
+            return value
+        return value + one_prediction(self.critic(relaxed.flatten(-2)), value, "critic")
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
@@ -115,7 +117,8 @@ class Rebar(Strategy):
             at = work.requires_grad_()
             one = sample.to(at.dtype)
             free, given = at + gumbel, perturbed_given(at, one, again)
-            control, conditional = (self.control(each, objective, logits.dtype) for each in (free, given))
+            with differentiable_for_learning():  # temperature and eta descend the slope of the path's gradient
+                control, conditional = (self.control(each, objective, logits.dtype) for each in (free, given))
             (score,) = torch.autograd.grad(log_prob(at, one).sum(), at)
             (path,) = torch.autograd.grad((control - conditional).sum(), at, create_graph=True, allow_unused=True)
             if path is None:

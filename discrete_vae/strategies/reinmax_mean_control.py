@@ -15,7 +15,7 @@ from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient, register_hyperparameter
 from discrete_vae.strategies.hyperparameters import per_member
-from discrete_vae.strategies.muprop import differentiated
+from discrete_vae.strategies.muprop import differentiated, slope
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 from discrete_vae.strategies.reinmax import second_order_pull
@@ -61,8 +61,8 @@ class ReinMaxMeanControl(Strategy):
         with torch.enable_grad():
             at = sample.detach().requires_grad_()
             loss = objective(at)
-            (gradient,) = torch.autograd.grad(loss.sum(), at, retain_graph=True)
-        _, guess = differentiated(objective, softmax(own))
+            gradient = slope(loss, at, type(self).__name__, retain=True)
+        _, guess = differentiated(objective, softmax(own), type(self).__name__)
         away = second_order_pull(own, sample, guess, temperature) - mean_pull(own, guess, temperature)
         pull = second_order_pull(own, sample, gradient, temperature) - per_member(self.weight, own) * away
         moment = pull.square().sum((-1, -2)).mean(-1)

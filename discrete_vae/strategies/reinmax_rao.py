@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import softmax, softmax_through
+from discrete_vae.categorical import softmax
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.gumbel_rao import GumbelRao, relaxed_given
@@ -37,6 +37,5 @@ class ReinMaxRao(GumbelRao):
         temperature, own = per_member(self.temperature, logits), logits.detach()
         tiny = torch.finfo(own.dtype).tiny
         middle = ((softmax(own) + sample) / 2).clamp_min(tiny).log()
-        relaxed = relaxed_given(middle, sample, temperature, self.draws, noise)
-        first = softmax_through((logits / temperature).expand_as(relaxed), relaxed).mean(0)
+        first = relaxed_given(logits, middle, sample, temperature, self.draws, noise).mean(0)
         return 2 * first - softmax(logits) / 2

@@ -16,7 +16,7 @@ from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_penalty_scaled
 from discrete_vae.strategies.hyperparameters import per_member
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Objective, one_prediction
 from discrete_vae.strategies.pathwise import draw
 
 
@@ -137,12 +137,7 @@ class ScoreFunction(Strategy):
         if self.baseline is not None:
             if objective.context is None:
                 raise InputError("a learned baseline needs a context; give estimate(..., context=x), or an Objective's")
-            given = self.baseline(objective.context)
-            predicted = given.squeeze(-1) if given.dim() > signal.dim() else given
-            if predicted.shape != signal.shape:
-                raise InputError(
-                    f"the baseline gave {list(given.shape)}; give one number an example, {[*signal.shape, 1]}"
-                )
+            predicted = one_prediction(self.baseline(objective.context), signal, "baseline")
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)
             auxiliary = (signal - mean - predicted).square().mean(-1)

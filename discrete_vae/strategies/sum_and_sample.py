@@ -7,6 +7,7 @@ Distributions. ICML 2019, arXiv 1810.04777.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,7 +34,12 @@ class SumAndSampleOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("states", self.states)
+        check_states(self.states)
+
+
+def check_states(states: int) -> None:
+    """Raise ``InputError`` for a number of summed states that is not at least 1."""
+    check_range("states", states)
 
 
 class SumAndSample(WeightedStates):
@@ -46,6 +52,7 @@ class SumAndSample(WeightedStates):
 
     claim = Claim("Liu et al. 2019", unbiased=True, relaxed=False, evaluations=4)
     Options = SumAndSampleOptions
+    checks: ClassVar = {"summed": check_states}
 
     def __init__(self, states: int = 3, baseline: bool = True) -> None:
         super().__init__()

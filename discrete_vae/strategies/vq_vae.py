@@ -6,12 +6,12 @@ A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation Lear
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.errors import InputError, check_types
+from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.quantised import Codebook, look_up, nearest
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
@@ -27,8 +27,13 @@ class VqVaeOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not 0 <= self.commitment < float("inf"):
-            raise InputError(f"commitment is {self.commitment}; give a finite number of at least 0")
+        check_commitment(self.commitment)
+
+
+def check_commitment(weight: float) -> None:
+    """Raise ``InputError`` for a commitment that is no finite number of at least 0."""
+    if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise InputError(f"commitment is {weight!r}; give a finite number of at least 0")
 
 
 class VqVae(Strategy):
@@ -38,7 +43,7 @@ class VqVae(Strategy):
     ``commitment |e - sg(c)|^2``, the codebook ``|sg(e) - c|^2``, both averaged over the N variables. The codebook's K
     vectors are as long as there are categories and start at the corners of the simplex, so that the decoder first sees
     what one-hot variables look like. What it sees later is a linear map of these. There is no noise, and beta has
-    nothing to weigh. Raises ``InputError`` for a negative commitment.
+    nothing to weigh. Raises ``InputError`` for a negative commitment, and for vectors e of another length.
     """
 
     claim = Claim("van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)
@@ -46,10 +51,12 @@ class VqVae(Strategy):
     latent_family = Codebook
     twice = True
     ignores = frozenset({"samples", "beta"})
+    checks: ClassVar = {"commitment": check_commitment}
 
     def __init__(self, categories: int, commitment: float = 0.25, members: int | None = None) -> None:
         super().__init__()
-        self.commitment = VqVaeOptions(commitment).commitment
+        check_range("categories", categories)
+        self.commitment = commitment
         corners = torch.eye(categories)
         self.vectors = nn.Parameter(corners if members is None else corners.repeat(members, 1, 1))
 
@@ -62,6 +69,12 @@ class VqVae(Strategy):
         return strategy
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        length = self.vectors.shape[-1]
+        if logits.shape[-1] != length:
+            raise InputError(
+                f"the encoder's vectors have {logits.shape[-1]} numbers each, and the codebook's {length}; give as "
+                "many categories to both"
+            )
         code = look_up(self.vectors, nearest(self.vectors.detach(), logits.detach()))  # [..., B, N, K]
         fixed = code.detach()
         sample = with_gradient_of(fixed, self.through(logits, fixed))

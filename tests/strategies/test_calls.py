@@ -19,6 +19,7 @@ from discrete_vae.schedules import Schedule, table
 from discrete_vae.strategies import (
     STRATEGIES,
     Darn,
+    DarnBaseline,
     DecoupledStraightThrough,
     Enumeration,
     GappedStraightThrough,
@@ -31,8 +32,11 @@ from discrete_vae.strategies import (
     Objective,
     Rebar,
     ReinMax,
+    ReinMaxMeanControl,
     ReinMaxRao,
+    Relax,
     Rloo,
+    Rodeo,
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     StraightThrough,
@@ -546,3 +550,26 @@ def test_names_of_functions_are_those_of_the_strategies() -> None:
     }
     assert public == {name.replace("-", "_") for name in PATHWISE}
     assert all(re.search(r"\d{4}", getattr(functional, name).__doc__) for name in public)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"), [(Nvil(nn.Linear(2, 3)), "baseline"), (Relax(nn.Linear(12, 3)), "critic")]
+)
+def test_a_network_that_says_more_than_one_number_an_example_is_refused(strategy, name) -> None:
+    """With as many numbers as examples it would be taken for a table of both."""
+    context = None if name == "critic" else torch.zeros(3, 2)
+    with pytest.raises(InputError, match=rf"the {name} gives shape \[3, 3\]; it has to give one number an example"):
+        strategy.estimate(torch.zeros(3, 3, 4), lambda z: z.sum((-1, -2)), context=context)
+
+
+def test_a_context_of_other_examples_is_refused() -> None:
+    with pytest.raises(InputError, match=r"the baseline gives shape \[5, 1\]; it has to give one number an example"):
+        Nvil(nn.Linear(2, 1)).estimate(torch.zeros(3, 3, 4), lambda z: z.sum((-1, -2)), context=torch.zeros(5, 2))
+
+
+@pytest.mark.parametrize("strategy", [MuProp(), DarnBaseline(), ReinMaxMeanControl(), Rebar(), Rodeo()])
+def test_a_black_box_is_refused_by_strategies_that_differentiate_it(strategy) -> None:
+    table = torch.ones(4, requires_grad=True)  # so that there is a gradient, but none in the sample
+    for cost in (lambda z: z.argmax(-1).sum(-1), lambda z: table[z.argmax(-1)].sum(-1)):
+        with pytest.raises(InputError, match="needs an objective that has a gradient in"):
+            strategy.estimate(torch.zeros(3, 2, 4), cost)

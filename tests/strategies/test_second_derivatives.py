@@ -4,18 +4,20 @@ The surrogates are written from the papers, ``D + s - sg(s)`` with plain torch o
 noise of the strategy; ``a`` are logits.
 """
 
+import copy
 from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_value
-from discrete_vae.nesting import nested
+from discrete_vae.nesting import Layer, nested
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
+    Carms,
     Darn,
     DecoupledStraightThrough,
     Enumeration,
@@ -25,15 +27,19 @@ from discrete_vae.strategies import (
     Marginalisation,
     MinimumVariance,
     MuProp,
+    Objective,
+    Rebar,
     ReinMax,
     ReinMaxRao,
     Rloo,
+    Rodeo,
     ScoreFunction,
     SlopeAnnealedStraightThrough,
     Softmax,
     StraightThrough,
     StraightThroughGumbelSoftmax,
     Strategy,
+    UnorderedSet,
     Zgr,
 )
 from discrete_vae.strategies.minimum_variance import backward_matrix
@@ -189,3 +195,84 @@ def test_layers_behind_are_differentiated_twice_only_if_all_may_be(first, second
         return
     with pytest.raises(InputError, match=r"the gradient of ScoreFunction is an estimate"):
         torch.autograd.grad(gradient.square().sum(), logits)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (strategy, _) in PUBLISHED.items() if "temperature" in strategy.minima]
+)
+def test_learned_temperatures_have_the_published_gradient(name, monkeypatch) -> None:
+    """The backward pass' temperature divides perturbed, lifted or moved logits, not the logits alone."""
+    strategy, surrogate = PUBLISHED[name]
+    strategy, at = copy.deepcopy(strategy).double(), torch.tensor(TAU, dtype=torch.float64, requires_grad=True)
+    strategy.temperature = nn.Parameter(at.detach().clone())
+    logits = (1.5 * normal("logits", *SHAPE)).requires_grad_()
+    z = strategy.sample(logits, Noise([seeded(1)]))
+    monkeypatch.setitem(globals(), "TAU", at)
+    expected = surrogate(logits, z.detach())
+    expected = expected if strategy.claim.relaxed else z.detach() + expected - expected.detach()
+    wanted = torch.autograd.grad(cost(expected).sum(), [logits, at], allow_unused=True, materialize_grads=True)
+    torch.testing.assert_close(torch.autograd.grad(cost(z).sum(), [logits, strategy.temperature]), wanted)
+
+
+@pytest.mark.parametrize("second", [ScoreFunction(), Rebar(), Carms()])
+def test_a_control_variate_learns_through_an_estimate_behind_it(second) -> None:
+    """REBAR's temperature descends a gradient of a gradient, which is its own and no one's second derivative."""
+    first, second = Rebar().double(), second.double()
+    weights = normal("weights", 12, 12).requires_grad_()
+
+    def behind(z: Tensor) -> Tensor:
+        return second.estimate((z.flatten(-2) @ weights).unflatten(-1, (3, 4)), cost).loss
+
+    logits = normal("logits", *SHAPE).requires_grad_()
+    estimate = first.estimate(logits, lambda z: cost(z) + behind(z))
+    (estimate.loss.sum() + estimate.auxiliary).backward()
+    assert all(each.grad.any() for each in (logits, weights, first.log_temperature, first.weight))
+    again = first.estimate(logits, behind).loss.sum()
+    (gradient,) = torch.autograd.grad(again, weights, create_graph=True)
+    with pytest.raises(InputError, match="is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
+
+
+@pytest.mark.parametrize("second", ["score-function", "carms", "reinmax"])
+@pytest.mark.parametrize("first", ["score-function", "reinmax"])
+def test_weights_between_layers_are_differentiated_twice_only_if_the_layer_behind_may_be(first, second) -> None:
+    weights = normal("weights", 6, 6).requires_grad_()
+    layer = Layer(
+        logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 3)),
+        objective=lambda _: Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square),
+    )
+    own = Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square)
+    strategies = [STRATEGIES[each]().double() for each in (first, second)]
+    loss = nested(strategies, normal("logits", 4, 2, 3), own, [layer], Noise([seeded(1)])).loss.sum()
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    if STRATEGIES[second].twice:
+        assert torch.autograd.grad(gradient.square().sum(), weights)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {STRATEGIES[second].__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
+
+
+@pytest.mark.parametrize(
+    "strategy", [ScoreFunction(), Rloo(), Carms(), Rebar(), Enumeration(), UnorderedSet(), Rodeo(), ReinMax()]
+)
+def test_decoders_gradient_is_differentiated_in_logits_only_where_the_sample_is(strategy) -> None:
+    """As a step of meta-learning takes it. The hard sample depends on the logits; a derivative of 0 would be wrong."""
+    logits, inner = normal("logits", *SHAPE).requires_grad_(), INNER.clone().requires_grad_()
+    estimate = strategy.double().estimate(logits, lambda z: ((z.flatten(-2) @ inner).tanh() @ OUTER).square())
+    loss = estimate.loss
+    loss *= 2  # what comes back is nobody's view
+    (gradient,) = torch.autograd.grad(loss.sum(), inner, create_graph=True)
+    assert torch.autograd.grad(gradient.square().sum(), inner, retain_graph=True)[0].any()  # the decoder's own
+    if strategy.twice:
+        assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {type(strategy).__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
+
+
+def test_an_estimate_that_is_not_to_be_differentiated_twice_compiles_whole() -> None:
+    torch._dynamo.reset()
+    strategy, logits = Carms().double(), normal("logits", *SHAPE).requires_grad_()
+    compiled = torch.compile(lambda at: strategy.estimate(at, cost).loss.sum(), fullgraph=True, backend="aot_eager")
+    compiled(logits).backward()
+    assert logits.grad.any()
