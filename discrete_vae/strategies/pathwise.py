@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -49,7 +50,16 @@ class Pathwise(Strategy):
         """
         own = {name: getattr(self, name) for name in self.minima}
         moved = {name: layout.last(value) for name, value in own.items() if value.dim() == layout.dims}
-        if layout.dim == -1 or not moved:
+        return self if layout.dim == -1 else self._with(moved)
+
+    def in_front(self, count: int) -> Self:
+        """The strategy for logits with so many more dimensions in front: so have its hyper-parameters of one each."""
+        own = {name: getattr(self, name) for name in self.minima}
+        return self._with({name: value[(None,) * count] for name, value in own.items() if count and value.dim()})
+
+    def _with(self, moved: Mapping[str, Tensor]) -> Self:
+        """A shallow copy with other hyper-parameters, or itself where none changes."""
+        if not moved:
             return self
         other = copy.copy(self)
         other._parameters = {name: value for name, value in self._parameters.items() if name not in moved}
