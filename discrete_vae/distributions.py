@@ -74,7 +74,7 @@ class OneHotCategorical(distributions.OneHotCategorical):
         """Of one-hot samples: ``[...]``; -inf where it is impossible."""
         if self._validate_args:
             self._validate_sample(value)  # type: ignore[no-untyped-call]
-        shape = torch.broadcast_shapes(self.logits.shape, value.shape)
+        shape = torch.broadcast_shapes(self.logits.shape, value.shape)  # type: ignore[no-untyped-call]
         found = log_taken(self.logits.expand(shape), value.to(self.logits.dtype).expand(shape)).squeeze(-1)
         return found.masked_fill(found < -MASKED / 2, -math.inf)
 

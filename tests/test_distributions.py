@@ -73,7 +73,8 @@ def test_masked_categories(given) -> None:
 
 
 def test_it_is_a_distribution_like_others() -> None:
-    q = OneHotCategorical(GumbelSoftmax(torch.tensor([0.1, 0.5, 1.0, 2.0])), logits=LOGITS)
+    temperatures = torch.tensor([0.1, 0.5, 1.0, 2.0])
+    q = OneHotCategorical(GumbelSoftmax(temperatures), logits=LOGITS, validate_args=True)  # torch.compile turns it off
     expanded = OneHotCategorical(ReinMax(), logits=LOGITS).expand((2, 4, 3))
     assert expanded.rsample().shape == (2, 4, 3, 5)
     variables = distributions.Independent(OneHotCategorical(ReinMax(), logits=LOGITS), 1)
@@ -129,7 +130,7 @@ def test_a_loss_of_a_variational_auto_encoder() -> None:
 def test_parameters_that_are_none_are_refused(given, message) -> None:
     """Probabilities of NaN would pass for masked categories, and whole numbers for their truncated logarithms."""
     with pytest.raises(InputError, match=message):
-        OneHotCategorical(ReinMax(), **given)
+        OneHotCategorical(ReinMax(), **given, validate_args=True)
 
 
 def test_probabilities_in_half_precision_keep_their_logarithms() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -212,6 +213,17 @@ class Strategy(nn.Module):
         """Names of the options that are schedules, and so of the buffers that follow them."""
         return tuple(name for name, field in options_of(cls).items() if isinstance(field.default, Schedule))
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A shallow copy whose hyper-parameters are changed, or itself where the change gives each of them back."""
+        own = {name: getattr(self, name) for name in self.minima}
+        moved = {name: new for name, value in own.items() if (new := change(value)) is not value}
+        if not moved:
+            return self
+        other = copy.copy(self)
+        other._parameters = {name: value for name, value in self._parameters.items() if name not in moved}
+        other._buffers = {**self._buffers, **moved}
+        return other
+
     def follow(self, values: Mapping[str, Tensor]) -> None:
         """Set scheduled hyper-parameters, one value a member each: ``[P]``."""
         self._buffers.update(values)  # unchecked: a step is recorded, and reads nothing back
@@ -252,7 +264,12 @@ class Strategy(nn.Module):
         posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
-        estimate = self.compute(given, posed, source(noise, generator, logits))
+        estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))
+        if not isinstance(estimate, Estimate):
+            raise InputError(
+                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, auxiliary, "
+                "sample)"
+            )
         return dataclasses.replace(estimate, sample=layout.outwards(estimate.sample).to(logits.dtype))
 
     def prepared(self, logits: Tensor) -> Tensor:
