@@ -132,6 +132,8 @@ class Strategy(nn.Module):
     twice: ClassVar[bool] = False
     """Whether its gradient in the logits may be differentiated again, as a gradient penalty does: it is then the
     gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
+    differentiates: ClassVar[bool] = False
+    """Whether it takes a gradient of the objective by itself, which ``torch.inference_mode`` forbids."""
     checks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
     """Checks of the options that are plain attributes, wherever these are set; they raise ``InputError``."""
 
@@ -257,6 +259,11 @@ class Strategy(nn.Module):
         batch, where an objective lacks what the strategy needs, and, unless ``twice``, in the backward pass of the
         gradient in the logits, which as an estimate has no derivative.
         """
+        if self.differentiates and not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            raise InputError(
+                f"{type(self).__name__} takes a gradient of the objective, which torch.inference_mode forbids; "
+                "take torch.no_grad"
+            )
         layout = Layout.of(logits, dim)
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
@@ -336,6 +343,8 @@ def with_penalty_scaled(loss: Tensor, objective: Objective, logits: Tensor, scal
     A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
     the objective that it does not see: otherwise one part would count less than the other.
     """
+    if not torch.is_grad_enabled():
+        return loss
     return loss + only_gradient(logits, (scale - 1) * penalty_gradient(objective, logits), loss.dim())
 
 

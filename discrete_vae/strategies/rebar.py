@@ -63,6 +63,7 @@ class Rebar(Strategy):
     """
 
     claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
+    differentiates = True
     Options = RebarOptions
     ignores = frozenset()
 
@@ -100,7 +101,10 @@ class Rebar(Strategy):
         relaxed = softmax(perturbed / per_member(self.temperature, perturbed))
         value = objective(relaxed.to(dtype))
         value = per_member(self.weight, value) * value
-        return value if self.critic is None else value + self.critic(relaxed.flatten(-2)).squeeze(-1)
+        if self.critic is None:
+            return value
+        weights = next(self.critic.parameters(), relaxed)  # of a model in half precision, or in double
+        return value + self.critic(relaxed.flatten(-2).to(weights.dtype)).squeeze(-1)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
