@@ -104,7 +104,8 @@ class Rebar(Strategy):
         if self.critic is None:
             return value
         weights = next(self.critic.parameters(), relaxed)  # of a model in half precision, or in double
-        return value + self.critic(relaxed.flatten(-2).to(weights.dtype)).squeeze(-1)
+        seen: Tensor = self.critic(relaxed.flatten(-2).to(weights.dtype)).squeeze(-1)
+        return value + seen
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
