@@ -319,6 +319,10 @@ def source(noise: Noise | None, generator: torch.Generator | None, logits: Tenso
         raise InputError("both noise and a generator are given; give one of them")
     if noise is not None and not isinstance(noise, Noise):
         raise InputError(f"noise is a {type(noise).__name__}; give a Noise, or generator=...")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(
+            f"generator is {generator!r}; give a torch.Generator, such as torch.Generator().manual_seed(0)"
+        )
     return (noise or Noise([generator])).on(logits.device)
 
 

@@ -379,3 +379,13 @@ def test_names_of_functions_are_those_of_the_strategies() -> None:
     }
     assert public == {name.replace("-", "_") for name in PATHWISE}
     assert all(re.search(r"\d{4}", getattr(functional, name).__doc__) for name in public)
+
+
+@pytest.mark.parametrize("bad", [3, "cpu", torch.Generator], ids=str)
+def test_a_generator_that_is_none_is_refused(bad) -> None:
+    for call in (
+        lambda: functional.gumbel_softmax(LOGITS, generator=bad),
+        lambda: Rloo().estimate(LOGITS, lambda z: z.sum((1, 2)), generator=bad),
+    ):
+        with pytest.raises(InputError, match=r"generator is .*; give a torch.Generator"):
+            call()
