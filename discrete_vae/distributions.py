@@ -16,6 +16,7 @@ from torch.distributions.kl import register_kl
 
 from discrete_vae.categorical import MASKED, at_least_float32, entropy, finite, kl, log_taken
 from discrete_vae.errors import InputError
+from discrete_vae.strategies.objective import Layout
 from discrete_vae.strategies.pathwise import Pathwise
 
 
@@ -25,7 +26,8 @@ class OneHotCategorical(distributions.OneHotCategorical):
     ``sample``, ``log_prob``, ``entropy`` and ``kl_divergence``, in nats, are those of the one-hot variable whatever the
     strategy. A strategy that trains with relaxed samples gives these in ``rsample``; they are no events and have no
     ``log_prob``. A logit of -inf, or a probability of 0, masks a category. Half precision is summed in float32. Raises
-    ``InputError`` for a strategy that gives no sample with a gradient, or whose variables are not categorical.
+    ``InputError`` for a strategy that gives no sample with a gradient, or whose variables are not categorical, for
+    parameters that are no floating-point tensor, and, if arguments are validated, for probabilities below 0 or NaN.
     """
 
     has_rsample = True
@@ -42,17 +44,17 @@ class OneHotCategorical(distributions.OneHotCategorical):
                 f"the strategy is {type(strategy).__name__}; give one whose categorical sample has a gradient, such as "
                 "ReinMax()"
             )
-        if logits is None and probs is not None:
-            taken = probs > 0
-            logits = torch.where(taken, at_least_float32(probs.where(taken, 1.0)).log(), -math.inf).to(probs.dtype)
-        elif logits is None or probs is not None:
+        if (probs is None) == (logits is None):
             raise InputError("give either probs or logits")
-        self.strategy, self.dtype = strategy, logits.dtype
-        super().__init__(logits=finite(at_least_float32(logits)), validate_args=validate_args)
+        validate = distributions.Distribution._validate_args if validate_args is None else validate_args
+        parameters: Any = logits if probs is None else _log(probs, validate)
+        Layout.of(parameters, -1, batch=False)
+        self.strategy, self.dtype = strategy, parameters.dtype if probs is None else probs.dtype
+        super().__init__(logits=finite(at_least_float32(parameters)), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         new: Self = self._get_checked_instance(OneHotCategorical, _instance)  # type: ignore[no-untyped-call]
-        new.strategy, new.dtype = self.strategy, self.dtype
+        new.strategy, new.dtype = self.strategy.in_front(len(batch_shape) - len(self.batch_shape)), self.dtype
         return super().expand(batch_shape, _instance=new)  # type: ignore[no-any-return, no-untyped-call]
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
@@ -72,12 +74,24 @@ class OneHotCategorical(distributions.OneHotCategorical):
         """Of one-hot samples: ``[...]``; -inf where it is impossible."""
         if self._validate_args:
             self._validate_sample(value)  # type: ignore[no-untyped-call]
-        found = log_taken(self.logits.expand_as(value), value).squeeze(-1)
+        shape = torch.broadcast_shapes(self.logits.shape, value.shape)  # type: ignore[no-untyped-call]
+        found = log_taken(self.logits.expand(shape), value.to(self.logits.dtype).expand(shape)).squeeze(-1)
         return found.masked_fill(found < -MASKED / 2, -math.inf)
 
     def entropy(self) -> Tensor:
         """``[...]``."""
         return entropy(self.logits)
+
+
+def _log(probs: Tensor, validate: bool) -> Tensor:
+    """Logits of probabilities, at least in float32: -inf for 0, and NaN for what is none."""
+    if not isinstance(probs, Tensor) or not probs.is_floating_point():
+        kind = probs.dtype if isinstance(probs, Tensor) else type(probs).__name__
+        raise InputError(f"probs are {str(kind).removeprefix('torch.')}; give a tensor of floating-point numbers")
+    if validate and not bool((probs >= 0).all()):
+        raise InputError("probs are negative or NaN somewhere; give numbers of at least 0")
+    none = probs == 0
+    return at_least_float32(probs.masked_fill(none, 1.0)).log().masked_fill(none, -math.inf)
 
 
 def _kl(q: distributions.OneHotCategorical, p: distributions.OneHotCategorical) -> Tensor:

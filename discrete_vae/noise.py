@@ -52,6 +52,8 @@ class Noise:
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``."""
         if len(self.generators) == 1:
+            if self.generators[0] is None:  # not given as None, which keeps compiled functions to one shape
+                return torch.rand(*shape, device=self.device, dtype=dtype)
             return torch.rand(*shape, generator=self.generators[0], device=self.device, dtype=dtype)
         if len(self.generators) != shape[0]:
             raise ValueError(f"{len(self.generators)} generators cannot fill a population of {shape[0]}")

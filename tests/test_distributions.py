@@ -74,7 +74,8 @@ def test_masked_categories(given) -> None:
 
 
 def test_it_is_a_distribution_like_others() -> None:
-    q = OneHotCategorical(GumbelSoftmax(torch.tensor([0.1, 0.5, 1.0, 2.0])), logits=LOGITS)
+    temperatures = torch.tensor([0.1, 0.5, 1.0, 2.0])
+    q = OneHotCategorical(GumbelSoftmax(temperatures), logits=LOGITS, validate_args=True)  # torch.compile turns it off
     expanded = OneHotCategorical(ReinMax(), logits=LOGITS).expand((2, 4, 3))
     assert expanded.rsample().shape == (2, 4, 3, 5)
     variables = distributions.Independent(OneHotCategorical(ReinMax(), logits=LOGITS), 1)
@@ -115,3 +116,51 @@ def test_a_loss_of_a_variational_auto_encoder() -> None:
     loss(logits).sum().backward()
     assert logits.grad.isfinite().all()
     assert logits.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"probs": torch.tensor([math.nan, 3, 5])}, "probs are negative or NaN somewhere; give numbers of at least 0"),
+        ({"probs": torch.tensor([-1.0, 3, 5])}, "probs are negative or NaN somewhere; give numbers of at least 0"),
+        ({"probs": torch.tensor([1, 3, 5])}, "probs are int64; give a tensor of floating-point numbers"),
+        ({"probs": [0.5, 0.5]}, "probs are list; give a tensor of floating-point numbers"),
+        ({"logits": torch.tensor([1, 3, 5])}, "the logits are int64; give a tensor of floating-point numbers"),
+    ],
+)
+def test_parameters_that_are_none_are_refused(given, message) -> None:
+    """Probabilities of NaN would pass for masked categories, and whole numbers for their truncated logarithms."""
+    with pytest.raises(InputError, match=message):
+        OneHotCategorical(ReinMax(), **given, validate_args=True)
+
+
+def test_probabilities_in_half_precision_keep_their_logarithms() -> None:
+    probs = LOGITS.softmax(-1).bfloat16()
+    q = OneHotCategorical(ReinMax(), probs=probs)
+    exact = distributions.OneHotCategorical(probs=probs.float(), validate_args=False)
+    torch.testing.assert_close(q.probs, exact.probs)
+    assert q.rsample().dtype == torch.bfloat16
+
+
+def test_densities_broadcast_as_torchs_do() -> None:
+    """Of one-hot values of any dtype, also as components of a mixture."""
+    each = OneHotCategorical(ReinMax(), logits=LOGITS), distributions.OneHotCategorical(logits=LOGITS)
+    for value in (torch.eye(5)[2], torch.eye(5)[2].bool(), torch.eye(5)[:4].long().unsqueeze(1)):
+        ours, torchs = (q.log_prob(value) for q in each)
+        torch.testing.assert_close(ours, torchs)
+    weights = distributions.Categorical(logits=LOGITS[..., 0])
+    z = each[1].sample((2,))[..., 0, :]
+    ours, torchs = (distributions.MixtureSameFamily(weights, q).log_prob(z) for q in each)
+    torch.testing.assert_close(ours, torchs)
+
+
+def test_expanded_variables_keep_the_temperature_of_their_example() -> None:
+    """With as many copies as there are examples: the new dimension is none of these."""
+    temperature = torch.tensor([0.01, 0.1, 10, 1000])
+    strategy = GumbelSoftmax(temperature)
+    q = OneHotCategorical(strategy, logits=torch.zeros(4, 3, 5)).expand((4, 4, 3))
+    largest = q.rsample((200,)).amax(-1).mean((0, 1, 3))
+    assert largest[:2].min() > 0.9
+    assert largest[2:].max() < 0.4
+    assert strategy.temperature is not q.strategy.temperature
+    assert strategy.temperature.equal(temperature)

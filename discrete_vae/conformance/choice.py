@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, get_type_hints
 
+from torch import Tensor
+
 from discrete_vae.arguments import typed_schedule
 from discrete_vae.conformance.figures import name_of
-from discrete_vae.conformance.problem import SHAPES
-from discrete_vae.conformance.subject import Subject, run
+from discrete_vae.conformance.problem import BATCH, SHAPES
+from discrete_vae.conformance.subject import Subject, reason, run
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Claim, Strategy
+from discrete_vae.strategies import STRATEGIES, Claim, Estimate, Strategy
 from discrete_vae.strategies.base import options_of
 
 
@@ -29,7 +33,9 @@ def resolve(name: str) -> type[Strategy]:
         if name not in STRATEGIES:
             raise nearest(name, [*STRATEGIES, "module:Class of your own"], "strategy")
         return STRATEGIES[name]
-    module_name = module_name.removesuffix(".py").replace(os.sep, ".")
+    module_name = os.path.normpath(module_name.removesuffix(".py")).replace(os.sep, ".") if module_name else ""
+    if module_name.startswith("."):
+        raise InputError(f"strategy {name!r} is not in this folder; run the command in the module's own")
     if not module_name or not class_name:
         raise InputError(f"strategy {name!r}; give module:Class, such as mine:MyEstimator of mine.py in this folder")
     if os.getcwd() not in sys.path:
@@ -65,6 +71,8 @@ def read_options(kind: type[Strategy], words: Sequence[str]) -> Any:
 
     Raises ``InputError`` for an option that it does not have and a value that cannot be.
     """
+    if not dataclasses.is_dataclass(kind.Options):
+        raise InputError(f"{kind.__name__}.Options is {kind.Options!r}; give a frozen dataclass")
     hints, known = get_type_hints(kind.Options), options_of(kind)
     values: dict[str, Any] = {}
     for word in words:
@@ -102,6 +110,45 @@ def _read(name: str, kind: Any, text: str) -> Any:
     return text
 
 
+class Faulty(InputError):
+    """What a strategy says of itself or gives back cannot be, whatever the problem."""
+
+
+def check_claim(name: str, claim: Claim, shape: tuple[int, int]) -> None:
+    """Raise ``InputError`` for a claim that cannot be compared with a measurement."""
+    for each in ("unbiased", "relaxed"):
+        if not isinstance(getattr(claim, each), bool):
+            raise Faulty(f"{name} claims {each}={getattr(claim, each)!r}; give True or False")
+    count = claim.evaluations(*shape) if callable(claim.evaluations) else claim.evaluations
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise Faulty(
+            f"{name} claims evaluations={count!r}; give the samples that a step decodes for an example, a whole number "
+            "of at least 1, or a function of N and K"
+        )
+
+
+def check_estimate(name: str, estimate: Estimate, shape: tuple[int, int]) -> None:
+    """Raise ``InputError`` for an estimate of other shapes than ``Estimate`` has."""
+    loss, auxiliary, sample = estimate.loss, estimate.auxiliary, estimate.sample
+    if loss.shape != (BATCH,):
+        raise Faulty(f"{name}'s loss has shape {list(loss.shape)}; give one number an example, [{BATCH}]")
+    if not isinstance(auxiliary, Tensor) or auxiliary.dim():
+        said = f"has shape {list(auxiliary.shape)}" if isinstance(auxiliary, Tensor) else f"is {auxiliary!r}"
+        raise Faulty(f"{name}'s auxiliary {said}; give a tensor of one number, [], such as loss.new_zeros(())")
+    if sample.shape[-3:] != (BATCH, *shape):
+        raise Faulty(f"{name}'s sample has shape {list(sample.shape)}; give the decoded one, {[BATCH, *shape]}")
+
+
+def _fails(name: str, kind: type[Strategy], error: Exception) -> InputError:
+    """The error for a strategy that raises something, with the place in its own code if it comes from there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    home = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    place = ([each for each in frames if each.filename == home] or frames)[-1]
+    return InputError(
+        f"{name} fails in {os.path.basename(place.filename)}, line {place.lineno} ({reason(error)}); mend it first"
+    )
+
+
 def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, int] | None) -> tuple[list[Subject], str]:
     """The strategy on every problem that it takes, and what it says of the others; with a shape, on that one.
 
@@ -118,8 +165,13 @@ def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, in
         subject = Subject(kind, options, each)
         try:
             problem = subject.problem()
-            run(problem.build(kind, options), problem.logits, problem.objective(), problem.noise(0))
+            strategy = problem.build(kind, options)
+            check_claim(name, strategy.claim, problem.family.sample_shape)
+            estimate, _ = run(strategy, problem.logits, problem.objective(), problem.noise(0))
+            check_estimate(name, estimate, problem.family.sample_shape)
             subjects.append(subject)
+        except Faulty:
+            raise
         except ValueError as error:  # an InputError, or what a user's class raises
             refused[each] = f"{name} refuses {each[0]} variables of {each[1]} categories ({error})"
         except NotImplementedError:
@@ -130,7 +182,9 @@ def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, in
                     f"{name} cannot be built ({error}); give its arguments defaults, or fields of the same names in "
                     "Options, or a build(cls, options, networks) of its own, in which networks.members is None here"
                 ) from error
-            raise
+            raise _fails(name, kind, error) from error
+        except Exception as error:  # whatever a user's class raises
+            raise _fails(name, kind, error) from error
     if not subjects:
         raise InputError(next(iter(refused.values())) + ("; give another --shape" if shape else ""))
     return subjects, "; ".join(f"{name_of(each)}: {said}" for each, said in refused.items())

@@ -88,12 +88,15 @@ class Line(NamedTuple):
 def judged(strategy: Strategy, problem: Problem, error: GradientError, found: Figures, detectable: float) -> list[Line]:
     """The claim of a strategy, one promise after the other, beside what was measured."""
     claim = strategy.claim
-    rejected = error.z_score >= REJECTED
+    known = math.isfinite(error.z_score)
+    rejected = not error.z_score < REJECTED  # also where it is NaN
     if claim.unbiased:
         said, holds = "unbiased", None if not rejected and detectable >= LOUDEST else not rejected
     else:
-        said, holds = "biased", True if rejected else None
-    if rejected:
+        said, holds = "biased", (True if rejected else None) if known else False
+    if not known:
+        reason = "the gradients are not finite"
+    elif rejected:
         reason = "the mean differs from the exact gradient"
     elif detectable < LOUDEST:
         reason = f"no bias is detectable; {detectable:.1%} in the largest element would be"

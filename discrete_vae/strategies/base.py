@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -133,6 +134,8 @@ class Strategy(nn.Module):
     twice: ClassVar[bool] = False
     """Whether its gradient in the logits may be differentiated again, as a gradient penalty does: it is then the
     gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
+    differentiates: ClassVar[bool] = False
+    """Whether it takes a gradient of the objective by itself, which ``torch.inference_mode`` forbids."""
     checks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
     """Checks of the options that are plain attributes, wherever these are set; they raise ``InputError``."""
 
@@ -214,6 +217,17 @@ class Strategy(nn.Module):
         """Names of the options that are schedules, and so of the buffers that follow them."""
         return tuple(name for name, field in options_of(cls).items() if isinstance(field.default, Schedule))
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A shallow copy whose hyper-parameters are changed, or itself where the change gives each of them back."""
+        own = {name: getattr(self, name) for name in self.minima}
+        moved = {name: new for name, value in own.items() if (new := change(value)) is not value}
+        if not moved:
+            return self
+        other = copy.copy(self)
+        other._parameters = {name: value for name, value in self._parameters.items() if name not in moved}
+        other._buffers = {**self._buffers, **moved}
+        return other
+
     def follow(self, values: Mapping[str, Tensor]) -> None:
         """Set scheduled hyper-parameters, one value a member each: ``[P]``."""
         self._buffers.update(values)  # unchecked: a step is recorded, and reads nothing back
@@ -247,6 +261,11 @@ class Strategy(nn.Module):
         batch, where an objective lacks what the strategy needs, and, unless ``twice``, where the gradient in the
         logits, which as an estimate has no derivative, is differentiated, or any other gradient is in the logits.
         """
+        if self.differentiates and not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            raise InputError(
+                f"{type(self).__name__} takes a gradient of the objective, which torch.inference_mode forbids; "
+                "take torch.no_grad"
+            )
         layout = Layout.of(logits, dim)
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
@@ -254,7 +273,12 @@ class Strategy(nn.Module):
         posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
-        estimate = self.compute(given, posed, source(noise, generator, logits))
+        estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))
+        if not isinstance(estimate, Estimate):
+            raise InputError(
+                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, auxiliary, "
+                "sample)"
+            )
         if not self.twice:
             estimate = estimate_once(estimate, given, type(self).__name__)
         return dataclasses.replace(estimate, sample=layout.outwards(estimate.sample).to(logits.dtype))
@@ -299,6 +323,10 @@ def source(noise: Noise | None, generator: torch.Generator | None, logits: Tenso
         raise InputError("both noise and a generator are given; give one of them")
     if noise is not None and not isinstance(noise, Noise):
         raise InputError(f"noise is a {type(noise).__name__}; give a Noise, or generator=...")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(
+            f"generator is {generator!r}; give a torch.Generator, such as torch.Generator().manual_seed(0)"
+        )
     return (noise or Noise([generator])).on(logits.device)
 
 
@@ -323,6 +351,8 @@ def with_penalty_scaled(loss: Tensor, objective: Objective, logits: Tensor, scal
     A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
     the objective that it does not see: otherwise one part would count less than the other.
     """
+    if not torch.is_grad_enabled():
+        return loss
     return loss + only_gradient(logits, (scale - 1) * penalty_gradient(objective, logits), loss.dim())
 
 

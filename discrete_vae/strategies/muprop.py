@@ -46,6 +46,7 @@ class MuProp(ScoreFunction):
     """
 
     claim = Claim("Gu et al. 2016", unbiased=True, relaxed=False, evaluations=2)
+    differentiates = True
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)

@@ -199,6 +199,28 @@ class Layout:
             return tensor if self.plain else tensor.unsqueeze(-2)
         return self.last(tensor).flatten(self.dim, -2)
 
+    def fitted(self, value: Tensor) -> Tensor:
+        """A hyper-parameter, of one number an example or a place, for logits that are ``[..., B, N, K]``.
+
+        Raises ``InputError`` where it does not fit the dimensions behind the categories.
+        """
+        if self.dim == -1 or not len(self.examples) < value.dim() <= self.dims:
+            return value
+        count = len(self.variables)
+        if value.dim() == self.dims:
+            each = self.last(value)
+        else:
+            each = value.reshape(*value.shape, *[1] * (self.dims - value.dim()))
+        *examples, category = each.shape[: -count - 1] + each.shape[-1:]
+        if any(
+            size not in (1, wanted) for size, wanted in zip(each.shape[-count - 1 : -1], self.variables, strict=True)
+        ):
+            raise InputError(
+                f"a hyper-parameter has shape {list(value.shape)}; give one number, or one an example, "
+                f"{list(self.examples[:1])}"
+            )
+        return each.expand(*examples, *self.variables, category).flatten(self.dim, -2)
+
     def outwards(self, tensor: Tensor) -> Tensor:
         """``[..., B, N, K]`` -> of the logits' shape, maybe with dimensions in front."""
         if self.dim == -1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -47,14 +46,13 @@ class Pathwise(Strategy):
 
         Only those move that have all dimensions of the logits, as a temperature of each place has.
         """
-        own = {name: getattr(self, name) for name in self.minima}
-        moved = {name: layout.last(value) for name, value in own.items() if value.dim() == layout.dims}
-        if layout.dim == -1 or not moved:
+        if layout.dim == -1:
             return self
-        other = copy.copy(self)
-        other._parameters = {name: value for name, value in self._parameters.items() if name not in moved}
-        other._buffers = {**self._buffers, **moved}
-        return other
+        return self.changed(lambda value: layout.last(value) if value.dim() == layout.dims else value)
+
+    def in_front(self, count: int) -> Self:
+        """The strategy for logits with so many more dimensions in front: so have its hyper-parameters of one each."""
+        return self.changed(lambda value: value[(None,) * count] if count and value.dim() else value)
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
         """The same for logits ``[..., K]``, of a population's noise."""

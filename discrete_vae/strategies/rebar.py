@@ -63,6 +63,7 @@ class Rebar(Strategy):
     """
 
     claim = Claim("Tucker et al. 2017", unbiased=True, relaxed=False, evaluations=3)
+    differentiates = True
     Options = RebarOptions
     ignores = frozenset()
 
@@ -102,7 +103,9 @@ class Rebar(Strategy):
         value = per_member(self.weight, value) * value
         if self.critic is None:
             return value
-        return value + one_prediction(self.critic(relaxed.flatten(-2)), value, "critic")
+        weights = next(self.critic.parameters(), relaxed)  # of a model in half precision, or in double
+        seen = self.critic(relaxed.flatten(-2).to(weights.dtype))
+        return value + one_prediction(seen, value, "critic")
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))

@@ -42,6 +42,7 @@ class ReinMaxMeanControl(Strategy):
     """
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)
+    differentiates = True
     Options = TemperatureOptions
     ignores = frozenset()
     temperature: Tensor

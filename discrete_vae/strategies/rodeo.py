@@ -80,6 +80,7 @@ class Rodeo(Strategy):
     """
 
     claim = Claim("Shi et al. 2022", unbiased=True, relaxed=False, evaluations=2)
+    differentiates = True
     Options = RodeoOptions
     ignores = frozenset()
     independent = True

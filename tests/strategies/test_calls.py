@@ -455,6 +455,43 @@ def test_temperatures_of_one_an_example() -> None:
     assert images.shape == (8, 3, 4, 4)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dim", "temperature"),
+    [
+        ((4, 5, 2, 3), 1, (4, 1, 1, 1)),
+        ((4, 5, 2, 3), 1, (4, 1, 2, 3)),
+        ((4, 5, 2, 3), 1, (1, 1, 1, 3)),
+        ((4, 5, 2, 3), 1, (4, 2)),
+        ((4, 5, 5), 1, (4, 1, 5)),
+        ((4, 5, 5, 1), 1, (4, 5, 1)),
+        ((2, 4, 3, 5), 2, (2, 4, 1, 5)),
+        ((4, 5), 1, (4, 1)),
+    ],
+)
+@pytest.mark.parametrize("kind", [GumbelSoftmax, ReinMax])
+def test_temperatures_of_one_a_place_are_those_of_the_sample(kind, shape, dim, temperature) -> None:
+    """In an estimate as in a call, also where there are as many places as categories."""
+    logits = torch.randn(shape, generator=seeded(0)).requires_grad_()
+    weight = torch.randn(shape, generator=seeded(2))
+    strategy = kind(0.2 + torch.rand(temperature, generator=seeded(1)))
+    batch = 2 if dim == 2 else 1
+
+    def cost(z: Tensor) -> Tensor:
+        return (z * weight).square().flatten(batch).sum(-1)
+
+    (expected,) = torch.autograd.grad(cost(strategy(logits, dim, generator=seeded(3))).sum(), logits)
+    estimate = strategy.estimate(logits, cost, dim=dim, generator=seeded(3))
+    (found,) = torch.autograd.grad(estimate.loss.sum(), logits)
+    torch.testing.assert_close(found, expected)
+
+
+def test_temperatures_that_fit_no_place_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"a hyper-parameter has shape \[4, 1, 3, 2\]; give one number, or one an exampl"
+    ):
+        GumbelSoftmax(torch.ones(4, 1, 3, 2)).estimate(torch.randn(4, 5, 2, 3), lambda z: z.sum((1, 2, 3)), dim=1)
+
+
 def test_a_temperature_can_be_learned() -> None:
     strategy = GumbelSoftmax(0.5)
     strategy.temperature = nn.Parameter(torch.tensor(0.7))
@@ -573,3 +610,13 @@ def test_a_black_box_is_refused_by_strategies_that_differentiate_it(strategy) ->
     for cost in (lambda z: z.argmax(-1).sum(-1), lambda z: table[z.argmax(-1)].sum(-1)):
         with pytest.raises(InputError, match="needs an objective that has a gradient in"):
             strategy.estimate(torch.zeros(3, 2, 4), cost)
+
+
+@pytest.mark.parametrize("bad", [3, "cpu", torch.Generator], ids=str)
+def test_a_generator_that_is_none_is_refused(bad) -> None:
+    for call in (
+        lambda: functional.gumbel_softmax(LOGITS, generator=bad),
+        lambda: Rloo().estimate(LOGITS, lambda z: z.sum((1, 2)), generator=bad),
+    ):
+        with pytest.raises(InputError, match=r"generator is .*; give a torch.Generator"):
+            call()

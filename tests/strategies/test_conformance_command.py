@@ -50,6 +50,52 @@ class Silent(Strategy):
     claim = Binary.claim
 
 
+class Undecided(Binary):
+    claim = Claim("nobody", unbiased="perhaps", relaxed=False, evaluations=2)
+
+
+class Free(Binary):
+    claim = Claim("nobody", unbiased=True, relaxed=False, evaluations=lambda latents, categories: 0)
+
+
+class Scalar(Binary):
+    def compute(self, logits, objective, noise):
+        estimate = super().compute(logits, objective, noise)
+        return Estimate(estimate.loss.mean(), estimate.auxiliary, estimate.sample)
+
+
+class Column(Binary):
+    def compute(self, logits, objective, noise):
+        estimate = super().compute(logits, objective, noise)
+        return Estimate(estimate.loss, estimate.loss, estimate.sample)
+
+
+class Indices(Binary):
+    def compute(self, logits, objective, noise):
+        estimate = super().compute(logits, objective, noise)
+        return Estimate(estimate.loss, estimate.auxiliary, estimate.sample.argmax(-1))
+
+
+class Pair(Binary):
+    def compute(self, logits, objective, noise):
+        return super().compute(logits, objective, noise).loss, logits
+
+
+class Broken(Binary):
+    def compute(self, logits, objective, noise):
+        raise KeyError("no such\\nthing")
+
+
+class Diverged(ReinMax):
+    def compute(self, logits, objective, noise):
+        estimate = super().compute(logits, objective, noise)
+        return Estimate(estimate.loss * float("nan"), estimate.auxiliary, estimate.sample)
+
+
+class Unset(Binary):
+    Options = dict
+
+
 class Claimless(Strategy):
     pass
 
@@ -113,6 +159,13 @@ def test_a_claim_that_does_not_hold_is_said_and_is_the_exit_code(folder, capsys,
         assert reason in text
 
 
+def test_a_gradient_of_nan_holds_no_claim(folder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(command, "COLUMNS", {})
+    assert call("./own_strategies.py:Diverged", "--shape", "2", "3", "--draws", "20") == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "z = nan │ does not hold │ the gradients are not" in text
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -133,6 +186,18 @@ def test_a_claim_that_does_not_hold_is_said_and_is_the_exit_code(folder, capsys,
         ("own_strategies:Binary --shape 2 3", "refuses 2 variables of 3 categories (Binary takes 2 categories)"),
         ("own_strategies:Other", "is no Strategy; derive it from"),
         ("own_strategies:Claimless", "has no claim"),
+        (
+            "own_strategies:Undecided --shape 3 2",
+            "own_strategies:Undecided claims unbiased='perhaps'; give True or False",
+        ),
+        ("own_strategies:Free --shape 3 2", "claims evaluations=0; give the samples that a step decodes"),
+        ("own_strategies:Scalar --shape 3 2", "loss has shape []; give one number an example, [2]"),
+        ("own_strategies:Column --shape 3 2", "auxiliary has shape [2]; give a tensor of one number, []"),
+        ("own_strategies:Indices --shape 3 2", "sample has shape [2, 3]; give the decoded one, [2, 3, 2]"),
+        ("own_strategies:Pair --shape 3 2", "Pair.compute gives a tuple; give an Estimate(loss, auxiliary, sample)"),
+        ("own_strategies:Broken", "own_strategies:Broken fails in own_strategies.py, line "),
+        ("own_strategies:Unset", "Unset.Options is <class 'dict'>; give a frozen dataclass"),
+        ("../own_strategies:Binary", "is not in this folder; run the command in the module's own"),
         ("own_strategies:Silent", "has no compute"),
         ("own_strategies:Demanding", "cannot be built"),
         ("other_strategies:Mine", "there is no module other_strategies"),

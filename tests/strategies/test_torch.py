@@ -13,8 +13,10 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 import discrete_vae.functional as functional
+from discrete_vae.conformance.subject import Subject
+from discrete_vae.errors import InputError
 from discrete_vae.noise import seeded
-from discrete_vae.strategies import STRATEGIES, Nvil, Objective, Rebar, ReinMax, Rloo, Strategy
+from discrete_vae.strategies import STRATEGIES, Nvil, Objective, Rebar, ReinMax, Relax, Rloo, ScoreFunction, Strategy
 from discrete_vae.strategies.pathwise import Pathwise
 
 LOGITS = torch.randn(6, 2, 3, generator=seeded(0))
@@ -84,6 +86,51 @@ def test_a_temperature_may_be_an_argument_of_a_compiled_function() -> None:
         torch.testing.assert_close(found, functional.gumbel_softmax(LOGITS, temperature))
 
 
+@pytest.mark.parametrize("function", [functional.gumbel_softmax, functional.zgr], ids=lambda each: each.__name__)
+def test_one_graph_serves_batches_of_any_size(function) -> None:
+    """As the last batch of an epoch has another."""
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda logits: loss(function, logits), fullgraph=True, backend="aot_eager", dynamic=True)
+    for examples in (6, 4, 3):
+        logits = LOGITS[:examples].clone().requires_grad_()
+        compiled(logits).backward()
+        assert logits.grad.isfinite().all()
+        assert logits.grad.any()
+
+
+@pytest.mark.parametrize("strategy", [Rloo(2), ScoreFunction()], ids=lambda each: type(each).__name__)
+def test_an_estimate_compiles_for_batches_of_any_size(strategy) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda logits: strategy.estimate(logits, lambda z: (z.flatten(-2) @ WEIGHT).tanh()).loss.sum(),
+        fullgraph=True,
+        backend="aot_eager",
+        dynamic=True,
+    )
+    for examples in (6, 4, 3):
+        logits = LOGITS[:examples].clone().requires_grad_()
+        compiled(logits).backward()
+        assert logits.grad.isfinite().all()
+        assert logits.grad.any()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in STRATEGIES.items() if kind.categorical()])
+def test_inference_mode_gives_an_estimate_or_is_told(name) -> None:
+    """A validation loop; training goes on after it."""
+    subject = Subject.of(STRATEGIES[name])
+    problem = subject.problem()
+    strategy = subject.strategy(problem)
+    with torch.inference_mode():
+        if strategy.differentiates:
+            with pytest.raises(InputError, match=r"which torch.inference_mode forbids; take torch.no_grad"):
+                strategy.estimate(problem.logits, problem.objective(), problem.noise(0))
+        else:
+            assert strategy.estimate(problem.logits, problem.objective(), problem.noise(0)).loss.isfinite().all()
+    with torch.no_grad():
+        strategy.estimate(problem.logits, problem.objective(), problem.noise(0))
+    problem.learn(strategy, 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("strategy", [ReinMax(), Rloo(8), Rebar()], ids=lambda each: type(each).__name__)
 def test_autocast(strategy, dtype) -> None:
@@ -101,6 +148,18 @@ def test_autocast(strategy, dtype) -> None:
         assert parameter.grad.dtype == torch.float32
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_a_critic_has_the_models_own_precision(dtype) -> None:
+    """Where all of a model is cast, ``model.to(dtype)``."""
+    strategy = Relax(nn.Linear(6, 1)).to(dtype)
+    logits = LOGITS.to(dtype).requires_grad_()
+    estimate = strategy.estimate(logits, lambda z: z.flatten(-2) @ WEIGHT.to(dtype))
+    (estimate.loss.mean() + estimate.auxiliary).backward()
+    assert logits.grad.dtype == dtype
+    for each in (logits, *strategy.parameters()):
+        assert each.grad.isfinite().all()
 
 
 class Model(nn.Module):
