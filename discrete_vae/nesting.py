@@ -87,7 +87,7 @@ def _estimate(
                 "gradients; leave normalise or clip off there"
             )
         deeper = layer.objective(sample)
-        given = rest[0].prepared(layer.logits(sample, output))
+        given = layer.logits(sample, output)
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
         with _learning(rest, not auxiliary):
             inner = _nested(rest, given, deeper, others, own)

@@ -21,6 +21,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,
+    Carms,
     DarnBaseline,
     Enumeration,
     GumbelSoftmax,
@@ -34,7 +35,6 @@ from discrete_vae.strategies import (
     Relax,
     Rloo,
     ScoreFunction,
-    Vimco,
 )
 from tests.third_party import assert_mean_is, give, gradients, normal, torchs_gumbel, vector
 
@@ -168,7 +168,7 @@ def test_gradient_penalty_has_the_published_second_derivatives(published, ours, 
 @pytest.mark.parametrize(
     "strategy",
     [
-        *(ScoreFunction(), Rloo(), Vimco(), MuProp(), DarnBaseline(), Enumeration()),
+        *(ScoreFunction(), Rloo(), Carms(), MuProp(), DarnBaseline(), Enumeration()),
         *(Rebar(), Relax(nn.Linear(12, 1)), Arsm(), LocalExpectation(), ReinMaxMeanControl()),
     ],
     ids=lambda strategy: type(strategy).__name__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import math
@@ -15,6 +16,7 @@ from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import BATCH, SHAPES, Problem
 from discrete_vae.gradients import GradientError, gradient_error, sampled_gradients
 from discrete_vae.strategies.base import Strategy
+from discrete_vae.strategies.objective import Objective
 
 DRAWS = 200_000
 REJECTED = 5.5
@@ -74,6 +76,19 @@ def cost(strategy: Strategy, problem: Problem) -> tuple[int, bool | None]:
     return calls, bool(((sample > 0) & (sample < 1)).any()) if isinstance(problem.family, Categorical) else None
 
 
+def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
+    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
+    losses = objective(sample)
+    weights = strategy.weights(logits, sample)
+    if weights is not None:
+        return (weights * losses).sum(0)
+    if strategy.whole:
+        assert objective.cost is not None
+        losses = losses + objective.cost(logits, sample)
+        return math.log(len(losses)) - (-losses).logsumexp(0)
+    return losses.mean(0) if sample.dim() > logits.dim() else losses
+
+
 class Line(NamedTuple):
     """A promise beside what was measured."""
 
@@ -116,12 +131,41 @@ def judged(strategy: Strategy, problem: Problem, error: GradientError, found: Fi
         Line("variance", "", f"{error.variance:.4f}"),
         Line("cost", str(decoded), str(calls), calls == decoded, "" if calls == decoded else "decoded samples differ"),
     ]
+    lines += contract(strategy, problem)
     if relaxed is not None:
         kinds = ("hard", "relaxed")
         same = relaxed == claim.relaxed
         reason = "" if same else "the decoded sample is of the other kind"
         lines.append(Line("sample", kinds[claim.relaxed], kinds[relaxed], same, reason))
     return lines
+
+
+def contract(strategy: Strategy, problem: Problem) -> list[Line]:
+    """What estimates have to be for others to build on them, beside what this one is."""
+    before, found = torch.get_rng_state(), []
+    for _ in range(2):
+        logits = problem.logits.clone().requires_grad_()
+        estimate = copy.deepcopy(strategy).estimate(logits, problem.objective(), problem.noise(3))
+        found.append(estimate)
+    alone = before.equal(torch.get_rng_state())
+    repeats = found[0].sample.equal(found[1].sample) and found[0].loss.equal(found[1].loss)
+    expected = value(strategy, problem.logits, problem.objective(), estimate.sample.detach())
+    same = torch.allclose(estimate.loss, expected)
+    if strategy.claim.marginal:
+        expected = problem.expectation(problem.logits)
+    loss = estimate.loss + 0 * problem.outer.sum()  # which is nothing, where the decoder has no part in it
+    (slope,), (wanted,) = (torch.autograd.grad(each.sum(), problem.outer) for each in (loss, expected))
+    learns = torch.allclose(slope, wanted)
+    reasons = {
+        "value": "" if same else "the loss is not the sample's",
+        "decoder": "" if learns else "it does not learn from the sample's loss",
+        "noise": "" if alone else "it draws from torch's generator; draw from noise",
+    }
+    return [
+        Line("value", "same", "same" if same else "another", same, reasons["value"]),
+        Line("decoder", "right", "right" if learns else "wrong", learns, reasons["decoder"]),
+        Line("noise", "alone", "alone" if alone and repeats else "more", alone and repeats, reasons["noise"]),
+    ]
 
 
 def csv_line(*cells: object) -> str:

@@ -147,6 +147,9 @@ class Strategy(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.checks:
             self.checks[name](value)
+            super().__setattr__(name, value)
+            self.reclaim()
+            return
         minima = self.__dict__.get("minima", {})  # there is none before ``__init__``
         if name not in minima:
             super().__setattr__(name, value)
@@ -159,6 +162,9 @@ class Strategy(nn.Module):
             self._parameters.pop(name, None)
             before = self._buffers.get(name)
             self.register_buffer(name, tensor if before is None else tensor.to(before.device))
+
+    def reclaim(self) -> None:
+        """Bring the claim in line with options that were set, where it depends on them."""
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
         """Hyper-parameters take the shape that they are saved with: one number, or one an example."""
@@ -270,6 +276,11 @@ class Strategy(nn.Module):
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
             given = differentiable_once(given, type(self).__name__)
+        if self.whole and not isinstance(objective, Objective):
+            raise InputError(
+                f"{type(self).__name__} follows a bound of several samples in place of their mean; give an Objective "
+                "with cost, log q(z) / p(z) of a sample, or take Rloo for the mean"
+            )
         posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
@@ -295,6 +306,10 @@ class Strategy(nn.Module):
         ``noise``.
         """
         raise NotImplementedError
+
+    def weights(self, logits: Tensor, sample: Tensor) -> Tensor | None:
+        """How much each of several decoded samples ``[S, ..., B, N, K]`` counts in the loss; None for all the same."""
+        return None
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
         """Bring the strategy's own parameters into a state to begin with, on the untrained model's first batch.

@@ -42,7 +42,9 @@ class Carms(Strategy):
     def __init__(self, draws: int = 4) -> None:
         super().__init__()
         self.draws = draws
-        self.claim = dataclasses.replace(self.claim, evaluations=draws)
+
+    def reclaim(self) -> None:
+        self.claim = dataclasses.replace(self.claim, evaluations=self.draws)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sticks = Sticks.of(logits)
@@ -55,13 +57,13 @@ class Carms(Strategy):
         losses = objective(sample)
         loss = losses.mean(0)
         with torch.no_grad():
-            weight = self.weights(sticks, places).to(logits.dtype)  # [S, S, ..., N]
+            weight = self.pair_weights(sticks, places).to(logits.dtype)  # [S, S, ..., N]
             difference = (losses.unsqueeze(1) - losses.unsqueeze(0)).unsqueeze(-1)  # [S, S, ..., B, 1]
             signal = (weight * difference).sum(1) / (self.draws * (self.draws - 1))
             pull = (signal.unsqueeze(-1) * sample).sum(0)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
-    def weights(self, sticks: Sticks, places: Tensor) -> Tensor:
+    def pair_weights(self, sticks: Sticks, places: Tensor) -> Tensor:
         """``q(a) q(b) / p(a, b)`` of each two samples at places ``[S, ..., N]``: ``[S, S, ..., N]``, 0 for equal ones.
 
         At each stick before the first that either takes, both say no; there, one of them says yes.

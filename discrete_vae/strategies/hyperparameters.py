@@ -56,7 +56,7 @@ def per_member(value: Tensor, like: Tensor) -> Tensor:
     )
     if not fits:
         raise InputError(
-            f"a hyper-parameter has shape {list(value.shape)}; give one number, or one an example, "
-            f"{list(like.shape[:1])}"
+            f"a hyper-parameter has shape {list(value.shape)}; give one number, or one for each of the first "
+            f"dimension, {list(like.shape[:1])}"
         )
     return value.to(like.dtype).reshape(value.shape + (1,) * (like.dim() - value.dim()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import hard_sample
-from discrete_vae.errors import check_types
+from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Estimate, Strategy, register_hyperparameter, source
@@ -24,6 +24,27 @@ def draw(logits: Tensor, noise: Noise) -> Tensor:
 def straight_through(sample: Tensor, surrogate: Tensor) -> Tensor:
     """The sample, differentiated as if it were the surrogate; its value is exact, and NaN where the surrogate's is."""
     return sample + (surrogate - surrogate.detach())
+
+
+def differentiable_in(loss: Tensor, sample: Tensor, strategy: Strategy) -> Tensor:
+    """The loss; raises ``InputError`` where it has no gradient in the sample, which would train nothing in silence."""
+    if torch.compiler.is_compiling() or sample.grad_fn is None:
+        return loss
+    seen, waiting = {sample.grad_fn}, [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is sample.grad_fn:
+            return loss
+        for below, _ in node.next_functions if node is not None else ():
+            if below is sample.grad_fn:
+                return loss
+            if below is not None and below not in seen:
+                seen.add(below)
+                waiting.append(below)
+    raise InputError(
+        f"{type(strategy).__name__} needs a cost that has a gradient in the sample; for a black box take a score "
+        "function, such as Rloo"
+    )
 
 
 class Pathwise(Strategy):
@@ -64,7 +85,7 @@ class Pathwise(Strategy):
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = self.reparameterised(logits, noise)
-        loss = objective(sample)
+        loss = differentiable_in(objective(sample), sample, self)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), sample.detach())
 
 

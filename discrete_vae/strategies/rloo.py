@@ -52,7 +52,9 @@ class Rloo(Strategy):
     def __init__(self, draws: int = 4) -> None:
         super().__init__()
         self.draws = draws
-        self.claim = replace(self.claim, evaluations=draws)
+
+    def reclaim(self) -> None:
+        self.claim = replace(self.claim, evaluations=self.draws)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])

@@ -90,8 +90,10 @@ class Rodeo(Strategy):
         super().__init__()
         RodeoOptions(draws, units)
         self.draws = draws
-        self.claim = replace(self.claim, evaluations=draws)
         self.surrogate = Surrogate(units, members)
+
+    def reclaim(self) -> None:
+        self.claim = replace(self.claim, evaluations=self.draws)
 
     @classmethod
     def build(cls, options: RodeoOptions, networks: Networks) -> Self:

@@ -58,7 +58,9 @@ class SumAndSample(WeightedStates):
         super().__init__()
         options = SumAndSampleOptions(states, baseline)
         self.summed, self.baseline = options.states, options.baseline
-        self.claim = replace(self.claim, evaluations=states + 1)
+
+    def reclaim(self) -> None:
+        self.claim = replace(self.claim, evaluations=self.summed + 1)
 
     def states(self, logits: Tensor, noise: Noise) -> Tensor:
         """The likeliest, and last the one that is drawn.

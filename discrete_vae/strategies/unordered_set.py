@@ -62,7 +62,9 @@ class UnorderedSet(WeightedStates):
     def __init__(self, draws: int = 4, baseline: bool = True) -> None:
         super().__init__()
         self.draws, self.baseline = draws, baseline
-        self.claim = replace(self.claim, evaluations=draws)
+
+    def reclaim(self) -> None:
+        self.claim = replace(self.claim, evaluations=self.draws)
 
     def states(self, logits: Tensor, noise: Noise) -> Tensor:
         return states_without_replacement(logits, self.draws, noise)

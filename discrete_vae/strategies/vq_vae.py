@@ -16,6 +16,7 @@ from discrete_vae.noise import Noise
 from discrete_vae.quantised import Codebook, look_up, nearest
 from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.pathwise import differentiable_in
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class VqVae(Strategy):
         fixed = code.detach()
         sample = with_gradient_of(fixed, self.through(logits, fixed))
         commitment = (logits - fixed).square().sum(-1).mean(-1)
-        loss = with_gradient_of(objective(sample), self.commitment * commitment)
+        loss = with_gradient_of(differentiable_in(objective(sample), sample, self), self.commitment * commitment)
         auxiliary = (logits.detach() - code).square().sum(-1).mean((-1, -2))
         return Estimate(loss, auxiliary, fixed)
 

@@ -18,6 +18,7 @@ from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule, table
 from discrete_vae.strategies import (
     STRATEGIES,
+    Carms,
     Darn,
     DarnBaseline,
     DecoupledStraightThrough,
@@ -273,7 +274,7 @@ def test_half_precision_is_computed_in_single(strategy) -> None:
 
 
 @pytest.mark.parametrize(
-    "strategy", [Rloo(4), Vimco(3), LocalExpectation(), Enumeration()], ids=lambda s: type(s).__name__
+    "strategy", [Rloo(4), Carms(3), LocalExpectation(), Enumeration()], ids=lambda s: type(s).__name__
 )
 def test_a_plain_cost_never_sees_several_samples_at_once(strategy) -> None:
     shapes = []
@@ -411,6 +412,33 @@ def test_hyper_parameters_that_may_be_zero() -> None:
     assert strategy.step == strategy.noise == 0
 
 
+def test_the_claim_follows_the_draws() -> None:
+    for kind in (Rloo, Carms, STRATEGIES["unordered-set"]):
+        strategy = kind()
+        strategy.draws = 6
+        assert strategy.claim.evaluations == 6
+        assert kind.claim.evaluations == 4
+
+
+@pytest.mark.parametrize("name", PATHWISE)
+def test_a_pathwise_strategy_needs_a_cost_with_a_gradient(name) -> None:
+    """Also where something else in the cost has one, which would hide it."""
+    table = torch.ones(3, requires_grad=True)
+    logits = LOGITS.clone().requires_grad_()
+    for black_box in (lambda z: z.argmax(-1).sum(-1), lambda z: table[z.argmax(-1)].sum(-1)):
+        with pytest.raises(InputError, match="needs a cost that has a gradient in the sample; for a black box take"):
+            PATHWISE[name]().estimate(logits, black_box)
+    assert PATHWISE[name]().estimate(LOGITS, lambda z: z.argmax(-1).sum(-1)).loss.shape == (8,)
+
+
+@pytest.mark.parametrize("strategy", [Vimco(), STRATEGIES["reweighted-wake-sleep"]()])
+def test_a_bound_wants_more_than_a_cost(strategy) -> None:
+    with pytest.raises(
+        InputError, match="follows a bound of several samples in place of their mean; give an Objective"
+    ):
+        strategy.estimate(LOGITS, cost)
+
+
 def test_annealing_is_one_line() -> None:
     strategy = GumbelSoftmax(1.0)
     schedule = Schedule(1.0, decay=0.5, every=10, unit="step", minimum=0.1)
@@ -526,7 +554,8 @@ def test_a_hyper_parameter_keeps_its_precision_and_its_device() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None]
+    "name",
+    [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None and not kind.whole],
 )
 def test_a_strategy_that_has_learned_can_be_copied(name) -> None:
     try:

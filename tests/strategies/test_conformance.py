@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import Categorical, hard_sample, log_prob
-from discrete_vae.conformance.figures import DRAWS, Figures, measured
+from discrete_vae.conformance.figures import DRAWS, Figures, measured, value
 from discrete_vae.conformance.problem import BATCH, CATEGORIES, HIDDEN, LATENTS, PIXELS, SHAPES, Problem
 from discrete_vae.deterministic import Deterministic
 from discrete_vae.gradients import exact_gradient
@@ -87,7 +87,6 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
-from discrete_vae.strategies.weighted_states import WeightedStates
 from discrete_vae.tasks import VAE, Architecture
 
 
@@ -313,17 +312,6 @@ def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **option
     strategy = row.make(problem, temperature).to(problem.device)
     problem.encoder.cut = strategy.local
     return problem, strategy
-
-
-def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
-    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
-    losses = objective(sample)
-    if isinstance(strategy, WeightedStates | SparsemaxMarginalisation):
-        return (strategy.weights(logits, sample) * losses).sum(0)
-    if strategy.whole:
-        losses = losses + objective.cost(logits, sample)
-        return math.log(len(losses)) - (-losses).logsumexp(0)
-    return losses.mean(0) if sample.dim() > logits.dim() else losses
 
 
 def gradient(loss: Tensor, logits: Tensor) -> Tensor:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
+from discrete_vae.categorical import Categorical, log_prob
 from discrete_vae.conformance import __main__ as command
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options
-from discrete_vae.conformance.figures import DRAWS, Figures, judged, measured, name_of
-from discrete_vae.conformance.problem import SHAPES
+from discrete_vae.conformance.figures import DRAWS, Figures, contract, judged, measured, name_of
+from discrete_vae.conformance.problem import SHAPES, TERNARY, Problem
 from discrete_vae.conformance.subject import Subject
-from discrete_vae.strategies import STRATEGIES, TargetPropagation
+from discrete_vae.noise import Noise
+from discrete_vae.strategies import STRATEGIES, Estimate, Objective, ReinMax, ScoreFunction, TargetPropagation
+from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.strategies.pathwise import draw
 
 OWN = '''
 from discrete_vae.categorical import log_prob
@@ -246,3 +252,30 @@ def test_probes_find_the_decoders_weights() -> None:
     strategy = problem.learn(problem.build(TargetPropagation, options), 200)
     _, found, _ = measured(strategy, problem, problem.exact(strategy), DRAWS // 10)
     assert found == pytest.approx(Figures(0.9927, 0.7738, 1.866), rel=0.03)
+
+
+class Shifted(ScoreFunction):
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate = super().compute(logits, objective, noise)
+        return dataclasses.replace(estimate, loss=estimate.loss + 5)
+
+
+class Unlearning(ScoreFunction):
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = draw(logits, noise)
+        loss = objective(sample).detach()
+        score = with_gradient_of(loss, loss * log_prob(logits, sample))
+        return Estimate(score, loss.new_zeros(loss.shape[:-1]), sample)
+
+
+class Loud(ReinMax):
+    def draw(self, logits: Tensor, noise: Noise) -> Tensor:
+        return draw(logits, Noise())
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken"), [(Shifted, {"value"}), (Unlearning, {"decoder"}), (Loud, {"noise"}), (ReinMax, set())]
+)
+def test_what_estimates_are_built_on_is_held(kind, broken) -> None:
+    problem = Problem(Categorical(*TERNARY))
+    assert {line.what for line in contract(kind().double(), problem) if not line.holds} == broken

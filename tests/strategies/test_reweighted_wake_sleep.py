@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.conformance.figures import measured
+from discrete_vae.conformance.problem import BATCH, BINARY, TERNARY, Problem
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES, ReweightedWakeSleep
-from tests.strategies.test_conformance import BATCH, BINARY, TERNARY, Problem, measured
 
 
 def exact_mean(problem: Problem, samples: int) -> Tensor:

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 
 from discrete_vae.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.conformance.figures import measured
+from discrete_vae.conformance.problem import BATCH, BINARY, TERNARY, Problem
 from discrete_vae.errors import InputError
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.strategies import STRATEGIES, Objective, Rloo, Rodeo, rodeo
-from tests.strategies.test_conformance import BATCH, BINARY, TERNARY, Problem, measured
 
 
 @pytest.mark.parametrize("shape", [TERNARY, BINARY])
