@@ -13,6 +13,8 @@ are no distribution (NaN, +inf, or -inf alone) give NaN. Randomness comes from `
 generator of the logits' device. All raise ``InputError`` for logits that are no floating-point tensor, for an unknown
 ``dim`` and for a hyper-parameter out of its range. Each is the function of the class of the same name in
 ``discrete_vae.strategies``, which has the paper.
+
+Under ``torch.utils.checkpoint`` leave the generator out: torch restores the state of the global one alone.
 """
 
 from __future__ import annotations

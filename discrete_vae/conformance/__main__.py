@@ -37,7 +37,8 @@ The rows, claim beside measurement:
 - spread: standard deviation of one draw, relative to the exact gradient's norm. Variance: its square.
 - cost: samples that one step decodes for an example (`Claim.evaluations`).
 - value, decoder: the loss is the objective at the decoded sample, and what is behind the latents learns from that;
-  estimates nest because of it. Noise: it draws from `noise` alone, so that a seed decides the result.
+  estimates nest because of it. Noise: it draws from `noise` alone, so that a seed decides the result. Members: two runs
+  side by side, with two values of a schedule, are what each is alone.
 - sample: whether the decoded sample is hard, a corner of the simplex, or relaxed (`Claim.relaxed`).
 
 Below are the capabilities, what the interface promises for any logits and costs:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import BATCH, SHAPES, Problem
+from discrete_vae.errors import InputError
 from discrete_vae.gradients import GradientError, gradient_error, sampled_gradients
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.objective import Objective
@@ -156,6 +157,7 @@ def contract(strategy: Strategy, problem: Problem) -> list[Line]:
     loss = estimate.loss + 0 * problem.outer.sum()  # which is nothing, where the decoder has no part in it
     (slope,), (wanted,) = (torch.autograd.grad(each.sum(), problem.outer) for each in (loss, expected))
     learns = torch.allclose(slope, wanted)
+    other = not_alone(strategy, problem)
     reasons = {
         "value": "" if same else "the loss is not the sample's",
         "decoder": "" if learns else "it does not learn from the sample's loss",
@@ -165,7 +167,32 @@ def contract(strategy: Strategy, problem: Problem) -> list[Line]:
         Line("value", "same", "same" if same else "another", same, reasons["value"]),
         Line("decoder", "right", "right" if learns else "wrong", learns, reasons["decoder"]),
         Line("noise", "alone", "alone" if alone and repeats else "more", alone and repeats, reasons["noise"]),
+        Line("members", "alone", "together" if other else "alone", not other, other),
     ]
+
+
+def not_alone(strategy: Strategy, problem: Problem) -> str:
+    """Why two runs side by side, with two values of each schedule, are not what each is alone; empty if they are."""
+    for name in strategy.scheduled():
+        if name not in strategy.minima:
+            return f"{name} is a schedule; register_hyperparameter has to make it a buffer"
+    if not strategy.scheduled():
+        return ""
+    values = {name: getattr(strategy, name) * torch.tensor([1.0, 1.7]) for name in strategy.scheduled()}
+
+    def gradient(members: slice) -> Tensor:
+        own = copy.deepcopy(strategy)
+        own.follow({name: value[members] for name, value in values.items()})
+        count = len(range(2)[members])
+        logits = problem.logits.expand(count, *problem.logits.shape).clone().requires_grad_()
+        noise = problem.noise(*range(2)[members])
+        return torch.autograd.grad(own.estimate(logits, problem.objective(count), noise).loss.sum(), logits)[0]
+
+    try:
+        together, first, second = (gradient(slice(*ends)) for ends in ((0, 2), (0, 1), (1, 2)))
+    except (InputError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return "" if torch.allclose(together, torch.cat([first, second])) else "a schedule is one value a run: per_member"
 
 
 def csv_line(*cells: object) -> str:

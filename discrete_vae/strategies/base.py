@@ -481,6 +481,6 @@ class _Refused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         raise InputError(
-            f"the gradient of {ctx.name} is an estimate, which has no derivative of its own; for second derivatives "
-            "take a pathwise strategy, such as GumbelSoftmax or ReinMax, or Marginalisation"
+            f"{ctx.name} gives no second derivatives; for these take a pathwise strategy, such as GumbelSoftmax or "
+            "ReinMax, or Marginalisation"
         )

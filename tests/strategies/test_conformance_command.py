@@ -9,17 +9,27 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, log_prob
+from discrete_vae.categorical import Categorical, log_prob, softmax
 from discrete_vae.conformance import __main__ as command
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options
 from discrete_vae.conformance.figures import DRAWS, Figures, contract, judged, measured, name_of
-from discrete_vae.conformance.problem import SHAPES, TERNARY, Problem
+from discrete_vae.conformance.problem import BINARY, SHAPES, Problem
 from discrete_vae.conformance.subject import Subject
 from discrete_vae.noise import Noise
-from discrete_vae.strategies import STRATEGIES, Estimate, Objective, ReinMax, ScoreFunction, TargetPropagation
+from discrete_vae.strategies import (
+    STRATEGIES,
+    Claim,
+    Estimate,
+    Objective,
+    OneHotPathwise,
+    ReinMax,
+    ScoreFunction,
+    StraightThrough,
+    TargetPropagation,
+)
 from discrete_vae.strategies.base import with_gradient_of
-from discrete_vae.strategies.pathwise import draw
+from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 
 OWN = '''
 from discrete_vae.categorical import log_prob
@@ -273,9 +283,34 @@ class Loud(ReinMax):
         return draw(logits, Noise())
 
 
+class Broadcast(StraightThrough):
+    """Its temperature meets the categories, as that of a class that does not know of members."""
+
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return softmax(logits / self.temperature)
+
+
+class Plain(OneHotPathwise):
+    """Its schedule is a plain number, which nothing anneals."""
+
+    claim = Claim("nobody", unbiased=False, relaxed=False, evaluations=1)
+    Options = TemperatureOptions
+
+    def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
+        return softmax(logits)
+
+
 @pytest.mark.parametrize(
-    ("kind", "broken"), [(Shifted, {"value"}), (Unlearning, {"decoder"}), (Loud, {"noise"}), (ReinMax, set())]
+    ("kind", "broken"),
+    [
+        (Broadcast, {"members"}),
+        (Plain, {"members"}),
+        (Shifted, {"value"}),
+        (Unlearning, {"decoder"}),
+        (Loud, {"noise", "members"}),
+        (ReinMax, set()),
+    ],
 )
 def test_what_estimates_are_built_on_is_held(kind, broken) -> None:
-    problem = Problem(Categorical(*TERNARY))
+    problem = Problem(Categorical(*BINARY))
     assert {line.what for line in contract(kind().double(), problem) if not line.holds} == broken
