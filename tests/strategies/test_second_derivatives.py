@@ -252,6 +252,26 @@ def test_weights_between_layers_are_differentiated_twice_only_if_the_layer_behin
         torch.autograd.grad(gradient.square().sum(), weights)
 
 
+@pytest.mark.parametrize("first", ["score-function", "carms", "reinmax"])
+def test_gradient_behind_nested_layers_is_differentiated_in_logits_only_where_the_sample_is(first) -> None:
+    """The weights lie between two layers; the first layer's hard sample depends on the logits."""
+    weights = normal("weights", 6, 6).requires_grad_()
+    layer = Layer(
+        logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 3)),
+        objective=lambda _: Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square),
+    )
+    own = Objective(decode=lambda z: z.flatten(-2) @ OUTER.unsqueeze(-1), loss=lambda x: x.square().sum(-1))
+    logits = normal("logits", 4, 2, 3).requires_grad_()
+    strategies = [STRATEGIES[each]().double() for each in (first, "reinmax")]
+    loss = nested(strategies, logits, own, [layer], Noise([seeded(1)])).loss.sum()
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    if STRATEGIES[first].twice:
+        assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {STRATEGIES[first].__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
+
+
 @pytest.mark.parametrize(
     "strategy", [ScoreFunction(), Rloo(), Carms(), Rebar(), Enumeration(), UnorderedSet(), Rodeo(), ReinMax()]
 )
