@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_value
 from discrete_vae.nesting import Layer, nested
@@ -42,8 +43,9 @@ from discrete_vae.strategies import (
     UnorderedSet,
     Zgr,
 )
+from discrete_vae.strategies.base import Estimate, with_gradient_of
 from discrete_vae.strategies.minimum_variance import backward_matrix
-from discrete_vae.strategies.pathwise import Pathwise
+from discrete_vae.strategies.pathwise import Pathwise, draw
 from tests.test_nesting import FIRST, LAYER, LOGITS
 
 
@@ -182,6 +184,31 @@ def test_an_estimate_is_differentiated_once(strategy) -> None:
     assert gradient.any()
     with pytest.raises(InputError, match=f"the gradient of {type(strategy).__name__} is an estimate"):
         torch.autograd.grad(gradient.square().sum(), logits)
+
+
+class Attached(Strategy):
+    """A user's score function, whose gradient in the logits has the decoder's weights in it."""
+
+    claim = ScoreFunction.claim
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = draw(logits, noise)
+        loss = objective(sample)
+        surrogate = loss * log_prob(logits, sample)
+        return Estimate(with_gradient_of(loss, surrogate), loss.new_zeros(()), sample)
+
+
+@pytest.mark.parametrize("nest", [False, True])
+def test_an_estimates_gradient_in_the_logits_is_differentiated_once_by_weights_as_well(nest) -> None:
+    logits, weights = normal("logits", *SHAPE).requires_grad_(), OUTER.clone().requires_grad_()
+    objective = Objective(decode=lambda z: (z.flatten(-2) @ INNER).tanh() @ weights, loss=torch.square)
+    if nest:
+        loss = nested([Attached()], logits, objective, [], Noise([seeded(1)])).loss
+    else:
+        loss = Attached().estimate(logits, objective).loss
+    (gradient,) = torch.autograd.grad(loss.sum(), logits, create_graph=True)
+    with pytest.raises(InputError, match="the gradient of Attached is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
 
 
 @pytest.mark.parametrize("second", ["score-function", "reinmax"])
