@@ -114,6 +114,14 @@ def test_vectors_of_another_length_than_the_codebooks_are_refused(kind, length) 
         kind(4).estimate(torch.zeros(2, 3, length), lambda z: z.sum((-1, -2)))
 
 
+@pytest.mark.parametrize("strategy", [VqVae(4), RotatedVqVae(4), Fsq(3)], ids=lambda each: type(each).__name__)
+def test_a_black_box_is_refused(strategy) -> None:
+    """Its commitment loss has a gradient in the encoder's vectors, which would hide that the cost has none."""
+    logits = torch.randn(2, 3, 4, generator=seeded(1)).requires_grad_()
+    with pytest.raises(InputError, match="needs a cost that has a gradient in the sample"):
+        strategy.estimate(logits, lambda z: (z > 0).sum((-1, -2)))
+
+
 def test_bad_levels_and_weights_are_refused_wherever_they_are_set() -> None:
     with pytest.raises(InputError, match="levels is 1; give at least 2"):
         Fsq(1)

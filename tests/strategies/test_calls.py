@@ -356,7 +356,8 @@ def test_misuse_is_one_line_that_names_the_remedy(call, message) -> None:
     assert "\n" not in str(raised.value)
 
 
-BAD_NUMBERS = [0.0, -1.0, math.nan, math.inf, "warm", None, True, torch.tensor([0.5, -1.0]), Schedule(1.0)]
+BAD_TENSORS = [torch.tensor([0.5, bad]) for bad in (-1.0, math.nan, math.inf)]
+BAD_NUMBERS = [0.0, -1.0, math.nan, math.inf, "warm", None, True, Schedule(1.0), *BAD_TENSORS]
 
 
 @pytest.mark.parametrize("bad", BAD_NUMBERS, ids=str)

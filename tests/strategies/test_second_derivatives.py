@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import exact_value
 from discrete_vae.nesting import Layer, nested
@@ -42,8 +43,9 @@ from discrete_vae.strategies import (
     UnorderedSet,
     Zgr,
 )
+from discrete_vae.strategies.base import Estimate, with_gradient_of
 from discrete_vae.strategies.minimum_variance import backward_matrix
-from discrete_vae.strategies.pathwise import Pathwise
+from discrete_vae.strategies.pathwise import Pathwise, draw
 from tests.test_nesting import FIRST, LAYER, LOGITS
 
 
@@ -184,6 +186,31 @@ def test_an_estimate_is_differentiated_once(strategy) -> None:
         torch.autograd.grad(gradient.square().sum(), logits)
 
 
+class Attached(Strategy):
+    """A user's score function, whose gradient in the logits has the decoder's weights in it."""
+
+    claim = ScoreFunction.claim
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        sample = draw(logits, noise)
+        loss = objective(sample)
+        surrogate = loss * log_prob(logits, sample)
+        return Estimate(with_gradient_of(loss, surrogate), loss.new_zeros(()), sample)
+
+
+@pytest.mark.parametrize("nest", [False, True])
+def test_an_estimates_gradient_in_the_logits_is_differentiated_once_by_weights_as_well(nest) -> None:
+    logits, weights = normal("logits", *SHAPE).requires_grad_(), OUTER.clone().requires_grad_()
+    objective = Objective(decode=lambda z: (z.flatten(-2) @ INNER).tanh() @ weights, loss=torch.square)
+    if nest:
+        loss = nested([Attached()], logits, objective, [], Noise([seeded(1)])).loss
+    else:
+        loss = Attached().estimate(logits, objective).loss
+    (gradient,) = torch.autograd.grad(loss.sum(), logits, create_graph=True)
+    with pytest.raises(InputError, match="the gradient of Attached is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), weights)
+
+
 @pytest.mark.parametrize("second", ["score-function", "reinmax"])
 @pytest.mark.parametrize("first", ["score-function", "reinmax"])
 def test_layers_behind_are_differentiated_twice_only_if_all_may_be(first, second) -> None:
@@ -250,6 +277,26 @@ def test_weights_between_layers_are_differentiated_twice_only_if_the_layer_behin
         return
     with pytest.raises(InputError, match=f"{STRATEGIES[second].__name__} gives no second derivatives"):
         torch.autograd.grad(gradient.square().sum(), weights)
+
+
+@pytest.mark.parametrize("first", ["score-function", "carms", "reinmax"])
+def test_gradient_behind_nested_layers_is_differentiated_in_logits_only_where_the_sample_is(first) -> None:
+    """The weights lie between two layers; the first layer's hard sample depends on the logits."""
+    weights = normal("weights", 6, 6).requires_grad_()
+    layer = Layer(
+        logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 3)),
+        objective=lambda _: Objective(decode=lambda z: z.flatten(-2) @ OUTER, loss=torch.square),
+    )
+    own = Objective(decode=lambda z: z.flatten(-2) @ OUTER.unsqueeze(-1), loss=lambda x: x.square().sum(-1))
+    logits = normal("logits", 4, 2, 3).requires_grad_()
+    strategies = [STRATEGIES[each]().double() for each in (first, "reinmax")]
+    loss = nested(strategies, logits, own, [layer], Noise([seeded(1)])).loss.sum()
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    if STRATEGIES[first].twice:
+        assert torch.autograd.grad(gradient.square().sum(), logits)[0].any()
+        return
+    with pytest.raises(InputError, match=f"the gradient of {STRATEGIES[first].__name__} is an estimate"):
+        torch.autograd.grad(gradient.square().sum(), logits)
 
 
 @pytest.mark.parametrize(
