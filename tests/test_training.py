@@ -505,7 +505,7 @@ def test_temperatures_reach_their_members_step_by_step(
     strategy = STRATEGIES["gumbel-softmax"]
     schedules = [Schedule(0.7), Schedule(1.0, decay=0.5, every=20, unit="step", minimum=0.3)]
     seen = []
-    sample = strategy.sample  # type: ignore[attr-defined]
+    sample = strategy.reparameterised  # type: ignore[attr-defined]
 
     def record(self: Any, logits: Tensor, noise: Noise) -> Tensor:
         if logits.shape[:2] == (2, 100):  # a training batch
@@ -513,7 +513,7 @@ def test_temperatures_reach_their_members_step_by_step(
         result: Tensor = sample(self, logits, noise)
         return result
 
-    monkeypatch.setattr(strategy, "sample", record)
+    monkeypatch.setattr(strategy, "reparameterised", record)
     train([config(options=strategy.Options(schedule), epochs=2) for schedule in schedules], tmp_path, data)
     expected = [(0.7, temperature) for temperature in [1.0] * 20 + [0.5] * 20 + [0.3] * 10]
     assert [tuple(pair) for pair in seen] == [pytest.approx(pair) for pair in expected]
