@@ -152,6 +152,10 @@ def _folded(
     """
     if not (extra := sample.dim() - dimensions):
         return function(sample, output, 1)
+    if output.dim() < sample.dim() - 1:
+        raise InputError(
+            f"the layer's decode gives shape {list(output.shape)} of samples {list(sample.shape)}; give [..., B, D]"
+        )
     leading, batch = sample.shape[:extra], sample.shape[-3]
     samples = sample.flatten(0, extra - 1).movedim(0, -4).flatten(-4, -3)  # [P, S B, N, K]
     outputs = output.flatten(0, extra - 1).movedim(0, -3).flatten(-3, -2)

@@ -442,3 +442,9 @@ def test_no_gradient_passes_through_a_layer_whose_targets_are_clipped(first) -> 
     logits = LOGITS.clone().requires_grad_()
     with pytest.raises(InputError, match=r"TargetPropagation, which scales gradients; .* clip off"):
         nested([first(), TargetPropagation(clip=1.0)], logits, FIRST, [LAYER], Noise([seeded(1)]))
+
+
+def test_an_output_of_one_number_an_example_is_refused_where_samples_are_several() -> None:
+    objective = Objective(decode=lambda z: z.flatten(-2).sum(-1), loss=torch.square)
+    with pytest.raises(InputError, match=r"decode gives shape \[4, 2\] of samples .*; give \[\.\.\., B, D\]"):
+        nested([Carms(), ReinMax()], LOGITS.clone().requires_grad_(), objective, [LAYER], Noise([seeded(1)]))
