@@ -6,20 +6,19 @@ A. Dimitriev, M. Zhou: CARMS: Categorical-Antithetic-REINFORCE Multi-Sample Grad
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.base import Estimate, only_gradient
 from discrete_vae.strategies.objective import Objective
-from discrete_vae.strategies.rloo import LeaveOneOutOptions, check_draws
+from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.stick_breaking import Sticks
 
 
-class Carms(Strategy):
+class Carms(Rloo):
     """RLOO with antithetic samples, each pair weighted for being too rare or too frequent (Dimitriev and Zhou 2021).
 
     ``1 / (S (S - 1)) sum_s z_s sum_r (f(z_s) - f(z_r)) w(z_s, z_r)`` with ``w = q(z_s) q(z_r) / p(z_s, z_r)`` of each
@@ -34,17 +33,7 @@ class Carms(Strategy):
     unbiased as well and vary no less, but the samples behind would be alike (see ``tests/test_nesting.py``).
     """
 
-    claim = Claim("Dimitriev and Zhou 2021", unbiased=True, relaxed=False, evaluations=4)
-    Options = LeaveOneOutOptions
-    independent = True
-    checks: ClassVar = {"draws": check_draws}
-
-    def __init__(self, draws: int = 4) -> None:
-        super().__init__()
-        self.draws = draws
-
-    def reclaim(self) -> None:
-        self.claim = dataclasses.replace(self.claim, evaluations=self.draws)
+    claim = replace(Rloo.claim, paper="Dimitriev and Zhou 2021")
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sticks = Sticks.of(logits)
