@@ -1,1 +1,49 @@
-"""Networks from an observation to the latents' parameters, and from a sample to an observation's."""
+"""Networks from an observation to the latents' parameters and from a sample to an observation's, a row each.
+
+A backbone's networks hold P members at once, with parameters ``[P, ...]``. A row may also be made of plain torch
+modules (``PlainBackbone``), and so may anybody's own, ``module:function``.
+"""
+
+from __future__ import annotations
+
+from discrete_vae.backbones.base import Backbone, Widths, require
+from discrete_vae.backbones.conv import ConvBackbone
+from discrete_vae.backbones.mlp import MlpBackbone
+from discrete_vae.backbones.plain import PlainBackbone
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.foreign import imported
+
+BACKBONES: dict[str, Backbone] = {
+    "mlp": MlpBackbone(),
+    "conv": ConvBackbone(),
+}
+OWN = "module:function of your own"
+
+
+def check_name(name: str) -> None:
+    """Raise ``InputError`` for what is neither a row nor of the form ``module:function``."""
+    if name not in BACKBONES and ":" not in name:
+        raise nearest(name, [*BACKBONES, OWN], "backbone")
+
+
+def known(name: str) -> Backbone | None:
+    """The backbone of a row; None for anybody's own, which is imported where it is built."""
+    return BACKBONES.get(name)
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of a row, or of ``module:function``, a function as ``PlainBackbone`` takes it.
+
+    Raises ``InputError`` for a name that is neither, and for a module that cannot be imported.
+    """
+    check_name(name)
+    if name in BACKBONES:
+        return BACKBONES[name]
+    module, own = imported(name, "backbone", "module:function, such as mine:networks of mine.py in this folder")
+    function = getattr(module, own, None)
+    if not callable(function):
+        raise InputError(f"{module.__name__} has no function {own!r}; give one that makes an encoder and a decoder")
+    return PlainBackbone(function, name)
+
+
+__all__ = ["BACKBONES", "Backbone", "PlainBackbone", "Widths", "backbone", "check_name", "known", "require"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from discrete_vae.conformance.figures import name_of
 from discrete_vae.conformance.problem import BATCH, SHAPES
 from discrete_vae.conformance.subject import Subject, reason, run
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.foreign import imported
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Claim, Estimate, Strategy
 from discrete_vae.strategies.base import options_of
@@ -28,30 +28,12 @@ def resolve(name: str) -> type[Strategy]:
 
     Raises ``InputError`` for a name that is not known, what cannot be imported, and a class that is no strategy.
     """
-    module_name, colon, class_name = name.partition(":")
-    if not colon:
+    if ":" not in name:
         if name not in STRATEGIES:
             raise nearest(name, [*STRATEGIES, "module:Class of your own"], "strategy")
         return STRATEGIES[name]
-    module_name = os.path.normpath(module_name.removesuffix(".py")).replace(os.sep, ".") if module_name else ""
-    if module_name.startswith("."):
-        raise InputError(f"strategy {name!r} is not in this folder; run the command in the module's own")
-    if not module_name or not class_name:
-        raise InputError(f"strategy {name!r}; give module:Class, such as mine:MyEstimator of mine.py in this folder")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.partition(".")[0]:
-            raise InputError(f"{module_name} imports {error.name}, which is not there; install it") from error
-        raise InputError(
-            f"there is no module {module_name}; run the command in the folder of {module_name}.py"
-        ) from None
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{module_name} cannot be imported ({type(error).__name__}: {error}); mend it first"
-        ) from error
+    module, class_name = imported(name, "strategy", "module:Class, such as mine:MyEstimator of mine.py in this folder")
+    module_name = module.__name__
     classes = {each: value for each, value in vars(module).items() if isinstance(value, type)}
     own = [each for each, value in classes.items() if issubclass(value, Strategy) and value.__module__ == module_name]
     if class_name not in vars(module):

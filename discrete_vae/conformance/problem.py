@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import MLP, Stack
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob

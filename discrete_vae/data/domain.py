@@ -12,3 +12,17 @@ class Domain:
 
     size: int
     symbols: int | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of images, whose numbers come row by row, the channels of a pixel side by side."""
+
+    rows: int
+    columns: int
+    channels: int = 1
+
+    @property
+    def size(self) -> int:
+        """Numbers of an image."""
+        return self.rows * self.columns * self.channels

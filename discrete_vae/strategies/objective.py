@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from discrete_vae.backbones.mlp import Stack
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import at_least_float32
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import ACTIVATIONS, INITIALISATIONS, MLP
+from discrete_vae.backbones.layers import INITIALISATIONS
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import ACTIVATIONS
 from discrete_vae.data import DataConfig, Dataset, Split
 from discrete_vae.data.synthetic import MADE
 from discrete_vae.errors import InputError, check_range, check_types, nearest

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from discrete_vae.backbones.mlp import ACTIVATIONS, MLP, Linear
+from discrete_vae.backbones.layers import Linear
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import ACTIVATIONS
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import seeded
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import Stack
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient

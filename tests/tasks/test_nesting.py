@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import Stack
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.conformance.problem import Problem
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import gradient_error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import Stack
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.hyperparameters import per_member

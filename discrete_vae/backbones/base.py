@@ -1,0 +1,62 @@
+"""What a backbone is to a task: networks for images of any shape, of P members at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from discrete_vae.data.domain import Shape
+from discrete_vae.errors import InputError
+
+CAPABILITIES = {
+    "layered": "layers one by one, which layerwise feedback and layer-local training look at",
+    "joins": "inputs side by side, an image and its class, which semi-supervised training has",
+}
+"""What a backbone may be asked for beside forward and backward, and why."""
+
+
+class Widths(Protocol):
+    """Sizes of the networks; a backbone reads those that it names."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def initialisation(self) -> str: ...
+
+
+class Backbone:
+    """A row of ``BACKBONES``. Images are flat, ``[P, B, D]``, row by row with the channels of a pixel side by side."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Fields of ``Widths`` that it makes use of."""
+    layered: ClassVar[bool] = False
+    joins: ClassVar[bool] = False
+
+    def encoder(
+        self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0
+    ) -> nn.Module:
+        """Images ``[P, B, D] -> [P, B, outputs]``, each member with weights from its own generator.
+
+        A backbone that ``joins`` takes, by ``Stack.beside``, so many more numbers beside the image.
+        """
+        raise NotImplementedError
+
+    def decoder(
+        self, code: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
+    ) -> nn.Module:
+        """Samples ``[..., P, B, code] -> [..., P, B, D numbers]``, the numbers of a pixel or channel side by side."""
+        raise NotImplementedError
+
+
+def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -> None:
+    """Raise ``InputError`` where ``whose`` needs a capability that the backbone ``name`` has not."""
+    for need in needs:
+        if not getattr(backbone, need):
+            raise InputError(f"backbone {name} does not offer {CAPABILITIES[need]}; give {whose} mlp or conv")

@@ -1,0 +1,87 @@
+"""Networks of affine layers with an activation between them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from discrete_vae.backbones.layers import Linear
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": F.softplus,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+}
+
+
+class Stack(nn.Module):
+    """Affine layers with an activation between them, none behind the last; ``layers`` may be of any kind.
+
+    With ``cut`` no gradient passes from a layer to the one below it: each has to be trained by a loss of its own.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layers, self.activation, self.cut = nn.ModuleList(layers), activation, False
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The first layer's input ``[..., B, in]`` -> the last one's output ``[..., B, out]``."""
+        hidden: Tensor = self.layers[0](inputs)
+        for layer in self.layers[1:]:
+            hidden = layer(self._activate(hidden))
+        return hidden
+
+    def beside(self, *inputs: Tensor) -> Tensor:
+        """``forward`` of inputs that stand side by side before the first matrix, ``[..., B, n]`` each.
+
+        Convolutions before it see the first input alone. Shapes broadcast: each input is multiplied by itself, so one
+        that is the same for many of another is so only once.
+        """
+        join = next(depth for depth, layer in enumerate(self.layers) if isinstance(layer, Linear))
+        first, *others = inputs
+        for layer in self.layers[:join]:
+            first = self._activate(layer(first))
+        matrix, place = self.layers[join], 0
+        assert isinstance(matrix, Linear)
+        hidden: Tensor = matrix.bias
+        for each in (first, *others):
+            hidden = hidden + matrix.product(each, place)
+            place += each.shape[-1]
+        assert place == matrix.weight.shape[1]
+        for layer in self.layers[join + 1 :]:
+            hidden = layer(self._activate(hidden))
+        return hidden
+
+    def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What each layer takes in and what it puts out, before the activation: the last is ``forward``'s."""
+        taken, given = [inputs], [self.layers[0](inputs)]
+        for layer in self.layers[1:]:
+            taken.append(self._activate(given[-1]))
+            given.append(layer(taken[-1]))
+        return taken, given
+
+    def slope(self, outputs: Tensor) -> Tensor:
+        """Derivative of the activation at a layer's outputs."""
+        with torch.enable_grad():
+            at = outputs.detach().requires_grad_()
+            return torch.autograd.grad(self.activation(at).sum(), at)[0]
+
+    @contextlib.contextmanager
+    def without_cut(self) -> Iterator[None]:
+        """Let gradients pass from layer to layer for a while, also where the network is cut."""
+        cut, self.cut = self.cut, False
+        try:
+            yield
+        finally:
+            self.cut = cut
+
+    def _activate(self, outputs: Tensor) -> Tensor:
+        hidden = self.activation(outputs)
+        return hidden.detach() if self.cut else hidden

@@ -1,0 +1,218 @@
+"""What the decoder's output says of an observation: ``p(x | z)``, independent over the D numbers of an image.
+
+A likelihood takes so many numbers a pixel, which stand side by side: an output is ``[..., B, D numbers]``. Observations
+are intensities in [0, 1], ``[..., B, D]``. Everything is in nats. Leading dimensions broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+from discrete_vae.latents.noise import Noise
+
+LEVELS = 256
+"""Values that a grayscale pixel, or a channel of a colour one, may take."""
+LEAST_LOG_SCALE = -7.0
+"""Of a logistic: its scale is then a quarter of a level, and all of its weight on one (Salimans et al. 2017)."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A row of ``LIKELIHOODS``."""
+
+    numbers: ClassVar[int] = 1
+    """Numbers that the decoder puts out for a pixel, or for a channel of a colour one."""
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Options of a run that it takes."""
+    binary: ClassVar[bool] = False
+    """Whether it explains binary pixels; others explain the 256 levels of grayscale or colour."""
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        """``-log p(x)``, summed over D: ``[..., B]``."""
+        raise NotImplementedError
+
+    def mean(self, output: Tensor) -> Tensor:
+        """The mean observation ``[..., B, D]``."""
+        raise NotImplementedError
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        """An observation ``[..., B, D]``."""
+        raise NotImplementedError
+
+    def bits(self, nats: float, size: int) -> float | None:
+        """Bits a dimension of ``nats`` for an image of so many numbers; None for binary pixels."""
+        return None if self.binary else nats / size / math.log(2)
+
+    def _apart(self, output: Tensor) -> Tensor:
+        """``[..., D numbers] -> [..., D, numbers]``."""
+        return torch.unflatten(output, -1, (-1, self.numbers))
+
+
+@dataclass(frozen=True)
+class Bernoulli(Likelihood):
+    """Binary pixels from their logits; grayscale intensities are taken for means of binary pixels."""
+
+    binary = True
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        return _BernoulliNLL.apply(output, observation)  # type: ignore[no-any-return, no-untyped-call]
+
+    def mean(self, output: Tensor) -> Tensor:
+        return torch.sigmoid(output)
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        mean = self.mean(output)
+        return (noise.uniform(mean.shape) < mean).to(mean.dtype)
+
+
+class _BernoulliNLL(torch.autograd.Function):
+    """``softplus(l) - l x``, whose gradient is ``sigmoid(l) - x``: fewer passes than through its two terms."""
+
+    @staticmethod
+    def forward(logits: Tensor, observation: Tensor) -> Tensor:  # type: ignore[override]
+        return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        logits, observation = ctx.saved_tensors
+        each = (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1)
+        return each.sum_to_size(logits.shape), None  # logits may be those of many images
+
+
+class _Normal(Likelihood):
+    """Bits of a density, of a level of 1 / 255."""
+
+    def bits(self, nats: float, size: int) -> float | None:
+        return nats / size / math.log(2) + math.log2(LEVELS - 1)
+
+
+@dataclass(frozen=True)
+class FixedGaussian(_Normal):
+    """Normal pixels of one standard deviation around the output: squared error, in nats of a density.
+
+    A density has no bound: its bits a dimension, of a level of 1 / 255, may lie below 0.
+    """
+
+    reads = frozenset({"pixel_scale"})
+    pixel_scale: float = 0.1
+    """Standard deviation of a pixel."""
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        return _normal_nll((observation - output) / self.pixel_scale, math.log(self.pixel_scale))
+
+    def mean(self, output: Tensor) -> Tensor:
+        return output
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        return output + self.pixel_scale * noise.normal(output.shape, output.dtype)
+
+
+@dataclass(frozen=True)
+class Gaussian(_Normal):
+    """Normal pixels of a mean and a log standard deviation, both put out; the deviation is at least one level, 1 / 255.
+
+    Without that bound, a pixel that is the same in all images has an infinite density.
+    """
+
+    numbers = 2
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        mean, log_scale = self._parts(output)
+        return _normal_nll((observation - mean) * (-log_scale).exp(), log_scale)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self._parts(output)[0]
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        mean, log_scale = self._parts(output)
+        return mean + log_scale.exp() * noise.normal(mean.shape, mean.dtype)
+
+    def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = self._apart(output).unbind(-1)
+        return mean, log_scale.clamp_min(-math.log(LEVELS - 1))
+
+
+def _normal_nll(standardised: Tensor, log_scale: Tensor | float) -> Tensor:
+    return (standardised.square() / 2 + log_scale + math.log(2 * math.pi) / 2).sum(-1)
+
+
+@dataclass(frozen=True)
+class DiscretisedLogistic(Likelihood):
+    """A logistic distribution rounded to the 256 levels (Kingma et al. 2016, IAF; Salimans et al. 2017, one component).
+
+    Its location is the first number plus one half, its scale the exponential of the second. The lowest and the highest
+    level take all that lies beyond them. The mean is the location, within [0, 1].
+    """
+
+    numbers = 2
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        location, log_scale = self._parts(output)
+        inverse = (-log_scale).exp()
+        centred, half = (observation - location) * inverse, inverse * (0.5 / (LEVELS - 1))
+        # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)), b - a = 2 half.
+        below, above = F.logsigmoid(centred + half), F.logsigmoid(half - centred)
+        between = below + above + torch.log(-torch.expm1(-2 * half))
+        edge = 0.5 / (LEVELS - 1)
+        each = torch.where(observation < edge, below, torch.where(observation > 1 - edge, above, between))
+        return -each.sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self._parts(output)[0].clamp(0, 1)
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        location, log_scale = self._parts(output)
+        uniform = noise.uniform(location.shape, location.dtype).clamp_min(torch.finfo(location.dtype).eps / 4)
+        drawn = location + log_scale.exp() * torch.logit(uniform)
+        return (drawn.clamp(0, 1) * (LEVELS - 1)).round() / (LEVELS - 1)
+
+    def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        location, log_scale = self._apart(output).unbind(-1)
+        return location + 0.5, log_scale.clamp_min(LEAST_LOG_SCALE)
+
+
+@dataclass(frozen=True)
+class CategoricalPixels(Likelihood):
+    """Logits of all 256 levels of every pixel (van den Oord et al. 2016, PixelRNN)."""
+
+    numbers = LEVELS
+
+    def nll(self, output: Tensor, observation: Tensor) -> Tensor:
+        logits, level = self._apart(output), (observation * (LEVELS - 1)).round().long()
+        shape = torch.broadcast_shapes(logits.shape[:-1], level.shape)
+        chosen = logits.expand(*shape, LEVELS).gather(-1, level.expand(shape).unsqueeze(-1))
+        return (logits.logsumexp(-1) - chosen.squeeze(-1)).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        levels = torch.linspace(0, 1, LEVELS, device=output.device, dtype=output.dtype)
+        return torch.matmul(self._apart(output).softmax(-1), levels)
+
+    def sample(self, output: Tensor, noise: Noise) -> Tensor:
+        logits = self._apart(output)
+        return (logits + noise.gumbel(logits.shape, logits.dtype)).argmax(-1).to(output.dtype) / (LEVELS - 1)
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "gaussian-fixed": FixedGaussian,
+    "discretised-logistic": DiscretisedLogistic,
+    "categorical": CategoricalPixels,
+}
+
+
+def likelihood(name: str, **options: float) -> Likelihood:
+    """The likelihood of a row, with those of the options that it takes."""
+    kind = LIKELIHOODS[name]
+    return kind(**{option: value for option, value in options.items() if option in kind.reads})
