@@ -133,9 +133,9 @@ class Config:
         return self.strategy_class.latent_family is Categorical
 
     @property
-    def whole(self) -> bool:
-        """Whether the strategy's loss is a bound over several samples instead of a mean of theirs."""
-        return self.strategy_class.whole
+    def loss_includes_kl(self) -> bool:
+        """True if the strategy's loss already includes the KL term."""
+        return self.strategy_class.loss_includes_kl
 
     @property
     def rescaled_by(self) -> str | None:

@@ -76,7 +76,7 @@ def _estimate(
     if not layers:
         return first.compute(logits, objective, noise)
     layer, *others = layers
-    auxiliary: list[Tensor] = []
+    strategy_losses: list[Tensor] = []
     batch = logits.dim() - 3
     common = CommonNoise(noise, batch)
 
@@ -89,10 +89,10 @@ def _estimate(
         deeper = layer.objective(sample)
         given = layer.logits(sample, output)
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
-        with _learning(rest, not auxiliary):
+        with _learning(rest, not strategy_losses):
             inner = _nested(rest, given, deeper, others, own)
-        auxiliary.append(inner.auxiliary)
-        return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
+        strategy_losses.append(inner.strategy_loss)
+        return inner.loss if deeper.penalty is None or rest[0].loss_includes_kl else inner.loss + deeper.penalty(given)
 
     whole = replace(
         objective,
@@ -101,8 +101,8 @@ def _estimate(
     )
     estimate = first.compute(logits, whole, noise)
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
-    learning = [each for each in auxiliary if each.requires_grad] or auxiliary
-    return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
+    learning = [each for each in strategy_losses if each.requires_grad] or strategy_losses
+    return replace(estimate, strategy_loss=estimate.strategy_loss + torch.stack(learning).mean(0))
 
 
 def _of_dtype(layer: Layer, dtype: torch.dtype) -> Layer:

@@ -125,7 +125,7 @@ class Stack(nn.Module):
             return torch.autograd.grad(self.activation(at).sum(), at)[0]
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
+    def without_cut(self) -> Iterator[None]:
         """Let gradients pass from layer to layer for a while, also where the network is cut."""
         cut, self.cut = self.cut, False
         try:

@@ -39,7 +39,8 @@ class Trainer:
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
         self.model.adopt(data.train, self.config, [config.seed for config in configs])
-        own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
+        # Adam fits whatever scale such losses have
+        own = self.config.optimiser if self.strategy.uses_model_optimiser else "adam"
         self.optimisers = [
             OPTIMISERS[name](parameters, len(runs), schedules.alike(rates, [config.epochs for config in configs]))
             for name, parameters, rates in (
@@ -159,8 +160,8 @@ class Trainer:
             estimate = self.model.estimate(self.population.layers, images, logits, values[0], noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
-        loss = reconstruction + (0 if self.strategy.whole else values[0] * kl)  # [P]; the sum keeps gradients apart
-        total = loss + estimate.auxiliary
+        loss = reconstruction + (0 if self.strategy.loss_includes_kl else values[0] * kl)  # [P]
+        total = loss + estimate.strategy_loss  # whose sum keeps the members' gradients apart
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
         return statistics, total.detach().isfinite(), *gradients

@@ -67,7 +67,7 @@ def rows() -> list[Row]:
         name: (name, {})
         for name, strategy in STRATEGIES.items()
         if strategy.latent_family is Categorical
-        and not strategy.whole
+        and not strategy.loss_includes_kl
         and strategy.categories is None
         and name not in ("enumeration", "marginalisation", "target-propagation")
     }
@@ -183,9 +183,9 @@ class Problem:
             images = batches[step % len(batches)]
             with torch.no_grad():
                 logits = model.encode(images)
-            auxiliary = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).auxiliary
+            strategy_loss = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).strategy_loss
             if adam.parameters:
-                adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), rate)
+                adam.step(torch.autograd.grad(strategy_loss.sum(), adam.parameters), rate)
         return strategy
 
     def error(self, strategy: Strategy, draws: int) -> tuple[GradientError, float]:
@@ -214,7 +214,9 @@ class Problem:
         began = time.perf_counter()
         estimate = strategy.estimate(logits, objective, noise)
         torch.autograd.grad(
-            (estimate.loss.sum() + estimate.auxiliary.sum()), [logits, *strategy.parameters()], materialize_grads=True
+            (estimate.loss.sum() + estimate.strategy_loss.sum()),
+            [logits, *strategy.parameters()],
+            materialize_grads=True,
         )
         if images.device.type == "cuda":
             torch.cuda.synchronize()

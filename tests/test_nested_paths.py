@@ -322,7 +322,7 @@ def test_layers_mask_categories_and_come_in_half_precision(name, dtype) -> None:
     )
     strategies = [kind().to(torch.promote_types(dtype, torch.float32)) for _ in range(2)]
     estimate = nested(strategies, logits + mask, objective, [layer], Noise([seeded(1)]))
-    (estimate.loss.sum() + estimate.auxiliary.sum()).backward()
+    (estimate.loss.sum() + estimate.strategy_loss.sum()).backward()
     assert all(each.isfinite().all() for each in (estimate.loss, weights.grad, logits.grad))
     assert not logits.grad[..., [1, 3]].any()
     assert not any(z[..., [1, 3]].any() for z in seen)

@@ -83,7 +83,7 @@ def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tens
     weights = strategy.weights(logits, sample)
     if weights is not None:
         return (weights * losses).sum(0)
-    if strategy.whole:
+    if strategy.loss_includes_kl:
         assert objective.cost is not None
         losses = losses + objective.cost(logits, sample)
         return math.log(len(losses)) - (-losses).logsumexp(0)

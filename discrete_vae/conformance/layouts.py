@@ -54,7 +54,7 @@ def shapes(subject: Subject) -> Finding:
             close(found.loss.flatten(), plain.loss),
             close(each.read(slope), gradient),
             close(each.read(found.sample), plain.sample),
-            each.population or close(found.auxiliary, plain.auxiliary),
+            each.population or close(found.strategy_loss, plain.strategy_loss),
         )
         if not all(same):
             return Finding("no", f"{each.name} gives another result than [B, N, K]")

@@ -193,14 +193,14 @@ class Problem:
     def learn(self, strategy: Strategy, steps: int, learning_rate: float = 0.01) -> Strategy:
         """After so many steps on 100 copies of the examples: moving means take them in, and what descends a loss of its
         own (not what takes the model's steps) descends it by Adam."""
-        parameters = [] if strategy.mirrors else list(strategy.parameters())
+        parameters = [] if strategy.uses_model_optimiser else list(strategy.parameters())
         adam = torch.optim.Adam(parameters or [nn.Parameter(torch.zeros(()))], learning_rate)
         logits, noise = self.logits.expand(100, *self.logits.shape), self.noise(7)
         for _ in range(steps):
-            auxiliary = strategy.estimate(logits, self.objective(100), noise).auxiliary.mean()
-            if parameters and auxiliary.requires_grad:
+            strategy_loss = strategy.estimate(logits, self.objective(100), noise).strategy_loss.mean()
+            if parameters and strategy_loss.requires_grad:
                 adam.zero_grad()
-                torch.autograd.backward(auxiliary, inputs=parameters)
+                torch.autograd.backward(strategy_loss, inputs=parameters)
                 adam.step()
         self.calls = 0
         return strategy
@@ -209,7 +209,7 @@ class Problem:
         """The gradient that a strategy estimates: of the objective's mean, the bound of its samples, or another KL."""
         if strategy.inclusive:
             return self.exact_inclusive_gradient()
-        if not strategy.whole:
+        if not strategy.loss_includes_kl:
             return self.exact_gradient()
         samples = strategy.claim.decoded(*self.family.sample_shape)
         return self.exact_bound_gradient(samples)

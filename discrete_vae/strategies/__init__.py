@@ -13,10 +13,10 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
   functions need its value alone, so that it may be a black box; the others need its gradient in the sample::
 
       estimate = Rloo(draws=4).estimate(logits, cost)
-      (estimate.loss.mean() + estimate.auxiliary).backward()
+      (estimate.loss.mean() + estimate.strategy_loss).backward()
 
   ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
-  variate) learns from ``auxiliary`` alone.
+  variate) learns from ``strategy_loss`` alone.
 - Some look inside and take an ``Objective``: learned baselines need its context, ``Vimco`` a sample's share of the KL,
   target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are
   several samples, and a plain cost one sample after the other::

@@ -45,7 +45,7 @@ class Estimate:
 
     loss: Tensor
     """``[..., B]``; value: objective(sample); gradient in the logits: the estimate of grad E_q[objective(z)]."""
-    auxiliary: Tensor
+    strategy_loss: Tensor
     """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
     sample: Tensor
     """``[..., B, N, K]``, the sample that was decoded; with several of them, one more dimension in front."""
@@ -112,12 +112,12 @@ class Strategy(nn.Module):
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     local: bool = False
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
-    whole: bool = False
-    """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    loss_includes_kl: bool = False
+    """True if the loss already includes the KL term, ``Objective.sample_kl`` of its samples."""
     inclusive: bool = False
     """Whether its gradient in the logits is an estimate of that of ``KL(p(z | x) || q)``, instead of its loss'."""
-    mirrors: bool = False
-    """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    uses_model_optimiser: bool = False
+    """Whether the strategy's parameters are updated by the model's optimiser."""
     categories: ClassVar[int | None] = None
     """The one number of categories that it knows, such as 2; by default any."""
     passes_gradients: ClassVar[bool] = True
@@ -276,7 +276,7 @@ class Strategy(nn.Module):
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
             given = differentiable_once(given, type(self).__name__)
-        if self.whole and not isinstance(objective, Objective):
+        if self.loss_includes_kl and not isinstance(objective, Objective):
             raise InputError(
                 f"{type(self).__name__} follows a bound of several samples in place of their mean; give an Objective "
                 "with cost, log q(z) / p(z) of a sample, or take Rloo for the mean"
@@ -287,8 +287,8 @@ class Strategy(nn.Module):
         estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))
         if not isinstance(estimate, Estimate):
             raise InputError(
-                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, auxiliary, "
-                "sample)"
+                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, "
+                "strategy_loss, sample)"
             )
         if not self.twice:
             estimate = estimate_once(estimate, given, type(self).__name__)

@@ -134,11 +134,11 @@ class Rebar(Strategy):
             square = pull.square().sum((-1, -2)).mean(-1)
             slopes = torch.autograd.grad(square.sum(), own)
         pull = pull.detach().to(logits.dtype)
-        auxiliary = square.detach()
+        strategy_loss = square.detach()
         for parameter, slope in zip(own, slopes, strict=True):  # in value 0, with these slopes
             linear = (parameter - parameter.detach()) * slope.detach()
             if self.members is None:
-                auxiliary = auxiliary + linear.sum() / square.numel()
+                strategy_loss = strategy_loss + linear.sum() / square.numel()
             else:
-                auxiliary = auxiliary + linear.view(self.members, -1).sum(-1)
-        return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)
+                strategy_loss = strategy_loss + linear.view(self.members, -1).sum(-1)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), strategy_loss, sample)

@@ -67,5 +67,5 @@ class ReinMaxMeanControl(Strategy):
         away = second_order_pull(own, sample, guess, temperature) - mean_pull(own, guess, temperature)
         pull = second_order_pull(own, sample, gradient, temperature) - per_member(self.weight, own) * away
         moment = pull.square().sum((-1, -2)).mean(-1)
-        auxiliary = moment.clamp_min(torch.finfo(moment.dtype).tiny).log()
-        return Estimate(loss + only_gradient(logits, pull.detach(), loss.dim()), auxiliary, sample)
+        strategy_loss = moment.clamp_min(torch.finfo(moment.dtype).tiny).log()
+        return Estimate(loss + only_gradient(logits, pull.detach(), loss.dim()), strategy_loss, sample)

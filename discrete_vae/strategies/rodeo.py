@@ -124,8 +124,8 @@ class Rodeo(Strategy):
         estimate = torch.stack(pull).mean(0)
         loss = losses.mean(0)
         # The estimate's mean does not depend on what is learned, so its square has the variance's gradient.
-        auxiliary = estimate.square().sum((-1, -2)).mean(-1)
-        return Estimate(loss + only_gradient(logits, estimate.detach(), loss.dim()), auxiliary, sample)
+        strategy_loss = estimate.square().sum((-1, -2)).mean(-1)
+        return Estimate(loss + only_gradient(logits, estimate.detach(), loss.dim()), strategy_loss, sample)
 
     def controls(
         self,

@@ -120,9 +120,9 @@ class ScoreFunction(Strategy):
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
-        signal, scale, auxiliary = self.centre(loss.detach(), objective)
+        signal, scale, strategy_loss = self.centre(loss.detach(), objective)
         loss = self.followed(loss, signal * log_prob(logits, sample), scale, logits, objective)
-        return Estimate(loss, auxiliary, sample)
+        return Estimate(loss, strategy_loss, sample)
 
     def followed(self, loss: Tensor, surrogate: Tensor, scale: Tensor, logits: Tensor, objective: Objective) -> Tensor:
         """The loss ``[..., B]`` with the surrogate's gradient in the logits, all of it times ``scale`` ``[..., B]``."""
@@ -133,15 +133,15 @@ class ScoreFunction(Strategy):
 
     def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
         """The learning signal less its baselines, one over its deviation ``[..., B]`` each, and the baselines' loss."""
-        auxiliary = signal.new_zeros(signal.shape[:-1])
+        strategy_loss = signal.new_zeros(signal.shape[:-1])
         if self.baseline is not None:
             if objective.context is None:
                 raise InputError("a learned baseline needs a context; give estimate(..., context=x), or an Objective's")
             predicted = one_prediction(self.baseline(objective.context), signal, "baseline")
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)
-            auxiliary = (signal - mean - predicted).square().mean(-1)
+            strategy_loss = (signal - mean - predicted).square().mean(-1)
         else:
             residual = signal
             mean, variance = self.moving(residual)
-        return residual - mean, 1 / variance.sqrt().clamp_min(1), auxiliary
+        return residual - mean, 1 / variance.sqrt().clamp_min(1), strategy_loss

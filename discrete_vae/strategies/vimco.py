@@ -23,7 +23,7 @@ class Vimco(Rloo):
     """
 
     claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=4)
-    whole = True
+    loss_includes_kl = True
 
     def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
         losses = objective(sample)

@@ -81,8 +81,8 @@ class VqVae(Strategy):
         sample = with_gradient_of(fixed, self.through(logits, fixed))
         commitment = (logits - fixed).square().sum(-1).mean(-1)
         loss = with_gradient_of(differentiable_in(objective(sample), sample, self), self.commitment * commitment)
-        auxiliary = (logits.detach() - code).square().sum(-1).mean((-1, -2))
-        return Estimate(loss, auxiliary, fixed)
+        strategy_loss = (logits.detach() - code).square().sum(-1).mean((-1, -2))
+        return Estimate(loss, strategy_loss, fixed)
 
     def through(self, logits: Tensor, code: Tensor) -> Tensor:
         """What is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""

@@ -50,7 +50,7 @@ class Criticised(Task):
     def check(cls, settings: Settings) -> None:
         if settings.architecture.layers > 1:
             raise InputError(f"layers is {settings.architecture.layers}; a critic sees one stochastic layer: give 1")
-        if settings.whole:
+        if settings.loss_includes_kl:
             raise InputError(
                 f"{settings.strategy} trains a bound over several samples, of which a critic has none; give another"
             )

@@ -205,7 +205,7 @@ class SemiSupervised(Classified):
         prior = math.log(self.architecture.categories)  # minus log p(y)
         labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * error
         means = [count / rest * estimate.loss, count / (count - rest) * labelled]  # their mean is the sum of both's
-        return Estimate(torch.cat(means, -1), estimate.auxiliary, estimate.sample)
+        return Estimate(torch.cat(means, -1), estimate.strategy_loss, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
         """That of images without a class, times what makes its mean theirs; the others have no uncertainty to pay."""

@@ -165,7 +165,7 @@ class Expected:
     """Value ``[B]``; also differentiable in the decoder's weights."""
     gradient: Tensor
     """In the logits: ``[B, N, K]``."""
-    auxiliary: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    strategy_loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     """Loss of the strategy's parameters."""
 
 
@@ -275,7 +275,7 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
         estimate = strategy.estimate(logits, posed.objective(case.broadcasts), noise)
         parameters = list(strategy.parameters())
         gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *posed.decoder))
-        learned = torch.autograd.grad(estimate.auxiliary.sum(), parameters) if parameters else ()
+        learned = torch.autograd.grad(estimate.strategy_loss.sum(), parameters) if parameters else ()
         for p in range(members):
 
             def own(tensor: Tensor, p: int = p) -> Tensor:
@@ -298,9 +298,9 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
                 decoder, torch.autograd.grad(expected.loss.sum(), problems[p].decoder), strict=True
             ):
                 close(own(actual), reference, "gradient in the decoder")
-            close(own(estimate.auxiliary), expected.auxiliary, "value of the strategy's own loss")
+            close(own(estimate.strategy_loss), expected.strategy_loss, "value of the strategy's own loss")
             if parameters:
-                slopes = torch.autograd.grad(expected.auxiliary, list(given.own.values()))
+                slopes = torch.autograd.grad(expected.strategy_loss, list(given.own.values()))
                 for name, actual, reference in zip(given.own, learned, slopes, strict=True):
                     close(own(actual), reference, f"gradient in {name}")
                     assert step < case.steps - 1 or reference.abs().sum() > 0, f"nothing to learn for {name}"

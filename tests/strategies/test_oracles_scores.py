@@ -61,7 +61,7 @@ def score(given: Given, loss: Tensor, sample: Tensor, signal: Tensor, extra: Ten
     options, logits = given.options, given.logits
     predicted = given.network(given.problem.context) if given.learned else torch.zeros_like(signal)
     mean, variance = moments(options.decay, given.history, (signal - predicted).detach())
-    auxiliary = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
+    strategy_loss = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
     centred = (signal - predicted - mean).detach()
     surrogate = centred * log_q(logits, sample) + extra
     if options.normalise:
@@ -69,7 +69,7 @@ def score(given: Given, loss: Tensor, sample: Tensor, signal: Tensor, extra: Ten
         # The task adds the whole of the penalty's gradient, so the estimate has in it what that lacks.
         surrogate = scale * (surrogate + given.problem.penalty(logits)) - given.problem.penalty(logits)
     (gradient,) = torch.autograd.grad(surrogate.sum(), logits)
-    return Expected(loss, gradient, auxiliary)
+    return Expected(loss, gradient, strategy_loss)
 
 
 def score_function(given: Given) -> Expected:
@@ -654,7 +654,7 @@ def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name)
     logits = normal("rows", shape=(6, batch, latents, categories))
     objective = Objective(decode=lambda sample: sample, loss=problem.f)
     estimate = strategy.estimate(logits, objective, Noise([seeded(1)]))
-    found = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
+    found = torch.autograd.grad(estimate.strategy_loss.sum(), list(strategy.parameters()))
     noise = Noise([seeded(1)])
     drawn = [noise.gumbel(logits.shape, torch.float64) for _ in range(2)]
 
@@ -673,8 +673,8 @@ def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name)
     losses = []
     for row, values in enumerate(logits):
         given = Given(problem, values.clone().requires_grad_(), Row(row), options, "critic" * bool(critic), own, [])
-        losses.append(rebar(given).auxiliary)
-        close(estimate.auxiliary[row].detach(), losses[row].detach(), "value")
+        losses.append(rebar(given).strategy_loss)
+        close(estimate.strategy_loss[row].detach(), losses[row].detach(), "value")
     for actual, expected in zip(found, torch.autograd.grad(sum(losses), list(own.values())), strict=True):
         close(actual, expected, "gradient")
 

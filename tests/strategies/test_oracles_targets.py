@@ -42,7 +42,7 @@ def learns_as(reference: Reference, p: int, strategy: TargetPropagation, estimat
     """The inverse's own loss, its gradient, and, of what is corrected in place, the weights."""
     mirrored = own_steps(reference) if reference.inverse == "mirror" else []  # by the weights before any correction
     loss = reference.learn(depths(reference))
-    close(estimate.auxiliary[p], loss.detach(), "value of the inverse's loss")
+    close(estimate.strategy_loss[p], loss.detach(), "value of the inverse's loss")
     if reference.inverse == "mirror":
         for actual, expected in zip(steps, mirrored, strict=True):
             close(actual[p], expected, "a mirror's step")
@@ -89,7 +89,7 @@ def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, variant, s
     weights = [layer.weight for layer in problem.decoder.layers]
     gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *weights))
     own = list(strategy.inverse.parameters())
-    steps = torch.autograd.grad(estimate.auxiliary.sum(), own) if own else []
+    steps = torch.autograd.grad(estimate.strategy_loss.sum(), own) if own else []
     for p, reference in enumerate(references):
         reference.decode()
         assert estimate.sample[p].equal(reference.sample)
@@ -158,7 +158,7 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
     layers = [layer.weight for network in (problem.decoder, problem.encoder.network) for layer in network.layers]
     gradients = torch.autograd.grad(estimate.loss.sum(), layers, retain_graph=True)
     own = list(strategy.inverse.parameters())
-    steps = torch.autograd.grad(estimate.auxiliary.sum(), own) if own else []
+    steps = torch.autograd.grad(estimate.strategy_loss.sum(), own) if own else []
     for p, reference in enumerate(references):
         reference.logits = logits[p].detach()
         reference.decode()
@@ -184,7 +184,7 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
         split = len(reference.decoder)
         encoder = (reference.own[split:], reference.encoder[1:], taken[1:], given[1:])
         loss = reference.learn([*depths(reference), encoder])
-        close(estimate.auxiliary[p], loss.detach(), "value of the feedback's loss")
+        close(estimate.strategy_loss[p], loss.detach(), "value of the feedback's loss")
         if steps:
             slopes = mirrored if inverse == "mirror" else torch.autograd.grad(loss, reference.own)
             for actual, slope in zip(steps, slopes, strict=True):
@@ -208,7 +208,7 @@ def test_a_constructor_takes_each_option_by_its_name() -> None:
         for each in (strategy, other):
             logits = problem.logits.clone().requires_grad_()
             estimate = each.estimate(logits, problem.objective(), both())
-            found.append([estimate.auxiliary, *torch.autograd.grad(estimate.loss.sum(), logits)])
+            found.append([estimate.strategy_loss, *torch.autograd.grad(estimate.loss.sum(), logits)])
         for one, two in zip(*found, strict=True):
             assert one.equal(two)
 

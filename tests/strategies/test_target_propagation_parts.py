@@ -425,12 +425,12 @@ def test_no_gradient_crosses_a_layer() -> None:
     objective = model.objective(observation, torch.ones(2))
     decoded, loss = strategy.decode(logits, objective, noise())
     difference, _, pull = strategy.pull(decoded)
-    hidden, auxiliary = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
+    hidden, strategy_loss = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
     losses = [*hidden, loss, (logits * pull).sum(), model.kl(logits)]
     layers = {f"encoder.network.layers.{i}" for i in range(3)} | {f"decoder.layers.{i}" for i in range(3)}
     assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
     assert set().union(*(touched(loss, model) for loss in losses)) == layers
-    assert touched(auxiliary, model) == set()
+    assert touched(strategy_loss, model) == set()
     whole = strategy.estimate(logits, objective, noise())
     assert touched(whole.loss, model) == layers
     # Without the cut, the last layer's loss reaches every layer below it.
@@ -654,7 +654,7 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
             Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
         estimate = built.estimate(model.encode(observation), model.objective(observation), noise())
-        learns = estimate.auxiliary.requires_grad
+        learns = estimate.strategy_loss.requires_grad
         assert learns == (inverse not in ("encoder", "probes", "random"))
         assert bool(list(built.parameters())) == learns
 

@@ -266,7 +266,7 @@ def test_every_strategy_goes_through_layers_as_a_population(task: str, layers: i
         population.follow(population.schedules(0, 1, 10)[0])
         logits = population.model.encode(pixels)
         estimate = population.model.estimate(population.layers, pixels, logits, torch.ones(len(members)), noise)
-        loss = estimate.loss.mean(-1) + population.model.kl(logits).mean(-1) + estimate.auxiliary
+        loss = estimate.loss.mean(-1) + population.model.kl(logits).mean(-1) + estimate.strategy_loss
         assert loss.isfinite().all()
         parameters = [*population.model.parameters(), *population.strategies.parameters()]
         return list(torch.autograd.grad(loss.sum(), parameters, materialize_grads=True))

@@ -46,7 +46,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         with torch.no_grad():
             decoded, _ = strategy.decode(logits, objective, noise)
             difference, target, pull = strategy.pull(decoded)
-        whole = objective.decoder.whole() if objective.decoder else contextlib.nullcontext()
+        whole = objective.decoder.without_cut() if objective.decoder else contextlib.nullcontext()
         with torch.enable_grad(), whole:
             sample = decoded.sample.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(objective(sample).sum(), sample)

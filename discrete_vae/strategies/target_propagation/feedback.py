@@ -160,7 +160,7 @@ class WeightMirror(WeightProbe):
     learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
     """
 
-    learned = mirrors = True
+    learned = uses_model_optimiser = True
     reads = WeightProbe.reads | {"auxiliary_learning_rate"}
 
     def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:

@@ -81,8 +81,8 @@ class Inverse(nn.Module):
     prepares = False
     """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
-    mirrors = False
-    """Whether it takes its layers' own steps, by the same optimiser."""
+    uses_model_optimiser = False
+    """Whether the inverse's parameters are updated by the model's optimiser."""
     evaluations = 0
     """How often its own training calls ``decode``."""
     reads: frozenset[str] = frozenset()

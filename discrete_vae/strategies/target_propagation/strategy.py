@@ -175,7 +175,7 @@ class TargetPropagation(Strategy):
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
-        self.mirrors = self.inverse.mirrors
+        self.uses_model_optimiser = self.inverse.uses_model_optimiser
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
             self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
@@ -243,8 +243,8 @@ class TargetPropagation(Strategy):
         difference, _, pull = self.pull(decoded)
         pull = pull + self.rest(decoded, difference)
         loss = loss + only_gradient(logits, pull, logits.dim() - 2)
-        pieces, auxiliary = self.learn(decoded, difference, pull, noise)
-        return Estimate(loss + sum(pieces), auxiliary, decoded.sample)
+        pieces, strategy_loss = self.learn(decoded, difference, pull, noise)
+        return Estimate(loss + sum(pieces), strategy_loss, decoded.sample)
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
         adam = PopulationAdam(self.inverse.parameters(), len(learning_rates), shared_rate=False)
@@ -252,9 +252,9 @@ class TargetPropagation(Strategy):
             decoded, _ = self.decode(logits, objective, noise)
             difference, _, pull = self.pull(decoded)
             pull = pull + self.rest(decoded, difference)
-            _, auxiliary = self.learn(decoded, difference, pull, noise)
+            _, strategy_loss = self.learn(decoded, difference, pull, noise)
             if self.inverse.descends:
-                adam.step(torch.autograd.grad(auxiliary.sum(), adam.parameters), learning_rates)
+                adam.step(torch.autograd.grad(strategy_loss.sum(), adam.parameters), learning_rates)
 
     def learn(
         self, decoded: Decoded, difference: Difference, pull: Tensor, noise: Noise
@@ -262,11 +262,11 @@ class TargetPropagation(Strategy):
         """Losses of the model's hidden layers, where these have their own, and that of the inverse."""
         levels = Levels(noise, self.noise, self.output_noise)
         steps = [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
-        auxiliary = torch.stack(steps).mean(0)
+        strategy_loss = torch.stack(steps).mean(0)
         if not self.local:
-            return [], auxiliary
+            return [], strategy_loss
         pieces, own = self.local_losses(decoded, difference, pull, levels)
-        return pieces, auxiliary + own
+        return pieces, strategy_loss + own
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
