@@ -153,7 +153,7 @@ class Problem:
 
     def objective(self, images: Tensor) -> Objective:
         """The reconstruction alone, whose gradient is estimated: the KL's is known."""
-        return dataclasses.replace(self.population.model.objective(images), penalty=None)
+        return dataclasses.replace(self.population.model.objective(images), kl_term=None)
 
     def fitted(self, row: Row, steps: int) -> Strategy:
         """The row's strategy; what it learns by itself, and what it keeps a mean of, is fitted to this model."""

@@ -72,13 +72,13 @@ def upper_cost(upper: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(output, target.expand_as(output), reduction="none").sum(-1)
 
 
-def penalty(logits: Tensor) -> Tensor:
+def kl_term(logits: Tensor) -> Tensor:
     """Something analytic in the upper logits, as a KL would be."""
     return logits.logsumexp(-1).square().sum(-1) / 10
 
 
 FIRST = Objective(decode=lambda sample: sample, loss=first_cost)
-LAYER = Layer(upper_logits, lambda lower: Objective(lambda sample: sample, upper_cost, penalty=penalty))
+LAYER = Layer(upper_logits, lambda lower: Objective(lambda sample: sample, upper_cost, kl_term=kl_term))
 
 
 def exact(up: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ def exact(up: Tensor) -> tuple[Tensor, Tensor]:
     logits = LOGITS.clone().requires_grad_()
     states = enumerate_states(LATENTS, CATEGORIES, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
     given = (states.flatten(-2) @ up).unflatten(-1, (LATENTS, CATEGORIES))
-    inner = (log_prob(given, states[:, None]).exp() * upper_cost(states)[:, None]).sum(0) + penalty(given)
+    inner = (log_prob(given, states[:, None]).exp() * upper_cost(states)[:, None]).sum(0) + kl_term(given)
     total = (log_prob(logits, states).exp() * (first_cost(states) + inner)).sum()
     lower, upper = torch.autograd.grad(total, (logits, up))
     return lower, upper
@@ -256,9 +256,9 @@ def test_muprop_passes_the_layers_behind_by_their_mean_field(kind) -> None:
         third = upper_logits(second.softmax(-1), lower)
         return (
             first_cost(lower)
-            + penalty(second)
+            + kl_term(second)
             + upper_cost(second.softmax(-1))
-            + penalty(third)
+            + kl_term(third)
             + upper_cost(third.softmax(-1))
         )
 
@@ -419,7 +419,7 @@ def test_a_learned_baseline_behind_sees_the_sample_before() -> None:
 
     layer = Layer(
         upper_logits,
-        lambda lower: Objective(lambda sample: sample, upper_cost, context=lower.flatten(-2).detach(), penalty=penalty),
+        lambda lower: Objective(lambda sample: sample, upper_cost, context=lower.flatten(-2).detach(), kl_term=kl_term),
     )
     baseline = Noting(SIZE, 1).double()
     estimate = nested(

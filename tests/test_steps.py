@@ -480,7 +480,7 @@ def test_preparation_has_the_first_steps_beta_and_schedules(monkeypatch: pytest.
     strategy = STRATEGIES["target-propagation"]
 
     def note(self: Any, logits: Tensor, objective: Any, noise: Noise, learning_rates: Tensor) -> None:
-        told.append((objective.penalty(torch.ones_like(logits).cumsum(-1)), self.step.clone()))
+        told.append((objective.kl_term(torch.ones_like(logits).cumsum(-1)), self.step.clone()))
 
     monkeypatch.setattr(strategy, "prepare", note)
     steps, betas = (0.3, 0.7), (0.5, 4.0)
@@ -495,8 +495,8 @@ def test_preparation_has_the_first_steps_beta_and_schedules(monkeypatch: pytest.
         )
     )
     trainer.begin_epoch()
-    ((penalty, followed),) = told
-    torch.testing.assert_close(penalty[1] / penalty[0], torch.full((BATCH,), 8.0))
+    ((kl_term, followed),) = told
+    torch.testing.assert_close(kl_term[1] / kl_term[0], torch.full((BATCH,), 8.0))
     assert followed.tolist() == pytest.approx(steps)
 
 

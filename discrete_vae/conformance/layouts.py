@@ -74,16 +74,16 @@ def rearranged(flat: Objective, each: Arrangement) -> Objective:
         assert flat.encode is not None
         return each.give(flat.encode(observation).unsqueeze(0))
 
-    def cost(logits: Tensor, sample: Tensor) -> Tensor:
-        assert flat.cost is not None
-        return flat.cost(each.read(logits), each.read(sample))
+    def sample_kl(logits: Tensor, sample: Tensor) -> Tensor:
+        assert flat.sample_kl is not None
+        return flat.sample_kl(each.read(logits), each.read(sample))
 
     return replace(
         flat,
         decode=lambda sample: flat.decode(each.read(sample)),
         encode=encode,
-        penalty=None,
-        cost=cost,
+        kl_term=None,
+        sample_kl=sample_kl,
         decoder=flat.decoder if each.dim == -1 else None,
     )
 

@@ -150,8 +150,8 @@ class Problem:
             encode=self.encode,
             decoder=Counted(self),
             encoder=self.encoder,
-            penalty=lambda logits: self.family.kl(logits).sum(-1),
-            cost=lambda logits, sample: -self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: self.family.kl(logits).sum(-1),
+            sample_kl=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )
 
     def noise(self, *seeds: int) -> Noise:

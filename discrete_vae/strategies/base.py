@@ -125,7 +125,7 @@ class Strategy(nn.Module):
     ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})
     """Options of a run that it never reads; with parameters of its own it reads this one."""
     rescales: bool = False
-    """Whether it scales its gradient in the logits by what a step happens to see, the penalty's gradient alike."""
+    """Whether it scales its gradient in the logits by what a step happens to see, the KL term's gradient alike."""
     independent: bool = False
     """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
     evaluations are comparisons, for which these use the same."""
@@ -199,7 +199,7 @@ class Strategy(nn.Module):
     def rescaled_by(cls, options: Any) -> str | None:
         """The option, if any, by which it ``rescales``.
 
-        Only the strategy's own objective and its penalty are scaled alike, so other losses of the same network would
+        Only the strategy's own objective and its KL term are scaled alike, so other losses of the same network would
         change their weight.
         """
         return None
@@ -279,7 +279,7 @@ class Strategy(nn.Module):
         if self.loss_includes_kl and not isinstance(objective, Objective):
             raise InputError(
                 f"{type(self).__name__} follows a bound of several samples in place of their mean; give an Objective "
-                "with cost, log q(z) / p(z) of a sample, or take Rloo for the mean"
+                "with sample_kl, log q(z) / p(z) of a sample, or take Rloo for the mean"
             )
         posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
@@ -350,25 +350,25 @@ def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     return value + (surrogate - surrogate.detach())
 
 
-def penalty_gradient(objective: Objective, logits: Tensor) -> Tensor:
-    """Gradient of ``Objective.penalty``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
-    if objective.penalty is None:
+def kl_term_gradient(objective: Objective, logits: Tensor) -> Tensor:
+    """Gradient of ``Objective.kl_term``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
+    if objective.kl_term is None:
         return torch.zeros_like(logits)
     with torch.enable_grad():
         at = logits.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(objective.penalty(at).sum(), at)
+        (gradient,) = torch.autograd.grad(objective.kl_term(at).sum(), at)
     return gradient
 
 
-def with_penalty_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
-    """The loss ``[..., B]`` with ``scale - 1`` times the penalty's gradient in the logits; its value stays.
+def with_kl_term_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
+    """The loss ``[..., B]`` with ``scale - 1`` times the KL term's gradient in the logits; its value stays.
 
     A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
     the objective that it does not see: otherwise one part would count less than the other.
     """
     if not torch.is_grad_enabled():
         return loss
-    return loss + only_gradient(logits, (scale - 1) * penalty_gradient(objective, logits), loss.dim())
+    return loss + only_gradient(logits, (scale - 1) * kl_term_gradient(objective, logits), loss.dim())
 
 
 def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_penalty_scaled
+from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_kl_term_scaled
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
 from discrete_vae.strategies.pathwise import draw
@@ -129,7 +129,7 @@ class ScoreFunction(Strategy):
         if not self.normalise:
             return with_gradient_of(loss, surrogate)
         loss = with_gradient_of(loss, scale * surrogate)
-        return with_penalty_scaled(loss, objective, logits, scale.unsqueeze(-1).unsqueeze(-1))
+        return with_kl_term_scaled(loss, objective, logits, scale.unsqueeze(-1).unsqueeze(-1))
 
     def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
         """The learning signal less its baselines, one over its deviation ``[..., B]`` each, and the baselines' loss."""

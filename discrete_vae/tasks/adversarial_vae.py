@@ -60,9 +60,9 @@ class AdversarialVAE(Criticised, VAE):
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         return replace(
             super().objective(images, beta),
-            penalty=None,
-            cost=None,
-            behind=lambda sample, output: -weight * self.value(sample.flatten(-2)),
+            kl_term=None,
+            sample_kl=None,
+            deeper_loss=lambda sample, output: -weight * self.value(sample.flatten(-2)),
         )
 
     def kl(self, parameters: Tensor) -> Tensor:

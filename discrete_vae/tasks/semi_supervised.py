@@ -180,8 +180,8 @@ class SemiSupervised(Classified):
             observation=pixels,
             predict=lambda output: torch.sigmoid(output[..., :-1]),
             encode=self.encode,
-            penalty=lambda logits: weight * self.family.kl(logits).sum(-1),
-            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
+            sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,
             broadcasts=True,
         )

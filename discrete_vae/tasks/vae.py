@@ -50,8 +50,8 @@ class VAE(Task):
             encode=self.encode,
             decoder=self.decoder,
             encoder=self.encoder.network,
-            penalty=lambda logits: weight * self.kl(logits),
-            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: weight * self.kl(logits),
+            sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=images,
         )
 
@@ -77,8 +77,8 @@ class VAE(Task):
                 encode=lambda code: self._variables(up(code)),
                 decoder=down,
                 encoder=up,
-                penalty=lambda logits: weight * self.kl(logits),
-                cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+                kl_term=lambda logits: weight * self.kl(logits),
+                sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
                 context=below.flatten(-2).detach(),
             )
 

@@ -73,12 +73,12 @@ class Problem:
     def f(self, sample: Tensor) -> Tensor:
         """Loss of samples ``[..., B, N, K]``, with what is behind: ``[..., B]``."""
         output = perceptron(self.decoder, sample.flatten(-2))
-        return self.loss(output) + self.behind(sample, output)
+        return self.loss(output) + self.deeper_loss(sample, output)
 
     def loss(self, output: Tensor) -> Tensor:
         return self.scale * (F.softplus(output) - self.target * output).sum(-1)
 
-    def behind(self, sample: Tensor, output: Tensor) -> Tensor:
+    def deeper_loss(self, sample: Tensor, output: Tensor) -> Tensor:
         seen = perceptron(self.side, sample.flatten(-2)).squeeze(-1)
         return self.scale * (seen.sin() + output.square().sum(-1) / 9)
 
@@ -86,10 +86,10 @@ class Problem:
         """What stands for the objective in expansions; here another function."""
         return self.scale * perceptron(self.other, sample.flatten(-2)).squeeze(-1)
 
-    def penalty(self, logits: Tensor) -> Tensor:
+    def kl_term(self, logits: Tensor) -> Tensor:
         return logits.logsumexp(-1).square().sum(-1) + (self.tilt * logits.sin()).sum((-1, -2))
 
-    def cost(self, logits: Tensor, sample: Tensor) -> Tensor:
+    def sample_kl(self, logits: Tensor, sample: Tensor) -> Tensor:
         """Beta log q(z) less something of z."""
         log_q = (sample * (logits - logits.exp().sum(-1, keepdim=True).log())).sum((-1, -2))
         return 0.3 * log_q - (self.tilt * sample).sum((-1, -2))
@@ -119,11 +119,11 @@ class Posed(Problem):
         return Objective(
             decode=self.decode,
             loss=self.loss,
-            penalty=self.penalty,
-            cost=self.cost,
+            kl_term=self.kl_term,
+            sample_kl=self.sample_kl,
             context=self.context,
             broadcasts=broadcasts,
-            behind=self.behind,
+            deeper_loss=self.deeper_loss,
             mean_field=Objective(decode=lambda sample: sample, loss=self.mean_field),
         )
 

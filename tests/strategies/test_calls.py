@@ -220,9 +220,9 @@ def test_every_part_of_an_objective_is_asked_in_the_users_layout(strategy, behin
             observation=torch.ones(8, 6),
             predict=torch.sigmoid,
             encode=lambda seen: turned((seen @ feedback).unflatten(-1, (2, 3))),
-            penalty=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
-            cost=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
-            behind=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,
+            kl_term=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
+            sample_kl=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
+            deeper_loss=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,
             mean_field=Objective(lambda z: (own(z) * tilt).flatten(-2), lambda output: output.sum(-1).square()),
         )
         logits = (LOGITS if dim == -1 else LOGITS.mT).clone().requires_grad_()

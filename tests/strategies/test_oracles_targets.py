@@ -148,7 +148,7 @@ def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
 @pytest.mark.parametrize("variant", ["whole", "all"])
 @pytest.mark.parametrize("inverse", LAYERWISE)
 def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant) -> None:
-    """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the penalty's gradient."""
+    """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the KL term's gradient."""
     problem = Problem(SHAPES[1], cut=True)
     options = {**options_of(inverse, "second-order", variant), "local": True}
     strategy = built(problem, options)
@@ -169,13 +169,13 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
         expected = [-h.mT @ d for h, d in zip(reference.taken, [*down[:-1], true], strict=True)]
 
         at = reference.logits.clone().requires_grad_()
-        (penalty,) = torch.autograd.grad(problem.penalty(at).sum(), at)
+        (kl_term,) = torch.autograd.grad(problem.kl_term(at).sum(), at)
         taken, given = passed(reference.encoder, problem.observation[p])
         above = [weight.detach() for weight in reference.own[len(reference.decoder) :]]
-        top = -(pull + penalty).flatten(-2)
+        top = -(pull + kl_term).flatten(-2)
         lowest = carried(above, given[1:], top) * given[0].sigmoid()
         up = [lowest, *signals(above, given[1:], top)]
-        # The task adds the penalty's gradient to the last layer by itself.
+        # The task adds the KL term's gradient to the last layer by itself.
         expected += [-h.mT @ d for h, d in zip(taken, [*up[:-1], -pull.flatten(-2)], strict=True)]
         for actual, reference_gradient in zip([each[p] for each in gradients], expected, strict=True):
             close(actual, reference_gradient, "gradient of a layer")

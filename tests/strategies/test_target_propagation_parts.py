@@ -566,7 +566,7 @@ def test_bad_options_are_refused(options, message) -> None:
     [
         (TargetPropagation(WeightMirror([])), "decoder"),
         (exact_mirror(vae()[0], local=True), "encoder"),
-        (exact_mirror(vae()[0], local=True), "penalty"),
+        (exact_mirror(vae()[0], local=True), "kl_term"),
     ],
 )
 def test_objective_without_layers_is_refused(strategy, missing) -> None:

@@ -22,8 +22,8 @@ from discrete_vae.strategies.base import (
     Estimate,
     Networks,
     Strategy,
+    kl_term_gradient,
     only_gradient,
-    penalty_gradient,
     register_hyperparameter,
 )
 from discrete_vae.strategies.hyperparameters import per_member
@@ -139,7 +139,7 @@ class TargetPropagation(Strategy):
     """The encoder is pulled to a target; the decoder learns from the hard sample.
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to offer ``observation``, ``predict``
-    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``penalty`` as well.
+    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``kl_term`` as well.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
@@ -270,7 +270,7 @@ class TargetPropagation(Strategy):
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
-        needs = (*self.inverse.needs, *(("observation", "encoder", "penalty") if self.local else ()))
+        needs = (*self.inverse.needs, *(("observation", "encoder", "kl_term") if self.local else ()))
         if missing := [name for name in needs if getattr(objective, name) is None]:
             raise InputError(f"this kind of target propagation needs an objective with {' and '.join(missing)}")
         predict = objective.predict
@@ -301,12 +301,12 @@ class TargetPropagation(Strategy):
         Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
         a Bernoulli likelihood is the observation less the prediction.
         """
-        if objective.observation is not None and objective.behind is None:
-            return objective.cost_of(sample, output), objective.observation, None
+        if objective.observation is not None and objective.deeper_loss is None:
+            return objective.loss_of(sample, output), objective.observation, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()
-            loss = objective.cost_of(seen, output)
+            loss = objective.loss_of(seen, output)
             error, direct = torch.autograd.grad(loss.sum(), (output, seen), retain_graph=True, allow_unused=True)
         if direct is not None and not self.inverse.layerwise:
             raise InputError(
@@ -337,10 +337,10 @@ class TargetPropagation(Strategy):
 
     @staticmethod
     def rest(decoded: Decoded, difference: Difference) -> Tensor | float:
-        """What shortens the penalty's gradient, which the task adds, as clipping shortens the pull."""
+        """What shortens the KL term's gradient, which the task adds, as clipping shortens the pull."""
         if difference.kept is None:
             return 0.0
-        return (difference.kept - 1) * penalty_gradient(decoded.objective, decoded.logits)
+        return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
 
     def local_losses(
         self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
@@ -361,8 +361,8 @@ class TargetPropagation(Strategy):
         taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
         above = list(encoder.layers)[1:]
         flow = Flow(encoder, above, taken[1:], given[1:])
-        top = -(pull + penalty_gradient(decoded.objective, decoded.logits)).flatten(-2)
-        if not above:  # one layer, which the pull and the penalty train
+        top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
+        if not above:  # one layer, which the pull and the KL term train
             signals = [top]
         else:
             with torch.no_grad():
