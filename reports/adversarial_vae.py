@@ -14,7 +14,7 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from reports import statistics
 from reports.figures import bare, figure
 from reports.grid import tuning, validation
@@ -214,7 +214,7 @@ BASE = Config(
     task="adversarial-vae",
     architecture=Architecture(hidden=(200,)),
     learning_rate=Schedule(2e-3),
-    criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),
+    criticism=CriticConfig(critic_steps=2, critic_learning_rate=1e-3),
 )
 PRESETS = {
     "quick": Preset({"straight-through-gumbel-softmax": Schedule(1.0)}, (3.0, 10.0), 3, (0, 1), 100, BASE),
@@ -225,7 +225,7 @@ PRESETS = {
         50,
         (0, 1, 2, 3, 4),
         1000,
-        dataclasses.replace(BASE, architecture=Architecture(), criticism=Criticism()),
+        dataclasses.replace(BASE, architecture=Architecture(), criticism=CriticConfig()),
     ),
 }
 REPORT = Report("adversarial-vae", "a critic of the averaged posterior in place of the VAE's KL", PRESETS, make)

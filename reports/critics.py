@@ -12,7 +12,7 @@ from discrete_vae.config import Config
 from discrete_vae.data.made import MADE
 from discrete_vae.data.points import Mixture
 from discrete_vae.runs import Run, parameters
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from reports import critics_figures as figures
 from reports import critics_measures as measures
 from reports import critics_tables as tables
@@ -118,7 +118,7 @@ def _rows(row: str, run: Run, split: str, found: Mapping[str, float]) -> pd.Data
     return rows.assign(seed=run.config.seed, **known).reindex(columns=COLUMNS)
 
 
-def _model(run: Run, bench: Bench) -> Criticised:
+def _model(run: Run, bench: Bench) -> AdversarialTask:
     return measures.model(run, bench.dataset(run.config.data), bench.device)
 
 

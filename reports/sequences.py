@@ -17,7 +17,7 @@ from discrete_vae.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from reports import sequences_tables as tables
 from reports.latex import Latex, render
 from reports.report import Bench, Report, strategies
@@ -173,13 +173,13 @@ BASE = Config(
     task="generator",
     data=DataConfig("expressions"),
     optimiser="adam-0-0.9",
-    criticism=Criticism(critic_learning_rate=1e-3),
+    criticism=CriticConfig(critic_learning_rate=1e-3),
 )
 PAPER = dataclasses.replace(
     BASE,
     architecture=Architecture(hidden=(512, 512, 512), activation="relu", style=128),
     learning_rate=Schedule(1e-4),
-    criticism=Criticism(),
+    criticism=CriticConfig(),
 )
 """The paper's rates, and wider networks."""
 PRESETS = {

@@ -24,7 +24,7 @@ from discrete_vae.networks import MLP, Stack
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.quantised import Quantised
 from discrete_vae.sparse import Sparse
-from discrete_vae.strategies.base import Family, Networks, Strategy
+from discrete_vae.strategies.base import Family, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
@@ -157,7 +157,7 @@ class Problem:
     def noise(self, *seeds: int) -> Noise:
         return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
 
-    def networks(self) -> Networks:
+    def networks(self) -> NetworkFactory:
         """What a strategy may have networks of its own made from; they have no dimension of members."""
         count = itertools.count()
 
@@ -169,7 +169,7 @@ class Problem:
                 layers.append(Affine(nn.Parameter(weight.to(self.device, self.inner.dtype))))
             return Stack(layers, torch.tanh)
 
-        return Networks(
+        return NetworkFactory(
             members=None,
             encoder=lambda: Encoder(
                 stack(PIXELS, HIDDEN, math.prod(self.family.parameter_shape)), self.family.parameter_shape

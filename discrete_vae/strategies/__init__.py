@@ -32,7 +32,7 @@ gives the BibTeX.
 
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, Networks, Strategy, register_hyperparameter
+from discrete_vae.strategies.base import Claim, Estimate, Family, NetworkFactory, Strategy, register_hyperparameter
 from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
@@ -144,7 +144,7 @@ __all__ = [
     "Marginalisation",
     "MinimumVariance",
     "MuProp",
-    "Networks",
+    "NetworkFactory",
     "Nvil",
     "Objective",
     "OneHotPathwise",

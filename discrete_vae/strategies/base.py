@@ -72,7 +72,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Networks:
+class NetworkFactory:
     """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
 
     members: int | None
@@ -175,7 +175,7 @@ class Strategy(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[arg-type]
 
     @classmethod
-    def build(cls, options: Any, networks: Networks) -> Self:
+    def build(cls, options: Any, networks: NetworkFactory) -> Self:
         """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from discrete_vae.categorical import hard_sample, log_prob, softmax
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, differentiable_for_learning, only_gradient
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    differentiable_for_learning,
+    only_gradient,
+)
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
@@ -93,7 +100,7 @@ class Rebar(Strategy):
             self.log_temperature.copy_(hyperparameter("temperature", value).log())
 
     @classmethod
-    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+    def build(cls, options: RebarOptions, networks: NetworkFactory) -> Self:
         return cls(options.temperature, options.weight, members=networks.members, coupled=options.coupled)
 
     def control(self, perturbed: Tensor, objective: Objective, dtype: torch.dtype) -> Tensor:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from discrete_vae.categorical import jacobian_product, softmax
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient, register_hyperparameter
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    only_gradient,
+    register_hyperparameter,
+)
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.muprop import differentiated, slope
 from discrete_vae.strategies.objective import Objective
@@ -53,7 +60,7 @@ class ReinMaxMeanControl(Strategy):
         self.weight = nn.Parameter(torch.zeros(() if members is None else (members,)))
 
     @classmethod
-    def build(cls, options: TemperatureOptions, networks: Networks) -> Self:
+    def build(cls, options: TemperatureOptions, networks: NetworkFactory) -> Self:
         return cls(members=networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.rloo import check_draws
@@ -96,7 +96,7 @@ class Rodeo(Strategy):
         self.claim = replace(self.claim, evaluations=self.draws)
 
     @classmethod
-    def build(cls, options: RodeoOptions, networks: Networks) -> Self:
+    def build(cls, options: RodeoOptions, networks: NetworkFactory) -> Self:
         return cls(options.draws, options.units, networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_kl_term_scaled
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    with_gradient_of,
+    with_kl_term_scaled,
+)
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
 from discrete_vae.strategies.pathwise import draw
@@ -114,7 +121,7 @@ class ScoreFunction(Strategy):
         return "normalise" if options.normalise else None
 
     @classmethod
-    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+    def build(cls, options: ScoreFunctionOptions, networks: NetworkFactory) -> Self:
         return cls(options.decay, options.normalise, members=networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:

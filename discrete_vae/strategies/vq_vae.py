@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.noise import Noise
 from discrete_vae.quantised import Codebook, look_up, nearest
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import differentiable_in
 
@@ -62,7 +62,7 @@ class VqVae(Strategy):
         self.vectors = nn.Parameter(corners if members is None else corners.repeat(members, 1, 1))
 
     @classmethod
-    def build(cls, options: VqVaeOptions, networks: Networks) -> Self:
+    def build(cls, options: VqVaeOptions, networks: NetworkFactory) -> Self:
         family = networks.family
         assert isinstance(family, Codebook)
         strategy = cls(family.categories, options.commitment, networks.members)

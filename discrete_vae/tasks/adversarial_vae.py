@@ -19,17 +19,17 @@ from discrete_vae.noise import Noise
 from discrete_vae.strategies.base import Family, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Settings
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.vae import VAE
 
 
-class AdversarialVAE(Criticised, VAE):
+class AdversarialVAE(AdversarialTask, VAE):
     """``E[-log p(x | z)] - beta E[D(z)]``, D the critic that tells samples of the prior from those of the posteriors.
 
     The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
     """
 
-    reads = (VAE.reads | Criticised.reads) - {"layers"}
+    reads = (VAE.reads | AdversarialTask.reads) - {"layers"}
 
     def __init__(
         self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
@@ -48,7 +48,7 @@ class AdversarialVAE(Criticised, VAE):
     def critic(self) -> MLP:
         return self.opponent
 
-    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         return [observation] * self.criticism.critic_steps, observation
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:

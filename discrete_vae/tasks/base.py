@@ -18,7 +18,7 @@ from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Estimate, Family, Networks, Strategy
+from discrete_vae.strategies.base import Estimate, Family, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 
 DEEPEST = 50
@@ -85,7 +85,7 @@ class Supervision:
 
 
 @dataclass(frozen=True)
-class Criticism:
+class CriticConfig:
     """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
 
     gradient_penalty: float = 10.0
@@ -133,7 +133,7 @@ class Settings(Protocol):
     @property
     def supervision(self) -> Supervision: ...
     @property
-    def criticism(self) -> Criticism: ...
+    def criticism(self) -> CriticConfig: ...
 
 
 class Encoder(nn.Module):
@@ -248,26 +248,26 @@ class Task(nn.Module):
         self.encoder.network.cut = self.decoder.cut = True
 
     @classmethod
-    def fitted(cls, architecture: Architecture) -> Architecture:
+    def with_task_defaults(cls, architecture: Architecture) -> Architecture:
         """Where sizes are the defaults, those that suit the task."""
         return architecture
 
-    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+    def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Get to know the training images and what is asked for, before the first step."""
 
-    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
-    def look(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
         return split.batch(index, generators)
 
-    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         """What the critic looks at in each of its updates, of what a step looks at, and what the model does."""
         return (), observation
 
-    def criticise(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
+    def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
         """The critic's loss and its estimate of the distance: ``[P, 2]``."""
         raise NotImplementedError
 
@@ -302,11 +302,11 @@ class Task(nn.Module):
         """
         return self.family.kl(parameters).sum(-1) if self.posterior else parameters.new_zeros(parameters.shape[:-2])
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
         raise NotImplementedError
 
-    def judge(
+    def evaluate_samples(
         self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
     ) -> dict[str, Tensor]:
         """Metrics of a task that generates, ``[P]`` each, on a split; ``advance`` is told of what is done."""
@@ -323,7 +323,7 @@ class Task(nn.Module):
         """Observations from the model, for one member: ``[1, count, D]``, here the means of an image's pixels."""
         return torch.sigmoid(self.decode(self.prior_sample(count, noise)))
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
         raise NotImplementedError
 
@@ -333,7 +333,7 @@ class Task(nn.Module):
         """The loss of images ``[P, B, D]`` but for ``beta * kl(parameters)``, with a strategy for every layer."""
         return nested(strategies, parameters, self.objective(images, beta), self.layers(images, beta), noise)
 
-    def walk(
+    def sample_layers(
         self, images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> list[tuple[Tensor, Objective]]:
         """Each layer's parameters and objective, as hard samples go through them; no gradient passes between."""
@@ -344,12 +344,12 @@ class Task(nn.Module):
                 found.append((layer.logits(sample, found[-1][1].decode(sample)), layer.objective(sample)))
         return found
 
-    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> Networks:
+    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> NetworkFactory:
         """For a layer whose sample is decoded to so many numbers, maybe by hidden layers, in such a context."""
         family, size, suffix = self.family, math.prod(self.family.sample_shape), f" {layer}" if layer else ""
         widths, mlp = self.architecture.hidden, self.architecture.mlp
         own = self.architecture if hidden else replace(self.architecture, hidden=())
-        return Networks(
+        return NetworkFactory(
             len(next(self.parameters())),
             lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
             lambda: decoder(own, size, outputs, generators(f"strategy decoder weights{suffix}")),

@@ -12,7 +12,7 @@ from discrete_vae.categorical import log_prob, softmax
 from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, Networks
+from discrete_vae.strategies.base import Family, NetworkFactory
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
 
@@ -84,7 +84,7 @@ class VAE(Task):
 
         return Layer(lambda sample, output: self._variables(up(sample.flatten(-2))), objective)
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples)  # [P, S, B, N, K]
         output = torch.unflatten(self.decode(sample.flatten(1, 2)), 1, (samples, -1))  # [P, S, B, D]
         log_ratio = self.family.log_ratio(parameters.unsqueeze(1), sample)
@@ -104,6 +104,6 @@ class VAE(Task):
             sample = self.family.sample(self._variables(down(sample.flatten(-2))), noise).squeeze(1)
         return sample
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         below = math.prod(self.family.sample_shape) if layer else self.outputs
         return self._networks(layer, generators, outputs=below, context=below, hidden=not layer)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Networks, Objective, Strategy
+from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, Strategy
 
 OUTPUTS, HIDDEN, CONTEXT = 7, 8, 9
 SCALES = (0.4, 9.0)
@@ -198,7 +198,7 @@ class Case:
         return {name: value[member] if isinstance(value, tuple) else value for name, value in self.options.items()}
 
 
-def networks_of(members: int, latents: int, categories: int) -> Networks:
+def networks_of(members: int, latents: int, categories: int) -> NetworkFactory:
     """Baselines and critics, a member's own; a strategy that asks for another network fails."""
 
     def make(name: str, inputs: int) -> nn.Module:
@@ -208,7 +208,7 @@ def networks_of(members: int, latents: int, categories: int) -> Networks:
     def refuse() -> Any:
         pytest.fail("wants no other network")
 
-    return Networks(
+    return NetworkFactory(
         members, refuse, refuse, lambda: make("baseline", CONTEXT), lambda: make("critic", latents * categories)
     )
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import Networks, Objective, TargetPropagation
+from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from tests.strategies.oracles import normal
 
 MEMBERS, BATCH, PIXELS = 2, 5, 7
@@ -296,7 +296,7 @@ def transported(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
 def built(problem: Problem, options: dict[str, Any]) -> TargetPropagation:
     """By options, as a run has it; feedback and inverse start at weights of their own."""
     latents, categories = problem.shape
-    networks = Networks(
+    networks = NetworkFactory(
         MEMBERS,
         lambda: Codes("own encoder", latents, categories),
         lambda: mlp("own decoder", latents * categories, 8, 9, PIXELS),

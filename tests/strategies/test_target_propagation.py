@@ -12,7 +12,7 @@ from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.gradients import sampled_gradients
 from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies import Networks, Objective, TargetPropagation
+from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import Encoder, bernoulli_nll
@@ -39,9 +39,9 @@ class Map(nn.Module):
 ENCODER, INVERSE = Map(3), Map(4)
 
 
-def networks(encoder) -> Networks:
+def networks(encoder) -> NetworkFactory:
     """For a strategy that is to ask for an encoder and nothing else."""
-    return Networks(1, encoder, *[lambda: pytest.fail("wants no other network")] * 3)
+    return NetworkFactory(1, encoder, *[lambda: pytest.fail("wants no other network")] * 3)
 
 
 def inverse_named(name: str) -> Inverse:

@@ -19,7 +19,7 @@ from discrete_vae.networks import MLP
 from discrete_vae.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Networks, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
     GEOMETRIES,
@@ -651,7 +651,7 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
     ):
         built = TargetPropagation.build(
             options(inverse=inverse, geometry=geometry),
-            Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
+            NetworkFactory(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
         estimate = built.estimate(model.encode(observation), model.objective(observation), noise())
         learns = estimate.strategy_loss.requires_grad

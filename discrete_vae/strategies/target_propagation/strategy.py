@@ -20,7 +20,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
-    Networks,
+    NetworkFactory,
     Strategy,
     kl_term_gradient,
     only_gradient,
@@ -189,7 +189,7 @@ class TargetPropagation(Strategy):
         return self.clip > 0
 
     @classmethod
-    def build(cls, options: TargetPropagationOptions, networks: Networks) -> Self:
+    def build(cls, options: TargetPropagationOptions, networks: NetworkFactory) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
             below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
