@@ -38,14 +38,14 @@ from discrete_vae.strategies.target_propagation.feedback import (
     WeightProbe,
     carry,
 )
-from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, Point
+from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, LatentState
 from discrete_vae.strategies.target_propagation.inverses import (
-    Decoded,
+    Activations,
+    DecodePass,
     EncoderInverse,
-    Flow,
     Inverse,
     LearnedInverse,
-    Levels,
+    NoiseScales,
 )
 
 InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "probes", "random"]
@@ -257,10 +257,10 @@ class TargetPropagation(Strategy):
                 adam.step(torch.autograd.grad(strategy_loss.sum(), adam.parameters), learning_rates)
 
     def learn(
-        self, decoded: Decoded, difference: Difference, pull: Tensor, noise: Noise
+        self, decoded: DecodePass, difference: Difference, pull: Tensor, noise: Noise
     ) -> tuple[list[Tensor], Tensor]:
         """Losses of the model's hidden layers, where these have their own, and that of the inverse."""
-        levels = Levels(noise, self.noise, self.output_noise)
+        levels = NoiseScales(noise, self.noise, self.output_noise)
         steps = [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
         strategy_loss = torch.stack(steps).mean(0)
         if not self.local:
@@ -268,7 +268,7 @@ class TargetPropagation(Strategy):
         pieces, own = self.local_losses(decoded, difference, pull, levels)
         return pieces, strategy_loss + own
 
-    def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
+    def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
         needs = (*self.inverse.needs, *(("observation", "encoder", "kl_term") if self.local else ()))
         if missing := [name for name in needs if getattr(objective, name) is None]:
@@ -280,7 +280,7 @@ class TargetPropagation(Strategy):
         if self.inverse.layerwise:
             assert objective.decoder is not None
             taken, given = objective.decoder.trace(sample.flatten(-2))
-            flow = Flow(objective.decoder, list(objective.decoder.layers), taken, given)
+            flow = Activations(objective.decoder, list(objective.decoder.layers), taken, given)
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
@@ -293,7 +293,7 @@ class TargetPropagation(Strategy):
                 aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
         share = self.output_target
-        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
+        return DecodePass(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
 
     def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
@@ -317,7 +317,7 @@ class TargetPropagation(Strategy):
         return loss, prediction if error is None else prediction - error, None if direct is None else -direct
 
     @torch.no_grad()
-    def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:
+    def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
         """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``.
 
         Where a signal is clipped, the pull is shortened as the signal is, in every geometry.
@@ -325,25 +325,27 @@ class TargetPropagation(Strategy):
         difference = self.inverse.difference(decoded)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
-        point = Point(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
+        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
         target, pull = self.geometry(point, difference)
         if self.clip:
-            length = difference.signal.norm(dim=-1, keepdim=True)
-            kept = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
-            aim = difference.image + kept * (difference.aim - difference.image)
-            difference = replace(difference, aim=aim, signal=kept * difference.signal, kept=kept)
+            length = difference.logit_difference.norm(dim=-1, keepdim=True)
+            kept = (self.clip / length.clamp_min(self.clip)).to(difference.logit_difference.dtype)
+            target_code = difference.prediction_code + kept * (difference.target_code - difference.prediction_code)
+            difference = replace(
+                difference, target_code=target_code, logit_difference=kept * difference.logit_difference, kept=kept
+            )
             target, pull = self.geometry(point, difference)[0], kept * pull
         return difference, target, pull
 
     @staticmethod
-    def rest(decoded: Decoded, difference: Difference) -> Tensor | float:
+    def rest(decoded: DecodePass, difference: Difference) -> Tensor | float:
         """What shortens the KL term's gradient, which the task adds, as clipping shortens the pull."""
         if difference.kept is None:
             return 0.0
         return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
 
     def local_losses(
-        self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
+        self, decoded: DecodePass, difference: Difference, pull: Tensor, levels: NoiseScales
     ) -> tuple[list[Tensor], Tensor]:
         """A loss ``[..., B]`` of value 0 for every hidden layer, decoder first, and that of the encoder's feedback.
 
@@ -360,7 +362,7 @@ class TargetPropagation(Strategy):
             raise InputError("layer-local training needs networks that are cut; see VAE.cut")
         taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
         above = list(encoder.layers)[1:]
-        flow = Flow(encoder, above, taken[1:], given[1:])
+        flow = Activations(encoder, above, taken[1:], given[1:])
         top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
         if not above:  # one layer, which the pull and the KL term train
             signals = [top]
@@ -368,7 +370,7 @@ class TargetPropagation(Strategy):
             with torch.no_grad():
                 signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), top)
                 signals = [below * encoder.slope(given[0]), *signals]
-        hidden = zip([*decoded.flow.given[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
+        hidden = zip([*decoded.flow.outputs[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
         losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
         if not above:
             return losses, top.new_zeros(top.shape[:-2])
