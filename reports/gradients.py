@@ -30,7 +30,7 @@ from discrete_vae.tasks import Architecture
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
 from reports.latex import Latex, render
-from reports.report import ENVIRONMENT, Bench, Report, kept
+from reports.report import ENVIRONMENT, Report, ReportContext, kept
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
@@ -130,7 +130,7 @@ class Problem:
     """Images ``[1, M, D]`` to fit a strategy's own parameters on."""
 
     @classmethod
-    def of(cls, preset: Preset, run: Run | None, bench: Bench) -> Problem:
+    def of(cls, preset: Preset, run: Run | None, bench: ReportContext) -> Problem:
         """For a trained model, or for the one that training begins with."""
         dataset = bench.dataset(preset.base.data)
         pixels = dataset.train.pixels.shape[-1]
@@ -237,7 +237,7 @@ def measure(problem: Problem, row: Row, preset: Preset) -> dict[str, float]:
     return {"bias": error.bias, "variance": error.variance, "cosine": cosine, "step_over_gumbel_softmax": ratio}
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train the model, measure what is missing, then write the table, the figure and the document."""
     runs = bench.train([dataclasses.replace(preset.base, epochs=epochs) for epochs in preset.epochs])
     stages: list[tuple[int, Run | None]] = [(0, None), *zip(preset.epochs, runs, strict=True)]
@@ -284,7 +284,7 @@ def make(preset: Preset, bench: Bench) -> None:
     words(preset, bench, results)
 
 
-def words(preset: Preset, bench: Bench, results: pd.DataFrame) -> None:
+def words(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:
     """Write table and document from what was measured."""
     stages = [0, *preset.epochs]
     bench.write("gradients_table.tex", gradients_table(results, preset.rows, stages, preset.draws))
