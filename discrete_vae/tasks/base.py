@@ -13,7 +13,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from discrete_vae.data import DataConfig, Dataset, Split
-from discrete_vae.data.made import MADE
+from discrete_vae.data.made import SYNTHETIC
 from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.nesting import Layer, nested
 from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
@@ -228,7 +228,7 @@ class Task(nn.Module):
     @classmethod
     def check_images(cls, settings: Settings) -> None:
         """Raise ``InputError`` for data that are not images."""
-        if settings.data.dataset in MADE:
+        if settings.data.dataset in SYNTHETIC:
             raise InputError(f"{settings.data.dataset} are no images; give them to the task generator or critic")
 
     @classmethod

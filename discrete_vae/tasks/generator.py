@@ -14,7 +14,7 @@ from torch import Tensor
 
 from discrete_vae.categorical import one_hot
 from discrete_vae.data import Dataset, Split
-from discrete_vae.data.made import MADE, Made
+from discrete_vae.data.made import SYNTHETIC, Synthetic
 from discrete_vae.errors import InputError
 from discrete_vae.nesting import Layer
 from discrete_vae.networks import MLP
@@ -143,9 +143,9 @@ class Generator(AdversarialTask):
             metrics |= {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
         return metrics
 
-    def _made(self, data: Dataset) -> Made | None:
+    def _made(self, data: Dataset) -> Synthetic | None:
         """What can score samples, if anything can."""
-        return MADE.get(data.config.dataset)
+        return SYNTHETIC.get(data.config.dataset)
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -184,5 +184,5 @@ class CriticAlone(Generator):
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         raise InputError("a critic alone makes nothing; sample a run of the task generator")
 
-    def _made(self, data: Dataset) -> Made | None:
+    def _made(self, data: Dataset) -> Synthetic | None:
         return None
