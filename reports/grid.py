@@ -40,7 +40,7 @@ class Row:
     strategy: str
     options: Sequence[dict[str, Any]] = ({},)
     shared_rate: bool = False
-    """Whether what the strategy learns by itself takes the model's learning rate, as a mirror has to."""
+    """Whether the strategy's parameters take the model's learning rate, as a mirror's have to."""
 
 
 @dataclass(frozen=True, eq=False)

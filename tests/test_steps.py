@@ -316,7 +316,7 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
     rates = [(0.02, 0.005), (0.05, 0.03)]
     mirror = "mirror" in case
     decay = 1.0 if mirror else 0.5
-    if mirror:  # which takes the model's own steps
+    if mirror:  # which the model's optimiser updates
         rates = [(rate, rate) for rate, _ in rates]
     trainer = build(
         *(

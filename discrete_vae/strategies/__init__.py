@@ -15,8 +15,8 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
       estimate = Rloo(draws=4).estimate(logits, cost)
       (estimate.loss.mean() + estimate.strategy_loss).backward()
 
-  ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
-  variate) learns from ``strategy_loss`` alone.
+  ``loss`` has the cost's value and the estimate's gradient; a strategy's own parameters (a baseline, a control
+  variate) learn from ``strategy_loss`` alone.
 - Some look inside and take an ``Objective``: learned baselines need its context, ``Vimco`` a sample's share of the KL,
   target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are
   several samples, and a plain cost one sample after the other::

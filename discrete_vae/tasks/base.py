@@ -42,8 +42,8 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Gaussian variables: a generator's noise, or beside the class in a semi-supervised task, where many leave it
-    little to say."""
+    """Number of Gaussian latents: a generator's noise, or the style in semi-supervised training, where many let the
+    style encode the class."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
@@ -89,7 +89,7 @@ class CriticConfig:
     """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
 
     gradient_penalty: float = 10.0
-    """Weight lambda of the penalty on gradients of another length than 1."""
+    """Weight lambda of the gradient penalty, (norm of the gradient - 1)^2."""
     weight_clip: float = 0.0
     """In place of the penalty: bound on the critic's weights (Arjovsky et al. 2017); 0 leaves them free."""
     critic_steps: int = 5

@@ -259,7 +259,7 @@ def test_feedback_is_built_from_the_problems_networks_and_learns(inverse) -> Non
 
 
 def test_probes_find_the_decoders_weights() -> None:
-    """A mirror that has only probed, for it takes the model's own steps, gives ReinMax' gradient."""
+    """A mirror that has only probed, for the model's optimiser updates it, gives ReinMax' gradient."""
     options = read_options(TargetPropagation, ["inverse=mirror", "geometry=second-order"])
     problem = Subject(TargetPropagation, options, SHAPES["ternary"]).problem()
     strategy = problem.learn(problem.build(TargetPropagation, options), 200)
