@@ -253,10 +253,10 @@ class Task(nn.Module):
         return architecture
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
-        """Get to know the training images and what is asked for, before the first step."""
+        """Take in the training images and the settings, before the first step."""
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
+        """What a training step sees of the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
     def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -264,7 +264,7 @@ class Task(nn.Module):
         return split.batch(index, generators)
 
     def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """What the critic looks at in each of its updates, of what a step looks at, and what the model does."""
+        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
         return (), observation
 
     def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:

@@ -1,9 +1,9 @@
 """The difference correction on the simplex: from a difference of codes to a target and a pull towards it.
 
 Throughout, for each latent variable: logits ``a``, probabilities ``pi``, ``J = diag(pi) - pi pi^T``, the code ``y``
-that is corrected, the aim ``t`` (the code of the output target), the image ``r`` (that of the prediction), the signal
-``delta`` (the same difference in the logits' coordinates, where it is a direction of descent), a step ``alpha``. A
-geometry gives the target and the gradient in the logits of the loss that pulls the encoder there.
+that is corrected, the target code ``t`` (of the output target), the prediction code ``r``, the logit difference
+``delta`` (of the same two in the logits' coordinates, where it is a direction of descent), a step ``alpha``. A geometry
+gives the target and the gradient in the logits of the loss that pulls the encoder there.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ def aitchison(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
 def fisher_rao(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The difference on the sphere of square roots, where Fisher and Rao's metric (1945) is four times the usual one.
 
-    The direction and distance from the image to the aim, or for a step below 1 to ``softmax(log r + alpha delta)``, are
-    carried along the great circle from ``sqrt(r)`` to ``sqrt(pi)`` (parallel transport) and followed from there. What
-    leaves the orthant is put back to its edge. The pull is down half the squared Fisher-Rao distance to the target.
+    The direction and distance from the prediction code to the target code, or for a step below 1 to
+    ``softmax(log r + alpha delta)``, are carried along the great circle from ``sqrt(r)`` to ``sqrt(pi)`` (parallel
+    transport) and followed from there. What leaves the orthant is put back to its edge. The pull is down half the
+    squared Fisher-Rao distance to the target.
     """
     tiny = torch.finfo(at.logits.dtype).tiny
     image = difference.prediction_code.clamp_min(tiny)

@@ -22,14 +22,14 @@ from discrete_vae.strategies.target_propagation.geometries import Difference
 
 @dataclass(frozen=True)
 class Activations:
-    """Successive layers of a network at work on a batch."""
+    """Inputs and outputs of successive layers of a network on a batch."""
 
     network: Stack
     layers: Sequence[nn.Module]
     inputs: Sequence[Tensor]
-    """What each layer took in: ``[..., B, in]``."""
+    """Of each layer: ``[..., B, in]``."""
     outputs: Sequence[Tensor]
-    """What each layer gave out, before its activation: ``[..., B, out]``."""
+    """Of each layer, before its activation: ``[..., B, out]``."""
 
     def slopes(self) -> list[Tensor]:
         """Derivatives of the activations between the layers, and so one fewer."""
