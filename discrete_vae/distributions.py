@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, distributions
 from torch.distributions.kl import register_kl
 
-from discrete_vae.categorical import MASKED, at_least_float32, entropy, finite, kl, log_taken
 from discrete_vae.errors import InputError
+from discrete_vae.latents.categorical import MASKED, at_least_float32, entropy, finite, kl, log_taken
 from discrete_vae.strategies.objective import Layout
 from discrete_vae.strategies.pathwise import Pathwise
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from discrete_vae import functional
-from discrete_vae.categorical import kl_to_uniform
+from discrete_vae.latents.categorical import kl_to_uniform
 from discrete_vae.strategies import Rloo
 
 torch.manual_seed(0)

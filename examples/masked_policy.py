@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import entropy
+from discrete_vae.latents.categorical import entropy
 from discrete_vae.strategies import Rloo
 
 torch.manual_seed(0)

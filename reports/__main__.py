@@ -10,8 +10,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from discrete_vae.arguments import Optional, whole
-from discrete_vae.cli import STORAGE, Storage, choose_device, run
+from discrete_vae.cli.arguments import Optional, whole
+from discrete_vae.cli.command import STORAGE, Storage, choose_device, run
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.places import Folder

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports import statistics
 from reports.figures import bare, figure
 from reports.grid import tuning, validation
 from reports.latex import Latex, number, render

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, render
 from reports.report import Report, ReportContext, strategies

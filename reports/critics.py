@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.data.made import SYNTHETIC
 from discrete_vae.data.points import Mixture
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.runs import Run, parameters
 from discrete_vae.tasks.critic import AdversarialTask
 from reports import critics_figures as figures

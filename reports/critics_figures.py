@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.data import Dataset
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.tasks.critic import AdversarialTask
 from reports.critics_measures import values

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from discrete_vae.data import Dataset
 from discrete_vae.data.points import Mixture
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
+from discrete_vae.evaluation.population import Population
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.tasks.critic import AdversarialTask, Critic
 

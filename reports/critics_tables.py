@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports import statistics
+from discrete_vae.evaluation import statistics
 from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS
 from reports.latex import Latex
 from reports.markdown import table as markdown_table

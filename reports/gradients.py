@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from discrete_vae import schedules
-from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
+from discrete_vae.evaluation.gradients import GradientError, exact_gradient, gradient_error
+from discrete_vae.evaluation.population import Population
 from discrete_vae.files import write_atomically
-from discrete_vae.gradients import GradientError, exact_gradient, gradient_error
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.optimiser import PopulationAdam
-from discrete_vae.population import Population
+from discrete_vae.latents.categorical import Categorical
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run, environment, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Objective, Strategy
 from discrete_vae.tasks import Architecture
+from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
 from reports.latex import Latex, render
@@ -171,21 +171,20 @@ class Problem:
         if not set(strategy.state_dict()) - set(strategy.scheduled()):
             return strategy
         noise = Noise([seeded(0, "fit", device=device)], device)
-        adam = PopulationAdam(strategy.parameters(), 1, shared_rate=True)
-        rate = torch.full((1,), 1e-3, device=device)
+        descend = descent(strategy.parameters(), torch.full((1,), 1e-3, device=device))
         batches = torch.split(self.training, STEP_IMAGES, 1)
         if strategy.warmup:
             with torch.no_grad():
                 logits = model.encode(batches[0])
-            strategy.prepare(logits, self.objective(batches[0]), noise, rate)
+            strategy.prepare(logits, self.objective(batches[0]), noise, descend)
             return strategy
         for step in range(steps):
             images = batches[step % len(batches)]
             with torch.no_grad():
                 logits = model.encode(images)
             strategy_loss = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).strategy_loss
-            if adam.parameters:
-                adam.step(torch.autograd.grad(strategy_loss.sum(), adam.parameters), rate)
+            if strategy_loss.requires_grad:
+                descend(strategy_loss)
         return strategy
 
     def error(self, strategy: Strategy, draws: int) -> tuple[GradientError, float]:

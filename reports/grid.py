@@ -12,10 +12,10 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from reports import statistics
 from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
 from reports.report import ReportContext, strategies

@@ -26,14 +26,14 @@ from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae import data as datasets
-from discrete_vae.capture import Graphed
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
-from discrete_vae.evaluation import ROWS, evaluate_population
+from discrete_vae.evaluation.population import Population
+from discrete_vae.evaluation.yardstick import ROWS, evaluate_population
 from discrete_vae.memory import keep_freed_memory
-from discrete_vae.population import Population
 from discrete_vae.runs import Run
-from discrete_vae.trainer import Trainer
+from discrete_vae.training.capture import Graphed
+from discrete_vae.training.step import Trainer
 from reports import load
 from reports.load import TRIES, Load
 from reports.textbook import textbook

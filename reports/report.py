@@ -15,18 +15,20 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from discrete_vae import data, evaluation, training
+from discrete_vae import data
 from discrete_vae.citations import bibliography
-from discrete_vae.cli import STORAGE
+from discrete_vae.cli.command import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.errors import InputError
+from discrete_vae.evaluation import yardstick as evaluation
+from discrete_vae.evaluation.population import Population
 from discrete_vae.files import read_text, writable, write_atomically
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
-from discrete_vae.spreadsheets import to_csv
+from discrete_vae.runs.spreadsheets import to_csv
+from discrete_vae.training import loop as training
 from reports import latex
 from reports.tables import COLUMNS
 

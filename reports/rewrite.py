@@ -22,12 +22,12 @@ from cyclopts import App
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
-from discrete_vae.cli import run
+from discrete_vae.cli.command import run
 from discrete_vae.config import Config
 from discrete_vae.errors import nearest
 from discrete_vae.runs import Run
+from discrete_vae.runs.spreadsheets import read_csv
 from discrete_vae.secrets import guard
-from discrete_vae.spreadsheets import read_csv
 from discrete_vae.tuning import DEFINITION, VALUES, defined
 from discrete_vae.tuning.best import BEST
 from reports import (

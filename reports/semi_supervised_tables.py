@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from discrete_vae.config import Config
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, escape, number
 from reports.markdown import table as markdown_table

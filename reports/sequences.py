@@ -12,8 +12,8 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.data import SYNTHETIC, DataConfig
 from discrete_vae.data.language import Language
-from discrete_vae.ngrams import NGram
-from discrete_vae.noise import seeded
+from discrete_vae.data.ngrams import NGram
+from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES

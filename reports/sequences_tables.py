@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from reports import statistics
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, escape
 from reports.markdown import table as markdown_table

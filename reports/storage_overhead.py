@@ -20,7 +20,7 @@ import torch
 from optuna.study import Study as OptunaStudy
 from sqlalchemy import make_url
 
-import discrete_vae.runs
+import discrete_vae.runs.run
 from discrete_vae import data
 from discrete_vae.config import Config
 from discrete_vae.files import write_atomically
@@ -181,7 +181,7 @@ def measure(preset: Preset, bench: ReportContext) -> dict[str, Any]:
     path = bench.runs / "storage-overhead" / f"{key}.json"
     if not path.exists():
         made: dict[str, Any] = {"storage": storage, "machine": describe(bench.device)}
-        made["environment"] = discrete_vae.runs.environment(bench.device)
+        made["environment"] = discrete_vae.runs.run.environment(bench.device)
         made["environment"].pop("command")  # it may hold private paths
         made["seconds"], made["load"] = quiet(lambda: real(bench, preset))
         made["rates"], made["loads"] = {}, {}

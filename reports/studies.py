@@ -19,8 +19,9 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run, parameters
-from discrete_vae.spreadsheets import to_csv
+from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.tuning import (
     DEFINITION,
     METRICS,
@@ -38,7 +39,6 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.attributes import values_of
 from discrete_vae.tuning.search import Metric
-from reports import statistics
 from reports.figures import COLOURS, figure, legend, plain
 from reports.latex import Latex, escape, render
 from reports.markdown import table as markdown_table

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run, parameters
-from reports import statistics
 from reports.latex import Latex, escape, number, render
 
 COLUMNS = ["report", "row", "strategy", "parameters", "seed", "split", "metric", "value", "run"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from reports import statistics
+from discrete_vae.evaluation import statistics
 from reports.latex import Latex, escape, number, symbols
 from reports.selection import edges, seeds_told
 from reports.tables import by_seed

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from reports import statistics, thesis_figures, thesis_readme
+from reports import thesis_figures, thesis_readme
 from reports.latex import Latex, escape, number, render, symbols
 from reports.report import Report, ReportContext, strategies
 from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, evaluation_rows, mean_ci, table

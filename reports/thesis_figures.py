@@ -11,10 +11,10 @@ import torch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from discrete_vae.categorical import relaxed_sample
 from discrete_vae.data import Dataset
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
+from discrete_vae.evaluation.population import Population
+from discrete_vae.latents.categorical import relaxed_sample
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from reports.figures import COLOURS, DASHES, bare, figure, symbols
 

@@ -17,7 +17,7 @@ import psutil
 import torch
 from rich.console import Console
 
-import discrete_vae.runs
+import discrete_vae.runs.run
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
@@ -154,7 +154,7 @@ def measure(case: Case, bench: ReportContext) -> Measurement:
         if ended.returncode:
             reason = (ended.stderr.strip().splitlines() or [f"exit {ended.returncode}"])[-1]
             raise InputError(f"a measurement of {case.config.strategy} x {case.members} failed: {reason}")
-        environment = discrete_vae.runs.environment(bench.device)
+        environment = discrete_vae.runs.run.environment(bench.device)
         environment |= {"machine": describe(bench.device), "memory_mib": memory(bench.device)}
         environment.pop("command")
         metrics = json.loads(ended.stdout.strip().splitlines()[-1])
@@ -185,7 +185,7 @@ def memory(device: torch.device) -> int:
 
 def describe(device: torch.device) -> str:
     """The machine in a line, for captions and provenance."""
-    known = discrete_vae.runs.environment(device)
+    known = discrete_vae.runs.run.environment(device)
     blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"  # type: ignore[no-untyped-call]
     kind = f"{torch.backends.cpu.get_cpu_capability()}, {known['cores']} cores"
     if device.type == "cuda":

@@ -18,17 +18,20 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Column, Table
 
-from discrete_vae import capacity, data, training
-from discrete_vae.arguments import Count, Optional, real, whole
-from discrete_vae.cli import STORAGE, DataFiles, Storage, Where, run
-from discrete_vae.config import LONGEST
-from discrete_vae.console import announce
+from discrete_vae import data
+from discrete_vae.cli.arguments import Count, Optional, real, whole
+from discrete_vae.cli.command import STORAGE, DataFiles, Storage, Where, run
+from discrete_vae.cli.console import announce
+from discrete_vae.config.config import LONGEST
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.evaluation.statistics import interval
 from discrete_vae.files import write_output
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
+from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.secrets import guard, redact_url
-from discrete_vae.spreadsheets import to_csv
+from discrete_vae.training import capacity
+from discrete_vae.training import loop as training
 from discrete_vae.tuning import (
     METRICS,
     Study,
@@ -49,7 +52,6 @@ from discrete_vae.tuning.attributes import failure_of, values_of
 from discrete_vae.tuning.search import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, check_address, reached, serve
 from reports.names import visible
-from reports.statistics import interval
 from studies import studies
 from studies.pictures import Pictures
 

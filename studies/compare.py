@@ -2,8 +2,8 @@
 
 from optuna.distributions import FloatDistribution as Float
 
-from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
+from discrete_vae.latents.categorical import Categorical
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Enumeration
 from discrete_vae.tuning import Search, Space, Study

@@ -11,14 +11,14 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, load
-from discrete_vae.evaluation import evaluate, evaluate_population, member_memory
-from discrete_vae.population import Population
+from discrete_vae.evaluation.population import Population
+from discrete_vae.evaluation.yardstick import evaluate, evaluate_population, member_memory
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
-from discrete_vae.trainer import Trainer
 from discrete_vae.training import train
+from discrete_vae.training.step import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 

@@ -8,7 +8,7 @@ from torch import Tensor, distributions
 
 from discrete_vae.distributions import OneHotCategorical
 from discrete_vae.errors import InputError
-from discrete_vae.noise import seeded
+from discrete_vae.latents.noise import seeded
 from discrete_vae.strategies import STRATEGIES, GaussianReparameterisation, GumbelSoftmax, ReinMax, Rloo
 from discrete_vae.strategies.pathwise import Pathwise
 

@@ -12,7 +12,8 @@ from cyclopts import App
 
 import reports.__main__
 import studies.__main__
-from discrete_vae import cli, places
+from discrete_vae import places
+from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.places import as_file, as_folder
 

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 import torch
 
-from discrete_vae import cli
-from discrete_vae.cli import varied
+from discrete_vae.cli import command as cli
+from discrete_vae.cli.command import varied
+from discrete_vae.cli.options import configuration, parameters, task_of
 from discrete_vae.errors import InputError
-from discrete_vae.options import configuration, parameters, task_of
+from discrete_vae.evaluation import statistics
 from discrete_vae.strategies import STRATEGIES
 from reports import __main__ as reports_command
 from reports import (
@@ -31,7 +32,6 @@ from reports import (
     sequences,
     sequences_tables,
     speed_by_classes,
-    statistics,
     thesis_readme,
     thesis_settings,
 )

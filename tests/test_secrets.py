@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import torch
 
-from discrete_vae import cli
+from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.runs import environment
 from discrete_vae.secrets import redact_secrets, redact_url, redact_words, remembering

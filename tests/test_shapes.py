@@ -16,15 +16,15 @@ from torch.distributions import Normal, OneHotCategorical, kl_divergence
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 from torch.nn import functional as F
 
-from discrete_vae import categorical
-from discrete_vae.categorical import Categorical
-from discrete_vae.deterministic import Deterministic, Real
-from discrete_vae.gaussian import Gaussian
-from discrete_vae.gradients import exact_gradient, exact_value
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.sparse import Sparse
+from discrete_vae.evaluation.gradients import exact_gradient, exact_value
+from discrete_vae.latents import categorical
+from discrete_vae.latents.categorical import Categorical
+from discrete_vae.latents.deterministic import Deterministic, Real
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.gaussian import Gaussian
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.latents.sparse import Sparse
 from discrete_vae.strategies import Objective
-from discrete_vae.strategies.base import Family
 
 SHAPES = [(5, 3, 2), (2, 3, 7), (3, 2, 11), (4, 6, 2), (2, 1, 5), (7, 4, 3), (3, 1, 2)]
 """Images B, variables N, categories K."""

@@ -15,9 +15,9 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from discrete_vae import functional
-from discrete_vae.categorical import entropy
 from discrete_vae.distributions import OneHotCategorical
 from discrete_vae.errors import InputError
+from discrete_vae.latents.categorical import entropy
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from discrete_vae import functional
 from discrete_vae.distributions import OneHotCategorical
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies import GumbelSoftmax, Rebar, ReinMax, Rloo, ScoreFunction
 from tests.third_party import assert_mean_is, give, gradients, normal, vector
 

@@ -52,7 +52,7 @@ def test_the_installed_wheel_trains_an_epoch(wheel: Path, tmp_path: Path) -> Non
         return done.stdout
 
     assert run("-c", "import discrete_vae; print(discrete_vae.__file__)").startswith(str(packages))
-    main = ("-c", "from discrete_vae.cli import main; main()")
+    main = ("-c", "from discrete_vae.cli.command import main; main()")
     size = "--latents 3 --categories 4 --hidden 16 --batch-size 1000 --epochs 1"
     assert "finished" in run(*main, "train", "gumbel-softmax", *size.split())
     (folder,) = (tmp_path / "runs").iterdir()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 
 
 def normal(stream: object, *shape: int) -> Tensor:

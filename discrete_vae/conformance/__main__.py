@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Column, Table
 
-from discrete_vae.arguments import Natural, whole
-from discrete_vae.cli import run
+from discrete_vae.cli.arguments import Natural, whole
+from discrete_vae.cli.command import run
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options, resolve
 from discrete_vae.conformance.figures import DRAWS, Figures, Line, csv_line, judged, measured, name_of

@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from discrete_vae import categorical
 from discrete_vae.conformance.layouts import shapes
 from discrete_vae.conformance.masks import masked
 from discrete_vae.conformance.problem import Problem
 from discrete_vae.conformance.subject import Finding, Subject, close, posed, reason, run
 from discrete_vae.errors import InputError
-from discrete_vae.noise import seeded
+from discrete_vae.latents import categorical
+from discrete_vae.latents.noise import seeded
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.pathwise import Pathwise
 

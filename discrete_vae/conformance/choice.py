@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from torch import Tensor
 
-from discrete_vae.arguments import typed_schedule
+from discrete_vae.cli.arguments import typed_schedule
 from discrete_vae.conformance.figures import name_of
 from discrete_vae.conformance.problem import BATCH, SHAPES
 from discrete_vae.conformance.subject import Subject, reason, run

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import BATCH, SHAPES, Problem
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import GradientError, gradient_error, sampled_gradients
+from discrete_vae.evaluation.gradients import GradientError, gradient_error, sampled_gradients
+from discrete_vae.latents.categorical import Categorical
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.objective import Objective
 

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical
 from discrete_vae.conformance.problem import Affine, Problem
 from discrete_vae.conformance.subject import Finding, Subject, close, run
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
-from discrete_vae.sparse import Sparse
-from discrete_vae.strategies.base import Family
+from discrete_vae.latents.categorical import Categorical
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
+from discrete_vae.latents.sparse import Sparse
 
 
 class Padded(Noise):

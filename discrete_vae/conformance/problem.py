@@ -15,16 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.categorical import Categorical, enumerate_states, log_prob
-from discrete_vae.deterministic import Deterministic
+from discrete_vae.backbones.mlp import MLP, Stack
 from discrete_vae.errors import InputError
-from discrete_vae.gaussian import Gaussian
-from discrete_vae.gradients import exact_gradient
-from discrete_vae.networks import MLP, Stack
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.quantised import Quantised
-from discrete_vae.sparse import Sparse
-from discrete_vae.strategies.base import Family, NetworkFactory, Strategy
+from discrete_vae.evaluation.gradients import exact_gradient
+from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.latents.deterministic import Deterministic
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.gaussian import Gaussian
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.latents.quantised import Quantised
+from discrete_vae.latents.sparse import Sparse
+from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5

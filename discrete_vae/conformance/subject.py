@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.conformance.problem import SHAPES, Problem
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Estimate, Strategy
 from discrete_vae.strategies.objective import Cost, Objective
 

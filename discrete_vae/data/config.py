@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from discrete_vae.data.domain import Domain
 from discrete_vae.data.images import COLUMNS, ROWS
-from discrete_vae.data.made import SYNTHETIC
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, nearest
 
 DatasetName = Literal[

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from discrete_vae import ngrams
+from discrete_vae.data import ngrams
 from discrete_vae.data.domain import Domain
 from discrete_vae.errors import InputError
 

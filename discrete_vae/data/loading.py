@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from discrete_vae.data import bundled, made, sources
+from discrete_vae.data import bundled, sources
+from discrete_vae.data import synthetic as made
 from discrete_vae.data.config import Binarisation, DataConfig
 from discrete_vae.data.dataset import Dataset, Split, bernoulli
 from discrete_vae.data.images import THRESHOLD, Images

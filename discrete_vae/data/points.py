@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.data.domain import Domain
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 
 
 class Plane:

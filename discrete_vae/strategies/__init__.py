@@ -30,9 +30,10 @@ What each claims (``claim``) is held to it by the conformance table in the proje
 gives the BibTeX.
 """
 
+from discrete_vae.latents.family import Family
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Family, NetworkFactory, Strategy, register_hyperparameter
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, register_hyperparameter
 from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough

@@ -12,9 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import hard_sample
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import hard_sample
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.deterministic import Deterministic, Real
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.latents.deterministic import Deterministic, Real
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import Pathwise

@@ -8,35 +8,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical, at_least_float32, finite
+from discrete_vae.backbones.mlp import MLP
 from discrete_vae.errors import InputError
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import Categorical, at_least_float32, finite
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.hyperparameters import TINY, hyperparameter
 from discrete_vae.strategies.objective import Cost, Layout, Objective
-
-
-class Family(Protocol):
-    """A kind of latent variable: ``Categorical``, ``Gaussian`` or ``Deterministic``, in the modules of these names."""
-
-    @property
-    def latents(self) -> int: ...
-    @property
-    def parameter_shape(self) -> tuple[int, int]: ...
-    @property
-    def sample_shape(self) -> tuple[int, int]: ...
-    def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor: ...
-    def prior_sample(self, count: int, noise: Noise) -> Tensor: ...
-    def kl(self, parameters: Tensor) -> Tensor: ...
-    def log_ratio(self, parameters: Tensor, sample: Tensor) -> Tensor: ...
-    def mean(self, parameters: Tensor) -> Tensor: ...
-    def code_entropy(self, mean: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -311,11 +295,11 @@ class Strategy(nn.Module):
         """How much each of several decoded samples ``[S, ..., B, N, K]`` counts in the loss; None for all the same."""
         return None
 
-    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
+    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, descend: Callable[[Tensor], None]) -> None:
         """Bring the strategy's own parameters into a state to begin with, on the untrained model's first batch.
 
-        Called once, before a run's first step; ``learning_rates`` are those of these parameters, ``[P]``. By default
-        nothing.
+        Called once, before a run's first step. ``descend`` takes a loss ``[P]`` and updates these parameters by one
+        step of Adam. By default nothing.
         """
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Estimate, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.rloo import Rloo
@@ -30,7 +30,7 @@ class Carms(Rloo):
     categories as well DisARM. Raises ``InputError`` for fewer than 2 samples.
 
     Layers behind draw noise of their own for each sample (``independent``): with common noise the estimate would be
-    unbiased as well and vary no less, but the samples behind would be alike (see ``tests/test_nesting.py``).
+    unbiased as well and vary no less, but the samples behind would be alike (see ``tests/tasks/test_nesting.py``).
     """
 
     claim = replace(Rloo.claim, paper="Dimitriev and Zhou 2021")

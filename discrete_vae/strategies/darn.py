@@ -14,9 +14,9 @@ from typing import ClassVar, Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import log_taken, softmax
 from discrete_vae.errors import nearest
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import log_taken, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.pathwise import OneHotPathwise

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import register_hyperparameter
 from discrete_vae.strategies.hyperparameters import per_member

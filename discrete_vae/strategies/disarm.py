@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot, softmax
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import one_hot, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 
@@ -25,7 +25,7 @@ class Disarm(Strategy):
     gradient in ``l_1`` is its gradient in a, that in ``l_0`` the opposite. Raises ``InputError`` for K other than 2.
 
     Layers behind draw noise of their own for each sample (``independent``). With common noise the estimate would be
-    unbiased as well and vary no less, but the samples behind would be alike (see ``tests/test_nesting.py``).
+    unbiased as well and vary no less, but the samples behind would be alike (see ``tests/tasks/test_nesting.py``).
     """
 
     claim = Claim("Dong et al. 2020; Yin et al. 2020", unbiased=True, relaxed=False, evaluations=2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.stick_breaking import Sticks
@@ -26,7 +26,7 @@ class DisarmStickBreaking(Strategy):
 
     The loss is the samples' mean, and the decoder learns from both. With 2 categories this is ``Disarm``. Layers behind
     draw noise of their own for each sample (``independent``): with common noise the estimate would be unbiased as well
-    and vary 3% less, but the samples behind would be alike (see ``tests/test_nesting.py``).
+    and vary 3% less, but the samples behind would be alike (see ``tests/tasks/test_nesting.py``).
     """
 
     claim = Claim("Dong et al. 2021", unbiased=True, relaxed=False, evaluations=2)

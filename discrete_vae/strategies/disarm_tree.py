@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import one_hot
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
 from discrete_vae.strategies.disarm_stick_breaking import direction
 from discrete_vae.strategies.objective import Objective

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states, possible
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import enumerate_states, possible
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from discrete_vae.errors import check_range
-from discrete_vae.noise import Noise
-from discrete_vae.quantised import Grid
+from discrete_vae.latents.noise import Noise
+from discrete_vae.latents.quantised import Grid
 from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.pathwise import Pathwise, straight_through
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import softmax, softmax_through
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import softmax, softmax_through
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.pathwise import TemperatureOptions, Tempered

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot, relaxed_sample
 from discrete_vae.errors import check_types
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import one_hot, relaxed_sample
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Claim, register_hyperparameter
 from discrete_vae.strategies.hyperparameters import per_member

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import softmax
 from discrete_vae.errors import check_types
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Claim, register_hyperparameter
 from discrete_vae.strategies.hyperparameters import per_member

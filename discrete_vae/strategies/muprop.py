@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, log_prob, softmax
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import jacobian_product, log_prob, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw

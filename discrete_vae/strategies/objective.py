@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import at_least_float32
+from discrete_vae.backbones.mlp import Stack
 from discrete_vae.errors import InputError
-from discrete_vae.networks import Stack
+from discrete_vae.latents.categorical import at_least_float32
 
 Cost = Callable[[Tensor], Tensor]
 """From a sample, of the logits' shape, to a loss of one number an example."""

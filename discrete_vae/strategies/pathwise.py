@@ -8,9 +8,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import hard_sample
 from discrete_vae.errors import InputError, check_types
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import hard_sample
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import Estimate, Strategy, register_hyperparameter, source
 from discrete_vae.strategies.objective import Layout, Objective

@@ -13,9 +13,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import hard_sample, log_prob, softmax
 from discrete_vae.errors import InputError, check_types
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import hard_sample, log_prob, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,

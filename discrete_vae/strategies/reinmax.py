@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax, softmax_through
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import jacobian_product, softmax, softmax_through
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.pathwise import Tempered

@@ -11,8 +11,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import jacobian_product, softmax
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import jacobian_product, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,

@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import softmax
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.gumbel_rao import GumbelRao, relaxed_given
 from discrete_vae.strategies.hyperparameters import per_member

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.categorical import softmax
 from discrete_vae.errors import InputError, check_range, check_types
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.categorical import softmax
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw

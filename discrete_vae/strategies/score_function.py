@@ -11,9 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError, check_types
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import log_prob
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import at_least_float32, finite
-from discrete_vae.noise import Noise
-from discrete_vae.sparse import Sparse
+from discrete_vae.latents.categorical import at_least_float32, finite
+from discrete_vae.latents.noise import Noise
+from discrete_vae.latents.sparse import Sparse
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 

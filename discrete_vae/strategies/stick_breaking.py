@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot, softmax
+from discrete_vae.latents.categorical import one_hot, softmax
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from discrete_vae.errors import InputError, check_types, check_whole
-from discrete_vae.noise import Noise
-from discrete_vae.states import states_without_replacement
+from discrete_vae.latents.noise import Noise
+from discrete_vae.latents.states import states_without_replacement
 from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.weighted_states import (
     WeightedStates,

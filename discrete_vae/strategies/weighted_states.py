@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import MASKED, log_prob
-from discrete_vae.noise import Noise
-from discrete_vae.states import log_complement
+from discrete_vae.latents.categorical import MASKED, log_prob
+from discrete_vae.latents.noise import Noise
+from discrete_vae.latents.states import log_complement
 from discrete_vae.strategies.base import Estimate, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
 

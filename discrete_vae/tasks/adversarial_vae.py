@@ -14,9 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, Strategy
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
+from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Settings
 from discrete_vae.tasks.critic import AdversarialTask

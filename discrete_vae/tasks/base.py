@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from discrete_vae.backbones.mlp import ACTIVATIONS, INITIALISATIONS, MLP
 from discrete_vae.data import DataConfig, Dataset, Split
-from discrete_vae.data.made import SYNTHETIC
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, check_range, check_types, nearest
-from discrete_vae.nesting import Layer, nested
-from discrete_vae.networks import ACTIVATIONS, INITIALISATIONS, MLP
-from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Estimate, Family, NetworkFactory, Strategy
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
+from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
+from discrete_vae.tasks.nesting import Layer, nested
 
 DEEPEST = 50
 """Stochastic layers that a model may have: each is evaluated within the one before."""

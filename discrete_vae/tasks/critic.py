@@ -12,10 +12,10 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from discrete_vae.backbones.mlp import MLP
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.tasks.base import CriticConfig, Settings, Task
 

@@ -12,17 +12,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot
+from discrete_vae.backbones.mlp import MLP
 from discrete_vae.data import Dataset, Split
-from discrete_vae.data.made import SYNTHETIC, Synthetic
+from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
 from discrete_vae.errors import InputError
-from discrete_vae.nesting import Layer
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, NetworkFactory, Strategy
+from discrete_vae.latents.categorical import one_hot
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
+from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings
 from discrete_vae.tasks.critic import AdversarialTask
+from discrete_vae.tasks.nesting import Layer
 
 ROWS = 1_000
 """Samples that are judged at once."""

@@ -13,15 +13,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import one_hot
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
-from discrete_vae.gaussian import Gaussian
-from discrete_vae.nesting import Layer
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.strategies.base import Estimate, Family, NetworkFactory, Strategy
+from discrete_vae.latents.categorical import one_hot
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.gaussian import Gaussian
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
+from discrete_vae.tasks.nesting import Layer
 
 
 class Classified(Task):

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import log_prob, softmax
-from discrete_vae.nesting import Layer
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
-from discrete_vae.strategies.base import Family, NetworkFactory
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.latents.categorical import log_prob, softmax
+from discrete_vae.latents.family import Family
+from discrete_vae.latents.noise import Noise
+from discrete_vae.strategies.base import NetworkFactory
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
+from discrete_vae.tasks.nesting import Layer
 
 
 class VAE(Task):

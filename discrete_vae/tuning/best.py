@@ -10,11 +10,12 @@ import torch
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial
 
-from discrete_vae import evaluation, training
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
+from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.progress import TerminalProgress
-from discrete_vae.runs import Run
+from discrete_vae.runs.run import Run
+from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import is_number
 from discrete_vae.tuning.search import defined
 from discrete_vae.tuning.worker import ranked

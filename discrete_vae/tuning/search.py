@@ -28,9 +28,9 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from discrete_vae.config import Config
+from discrete_vae.config.config import Config
+from discrete_vae.config.relevance import has_effect
 from discrete_vae.errors import InputError, nearest
-from discrete_vae.relevance import has_effect
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning.retries import origin
 

@@ -19,12 +19,13 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from discrete_vae import capacity, training
-from discrete_vae.config import Config
+from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
-from discrete_vae.runs import Run
+from discrete_vae.runs.run import Run
 from discrete_vae.secrets import redact_secrets
+from discrete_vae.training import capacity
+from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import FAILURE, METRICS, REMEDY, RUNS, SURPLUS, VALUES, WORKER, value_of
 from discrete_vae.tuning.retries import SignsOfLife, active_trials, origin, requeue, revive, this_worker
 from discrete_vae.tuning.search import (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from discrete_vae import training
 from discrete_vae.training import Interrupted
+from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
 from reports.report import ReportContext

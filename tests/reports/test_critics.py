@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae import training
 from discrete_vae.data.points import EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS, Mixture
 from discrete_vae.runs import Run
+from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports.critics_measures import dips, peaks
 from reports.critics_settings import PENALTY, PRESETS, Part, Preset

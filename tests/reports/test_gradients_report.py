@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from discrete_vae.categorical import Categorical
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
+from discrete_vae.latents.categorical import Categorical
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from discrete_vae import training
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
+from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import jang, reinmax
 from reports.grid import Cell, Preset, Row

@@ -19,7 +19,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from discrete_vae.config import Config
-from discrete_vae.spreadsheets import read_csv, to_csv
+from discrete_vae.runs.spreadsheets import read_csv, to_csv
 from discrete_vae.tuning import DEFINITION, Search, Study
 from reports import __main__ as command
 from reports import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from discrete_vae import cli
+from discrete_vae.cli import command as cli
 from reports.rewrite import RESULTS, REWRITERS, app, rewrite
 
 GENERATED = {

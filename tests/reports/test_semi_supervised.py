@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from discrete_vae import data, training
+from discrete_vae import data
 from discrete_vae.data import DataConfig
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Supervision
+from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import semi_supervised
 from reports.semi_supervised import PRESETS, ROWS, Preset

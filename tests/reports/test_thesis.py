@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from discrete_vae import evaluation, training
 from discrete_vae.config import Config
+from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
+from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import latex, thesis
 from reports.tables import COLUMNS

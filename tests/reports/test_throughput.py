@@ -15,7 +15,7 @@ from discrete_vae.data import load
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
-from discrete_vae.trainer import Trainer
+from discrete_vae.training.step import Trainer
 from reports import __main__ as command
 from reports import measure, throughput, throughput_cases
 from reports.measure import Case, floor_of

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, Strategy
 

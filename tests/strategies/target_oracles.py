@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from tests.strategies.oracles import normal

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import exact_gradient
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import exact_gradient
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import STRATEGIES, Carms, Disarm, Objective, Strategy
 from discrete_vae.strategies.stick_breaking import Sticks
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 import discrete_vae.functional as functional
 from discrete_vae.errors import InputError
-from discrete_vae.nesting import Layer, nested
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule, table
 from discrete_vae.strategies import (
     STRATEGIES,
@@ -47,6 +46,7 @@ from discrete_vae.strategies import (
 )
 from discrete_vae.strategies.objective import Layout, one_an_example
 from discrete_vae.strategies.pathwise import Pathwise
+from discrete_vae.tasks.nesting import Layer, nested
 
 PATHWISE = {name: kind for name, kind in STRATEGIES.items() if issubclass(kind, Pathwise) and kind.categorical()}
 every_pathwise = pytest.mark.parametrize("name", PATHWISE)

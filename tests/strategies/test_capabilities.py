@@ -15,7 +15,7 @@ from torch import Tensor
 
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.subject import Subject
-from discrete_vae.noise import Noise
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies import STRATEGIES, Estimate, LocalExpectation, Objective, Rloo, ScoreFunction, Softmax
 from discrete_vae.strategies.darn import Darn, DarnOptions
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from discrete_vae import schedules
-from discrete_vae.categorical import hard_sample, softmax
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import exact_gradient, sampled_gradients
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import exact_gradient, sampled_gradients
+from discrete_vae.latents.categorical import hard_sample, softmax
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,

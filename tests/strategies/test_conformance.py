@@ -18,13 +18,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, hard_sample, log_prob
 from discrete_vae.conformance.figures import DRAWS, Figures, measured, value
 from discrete_vae.conformance.problem import BATCH, CATEGORIES, HIDDEN, LATENTS, PIXELS, SHAPES, Problem
-from discrete_vae.deterministic import Deterministic
-from discrete_vae.gradients import exact_gradient
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.quantised import Codebook, Quantised
+from discrete_vae.evaluation.gradients import exact_gradient
+from discrete_vae.latents.categorical import Categorical, hard_sample, log_prob
+from discrete_vae.latents.deterministic import Deterministic
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.latents.quantised import Codebook, Quantised
 from discrete_vae.strategies import (
     STRATEGIES,
     Arsm,

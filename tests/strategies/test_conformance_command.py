@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, log_prob, softmax
 from discrete_vae.conformance import __main__ as command
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options
 from discrete_vae.conformance.figures import DRAWS, Figures, contract, judged, measured, name_of
 from discrete_vae.conformance.problem import BINARY, SHAPES, Problem
 from discrete_vae.conformance.subject import Subject
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import Categorical, log_prob, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies import (
     STRATEGIES,
     Claim,
@@ -32,7 +32,7 @@ from discrete_vae.strategies.base import with_gradient_of
 from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 
 OWN = '''
-from discrete_vae.categorical import log_prob
+from discrete_vae.latents.categorical import log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import Claim, Estimate, ReinMax, Strategy
 from discrete_vae.strategies.base import with_gradient_of

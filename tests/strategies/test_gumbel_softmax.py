@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
     GumbelSoftmax,

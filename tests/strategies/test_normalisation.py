@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.categorical import enumerate_states, kl_to_uniform, log_prob
+from discrete_vae.backbones.mlp import Stack
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import exact_gradient
-from discrete_vae.nesting import Layer, nested
-from discrete_vae.networks import Stack
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import exact_gradient
+from discrete_vae.latents.categorical import enumerate_states, kl_to_uniform, log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
     STRATEGIES,
@@ -38,6 +37,7 @@ from discrete_vae.strategies.score_function import ScoreFunctionOptions
 from discrete_vae.strategies.target_propagation import LayerwiseFeedback, TargetPropagationOptions
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.tasks import VAE, Architecture
+from discrete_vae.tasks.nesting import Layer, nested
 from tests.affine import Affine
 
 LATENTS, CATEGORIES, DRAWS = 3, 4, 20_000

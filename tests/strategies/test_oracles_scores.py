@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import STRATEGIES, MuProp, Nvil, Objective, ScoreFunction
 from tests.strategies.oracles import Case, Expected, Given, Net, Problem, check, close, every, net, normal
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import Estimate, Objective, TargetPropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.target_propagation import LearnedInverse, WeightProbe
+from discrete_vae.training.optimiser import descent
 from tests.strategies.oracles import close, normal
 from tests.strategies.target_oracles import (
     BATCH,
@@ -129,17 +130,17 @@ def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
     strategy = built(problem, options)
     references = [Reference(problem, p, strategy, options) for p in range(MEMBERS)]
     before = [[own.detach().clone() for own in reference.own] for reference in references]
-    strategy.prepare(problem.logits, problem.objective(), both(), rates)
+    strategy.prepare(problem.logits, problem.objective(), both(), descent(strategy.parameters(), rates))
     learned = [*strategy.inverse.parameters(), *strategy.inverse.buffers()]
     for p, reference in enumerate(references):
-        descent = torch.optim.Adam(reference.own, float(rates[p])) if reference.own else None
+        adam = torch.optim.Adam(reference.own, float(rates[p])) if reference.own else None
         for _ in range(3):
             reference.decode()
             loss = reference.learn(depths(reference))
-            if descent is not None and inverse in ("network", "l-drl", "drl"):
-                descent.zero_grad()
+            if adam is not None and inverse in ("network", "l-drl", "drl"):
+                adam.zero_grad()
                 loss.backward()
-                descent.step()
+                adam.step()
         for actual, expected, start in zip(learned, reference.own, before[p], strict=True):
             torch.testing.assert_close(actual[p].detach(), expected.detach(), rtol=1e-7, atol=1e-9)
             assert actual[p].equal(start) == (inverse == "random")

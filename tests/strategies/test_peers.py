@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from discrete_vae.noise import seeded
+from discrete_vae.latents.noise import seeded
 from discrete_vae.strategies.reinmax import second_order_pull
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.noise import Noise
-from discrete_vae.population import Population
+from discrete_vae.evaluation.population import Population
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies import STRATEGIES, Fsq, Objective, RotatedVqVae, VqVae
 from discrete_vae.tasks import Architecture
 from tests.strategies.oracles import POPULATION, Posed, Problem, close, normal

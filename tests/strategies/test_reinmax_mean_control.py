@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states, log_prob
-from discrete_vae.gradients import sampled_gradients
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import sampled_gradients
+from discrete_vae.latents.categorical import enumerate_states, log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import Objective, ReinMax, ReinMaxMeanControl
 from discrete_vae.strategies.reinmax import second_order_pull
 from discrete_vae.strategies.reinmax_mean_control import mean_pull

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states, jacobian_product, log_prob, softmax
-from discrete_vae.gradients import exact_gradient
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import exact_gradient
+from discrete_vae.latents.categorical import enumerate_states, jacobian_product, log_prob, softmax
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import Objective, ReinMaxRao
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.reinmax import second_order_pull

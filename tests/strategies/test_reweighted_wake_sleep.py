@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.conformance.figures import measured
 from discrete_vae.conformance.problem import BATCH, BINARY, TERNARY, Problem
 from discrete_vae.errors import InputError
+from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.strategies import STRATEGIES, ReweightedWakeSleep
 
 

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import log_prob
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import exact_value
-from discrete_vae.nesting import Layer, nested
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import exact_value
+from discrete_vae.latents.categorical import log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
     Carms,
@@ -46,7 +45,8 @@ from discrete_vae.strategies import (
 from discrete_vae.strategies.base import Estimate, with_gradient_of
 from discrete_vae.strategies.minimum_variance import backward_matrix
 from discrete_vae.strategies.pathwise import Pathwise, draw
-from tests.test_nesting import FIRST, LAYER, LOGITS
+from discrete_vae.tasks.nesting import Layer, nested
+from tests.tasks.test_nesting import FIRST, LAYER, LOGITS
 
 
 def normal(stream: str, *shape: int) -> Tensor:

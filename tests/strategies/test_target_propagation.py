@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import sampled_gradients
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.evaluation.gradients import sampled_gradients
+from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks import VAE, Architecture

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import Categorical, enumerate_states, jacobian_product, log_prob
+from discrete_vae.backbones.mlp import MLP
 from discrete_vae.config import Config
 from discrete_vae.data import Split, load
 from discrete_vae.errors import InputError
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.categorical import Categorical, enumerate_states, jacobian_product, log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, ReinMax, TargetPropagation
@@ -35,7 +35,7 @@ from discrete_vae.strategies.target_propagation.geometries import Difference, La
 from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, NoiseScales
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import bernoulli_nll
-from discrete_vae.trainer import Trainer
+from discrete_vae.training.step import Trainer
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12
 LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 import discrete_vae.functional as functional
 from discrete_vae.conformance.subject import Subject
 from discrete_vae.errors import InputError
-from discrete_vae.noise import seeded
+from discrete_vae.latents.noise import seeded
 from discrete_vae.strategies import STRATEGIES, Nvil, Objective, Rebar, ReinMax, Relax, Rloo, ScoreFunction, Strategy
 from discrete_vae.strategies.pathwise import Pathwise
 

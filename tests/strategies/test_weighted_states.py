@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import enumerate_states, log_prob
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import exact_gradient, exact_value
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.states import likeliest_states, states_without_replacement
+from discrete_vae.evaluation.gradients import exact_gradient, exact_value
+from discrete_vae.latents.categorical import enumerate_states, log_prob
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.latents.states import likeliest_states, states_without_replacement
 from discrete_vae.strategies import Objective, SumAndSample, UnorderedSet
 from discrete_vae.strategies.sum_and_sample import SumAndSampleOptions
 from discrete_vae.strategies.unordered_set import UnorderedSetOptions, drawn_first

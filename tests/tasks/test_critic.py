@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.backbones.mlp import MLP
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.tasks.critic import gradient_norms, gradient_penalty
 
 MEMBERS, BATCH, WIDTH = 2, 6, 3

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.gradients import gradient_error
-from discrete_vae.noise import Noise, seeded
-from discrete_vae.population import Population
+from discrete_vae.evaluation.gradients import gradient_error
+from discrete_vae.evaluation.population import Population
+from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import (
     STRATEGIES,
     GumbelSoftmax,

@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from discrete_vae import data, training
-from discrete_vae.categorical import Categorical, one_hot
+from discrete_vae import data
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.categorical import Categorical, one_hot
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import GumbelSoftmax, Marginalisation
 from discrete_vae.tasks import Architecture, LabelsAlone, SemiSupervised, Supervision
 from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.tasks.semi_supervised import balanced
+from discrete_vae.training import loop as training
 
 CLASSES, PIXELS, MEMBERS, BATCH = 3, 7, 2, 4
 SIZES = Architecture(latents=1, categories=CLASSES, hidden=(6,), style=1)

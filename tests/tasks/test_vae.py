@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, OneHotCategorical, kl_divergence
 
-from discrete_vae.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.errors import InputError
-from discrete_vae.gaussian import Gaussian
-from discrete_vae.noise import Noise, seeded
+from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
+from discrete_vae.latents.gaussian import Gaussian
+from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import Encoder, bernoulli_nll
 

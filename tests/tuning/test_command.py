@@ -23,7 +23,8 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note
 from sqlalchemy import event
 
-from discrete_vae import cli, data
+from discrete_vae import data
+from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture

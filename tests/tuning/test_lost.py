@@ -17,9 +17,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from discrete_vae import training
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
+from discrete_vae.training import loop as training
 from discrete_vae.tuning import Worker, active_trials, open_storage, open_study, revive, worker
 from discrete_vae.tuning.attributes import SURPLUS, WORKER
 from discrete_vae.tuning.retries import requeue, this_worker

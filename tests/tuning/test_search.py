@@ -333,7 +333,7 @@ def test_an_unknown_metric_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_studies_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken.py").write_text("from discrete_vae.config import Config\n\nBASE = Config(latents=3)\n")
+    (tmp_path / "broken.py").write_text("from discrete_vae.config.config import Config\n\nBASE = Config(latents=3)\n")
     monkeypatch.setattr("studies.__path__", [str(tmp_path)])
     with pytest.raises(InputError, match=r"studies/broken.py: TypeError: .*'latents'; correct it, or take it away"):
         studies()

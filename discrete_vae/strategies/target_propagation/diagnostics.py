@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from discrete_vae.categorical import jacobian_product
-from discrete_vae.noise import Noise
+from discrete_vae.latents.categorical import jacobian_product
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.objective import Objective
 
 if TYPE_CHECKING:

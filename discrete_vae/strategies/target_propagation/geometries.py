@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import jacobian_product, softmax
+from discrete_vae.latents.categorical import jacobian_product, softmax
 from discrete_vae.strategies.reinmax import second_order_pull
 
 Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", "second-order"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.categorical import softmax
-from discrete_vae.networks import Stack
-from discrete_vae.noise import Noise
+from discrete_vae.backbones.mlp import Stack
+from discrete_vae.latents.categorical import softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.target_propagation.geometries import Difference

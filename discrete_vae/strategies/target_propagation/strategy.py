@@ -11,11 +11,10 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from discrete_vae.categorical import hard_sample, softmax
+from discrete_vae.backbones.mlp import MLP
 from discrete_vae.errors import InputError, check_range, check_types, nearest
-from discrete_vae.networks import MLP
-from discrete_vae.noise import Noise
-from discrete_vae.optimiser import PopulationAdam
+from discrete_vae.latents.categorical import hard_sample, softmax
+from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
@@ -246,15 +245,14 @@ class TargetPropagation(Strategy):
         pieces, strategy_loss = self.learn(decoded, difference, pull, noise)
         return Estimate(loss + sum(pieces), strategy_loss, decoded.sample)
 
-    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, learning_rates: Tensor) -> None:
-        adam = PopulationAdam(self.inverse.parameters(), len(learning_rates), shared_rate=False)
+    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, descend: Callable[[Tensor], None]) -> None:
         for _ in range(self.warmup if self.inverse.prepares else 0):
             decoded, _ = self.decode(logits, objective, noise)
             difference, _, pull = self.pull(decoded)
             pull = pull + self.rest(decoded, difference)
             _, strategy_loss = self.learn(decoded, difference, pull, noise)
             if self.inverse.descends:
-                adam.step(torch.autograd.grad(strategy_loss.sum(), adam.parameters), learning_rates)
+                descend(strategy_loss)
 
     def learn(
         self, decoded: DecodePass, difference: Difference, pull: Tensor, noise: Noise

@@ -1,0 +1,1 @@
+"""Networks from an observation to the latents' parameters, and from a sample to an observation's."""

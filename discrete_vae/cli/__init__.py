@@ -1,0 +1,1 @@
+"""The command ``discrete-vae`` and the parts that other commands share."""

@@ -1,0 +1,117 @@
+"""The options of ``discrete-vae train STRATEGY --task TASK``: a configuration's fields, those that have an effect."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Group, Parameter
+from docstring_parser import parse_from_object
+
+from discrete_vae.cli.arguments import SCHEDULE, real, whole
+from discrete_vae.config import Config, defaults, relevance
+from discrete_vae.config.relevance import Option
+from discrete_vae.data import DataConfig
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.strategies.base import options_of
+from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision
+
+STRATEGY, TASK, MODEL, DATA, OPTIMISATION, RUNS = (
+    Group.create_ordered(name) for name in ("Strategy", "Task", "Model", "Data", "Optimisation", "Runs")
+)
+PARTS: dict[str | None, tuple[type, Group]] = {
+    "supervision": (Supervision, TASK),
+    "criticism": (CriticConfig, TASK),
+    "architecture": (Architecture, MODEL),
+    "data": (DataConfig, DATA),
+    None: (Config, OPTIMISATION),
+}
+"""The parts of a configuration and its own fields: their class, and the group that they are shown in."""
+CONVERTERS = {int: whole(), tuple[int, ...]: whole(), float: real(), Schedule: SCHEDULE}
+"""How values are read, by their type; others as cyclopts does."""
+
+
+def task_of(tokens: Sequence[str]) -> str:
+    """The task that a command line names, or the default if it names none that is known."""
+    found = [after for word, after in pairwise(tokens) if word == "--task"]
+    found += [word.removeprefix("--task=") for word in tokens if word.startswith("--task=")]
+    return next((each for each in found if each in TASKS), Config.task)
+
+
+def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
+    """The parameters of a strategy's command for a task, but for the task itself."""
+    made = []
+    for option in _readable(strategy, task):
+        kind, group = PARTS.get(option.part, (STRATEGIES[strategy].Options, STRATEGY))
+        hint, documentation = get_type_hints(kind)[option.name], _documentation(kind).get(option.name)
+        extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
+        group = RUNS if option.name == "seed" else group
+        annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group))]  # type: ignore[misc, valid-type]
+        made.append(
+            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.value, annotation=annotation)
+        )
+    return made
+
+
+def configuration(strategy: str, task: str, given: dict[str, Any]) -> Config:
+    """The configuration of a command's values by name. Raises ``InputError`` as ``Config`` does."""
+    values = _start(strategy, task)
+    for option in _readable(strategy, task):
+        value = given[option.name]
+        if option.part is None:
+            values[option.name] = value
+        else:
+            values[option.part] = dataclasses.replace(values[option.part], **{option.name: value})
+    return Config(**values)
+
+
+def unknown(option: str, strategy: str, task: str) -> str | None:
+    """Why an option that others have is none of this strategy's for this task; None for one that nobody has."""
+    name = option.partition("=")[0].lstrip("-").replace("-", "_")
+    said = f"{option} has no effect"
+    if any(name == each.name and each.part != "options" for each in _all(strategy)):
+        if name in STRATEGIES[strategy].ignores:
+            return f"{said} with strategy {strategy}; leave it off"
+        return f"{said} in task {task}; leave it off, or give --task {' or '.join(relevance.readers(name))}"
+    if name in options_of(STRATEGIES[strategy]):
+        return f"{said} in task {task}, which makes no use of a strategy; leave it off"
+    if owners := [each for each, kind in STRATEGIES.items() if name in options_of(kind)]:
+        return f"{option} is no option of {strategy}, but of {', '.join(owners)}; leave it off"
+    return None
+
+
+def _start(strategy: str, task: str) -> dict[str, Any]:
+    """A configuration's values before any is given."""
+    start = defaults(strategy) | {"task": task}
+    return start | {"architecture": TASKS[task].with_task_defaults(start["architecture"])}
+
+
+def _all(strategy: str) -> list[Option]:
+    start = _start(strategy, Config.task)
+    return list(relevance.options(start, start))
+
+
+def _readable(strategy: str, task: str) -> list[Option]:
+    """Those that have an effect, if not always then beside the right other ones."""
+    start = _start(strategy, task)
+    return [
+        option
+        for option in relevance.options(start, start)
+        if option.name not in ("strategy", "task")
+        and relevance.has_effect(option.name, TASKS[task], STRATEGIES[strategy])
+        and not (option.part == "options" and TASKS[task].stand_in)
+    ]
+
+
+@cache
+def _documentation(kind: type) -> dict[str, str | None]:
+    """What is said of a class' fields below them, by name."""
+    found: dict[str, str | None] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        found |= {each.arg_name: each.description for each in parse_from_object(base).params}
+    return found

@@ -1,0 +1,267 @@
+"""The configuration of a run, which is also its identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal, get_args
+
+from discrete_vae.config import relevance
+from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError, check_range, check_types, nearest
+from discrete_vae.latents.categorical import Categorical
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES, Strategy
+from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision, Task
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
+LONGEST = 1_000_000
+"""Epochs that a run may have."""
+REVISITED = 6
+"""Stochastic layers that a run may have with a strategy that visits each several times."""
+NESTING = 1
+"""How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that decides a run's result. Two runs with equal configurations are the same run.
+
+    Options that have no effect with the task and the strategy are refused; ``fitting`` leaves them out.
+
+    Fields that are a ``Schedule``, here and in the strategy's options, the seed and the epochs may differ between the
+    members of a population.
+    """
+
+    strategy: str = "gumbel-softmax"
+    options: Any = None
+    """The strategy's ``Options``; None stands for its defaults."""
+    architecture: Architecture = field(default_factory=Architecture)
+    data: DataConfig = field(default_factory=DataConfig)
+    epochs: int = 50
+    """Passes over the 50,000 training images."""
+    batch_size: int = 100
+    """Images in a batch."""
+    learning_rate: Schedule = Schedule(3e-4)
+    """Step size for encoder and decoder."""
+    auxiliary_learning_rate: Schedule = Schedule(3e-4)
+    """Step size for the strategy's own parameters, such as a learned inverse."""
+    beta: Schedule = Schedule(1.0)
+    """Weight of the KL term, or of the critic's value in its place. The thesis' target propagation collapses at 1 and
+    wants e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
+    precision: Precision = "float32"
+    """Arithmetic of the matrix products; tf32 is CUDA's."""
+    seed: int = 0
+    """The first run's seed: of its weights, the order of its data and its noise."""
+    samples: int = 1
+    """Samples of each image's latents in a training step; the losses' mean is followed."""
+    task: str = "vae"
+    """What is modelled, a row of ``TASKS``."""
+    optimiser: Optimiser = "adam"
+    """Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9. A
+    strategy's own parameters take Adam."""
+    supervision: Supervision = field(default_factory=Supervision)
+    """For semi-supervised training: how many classes are known, and how much they count."""
+    criticism: CriticConfig = field(default_factory=CriticConfig)
+    """For tasks with a critic: how it is trained."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.strategy not in STRATEGIES:
+            raise nearest(self.strategy, STRATEGIES, "strategy")
+        options = STRATEGIES[self.strategy].Options
+        if self.task not in TASKS:
+            raise nearest(self.task, TASKS, "task")
+        if self.options is None:
+            object.__setattr__(self, "options", options())
+        elif not isinstance(self.options, options):
+            raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
+        self.task_class.check(self)
+        if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
+            raise InputError(
+                f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
+                f"objective scaled; with {self.architecture.layers} layers leave it off"
+            )
+        if self.architecture.layers > REVISITED and self.strategy_class.revisits():
+            raise InputError(
+                f"layers is {self.architecture.layers}; {self.strategy} evaluates each layer several times "
+                f"for each time of the one before: give at most {REVISITED}"
+            )
+        check_range("epochs", self.epochs, 1, LONGEST)
+        if not 1 <= self.batch_size <= 50_000:
+            raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
+        if self.step_size > 50_000:
+            raise InputError(
+                f"a step looks at {self.step_size} images, batch size times critic steps; give at most 50000 in all"
+            )
+        check_range("samples", self.samples)
+        if self.precision not in get_args(Precision):
+            raise nearest(self.precision, get_args(Precision), "precision")
+        if self.optimiser not in get_args(Optimiser):
+            raise nearest(self.optimiser, get_args(Optimiser), "optimiser")
+        check_range("seed", self.seed, 0, 2**63 - 1)
+        self.learning_rate.require_positive("learning rate", warmup=True)
+        self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
+        self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
+        relevance.check(vars(self), defaults(self.strategy))
+
+    @classmethod
+    def fitting(cls, strategy: str = strategy, options: Any = None, **values: Any) -> Config:
+        """The configuration of these fields, in which options that have no effect are left at their defaults.
+
+        For rows of a comparison that share settings, not all of which every row reads.
+        """
+        plain = defaults(strategy)
+        given = plain | values | ({} if options is None else {"options": options})
+        return cls(**relevance.fitting(given, plain))
+
+    def refitted(self, **changes: Any) -> Config:
+        """This configuration with other values, without what has no effect beside them: see ``fitting``."""
+        return self.fitting(**{**vars(self), **changes})
+
+    @property
+    def task_class(self) -> type[Task]:
+        """The row of ``TASKS`` that says what is modelled."""
+        return TASKS[self.task]
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the strategy's variables are categorical."""
+        return self.strategy_class.latent_family is Categorical
+
+    @property
+    def loss_includes_kl(self) -> bool:
+        """True if the strategy's loss already includes the KL term."""
+        return self.strategy_class.loss_includes_kl
+
+    @property
+    def rescaled_by(self) -> str | None:
+        """The option by which the strategy scales its gradient by what it sees, if it does."""
+        return self.strategy_class.rescaled_by(self.options)
+
+    @property
+    def step_size(self) -> int:
+        """Training images that one step looks at."""
+        return self.batch_size * self.task_class.batches_per_step(self)
+
+    @property
+    def strategy_class(self) -> type[Strategy]:
+        """The row of ``STRATEGIES`` that this run trains with."""
+        return STRATEGIES[self.strategy]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; schedules in their text form."""
+        return _plain(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The inverse of ``to_dict``; raises ``InputError`` on a field or value that is not known."""
+        values = dict(_fields("a configuration", values))
+        strategy = values.get("strategy", cls.strategy)
+        if not isinstance(strategy, str) or strategy not in STRATEGIES:
+            raise nearest(str(strategy), STRATEGIES, "strategy")
+        nested = {
+            "options": STRATEGIES[strategy].Options,
+            "architecture": Architecture,
+            "data": DataConfig,
+            "supervision": Supervision,
+            "criticism": CriticConfig,
+        }
+        for name, kind in nested.items():
+            if name in values:
+                values[name] = _typed(kind, _fields(name, values[name]))
+        return _typed(cls, values)  # type: ignore[no-any-return]
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits of a hash over all that differs from the defaults.
+
+        A field added later with a default leaves the identity of older runs as it was; should a default change, a run's
+        stored configuration tells (``Run.create`` compares it whole). Where a mended mistake changes the numbers of a
+        configuration, its revision is part of the hash, so that no older run is taken for a new one.
+        """
+        revisions = {
+            "revision": self.strategy_class.revision(self.options),
+            "nesting": NESTING if self.architecture.layers > 1 and self.strategy_class.revisits() else 0,
+        }
+        return _digest(self._changes() | {name: value for name, value in revisions.items() if value})
+
+    def _changes(self) -> dict[str, Any]:
+        return {"strategy": self.strategy, **_changes(self.to_dict(), Config(self.strategy).to_dict())}
+
+    @property
+    def settings(self) -> str:
+        """What differs from the defaults, for people: ``temperature=0.1 epochs=5``."""
+        changes = {name: value for name, value in self._changes().items() if name not in ("strategy", "seed")}
+        flat: dict[str, Any] = {}
+        for name, value in changes.items():
+            flat.update(value if isinstance(value, dict) else {name: value})
+        return " ".join(f"{name}={value}" for name, value in flat.items())
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.strategy}-{self.identity}"
+
+    @property
+    def population_key(self) -> str:
+        """Equal for runs that can train side by side: all that is no schedule, nor the seed or the epochs."""
+        shape = dataclasses.replace(self, seed=0, epochs=1)
+        values = shape.to_dict()
+        for source, target in ((shape, values), (shape.options, values["options"])):
+            for item in dataclasses.fields(source):
+                if isinstance(getattr(source, item.name), Schedule):
+                    del target[item.name]
+        return _digest(values)
+
+
+def defaults(strategy: str) -> dict[str, Any]:
+    """The default of every field, with a strategy."""
+    defaults = {
+        item.name: item.default if item.default_factory is MISSING else item.default_factory()
+        for item in dataclasses.fields(Config)
+    }
+    return defaults | {"strategy": strategy, "options": STRATEGIES[strategy].Options()}
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    changes = {}
+    for name, value in values.items():
+        if value != defaults[name]:
+            changes[name] = _changes(value, defaults[name]) if isinstance(value, dict) else value
+    return changes
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fields(name: str, values: object) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise InputError(f"{name} is {values!r}; give its fields by name")
+    return values
+
+
+def _typed(kind: type, values: dict[str, Any]) -> Any:
+    """A frozen dataclass from JSON values; a field takes the kind of its default."""
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    typed = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise nearest(name, fields, f"field of {kind.__name__}")
+        default = fields[name].default
+        if isinstance(default, Schedule) and not isinstance(value, Schedule):
+            value = Schedule.parse(str(value))
+        typed[name] = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
+    return kind(**typed)

@@ -1,0 +1,37 @@
+"""What strategies say of their own signal, on the same few validation images after every epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from discrete_vae.data import Dataset
+from discrete_vae.evaluation.population import Population
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.strategies import Strategy
+
+IMAGES = 200
+"""Enough for means to two digits."""
+
+
+def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
+    """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time.
+
+    Of several stochastic layers it is the last one's, whose objective is whole by itself.
+    Nothing for a strategy that has nothing to say.
+    """
+
+    if type(population.strategy).diagnose is Strategy.diagnose:
+        return {}
+
+    def generators(stream: str) -> list[torch.Generator]:
+        return [seeded(each.seed, "diagnostics", stream, device=population.device) for each in population.configs]
+
+    index = torch.arange(min(IMAGES, len(data.validation)), device=population.device)
+    model = population.model
+    observation = model.eval_batch(data.validation, index.expand(len(population.configs), -1), generators("images"))
+    noise = Noise(generators("noise"))
+    with torch.no_grad():
+        parameters = model.encode(observation)
+    logits, objective = model.sample_layers(observation, parameters, 1.0, noise)[-1]
+    return population.layer_strategies[-1].diagnose(logits, objective, noise)

@@ -1,0 +1,154 @@
+"""P runs as one stacked model: what training and evaluation both stand on."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from discrete_vae import schedules
+from discrete_vae.config.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.latents.noise import seeded
+from discrete_vae.runs import checkpoints
+from discrete_vae.runs.run import Run
+from discrete_vae.strategies import Strategy
+from discrete_vae.tasks import TASKS, Task
+
+SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
+"""The training loop's own schedules; a strategy's come after them."""
+
+TRAINING = re.compile(r"(adam|adam-0-0\.9|sgd)\.(model|strategy|critic)\.\d+\.\w+|(critic_)?sums|noise")
+"""Names of what a checkpoint has for training alone."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Every tensor in it has a leading dimension P, in the order of ``configs``."""
+
+    configs: Sequence[Config]
+    model: Task
+    strategies: nn.ModuleList
+    """A strategy for each stochastic layer, from the image inwards, all of one kind and with the same options."""
+
+    @classmethod
+    def build(cls, configs: Sequence[Config], pixels: int, device: torch.device) -> Population:
+        """Fresh members, each with the initial weights of its own seed.
+
+        Raises ``InputError`` if they differ in more than seeds, schedules and epochs.
+        """
+        config = configs[0]
+        if len({member.population_key for member in configs}) > 1:
+            raise InputError(
+                "runs of one population may differ in seeds, schedules and epochs only; train the others apart"
+            )
+
+        def generators(stream: str) -> list[torch.Generator]:
+            return [seeded(member.seed, stream) for member in configs]
+
+        architecture = config.architecture
+        task = TASKS[config.task]
+        latent = architecture.latents, architecture.categories
+        variables = (pixels, config.data.domain.symbols or 1) if task.generates else latent
+        family = config.strategy_class.latent_family(*variables)
+        model = task(architecture, family, pixels, generators("weights"))
+        strategies = nn.ModuleList(
+            config.strategy_class.build(config.options, model.networks(layer, generators))
+            for layer in range(architecture.layers)
+        )
+        population = cls(configs, model.to(device), strategies.to(device))
+        if population.strategy.local:
+            model.cut()
+        return population
+
+    @classmethod
+    def load(cls, runs: Sequence[Run], pixels: int, device: torch.device) -> Population:
+        """The runs as their newest checkpoints have them.
+
+        Raises ``InputError`` for a run that has none, or one that does not fit.
+        """
+        population = cls.build([run.config for run in runs], pixels, device)
+        for run in runs:
+            if run.step == 0:
+                raise InputError(f"{run.folder} has no checkpoint yet; train it first")
+        state = population.state()
+
+        def read(run: Run) -> dict[str, Tensor]:
+            tensors = checkpoints.read(run.folder, run.step, run.config.identity)
+            own = {name: tensor for name, tensor in tensors.items() if not TRAINING.fullmatch(name)}
+            checkpoints.check_tensors(checkpoints.path_of(run.folder, run.step), own, member_of(state, 0))
+            return own
+
+        # One at a time: a checkpoint is three times as large as what is taken from it.
+        fill(state, (read(run) for run in runs))
+        values = [
+            replace(population, configs=[run.config]).schedules(run.step, 1, run.steps_per_epoch)[0] for run in runs
+        ]
+        population.follow(torch.cat(values, -1).to(device))
+        return population
+
+    def follow(self, values: Tensor) -> None:
+        """Set the strategies' scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
+        for strategy in self.layer_strategies:
+            strategy.follow(dict(zip(strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
+
+    @property
+    def layer_strategies(self) -> list[Strategy]:
+        """The strategies, as such."""
+        return list(self.strategies)  # type: ignore[arg-type]
+
+    @property
+    def strategy(self) -> Strategy:
+        """The first layer's strategy, which is of the kind of all."""
+        return self.layer_strategies[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
+    def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
+        """Scheduled hyper-parameters, those of the loop (``SCHEDULED``), then the strategy's: ``[steps, V, P]``."""
+        columns = [[getattr(config, name) for config in self.configs] for name in SCHEDULED]
+        columns += [[getattr(config.options, name) for config in self.configs] for name in self.strategy.scheduled()]
+        totals = [config.epochs * steps_per_epoch for config in self.configs]
+        return torch.stack(
+            [schedules.table(column, first_step, steps, steps_per_epoch, totals) for column in columns], 1
+        )
+
+    def part(self, members: slice) -> Population:
+        """Some of the members, in the same storage."""
+        tensors = [*self.model.parameters(), *self.strategies.parameters(), *self.strategies.buffers()]
+        own = {id(tensor): tensor.detach()[members] if tensor.dim() else tensor for tensor in tensors}
+        own |= {id(tensor): nn.Parameter(own[id(tensor)]) for tensor in tensors if isinstance(tensor, nn.Parameter)}
+        # A copy in which each tensor stands for a cut of its own.
+        return Population(self.configs[members], *copy.deepcopy((self.model, self.strategies), own))
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""
+        modules: dict[str, nn.Module] = {"model": self.model}
+        modules |= {f"strategy{layer or ''}": strategy for layer, strategy in enumerate(self.layer_strategies)}
+        scheduled = self.strategy.scheduled()
+        return {
+            f"{prefix}.{name}": tensor
+            for prefix, module in modules.items()
+            for name, tensor in module.state_dict().items()
+            if name not in scheduled
+        }
+
+
+def member_of(state: Mapping[str, Tensor], p: int) -> dict[str, Tensor]:
+    """One member's tensors of a state ``[P, ...]``, not copies."""
+    return {name: tensor[p] for name, tensor in state.items()}
+
+
+def fill(state: Mapping[str, Tensor], members: Iterable[Mapping[str, Tensor]]) -> None:
+    """Copy the members' tensors into the tensors ``[P, ...]`` of the same names, one member after the other."""
+    with torch.no_grad():
+        for p, member in enumerate(members):
+            for name, tensor in state.items():
+                tensor[p].copy_(member[name])

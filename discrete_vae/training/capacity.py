@@ -1,0 +1,65 @@
+"""Whether a machine has the memory that runs take at least: asked before anything is made."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import torch
+
+from discrete_vae.config.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.memory import require
+
+LAYER = 10_000
+"""Bytes that a stochastic layer takes beside its weights, by its Python objects."""
+SPARE = 64
+"""Files that a process has open beside those of its runs."""
+NUMBER = 4
+"""Bytes of a number in a tensor."""
+
+
+def require_training(config: Config, members: int, device: torch.device) -> None:
+    """Raise ``InputError`` where the device has not the memory that so many runs side by side take at least."""
+    shape = config.architecture
+    names = [name for name in ("latents", "categories", "layers", "style") if name in config.task_class.reads]
+    sizes = ", ".join(f"{name} {getattr(shape, name):,}" for name in names)
+    hidden = " ".join(f"{width:,}" for width in shape.hidden)
+    what = f"{members:,} run{'s' * (members > 1)} of {sizes}, hidden {hidden}, batch size {config.batch_size:,}"
+    require(members * of_training(config), f"{what}, samples {config.samples:,}", device)
+    files = open_files()
+    if members > files - SPARE:
+        raise InputError(
+            f"{members:,} runs side by side: each keeps a file open, and this process may have {files:,} (ulimit -n); "
+            "give fewer, or raise that"
+        )
+
+
+def open_files() -> int:
+    """Files that this process may have open; more than any wants where the system sets no limit."""
+    try:
+        import resource  # on Unix alone
+    except ImportError:
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def of_training(config: Config) -> int:
+    """Bytes that training a run takes at least: its weights, gradients and momentum, and what a step looks at.
+
+    A lower bound: one network to the latents and one from them, and only their widest layers.
+    """
+    shape, observed = config.architecture, config.data.domain
+    if config.task_class.generates:
+        code = observed.size * (observed.symbols or 1)
+        sizes = [[shape.style, *shape.hidden, code], [code, *reversed(shape.hidden), 1]]
+    else:
+        code = shape.latents * (shape.categories if config.categorical else 1)
+        half = observed.size // 2  # what a network at least sees, or predicts, of an image
+        beside = shape.style if "style" in config.task_class.reads else 0
+        sizes = [[half, *shape.hidden, code], [code + beside, *reversed(shape.hidden), half]]
+    weights = sum(a * b for each in sizes for a, b in pairwise(each)) + (shape.layers - 1) * code**2
+    samples = config.batch_size * config.samples * getattr(config.options, "draws", 1)
+    numbers = 3 * weights + config.batch_size * max(shape.hidden, default=0) + samples * code
+    return NUMBER * numbers + LAYER * shape.layers

@@ -1,0 +1,144 @@
+"""One training step, captured: its kernels run without the Python that called them the first time.
+
+On a processor a pure function of tensors and noise is recorded as the flat list of kernels that it calls, forward and
+backward, and may be compiled (``torch.compile``); on a GPU a whole step becomes a CUDA graph. Both replay what they saw
+and nothing else: whatever changes from step to step has to live in tensors, not in Python numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from discrete_vae.latents.noise import Noise
+
+WARM_UP = 3
+"""Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
+
+
+class _Asked(Noise):
+    """Notes what is asked of it; its numbers are no noise, for a run's own must not be used up by asking."""
+
+    def __init__(self, device: torch.device | str | None) -> None:
+        super().__init__(device=device)
+        self.draws: list[Tensor] = []
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        self.draws.append(torch.full(tuple(shape), 0.5, dtype=dtype, device=self.device))
+        return self.draws[-1].clone()
+
+
+class _Given(Noise):
+    """Hands out numbers that were drawn before, in the order in which they are asked for."""
+
+    def __init__(self, draws: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.draws = list(draws)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.draws.pop(0)
+
+
+class Recorded:
+    """``function(*inputs, noise)``, recorded at its first call; gives the same bits, or nearly so if compiled.
+
+    The function may differentiate inside, and has to give plain tensors back; those that it changes are named in
+    ``state``, for a recording must not count as a call. Where it cannot be recorded or compiled, ``warn`` is told why,
+    once, and the next simpler way is taken.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        noise: Noise,
+        state: Sequence[Tensor] = (),
+        compiled: bool = False,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.function, self.noise, self.state, self.compiled, self.warn = function, noise, state, compiled, warn
+        self.requests: list[tuple[torch.Size, torch.dtype]] = []
+        self.replay: Callable[..., Any] | None = None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.replay is None:
+            before = [tensor.clone() for tensor in self.state]
+            self.replay = self._record(inputs)
+            with torch.no_grad():
+                for tensor, value in zip(self.state, before, strict=True):
+                    tensor.copy_(value)
+        draws = [self.noise.uniform(*request) for request in self.requests]
+        with torch.no_grad():  # the gradients are among the kernels
+            return self.replay(*inputs, *draws)
+
+    def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        asked = _Asked(self.noise.device)
+        self.function(*inputs, asked)
+        count, draws = len(inputs), asked.draws
+        self.requests = [(draw.shape, draw.dtype) for draw in draws]
+
+        def function(*tensors: Tensor) -> Any:
+            return self.function(*tensors[:count], _Given(tensors[count:]))
+
+        try:
+            graph = make_fx(function)(*inputs, *draws)
+        except Exception as error:
+            self.warn(f"the step could not be recorded, and is slower for it: {_line(error)}")
+            self.requests = []
+            return torch.enable_grad()(partial(self.function, noise=self.noise))
+        if self.compiled:
+            try:
+                from torch import _inductor  # here, for it takes a second to import
+
+                with torch.no_grad():
+                    # torch.compile's back end itself: a recording needs no guards, which cost a tenth of a step.
+                    own = GraphModule(graph, copy.deepcopy(graph.graph))  # which it may change
+                    compiled = _inductor.compile(own, [*inputs, *draws])
+                    compiled(*inputs, *draws)
+                return compiled  # type: ignore[no-any-return]
+            except Exception as error:
+                self.warn(f"the step could not be compiled, and goes on without: {_line(error)}")
+        return graph.forward  # type: ignore[no-any-return]
+
+
+class Graphed:
+    """A step without inputs or results on a CUDA device, captured as a CUDA graph after a few plain calls."""
+
+    def __init__(self, step: Callable[[], None], generators: Sequence[torch.Generator], device: torch.device) -> None:
+        self.step, self.generators, self.device = step, generators, device
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.calls = 0
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self) -> None:
+        if self.calls <= WARM_UP:
+            with torch.cuda.device(self.device):
+                self._prepare()
+        if self.calls >= WARM_UP:
+            self.graph.replay()
+        self.calls += 1
+
+    def _prepare(self) -> None:
+        """Take a step on the stream of the capture, or capture one, which does not run it."""
+        if self.calls < WARM_UP:
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                self.step()
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return
+        for generator in self.generators:
+            self.graph.register_generator_state(generator)
+        gc.collect()  # an older graph that is freed within the capture would break it
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.step()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,244 @@
+"""A captured step does what the step does, whatever changes from step to step, and where it cannot it says so."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from discrete_vae.config import Config
+from discrete_vae.data import Dataset, Split, load
+from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.runs import Run
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES, Estimate, Objective
+from discrete_vae.tasks import Architecture
+from discrete_vae.training.capture import Recorded
+from discrete_vae.training.step import Trainer
+
+STEPS = 12
+CASES: dict[str, tuple[str, Any]] = {name: (name, None) for name in STRATEGIES}
+for _name, _options in {
+    "learned inverse": {"inverse": "network", "feedback": "sample"},
+    "l-drl": {"inverse": "l-drl", "geometry": "fisher-rao", "feedback_steps": 2},
+    "drl": {"inverse": "drl", "geometry": "log-ratio", "clip": 0.5, "output_target": 0.5},
+    "mirror": {"inverse": "mirror", "geometry": "second-order", "feedback_steps": 2},
+    "probes": {"inverse": "probes", "geometry": "aitchison"},
+    "layer-local": {"inverse": "mirror", "geometry": "matching", "local": True},
+}.items():
+    CASES[_name] = "target-propagation", STRATEGIES["target-propagation"].Options(**_options)
+DEEP = Architecture(3, 4, (11,), layers=2)
+FIELDS: dict[str, dict[str, Any]] = {
+    "vae of two layers": {"architecture": DEEP},
+    "relaxed prediction": {"architecture": DEEP, "task": "structured-prediction"},
+    "mirrored prediction": {"architecture": DEEP, "task": "structured-prediction", "optimiser": "sgd"},
+}
+"""What else a case sets."""
+CASES["vae of two layers"], CASES["relaxed prediction"] = ("nvil", None), ("gumbel-softmax", None)
+CASES["mirrored prediction"] = CASES["mirror"]
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    def cut(split: Split) -> Split:
+        return replace(split, pixels=split.pixels[:2000, 300:340], labels=split.labels[:2000])
+
+    whole = load()
+    return replace(whole, train=cut(whole.train), validation=cut(whole.validation))
+
+
+@pytest.fixture(autouse=True)
+def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "steps_per_epoch", STEPS // 2)
+
+
+def members(case: str, count: int, **fields: Any) -> list[Config]:
+    """Runs with a seed and schedules of their own, in which all that may change does so at every step."""
+    strategy, options = CASES[case]
+    options = options or STRATEGIES[strategy].Options()
+    mirror = getattr(options, "inverse", None) == "mirror"
+    falling = {name: Schedule(0.9, decay=0.9, unit="step", minimum=1e-3) for name in STRATEGIES[strategy].scheduled()}
+    return [
+        Config.fitting(
+            strategy,
+            replace(options, **falling) if seed else options,
+            batch_size=64,
+            seed=seed,
+            learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
+            auxiliary_learning_rate=rate if mirror else Schedule(3e-4),
+            beta=Schedule(1.0, warmup=3),
+            **{
+                "architecture": Architecture(3, STRATEGIES[strategy].categories or 4, (11,)),
+                **FIELDS.get(case, {}),
+                **fields,
+            },
+        )
+        for seed in range(count)
+    ]
+
+
+def trainer(configs: Sequence[Config], data: Dataset, folder: Path, **fields: Any) -> Trainer:
+    return Trainer([Run(folder / config.name, config) for config in configs], data, torch.device("cpu"), **fields)
+
+
+def plain(trainer: Trainer) -> Trainer:
+    """The same with every step in Python."""
+    trainer.differentiate = partial(trainer.gradients, noise=trainer.noise)
+    return trainer
+
+
+def after(trainer: Trainer, steps: int = STEPS) -> dict[str, Tensor]:
+    while trainer.step < steps:
+        trainer.train_epoch(lambda: True)
+    return {
+        **trainer.state(),
+        "good": trainer.good,
+        **{str(p): g.get_state() for p, g in enumerate(trainer.generators)},
+    }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_a_recorded_step_has_the_bits_of_a_plain_one(
+    data: Dataset, tmp_path: Path, case: str, count: int, precision: str
+) -> None:
+    """Two epochs, with every schedule in motion; the strategy's Python runs twice, to ask and to record."""
+    configs = members(case, count, precision=precision)
+    recorded = trainer(configs, data, tmp_path, warn=pytest.fail)
+    calls = 0
+    compute = recorded.strategy.compute
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return compute(*arguments)
+
+    recorded.strategy.compute = counted  # type: ignore[method-assign]
+    expected = after(plain(trainer(configs, data, tmp_path)))
+    got = after(recorded)
+    assert calls == 2
+    assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
+    start = trainer(configs, data, tmp_path).state()
+    assert not got["model.decoder.layers.0.weight"].equal(start["model.decoder.layers.0.weight"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_a_whole_step_can_be_captured(data: Dataset, tmp_path: Path, case: str, count: int) -> None:
+    """What a CUDA graph needs: the kernels of one step, from the gather to Adam, are those of every other.
+
+    One step is traced with its noise, updates and counters, and its kernels are run again and again. A number that
+    Python kept from step to step, or a tensor that changed its place, would show as another result.
+    """
+    configs = members(case, count, data=data.config)
+    expected = after(plain(trainer(configs, data, tmp_path)), STEPS // 2)
+    captured = plain(trainer(configs, data, tmp_path))
+    captured.begin_epoch()
+
+    def step() -> tuple[()]:
+        captured._update()
+        return ()
+
+    graph = make_fx(step)()  # runs the first step
+    assert isinstance(graph, GraphModule)
+    with torch.no_grad():
+        for _ in range(STEPS // 2 - 1):
+            graph()
+    captured.step = STEPS // 2
+    got = after(captured, STEPS // 2)
+    assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_asks_the_device_for_nothing(data: Dataset, tmp_path: Path, case: str) -> None:
+    """No kernel whose result the host waits for, or that copies from it: they would stop a CUDA graph's capture."""
+    started = trainer(members(case, 2), data, tmp_path)
+    started.begin_epoch()
+    graph = make_fx(partial(started.gradients, noise=started.noise))(
+        data.train.batch(started.order[0]), started.values[0]
+    )
+    names = {str(node.target) for node in graph.graph.nodes}
+    assert "aten.bmm.default" in names
+    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "lift_fresh", "index.Tensor")
+    assert {name for name in names if any(word in name for word in waiting)} == set()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ here")
+def test_a_compiled_step_is_the_step_up_to_rounding(data: Dataset, tmp_path: Path) -> None:
+    configs = members("gumbel-softmax", 2)
+    expected = after(trainer(configs, data, tmp_path))
+    got = after(trainer(configs, data, tmp_path, compiled=True, warn=pytest.fail))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(got[name], tensor, rtol=1e-3, atol=1e-4)
+    assert got["0"].equal(expected["0"]), "the same noise was drawn"
+
+
+def noisy(x: Tensor, noise: Noise) -> tuple[Tensor]:
+    return ((x + noise.gumbel(x.shape)).sin(),)
+
+
+def stubborn(x: Tensor, noise: Noise) -> tuple[Tensor]:
+    """Depends on a value, which a recording cannot follow."""
+    return (x + noise.gumbel(x.shape) if x.sum().item() > 0 else x,)
+
+
+@pytest.mark.parametrize("function", [noisy, stubborn])
+def test_what_cannot_be_captured_is_said_once_and_done_plainly(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("no\ncompiler")
+
+    import torch._inductor
+
+    monkeypatch.setattr(torch._inductor, "compile", broken)
+    told: list[str] = []
+    recorded = Recorded(function, Noise([seeded(1)]), compiled=True, warn=told.append)
+    own = Noise([seeded(1)])
+    for value in (1.0, -1.0, 2.0):
+        x = torch.full((5,), value)
+        assert recorded(x)[0].equal(function(x, own)[0])
+    assert len(told) == 1
+    reason = "could not be compiled, and goes on without: no compiler" if function is noisy else "could not be recorded"
+    assert reason in told[0]
+
+
+def test_asking_uses_up_no_noise() -> None:
+    noise = Noise([seeded(1)])
+    first = Recorded(noisy, noise, warn=pytest.fail)(torch.zeros(7))[0]
+    assert first.equal(noisy(torch.zeros(7), Noise([seeded(1)]))[0])
+
+
+class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
+    """Keeps a moving average of its loss, as a baseline does, and adds it to its own."""
+
+    def __init__(self, temperature: float | Tensor = 0.5) -> None:
+        super().__init__(temperature)
+        self.register_buffer("average", torch.zeros(2))
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        estimate: Estimate = super().compute(logits, objective, noise)
+        self.average.mul_(0.9).add_(0.1 * estimate.loss.detach().mean(-1))
+        return replace(estimate, loss=estimate.loss * (1 + 0.01 * self.average.unsqueeze(-1)))
+
+
+def test_what_a_strategy_remembers_counts_every_step_once(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STRATEGIES, "gumbel-softmax", Remembering)
+    configs = members("gumbel-softmax", 2)
+    expected = after(plain(trainer(configs, data, tmp_path)))
+    remembering = trainer(configs, data, tmp_path, warn=pytest.fail)
+    got = after(remembering)
+    remembering.save()
+    assert all(run.step == STEPS for run in remembering.runs)
+    assert got["strategy.average"].min() > 1
+    assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
