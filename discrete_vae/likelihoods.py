@@ -190,7 +190,7 @@ class CategoricalPixels(Likelihood):
 
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         logits, level = self._apart(output), (observation * (LEVELS - 1)).round().long()
-        shape = torch.broadcast_shapes(logits.shape[:-1], level.shape)
+        shape = torch.broadcast_shapes(logits.shape[:-1], level.shape)  # type: ignore[no-untyped-call]
         chosen = logits.expand(*shape, LEVELS).gather(-1, level.expand(shape).unsqueeze(-1))
         return (logits.logsumexp(-1) - chosen.squeeze(-1)).sum(-1)
 

@@ -52,7 +52,7 @@ adam = torch.optim.Adam(models.parameters(), 1e-2)
 for step in range(201):
     image, label = images(100)
     estimate = way(attention(image))
-    loss = estimate.loss.mean() + estimate.auxiliary
+    loss = estimate.loss.mean() + estimate.strategy_loss
     adam.zero_grad()
     loss.backward()
     adam.step()

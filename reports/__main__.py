@@ -32,7 +32,7 @@ from reports import (
     thesis,
     throughput,
 )
-from reports.report import Bench, Report
+from reports.report import Report, ReportContext
 
 REPORTS: dict[str, Report] = {
     "thesis": thesis.REPORT,
@@ -108,7 +108,7 @@ def make(
         )
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
-    bench = Bench(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
+    bench = ReportContext(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
     bench.check_out()
     report.make(report.presets[preset], bench)
 

@@ -15,13 +15,13 @@ from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from reports.figures import bare, figure
 from reports.grid import tuning, validation
 from reports.latex import Latex, number, render
-from reports.report import Bench, Report, strategies
+from reports.report import Report, ReportContext, strategies
 from reports.selection import BETA, TRIAL_SEED, edges, require_other_seeds, seeds_told, widened
-from reports.tables import RULE, Panel, by_seed, compared, measured, spread, table
+from reports.tables import RULE, Panel, by_seed, compared, evaluation_rows, mean_ci, table
 
 LABELS = {"gumbel-softmax": "Gumbel-Softmax", "straight-through-gumbel-softmax": "ST-Gumbel-Softmax"}
 PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
@@ -71,7 +71,7 @@ class Preset:
         return [dataclasses.replace(config, epochs=self.epochs, seed=seed) for seed in seeds]
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Choose the critic's weight, train what is missing, then write the table, the figure and the document."""
     runs: dict[str, list[Run]] = {}
     trials: list[Run] = []
@@ -87,7 +87,7 @@ def make(preset: Preset, bench: Bench) -> None:
     samples = {"validation": 1, "test": preset.samples}
     for split, count in samples.items():
         bench.evaluate(final, split, count)
-    frames = [measured(bench.report, row, run, samples) for row, group in runs.items() for run in group]
+    frames = [evaluation_rows(bench.report, row, run, samples) for row, group in runs.items() for run in group]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     named = [(f"{LABELS[each.config.strategy]}, critic, beta {each.config.beta}", each) for each in trials]
@@ -99,7 +99,7 @@ def make(preset: Preset, bench: Bench) -> None:
 
 
 def words(
-    preset: Preset, bench: Bench, results: pd.DataFrame, tried: pd.DataFrame, configs: Mapping[str, Config]
+    preset: Preset, bench: ReportContext, results: pd.DataFrame, tried: pd.DataFrame, configs: Mapping[str, Config]
 ) -> None:
     """Write table and document from what was measured."""
     bench.write("adversarial_vae_table.tex", _table(preset, configs, results, tried))
@@ -168,7 +168,7 @@ def _table(preset: Preset, configs: Mapping[str, Config], results: pd.DataFrame,
         weight = number(config.beta.initial, 0) if config.task == "adversarial-vae" else Latex("--")
         if i and i % 2 == 0:
             body.append(RULE)
-        body.append([row, weight, *(spread(values) for values in _values(preset, results, row))])
+        body.append([row, weight, *(mean_ci(values) for values in _values(preset, results, row))])
     heads = [r"$\beta$", *COLUMNS.values(), "average"]
     caption = Latex(
         "Test images of binarised MNIST in nats an image, from hard samples and with the exact KL; "
@@ -194,7 +194,7 @@ def markdown(preset: Preset, weights: Mapping[str, str], results: pd.DataFrame) 
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _draw(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> None:
+def _draw(bench: ReportContext, runs: Mapping[str, Sequence[Run]]) -> None:
     """Samples of the prior, decoded by the first seed's model of each row."""
     rows, columns = DRAWN
     with figure(bench.out, "adversarial_vae_samples", height=1.9) as drawing:
@@ -214,7 +214,7 @@ BASE = Config(
     task="adversarial-vae",
     architecture=Architecture(hidden=(200,)),
     learning_rate=Schedule(2e-3),
-    criticism=Criticism(critic_steps=2, critic_learning_rate=1e-3),
+    criticism=CriticConfig(critic_steps=2, critic_learning_rate=1e-3),
 )
 PRESETS = {
     "quick": Preset({"straight-through-gumbel-softmax": Schedule(1.0)}, (3.0, 10.0), 3, (0, 1), 100, BASE),
@@ -225,7 +225,7 @@ PRESETS = {
         50,
         (0, 1, 2, 3, 4),
         1000,
-        dataclasses.replace(BASE, architecture=Architecture(), criticism=Criticism()),
+        dataclasses.replace(BASE, architecture=Architecture(), criticism=CriticConfig()),
     ),
 }
 REPORT = Report("adversarial-vae", "a critic of the averaged posterior in place of the VAE's KL", PRESETS, make)

@@ -13,8 +13,8 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, render
-from reports.report import Bench, Report, strategies
-from reports.tables import Panel, by_seed, measured, spread, table
+from reports.report import Report, ReportContext, strategies
+from reports.tables import Panel, by_seed, evaluation_rows, mean_ci, table
 
 ROWS = {
     "Backpropagation": "auto-encoder",
@@ -41,7 +41,7 @@ class Preset:
         )
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write the table, the figure and the document."""
     rows = {
         f"{name}, lr {rate:g}": [
@@ -63,7 +63,7 @@ def make(preset: Preset, bench: Bench) -> None:
         bench.evaluate(every, split, 1)
     samples = dict.fromkeys(SPLITS, 1)
     results = pd.concat(
-        [measured(bench.report, name, run, samples) for name, group in runs.items() for run in group],
+        [evaluation_rows(bench.report, name, run, samples) for name, group in runs.items() for run in group],
         ignore_index=True,
     )
     bench.write_results(results)
@@ -71,7 +71,7 @@ def make(preset: Preset, bench: Bench) -> None:
     columns = [{row: by_seed(results, row, split, "reconstruction_hard") for row in rows} for split in SPLITS]
     winners = [statistics.winner(column) for column in columns]
     body = [
-        [row, *(spread(column[row], row == best) for column, best in zip(columns, winners, strict=True))]
+        [row, *(mean_ci(column[row], row == best) for column, best in zip(columns, winners, strict=True))]
         for row in rows
     ]
     caption = Latex(

@@ -10,23 +10,23 @@ from torch import Tensor
 
 from discrete_vae.config import Config
 from discrete_vae.data.points import Mixture
-from discrete_vae.data.synthetic import MADE
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.runs import Run, parameters
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from reports import critics_figures as figures
 from reports import critics_measures as measures
 from reports import critics_tables as tables
 from reports import critics_text as text
 from reports.critics_settings import MIXTURES, PRESETS, Preset
-from reports.report import Bench, Report, strategies
-from reports.tables import COLUMNS, measured
+from reports.report import Report, ReportContext, strategies
+from reports.tables import COLUMNS, evaluation_rows
 
 PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"
 LABELS = {"straight-through-gumbel-softmax": "ST-Gumbel-Softmax", "softmax": "softmax"}
 Runs = Mapping[tuple[str, str], Sequence[Run]]
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write tables, figures and the document."""
     alone, points = (_train(bench, each) for each in (preset.alone(), preset.points()))
     layers = {name: bench.train(configs) for name, configs in preset.layers().items()}
@@ -51,7 +51,7 @@ def make(preset: Preset, bench: Bench) -> None:
 
 
 def words(
-    preset: Preset, bench: Bench, results: pd.DataFrame, images: Sequence[str], configs: Sequence[Config]
+    preset: Preset, bench: ReportContext, results: pd.DataFrame, images: Sequence[str], configs: Sequence[Config]
 ) -> None:
     """Write tables and document from what was measured; ``images`` are the rows of generators of images."""
     bench.write("critics_table.tex", tables.coverage(results, text.coverage(preset)))
@@ -69,12 +69,12 @@ def words(
     )
 
 
-def _train(bench: Bench, rows: Mapping[tuple[str, str], Sequence[Config]]) -> Runs:
+def _train(bench: ReportContext, rows: Mapping[tuple[str, str], Sequence[Config]]) -> Runs:
     return {key: bench.train(configs) for key, configs in rows.items()}
 
 
 def _results(
-    bench: Bench,
+    bench: ReportContext,
     alone: Runs,
     points: Runs,
     images: Mapping[str, Sequence[Run]],
@@ -88,10 +88,10 @@ def _results(
             row = tables.alone(constraint, dataset)
             frames += [_rows(row, run, "centres", _surface(run, bench)) for run in runs]
     for (constraint, dataset), runs in points.items():
-        frames += [measured(bench.report, tables.made(constraint, dataset), run, {"test": 1}) for run in runs]
+        frames += [evaluation_rows(bench.report, tables.made(constraint, dataset), run, {"test": 1}) for run in runs]
     for row, runs in images.items():
         samples = dict.fromkeys(tables.SPLITS, 1)
-        frames += [measured(bench.report, f"images, {row}", run, samples) for run in runs]
+        frames += [evaluation_rows(bench.report, f"images, {row}", run, samples) for run in runs]
     for name, runs in layers.items():
         for run, norm in zip(runs, norms[name], strict=True):
             found = {f"gradient_norm_{i}": value for i, value in enumerate(norm.tolist(), 1)}
@@ -99,9 +99,9 @@ def _results(
     return pd.concat(frames, ignore_index=True)
 
 
-def _surface(run: Run, bench: Bench) -> dict[str, float]:
+def _surface(run: Run, bench: ReportContext) -> dict[str, float]:
     """Number of peaks at centres, and the mean dip between them."""
-    mixture = MADE[run.config.data.dataset]
+    mixture = SYNTHETIC[run.config.data.dataset]
     assert isinstance(mixture, Mixture)
     critic = _model(run, bench).value
     dips = measures.dips(critic, mixture, bench.device)
@@ -118,12 +118,12 @@ def _rows(row: str, run: Run, split: str, found: Mapping[str, float]) -> pd.Data
     return rows.assign(seed=run.config.seed, **known).reindex(columns=COLUMNS)
 
 
-def _model(run: Run, bench: Bench) -> Criticised:
+def _model(run: Run, bench: ReportContext) -> AdversarialTask:
     return measures.model(run, bench.dataset(run.config.data), bench.device)
 
 
 def _figures(
-    bench: Bench,
+    bench: ReportContext,
     alone: Runs,
     points: Runs,
     images: Mapping[str, Sequence[Run]],

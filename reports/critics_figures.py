@@ -14,7 +14,7 @@ from torch import Tensor
 from discrete_vae.data import Dataset
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from reports.critics_measures import values
 from reports.critics_settings import POINTS
 from reports.figures import COLOURS, DASHES, bare, figure
@@ -31,7 +31,7 @@ IMAGES = (5, 8)
 MAP = mpl.colormaps["cividis"]
 
 
-def surfaces(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mapping[str, Dataset]) -> None:
+def surfaces(out: Path, models: Mapping[tuple[str, str], AdversarialTask], data: Mapping[str, Dataset]) -> None:
     """Lines of equal value of the critics ``models[constraint, data set]``, and the data on top."""
     rows, columns = (list(dict.fromkeys(key[i] for key in models)) for i in (0, 1))
     ticks = np.linspace(-EXTENT, EXTENT, GRID)
@@ -53,7 +53,9 @@ def surfaces(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mapp
         _heads(panels, rows, [POINTS[column] for column in columns])
 
 
-def scatter(out: Path, models: Mapping[tuple[str, str], Criticised], data: Mapping[str, Dataset], seed: int) -> None:
+def scatter(
+    out: Path, models: Mapping[tuple[str, str], AdversarialTask], data: Mapping[str, Dataset], seed: int
+) -> None:
     """Points of the generators ``models[constraint, data set]`` on the data."""
     rows, columns = (list(dict.fromkeys(key[i] for key in models)) for i in (0, 1))
     with figure(out, "critics_points", height=4.6, width=4.6) as drawing:
@@ -84,7 +86,7 @@ def layers(out: Path, norms: Mapping[str, Tensor], weights: Mapping[str, Tensor]
             axes.set(xlabel="weight", title=name, yticks=[])
 
 
-def pictures(out: Path, models: Mapping[str, Criticised], seed: int) -> None:
+def pictures(out: Path, models: Mapping[str, AdversarialTask], seed: int) -> None:
     """Images of each generator, drawn from its probabilities."""
     rows, columns = IMAGES
     with figure(out, "critics_samples", height=1.55, width=6.5) as drawing:
@@ -113,7 +115,7 @@ def curves(out: Path, history: pd.DataFrame) -> None:
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
-def weights(task: Criticised) -> Tensor:
+def weights(task: AdversarialTask) -> Tensor:
     """All of a critic's weights, without the biases: ``[M]``."""
     found: Sequence[Tensor] = [each for each in task.critic.parameters() if each.shape[-2] > 1]
     return torch.cat([each.detach().cpu().flatten() for each in found])
@@ -126,7 +128,7 @@ def curve(row: str, runs: Sequence[Run]) -> pd.DataFrame:
     return found[found["metric"] == "wasserstein"]
 
 
-def _drawn(task: Criticised, count: int, seed: int) -> Tensor:
+def _drawn(task: AdversarialTask, count: int, seed: int) -> Tensor:
     where = next(task.parameters()).device
     with torch.no_grad():
         return task.draw(count, Noise([seeded(seed, "figure", device=where)])).squeeze(0).float().cpu()

@@ -12,16 +12,16 @@ from discrete_vae.data.points import Mixture
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
-from discrete_vae.tasks.critic import Critic, Criticised
+from discrete_vae.tasks.critic import AdversarialTask, Critic
 
 BATCH = 1000
 """Validation points that a gradient is taken at, and as many fake ones."""
 
 
-def model(run: Run, data: Dataset, device: torch.device) -> Criticised:
+def model(run: Run, data: Dataset, device: torch.device) -> AdversarialTask:
     """The run's task, generator and critic, of one member."""
     found = Population.load([run], data.train.pixels.shape[-1], device).model
-    assert isinstance(found, Criticised)
+    assert isinstance(found, AdversarialTask)
     return found
 
 

@@ -10,7 +10,7 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 
 PENALTY, CLIPPING = "gradient penalty", "weight clipping"
 POINTS = {"8-gaussians": "8 Gaussians", "25-gaussians": "25 Gaussians", "swiss-roll": "Swiss roll"}
@@ -32,7 +32,7 @@ class Part:
     seeds: tuple[int, ...] = (0,)
     generator_rate: float | None = None
 
-    def config(self, task: str, dataset: str, criticism: Criticism, strategy: str = "backpropagation") -> Config:
+    def config(self, task: str, dataset: str, criticism: CriticConfig, strategy: str = "backpropagation") -> Config:
         """The configuration of its first seed."""
         options = STRATEGIES[strategy].Options
         warm = {item.name for item in dataclasses.fields(options)} & {"temperature"}
@@ -57,7 +57,7 @@ class Part:
     @property
     def updates(self) -> int:
         """Of the critic, in the whole run."""
-        steps = Criticism().critic_steps
+        steps = CriticConfig().critic_steps
         return 50_000 // (self.batch * steps) * steps * self.epochs
 
 
@@ -83,9 +83,9 @@ class Preset:
         return f"{len(self.critics.seeds)} seeds; " + ", ".join(told) + " epochs"
 
     @property
-    def constraints(self) -> dict[str, Criticism]:
+    def constraints(self) -> dict[str, CriticConfig]:
         """The two that are compared, by name."""
-        return {PENALTY: Criticism(), CLIPPING: clipped(self.clips[0])}
+        return {PENALTY: CriticConfig(), CLIPPING: clipped(self.clips[0])}
 
     def alone(self) -> dict[tuple[str, str], list[Config]]:
         """Critics alone, by constraint and data set; of one seed where there are no centres to count."""
@@ -110,7 +110,7 @@ class Preset:
 
     def layers(self) -> dict[str, list[Config]]:
         """Deep critics, by constraint."""
-        rows: Mapping[str, Criticism] = {PENALTY: Criticism()} | {
+        rows: Mapping[str, CriticConfig] = {PENALTY: CriticConfig()} | {
             f"clipping at {bound:g}": clipped(bound) for bound in self.clips
         }
         return {
@@ -129,9 +129,9 @@ class Preset:
         }
 
 
-def clipped(bound: float) -> Criticism:
+def clipped(bound: float) -> CriticConfig:
     """A critic with weights in +-bound."""
-    return Criticism(gradient_penalty=0.0, weight_clip=bound)
+    return CriticConfig(gradient_penalty=0.0, weight_clip=bound)
 
 
 PRESETS = {

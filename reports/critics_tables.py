@@ -8,7 +8,7 @@ from discrete_vae.evaluation import statistics
 from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS
 from reports.latex import Latex
 from reports.markdown import table as markdown_table
-from reports.tables import MISSING, RULE, Panel, Row, by_seed, p_text, spread, table
+from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, p_text, table
 
 SURFACE = {"peaks": "peaks", "dip": "dip"}
 MADE = {"modes": "modes", "near": "near", "close": "close"}
@@ -32,8 +32,8 @@ def coverage(results: pd.DataFrame, caption: Latex) -> Latex:
     for dataset in MIXTURES:
         body += [RULE] if body else []
         for constraint in (PENALTY, CLIPPING):
-            cells = [spread(by_seed(results, alone(constraint, dataset), "centres", name)) for name in SURFACE]
-            cells += [spread(by_seed(results, made(constraint, dataset), "test", name)) for name in MADE]
+            cells = [mean_ci(by_seed(results, alone(constraint, dataset), "centres", name)) for name in SURFACE]
+            cells += [mean_ci(by_seed(results, made(constraint, dataset), "test", name)) for name in MADE]
             body.append([POINTS[dataset], constraint, *cells])
     heads = [
         Latex(r"& & \multicolumn{2}{c}{critic alone} & \multicolumn{3}{c}{points of a generator} \\"),
@@ -65,7 +65,7 @@ def relations(results: pd.DataFrame) -> Latex:
     for (dataset, metric), (values, p, corrected) in differences(results).items():
         tested = len(values) >= statistics.MINIMUM_SEEDS
         tests = [p_text(p), p_text(corrected)] if tested else [MISSING, MISSING]
-        body.append([POINTS[dataset], (SURFACE | MADE)[metric], spread(values), *tests])
+        body.append([POINTS[dataset], (SURFACE | MADE)[metric], mean_ci(values), *tests])
     caption = Latex(
         r"Penalty less clipping: mean $\pm$ 95\% interval over seeds, paired; $p$ of the paired $t$-test by itself, "
         "and after Holm's correction for all tests of the table. "
@@ -77,7 +77,7 @@ def relations(results: pd.DataFrame) -> Latex:
 
 def distances(results: pd.DataFrame, rows: list[str], caption: Latex) -> Latex:
     """The critic's distance between images and made ones at the end."""
-    body = [[row, *(spread(by_seed(results, row, split, "wasserstein")) for split in SPLITS)] for row in rows]
+    body = [[row, *(mean_ci(by_seed(results, row, split, "wasserstein")) for split in SPLITS)] for row in rows]
     return table("critics_images", caption, [Panel(Latex("lrrr"), [Latex("& " + " & ".join(SPLITS) + r" \\")], body)])
 
 

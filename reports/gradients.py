@@ -30,7 +30,7 @@ from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
 from reports.latex import Latex, render
-from reports.report import ENVIRONMENT, Bench, Report, kept
+from reports.report import ENVIRONMENT, Report, ReportContext, kept
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
@@ -67,7 +67,7 @@ def rows() -> list[Row]:
         name: (name, {})
         for name, strategy in STRATEGIES.items()
         if strategy.latent_family is Categorical
-        and not strategy.whole
+        and not strategy.loss_includes_kl
         and strategy.categories is None
         and name not in ("enumeration", "marginalisation", "target-propagation")
     }
@@ -130,7 +130,7 @@ class Problem:
     """Images ``[1, M, D]`` to fit a strategy's own parameters on."""
 
     @classmethod
-    def of(cls, preset: Preset, run: Run | None, bench: Bench) -> Problem:
+    def of(cls, preset: Preset, run: Run | None, bench: ReportContext) -> Problem:
         """For a trained model, or for the one that training begins with."""
         dataset = bench.dataset(preset.base.data)
         pixels = dataset.train.pixels.shape[-1]
@@ -153,7 +153,7 @@ class Problem:
 
     def objective(self, images: Tensor) -> Objective:
         """The reconstruction alone, whose gradient is estimated: the KL's is known."""
-        return dataclasses.replace(self.population.model.objective(images), penalty=None)
+        return dataclasses.replace(self.population.model.objective(images), kl_term=None)
 
     def fitted(self, row: Row, steps: int) -> Strategy:
         """The row's strategy; what it learns by itself, and what it keeps a mean of, is fitted to this model."""
@@ -182,9 +182,9 @@ class Problem:
             images = batches[step % len(batches)]
             with torch.no_grad():
                 logits = model.encode(images)
-            auxiliary = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).auxiliary
-            if auxiliary.requires_grad:
-                descend(auxiliary)
+            strategy_loss = strategy.estimate(logits.requires_grad_(), self.objective(images), noise).strategy_loss
+            if strategy_loss.requires_grad:
+                descend(strategy_loss)
         return strategy
 
     def error(self, strategy: Strategy, draws: int) -> tuple[GradientError, float]:
@@ -213,7 +213,9 @@ class Problem:
         began = time.perf_counter()
         estimate = strategy.estimate(logits, objective, noise)
         torch.autograd.grad(
-            (estimate.loss.sum() + estimate.auxiliary.sum()), [logits, *strategy.parameters()], materialize_grads=True
+            (estimate.loss.sum() + estimate.strategy_loss.sum()),
+            [logits, *strategy.parameters()],
+            materialize_grads=True,
         )
         if images.device.type == "cuda":
             torch.cuda.synchronize()
@@ -234,7 +236,7 @@ def measure(problem: Problem, row: Row, preset: Preset) -> dict[str, float]:
     return {"bias": error.bias, "variance": error.variance, "cosine": cosine, "step_over_gumbel_softmax": ratio}
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train the model, measure what is missing, then write the table, the figure and the document."""
     runs = bench.train([dataclasses.replace(preset.base, epochs=epochs) for epochs in preset.epochs])
     stages: list[tuple[int, Run | None]] = [(0, None), *zip(preset.epochs, runs, strict=True)]
@@ -281,7 +283,7 @@ def make(preset: Preset, bench: Bench) -> None:
     words(preset, bench, results)
 
 
-def words(preset: Preset, bench: Bench, results: pd.DataFrame) -> None:
+def words(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:
     """Write table and document from what was measured."""
     stages = [0, *preset.epochs]
     bench.write("gradients_table.tex", gradients_table(results, preset.rows, stages, preset.draws))

@@ -18,7 +18,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.grid_tables import Values, grid_table, markdown, relations_table
 from reports.latex import render
-from reports.report import Bench, strategies
+from reports.report import ReportContext, strategies
 from reports.selection import (
     STEPS,
     TEMPERATURE,
@@ -29,7 +29,7 @@ from reports.selection import (
     seeds_told,
     widened,
 )
-from reports.tables import by_seed, measured
+from reports.tables import by_seed, evaluation_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Row:
     strategy: str
     options: Sequence[dict[str, Any]] = ({},)
     shared_rate: bool = False
-    """Whether what the strategy learns by itself takes the model's learning rate, as a mirror has to."""
+    """Whether the strategy's parameters take the model's learning rate, as a mirror's have to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ Chosen = Mapping[tuple[str, str], Config]
 """The best setting, by the labels of row and column."""
 
 
-def tune(preset: Preset, bench: Bench) -> tuple[dict[tuple[str, str], list[Run]], list[tuple[str, str, Run]]]:
+def tune(preset: Preset, bench: ReportContext) -> tuple[dict[tuple[str, str], list[Run]], list[tuple[str, str, Run]]]:
     """Choose each row's setting in each column by the validation ELBO of trials, and train it in full with every seed.
 
     Where the best learning rate, or the best of several constant temperatures, lies at the end of its grid, the grid
@@ -153,7 +153,7 @@ def validation(run: Run) -> float:
     return float(found["value"].iloc[-1])
 
 
-def make(preset: Preset, bench: Bench, paper: Paper) -> None:
+def make(preset: Preset, bench: ReportContext, paper: Paper) -> None:
     """Train and evaluate what is missing, then write the table with the paper's numbers beside it, and the document."""
     chosen, trials = tune(preset, bench)
     samples = {"train": 1, "validation": 1, "test": preset.samples}
@@ -162,7 +162,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
         bench.evaluate(final, split, count)
     results = pd.concat(
         [
-            measured(bench.report, f"{row}, {cell}", run, samples)
+            evaluation_rows(bench.report, f"{row}, {cell}", run, samples)
             for (row, cell), runs in chosen.items()
             for run in runs
         ],
@@ -176,7 +176,7 @@ def make(preset: Preset, bench: Bench, paper: Paper) -> None:
 
 
 def words(
-    preset: Preset, bench: Bench, paper: Paper, results: pd.DataFrame, tried: pd.DataFrame, chosen: Chosen
+    preset: Preset, bench: ReportContext, paper: Paper, results: pd.DataFrame, tried: pd.DataFrame, chosen: Chosen
 ) -> None:
     """Write tables and document from what was measured."""
     values = shown(preset, results, paper)

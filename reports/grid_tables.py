@@ -11,7 +11,7 @@ from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
 from reports.latex import Latex, escape, number
 from reports.markdown import table as markdown_table
-from reports.tables import MISSING, Panel, spread, table
+from reports.tables import MISSING, Panel, mean_ci, table
 
 if TYPE_CHECKING:
     from reports.grid import Chosen, Paper, Preset, Row
@@ -34,7 +34,7 @@ def grid_table(preset: Preset, values: Values, chosen: Chosen, paper: Paper, lab
         cells: list[object] = [row.label]
         for cell in preset.cells:
             key = row.label, cell.label
-            ours = spread(values[key], row.label == best[cell.label])
+            ours = mean_ci(values[key], row.label == best[cell.label])
             if len(values[key]) < len(preset.seeds):
                 ours = Latex(f"{ours} ({len(values[key])}/{len(preset.seeds)})") if values[key] else Latex("failed")
             cells += [ours, _printed(paper, *key), _setting(row, chosen[key])]
@@ -72,7 +72,7 @@ def relations_table(preset: Preset, values: Values, paper: Paper, label: str) ->
         cells: list[object] = [f"{behind} less {ahead}"]
         for cell in preset.cells:
             ours = values[behind, cell.label], values[ahead, cell.label]
-            cells.append(spread({seed: ours[0][seed] - ours[1][seed] for seed in ours[0].keys() & ours[1].keys()}))
+            cells.append(mean_ci({seed: ours[0][seed] - ours[1][seed] for seed in ours[0].keys() & ours[1].keys()}))
             printed = [paper.published.get((row, cell.label)) for row in (behind, ahead)]
             cells.append(MISSING if None in printed else number(printed[0] - printed[1], 1))  # type: ignore[operator]
         body.append(cells)

@@ -92,7 +92,7 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     Bytes: of Adam, which reads parameters, gradients and both moments and writes all but the gradients; and of each
     product, which reads two matrices and writes one.
     """
-    observation = trainer.model.observe(trainer.data.train, trainer.order[0], trainer.generators)
+    observation = trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
     graph = make_fx(partial(trainer.gradients, noise=trainer.noise))(observation, trainer.values[0])
     with torch.no_grad():
         operands = _Operands(graph)

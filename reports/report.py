@@ -44,7 +44,7 @@ class Report:
     name: str
     summary: str
     presets: Mapping[str, Any]
-    make: Callable[[Any, Bench], None]
+    make: Callable[[Any, ReportContext], None]
     data: Callable[[Any], Iterable[DataConfig]] = lambda preset: ()
     """The data of a preset that are not bundled, and maybe others."""
     storage: bool = False
@@ -52,7 +52,7 @@ class Report:
 
 
 @dataclass
-class Bench:
+class ReportContext:
     """One call of one report: where its runs and its files are, and what it runs on."""
 
     report: str

@@ -48,14 +48,14 @@ from reports import (
 )
 from reports.grid import Paper
 from reports.latex import Latex
-from reports.report import Bench
+from reports.report import ReportContext
 from reports.target_propagation_settings import Variant
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass
-class Committed(Bench):
+class Committed(ReportContext):
     """A folder of results: what it holds is read from there, and what is written goes to ``out``."""
 
     source: Path = RESULTS
@@ -82,14 +82,14 @@ class Committed(Bench):
         return {str(row): known[run] for row, run in zip(rows["row"], rows["run"], strict=True)}
 
     def write(self, name: str, content: str) -> None:
-        """As ``Bench.write``, and remember the name."""
+        """As ``ReportContext.write``, and remember the name."""
         super().write(name, content)
         self.written.append(name)
 
     def write_document(
         self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]], others: str = ""
     ) -> None:
-        """As ``Bench.write_document``, with the bibliography that is there."""
+        """As ``ReportContext.write_document``, with the bibliography that is there."""
         self.write(f"{self.report}.tex", source)
         if self.out == self.source:
             latex.compile_document(self.out, self.report, [*parts, "references.bib"])

@@ -50,7 +50,7 @@ class Axis:
 
 
 def rate_axis(shared: bool = False) -> Axis:
-    """The learning rate; ``shared``: what the strategy learns by itself takes it as well."""
+    """The learning rate; ``shared``: the strategy's parameters take it as well."""
 
     def moved(config: Config, value: float) -> Config:
         changes = {"auxiliary_learning_rate": Schedule(value)} if shared else {}

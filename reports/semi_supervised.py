@@ -19,9 +19,9 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Supervision
 from reports import semi_supervised_tables as tables
 from reports.latex import Latex, render
-from reports.report import Bench, Report, strategies
+from reports.report import Report, ReportContext, strategies
 from reports.selection import TRIAL_SEED, edges, rate_axis, require_other_seeds, seeds_told, widened
-from reports.tables import measured
+from reports.tables import evaluation_rows
 
 PAPERS = "Kingma et al. 2014b; Jang et al. 2017"
 """Of the model and the objective, and of the table."""
@@ -102,14 +102,14 @@ class Chosen:
     runs: Sequence[Run]
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Try every setting, train the best of each row with every seed, and write tables, figure and document."""
     chosen, trials = tune(preset, bench)
     final = [run for each in chosen.values() for run in each.runs]
     samples = {"validation": 1, "test": preset.samples}
     for split, count in samples.items():
         bench.evaluate(final, split, count)
-    frames = [measured(bench.report, row, run, samples) for row, each in chosen.items() for run in each.runs]
+    frames = [evaluation_rows(bench.report, row, run, samples) for row, each in chosen.items() for run in each.runs]
     results = pd.concat(frames, ignore_index=True)
     posterior = {row.label for row in preset.rows if row.task == "semi-supervised"}
     # The classifier alone explains no pixels, and has a score only.
@@ -125,7 +125,7 @@ def make(preset: Preset, bench: Bench) -> None:
 
 def words(
     preset: Preset,
-    bench: Bench,
+    bench: ReportContext,
     results: pd.DataFrame,
     tuning: pd.DataFrame,
     chosen: Mapping[str, tuple[Config, float]],
@@ -163,7 +163,7 @@ def _told(schedule: Schedule, epochs: int) -> str:
     )
 
 
-def tune(preset: Preset, bench: Bench) -> tuple[dict[str, Chosen], list[pd.DataFrame]]:
+def tune(preset: Preset, bench: ReportContext) -> tuple[dict[str, Chosen], list[pd.DataFrame]]:
     """Each row's best by the mean validation accuracy of the trials' seeds, and all that was tried.
 
     A length that is to be chosen is read off the longest run, whose beginning a shorter one is. Where the best learning
@@ -187,7 +187,7 @@ def tune(preset: Preset, bench: Bench) -> tuple[dict[str, Chosen], list[pd.DataF
     return chosen, trials
 
 
-def _tried(preset: Preset, row: Row, lengths: Sequence[int], bench: Bench) -> dict[Config, list[Run]]:
+def _tried(preset: Preset, row: Row, lengths: Sequence[int], bench: ReportContext) -> dict[Config, list[Run]]:
     """A row's trials by setting, one run a seed; the first seed's run stands for the others where the grid grows."""
     tried: dict[Config, list[Run]] = {}
 

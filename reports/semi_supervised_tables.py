@@ -17,7 +17,7 @@ from discrete_vae.schedules import Schedule
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, escape, number
 from reports.markdown import table as markdown_table
-from reports.tables import MISSING, Panel, by_seed, spread, table
+from reports.tables import MISSING, Panel, by_seed, mean_ci, table
 
 if TYPE_CHECKING:
     from reports.semi_supervised import Preset, Row
@@ -44,7 +44,7 @@ def main_table(preset: Preset, values: Values, chosen: Mapping[str, tuple[Config
     best = {metric: statistics.winner({row: each[metric] for row, each in values.items()}) for metric in METRICS}
     body: list[list[object]] = []
     for row in preset.rows:
-        own = [spread(values[row.label][metric], best[metric] == row.label) for metric in METRICS]
+        own = [mean_ci(values[row.label][metric], best[metric] == row.label) for metric in METRICS]
         printed = row.printed or (None, None)
         theirs = [
             MISSING if value is None else number(value * scale, 1)
@@ -154,7 +154,7 @@ def gains(rows: Sequence[Row], values: Values) -> Mapping[str, tuple[statistics.
 def meaning(rows: Sequence[Row], values: Values) -> str:
     """By how much each row beats the labels alone, in points of accuracy, paired over seeds."""
     found = gains(rows, values)
-    said = "; ".join(f"{escape(row)} {spread(points)}" for row, (points, _) in found.items())
+    said = "; ".join(f"{escape(row)} {mean_ci(points)}" for row, (points, _) in found.items())
     told = f"Points of accuracy above the labels alone, paired over seeds: {said}."
     if any(len(points) < statistics.MINIMUM_SEEDS for points, _ in found.values()):
         return f"{told} Too few seeds for a test."

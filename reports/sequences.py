@@ -10,18 +10,18 @@ from typing import Any
 import pandas as pd
 
 from discrete_vae.config import Config
-from discrete_vae.data import MADE, DataConfig
+from discrete_vae.data import SYNTHETIC, DataConfig
 from discrete_vae.data.language import Language
 from discrete_vae.data.ngrams import NGram
 from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from reports import sequences_tables as tables
 from reports.latex import Latex, render
-from reports.report import Bench, Report, strategies
-from reports.tables import measured
+from reports.report import Report, ReportContext, strategies
+from reports.tables import evaluation_rows
 
 PAPERS = "Gulrajani et al. 2017"
 ORDERS = (1, 2, 3, 4)
@@ -73,7 +73,7 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 """By data set and row."""
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the document."""
     runs: Runs = {
         (dataset, row.label): bench.train(preset.configs(dataset, row))
@@ -83,7 +83,7 @@ def make(preset: Preset, bench: Bench) -> None:
     final = [run for group in runs.values() for run in group]
     bench.evaluate(final, "test", 1)
     frames = [
-        measured(bench.report, f"{row}, {dataset}", run, {"test": 1})
+        evaluation_rows(bench.report, f"{row}, {dataset}", run, {"test": 1})
         for (dataset, row), group in runs.items()
         for run in group
     ]
@@ -99,7 +99,7 @@ def make(preset: Preset, bench: Bench) -> None:
     words(preset, bench, results, final[0].total_steps)
 
 
-def words(preset: Preset, bench: Bench, results: pd.DataFrame, updates: int) -> None:
+def words(preset: Preset, bench: ReportContext, results: pd.DataFrame, updates: int) -> None:
     """Write tables and document from what was measured, but for the examples."""
     labels = [row.label for row in preset.rows]
     parts = []
@@ -131,13 +131,13 @@ def words(preset: Preset, bench: Bench, results: pd.DataFrame, updates: int) -> 
 
 def language(dataset: str) -> Language:
     """The data set's strings. Raises ``ValueError`` for what are none."""
-    made = MADE[dataset]
+    made = SYNTHETIC[dataset]
     if not isinstance(made, Language):
         raise ValueError(f"{dataset} are no strings")
     return made
 
 
-def reference(dataset: str, seeds: Sequence[int], bench: Bench) -> pd.DataFrame:
+def reference(dataset: str, seeds: Sequence[int], bench: ReportContext) -> pd.DataFrame:
     """Scores of n-gram models of the training strings, and of the validation strings, as tidy rows."""
     data, known = bench.dataset(DataConfig(dataset)), language(dataset)  # type: ignore[arg-type]
     train, validation, test = (data.split(name).pixels.cpu() for name in ("train", "validation", "test"))
@@ -154,7 +154,7 @@ def reference(dataset: str, seeds: Sequence[int], bench: Bench) -> pd.DataFrame:
     )
 
 
-def write(run: Run, bench: Bench) -> list[str]:
+def write(run: Run, bench: ReportContext) -> list[str]:
     """A few strings of a run's generator."""
     return language(run.config.data.dataset).write(bench.draw(run, EXAMPLES, "examples"))
 
@@ -173,13 +173,13 @@ BASE = Config(
     task="generator",
     data=DataConfig("expressions"),
     optimiser="adam-0-0.9",
-    criticism=Criticism(critic_learning_rate=1e-3),
+    criticism=CriticConfig(critic_learning_rate=1e-3),
 )
 PAPER = dataclasses.replace(
     BASE,
     architecture=Architecture(hidden=(512, 512, 512), activation="relu", style=128),
     learning_rate=Schedule(1e-4),
-    criticism=Criticism(),
+    criticism=CriticConfig(),
 )
 """The paper's rates, and wider networks."""
 PRESETS = {

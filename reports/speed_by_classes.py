@@ -18,7 +18,7 @@ from reports.latex import Latex, number, render, symbols
 from reports.markdown import code
 from reports.markdown import table as markdown_table
 from reports.measure import SINGLE, Case
-from reports.report import Bench, Report, strategies
+from reports.report import Report, ReportContext, strategies
 from reports.tables import MISSING, Panel, table
 from reports.throughput_tables import mark, markdown_note, note
 
@@ -64,7 +64,7 @@ class Preset:
         }
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Measure what is missing, each number of classes in a process of its own, and write table, figure and document."""
     cases = preset.cases()
     measured = throughput.measure_all({f"K = {count}": case for count, case in cases.items()}, bench)
@@ -86,7 +86,7 @@ def make(preset: Preset, bench: Bench) -> None:
     write_document(preset, bench)
 
 
-def write_document(preset: Preset, bench: Bench) -> None:
+def write_document(preset: Preset, bench: ReportContext) -> None:
     """Write the document around table and figure."""
     architecture = preset.base.architecture
     source = render(
@@ -101,7 +101,7 @@ def write_document(preset: Preset, bench: Bench) -> None:
     bench.write_document(source, parts, strategies(used), PAPERS)
 
 
-def _tidy(bench: Bench, row: str, measurement: throughput.Measurement) -> pd.DataFrame:
+def _tidy(bench: ReportContext, row: str, measurement: throughput.Measurement) -> pd.DataFrame:
     """One number a line, the strategy that it is of in its column."""
     frame = throughput.tidy(bench, row, measurement)
     own = frame["metric"].str.partition(" ")
@@ -152,7 +152,7 @@ def markdown(found: Found) -> str:
     return markdown_table(["classes", *map(code, SINGLE), "printed"], lines, left=0) + markdown_note(*found.values())
 
 
-def draw(bench: Bench, found: Found) -> None:
+def draw(bench: ReportContext, found: Found) -> None:
     """Speed over that of marginalisation against the number of classes, both axes logarithmic."""
     counts = list(found)
     with figure(bench.out, "speed_by_classes", height=2.8, width=4.6) as drawing:

@@ -32,7 +32,7 @@ from discrete_vae.tuning.storage import backend
 from reports import load
 from reports.latex import Latex, escape, render
 from reports.load import Load
-from reports.report import Bench, Report, kept
+from reports.report import Report, ReportContext, kept
 from reports.tables import Panel, table
 from reports.throughput import describe
 from reports.throughput_tables import mark, note
@@ -121,7 +121,7 @@ def rate(url: str, preset: Preset, workers: int, runs: Path) -> float:
             optuna.delete_study(study_name=study.name, storage=storage)
 
 
-def real(bench: Bench, preset: Preset) -> float:
+def real(bench: ReportContext, preset: Preset) -> float:
     """Seconds of a real trial, of one worker, in the same storage."""
     study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
     (search,) = study.searches.values()
@@ -166,7 +166,7 @@ def quiet(measure: Callable[[], float]) -> tuple[float, dict[str, float]]:
     return value, {"other_load": beside.others, "disturbed": float(beside.disturbed), "tries": tries}
 
 
-def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
+def measure(preset: Preset, bench: ReportContext) -> dict[str, Any]:
     """Seconds of a real trial and rates of instant ones: those of the runs' folder, or measured now."""
     storage = kind(bench.storage)
     (search,) = preset.study.searches.values()
@@ -195,7 +195,7 @@ def measure(preset: Preset, bench: Bench) -> dict[str, Any]:
     return kept(path, "machine", "environment", "seconds", "rates")
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Measure what is missing, then write the table and the document."""
     found = measure(preset, bench)
     rates = {int(workers): float(value) for workers, value in found["rates"].items()}

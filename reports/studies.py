@@ -26,16 +26,16 @@ from discrete_vae.tuning import (
     DEFINITION,
     METRICS,
     Study,
+    active_trials,
     complete,
     defined,
     done,
-    kept,
+    format_params,
     metric_of,
     open_storage,
     ranked,
-    standing,
+    stored_best,
     table,
-    told,
 )
 from discrete_vae.tuning.attributes import values_of
 from discrete_vae.tuning.search import Metric
@@ -43,8 +43,8 @@ from reports.figures import COLOURS, figure, legend, plain
 from reports.latex import Latex, escape, render
 from reports.markdown import table as markdown_table
 from reports.names import distinct, shown
-from reports.report import Bench, Report, strategies
-from reports.tables import Panel, compared, spread
+from reports.report import Report, ReportContext, strategies
+from reports.tables import Panel, compared, mean_ci
 from reports.tables import table as latex_table
 
 BEST = 0.2
@@ -72,7 +72,7 @@ class Preset:
         return "every study of this project in --storage, as it stands; trains nothing"
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Read the studies, and write tables, figures and the document."""
     storage = open_storage(bench.storage, make=False)
     there = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
@@ -92,7 +92,7 @@ def make(preset: Preset, bench: Bench) -> None:
     words(bench, found)
 
 
-def words(bench: Bench, found: Sequence[OptunaStudy]) -> None:
+def words(bench: ReportContext, found: Sequence[OptunaStudy]) -> None:
     """Write tables and document from studies that have complete trials."""
     parts = {"studies_compare.tex": comparison(found), "studies_best.tex": best_table(found)}
     for name, part in parts.items():
@@ -122,7 +122,7 @@ def paired(found: Sequence[OptunaStudy]) -> Latex:
     values = {
         (study.study_name, metric): _seeds(again[0]["trials"][str(ranked(study)[0].number)].get(f"test {metric}", {}))
         for study in found
-        if (again := kept(study)) is not None
+        if (again := stored_best(study)) is not None
         for metric in WINNERS
     }
     studies = list(dict.fromkeys(study for study, _ in values))
@@ -182,7 +182,7 @@ def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for study in found:
         search, epochs, _ = defined(study)
-        for trial in standing(study.get_trials(deepcopy=False)):
+        for trial in active_trials(study.get_trials(deepcopy=False)):
             known: dict[str, Any] = {
                 "row": study.study_name,
                 "strategy": search.base.strategy,
@@ -193,7 +193,7 @@ def _tidy(found: Sequence[OptunaStudy]) -> pd.DataFrame:
                 (config,) = search.configs(trial.params, [int(seed)], epochs)
                 own = {"parameters": parameters(config), "seed": int(seed), "run": config.name}
                 rows.append(known | own | {"split": "validation", "metric": metric_of(study), "value": value})
-        if (again := kept(study)) is None:
+        if (again := stored_best(study)) is None:
             continue
         made, _ = again
         trials = {trial.number: trial for trial in ranked(study)}
@@ -248,13 +248,13 @@ def comparison(found: Sequence[OptunaStudy]) -> Latex:
             *(states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)),
             *(_mean(study, trial) for trial in (best, ranked(study)[0])),
         ]
-        if (again := kept(study)) is not None:
+        if (again := stored_best(study)) is not None:
             made, winner = again
             values = made["trials"][str(winner.number)]
             lengths.add((made["epochs"], made["samples"]))
-            row += [spread(_seeds(values.get(f"test {name}", {}), SCALES.get(name, 1.0))) for name in scored]
+            row += [mean_ci(_seeds(values.get(f"test {name}", {}), SCALES.get(name, 1.0))) for name in scored]
         else:
-            row += [spread({}) for _ in scored]
+            row += [mean_ci({}) for _ in scored]
         body.append(row)
     share = r"& acc., \% " * accurate
     heads = Latex(
@@ -285,11 +285,11 @@ def markdown(found: Sequence[OptunaStudy]) -> str:
         winner, count = ranked(study)[0], len(done(study.get_trials(deepcopy=False)))
         cells = [
             names[study.study_name],
-            told(winner.params),
+            format_params(winner.params),
             str(count),
             METRICS[metric_of(study)].text(winner.values[0]),
         ]
-        values = again[0]["trials"][str(winner.number)] if (again := kept(study)) else {}
+        values = again[0]["trials"][str(winner.number)] if (again := stored_best(study)) else {}
         for name in ("test elbo", "test log_likelihood"):
             each = list(values.get(name, {}).values())
             cells.append(statistics.interval(each).text(2) if each else "")
@@ -335,7 +335,7 @@ def _drawn(found: Sequence[OptunaStudy]) -> dict[str, str]:
     return distinct((name, shown(plain(label))) for name, label in labels(found).items())
 
 
-def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
+def _draw_history(bench: ReportContext, found: Sequence[OptunaStudy]) -> None:
     """The best value so far, by trials that have ended, and each complete trial's."""
     file = _suffixed(HISTORY, found)
     with figure(bench.out, file, height=max(2.8, 1.2 + 0.15 * len(found))) as drawing:  # the legend's lines fit in
@@ -356,7 +356,7 @@ def _draw_history(bench: Bench, found: Sequence[OptunaStudy]) -> None:
         legend(axes, handles, fontsize=7)
 
 
-def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
+def _draw_importance(bench: ReportContext, found: Sequence[OptunaStudy]) -> None:
     names = _drawn(found)
     known = {names[study.study_name]: shares for study in found if (shares := importance(study))}
     bars = [
@@ -371,7 +371,7 @@ def _draw_importance(bench: Bench, found: Sequence[OptunaStudy]) -> None:
         axes.set(xlabel="importance (PED-ANOVA)")
 
 
-def _draw_plane(bench: Bench, found: Sequence[OptunaStudy]) -> None:
+def _draw_plane(bench: ReportContext, found: Sequence[OptunaStudy]) -> None:
     """Temperature, or the first other hyper-parameter, against the learning rate, of studies that have them."""
     planes = [(study, *plane) for study in found if (plane := _plane(study))]
     best = max((trial.values[0] for study, *_ in planes for trial in complete(study)), default=0.0)

@@ -20,7 +20,7 @@ Row = Sequence[object]
 """The cells of a row; what is not ``Latex`` is escaped."""
 
 
-def measured(report: str, row: str, run: Run, samples: Mapping[str, int]) -> pd.DataFrame:
+def evaluation_rows(report: str, row: str, run: Run, samples: Mapping[str, int]) -> pd.DataFrame:
     """The tidy rows of a run: all that its folder has of an evaluation with ``samples[split]`` samples a split.
 
     A run that did not finish has none.
@@ -46,7 +46,7 @@ def by_seed(results: pd.DataFrame, row: str, split: str, metric: str) -> dict[in
     return {int(seed): float(value) for seed, value in zip(found["seed"], found["value"], strict=True)}
 
 
-def spread(values: statistics.Seeds, bold: bool = False) -> Latex:
+def mean_ci(values: statistics.Seeds, bold: bool = False) -> Latex:
     """``-103.12 ± 0.24``, the mean over seeds and its 95% interval; no interval for one seed, a dash for none."""
     if not values:
         return MISSING

@@ -11,15 +11,15 @@ from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports import target_propagation_figures
 from reports.latex import Latex, render
-from reports.report import Bench, Report, strategies
-from reports.tables import COLUMNS, measured
+from reports.report import Report, ReportContext, strategies
+from reports.tables import COLUMNS, evaluation_rows
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset
 from reports.target_propagation_tables import main_table, markdown, relations_table, setting
 from reports.target_propagation_text import budget, comparison, geometry, goals, length, lost, yardsticks
 from reports.target_propagation_tuning import Tried, tune, tuning
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Tune, train and evaluate what is missing, then write the table, the figures and the document."""
     chosen = {variant: CHOSEN[variant] for variant in preset.finalists if variant in CHOSEN}
     tuned: list[Tried] = []
@@ -38,7 +38,8 @@ def make(preset: Preset, bench: Bench) -> None:
         bench.evaluate(final, split, count)
 
     results = pd.concat(
-        [measured(bench.report, name, run, samples) for name, runs in rows.items() for run in runs], ignore_index=True
+        [evaluation_rows(bench.report, name, run, samples) for name, runs in rows.items() for run in runs],
+        ignore_index=True,
     )
     curves = pd.concat([history(name, run) for name, runs in rows.items() for run in runs], ignore_index=True)
     signals = (
@@ -65,7 +66,7 @@ def make(preset: Preset, bench: Bench) -> None:
 
 def words(
     preset: Preset,
-    bench: Bench,
+    bench: ReportContext,
     results: pd.DataFrame,
     settings: Mapping[str, Latex],
     short: Mapping[str, Tried],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from discrete_vae.evaluation import statistics
 from reports.latex import Latex, number, symbols
-from reports.tables import MISSING, Panel, Row, by_seed, p_text, spread, table
+from reports.tables import MISSING, Panel, Row, by_seed, mean_ci, p_text, table
 from reports.target_propagation_settings import (
     GUMBEL,
     LOCAL,
@@ -55,7 +55,7 @@ def main_table(
                 row: number(statistics.interval(list(found.values())).mean) for row, found in values.items() if found
             }
         best = statistics.winner(values)
-        return {row: spread(values[row], row == best) for row in settings}
+        return {row: mean_ci(values[row], row == best) for row in settings}
 
     made = [column(*each) for each in columns]
     body: list[Row | Latex] = [
@@ -150,7 +150,7 @@ def relations_table(results: pd.DataFrame) -> Latex:
         cells: list[object] = [symbols(f"{first.label} less {second.label}")]
         for metric in YARDSTICKS:
             known = found[metric].get(pair)
-            cells.append(spread(known.difference) if known else MISSING)
+            cells.append(mean_ci(known.difference) if known else MISSING)
             cells += [p_text(known.p), p_text(known.corrected)] if known and known.tested else [MISSING, MISSING]
         body.append(cells)
     heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{name}}}" for name in YARDSTICKS.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from discrete_vae.runs import Run, parameters
-from reports.report import Bench
+from reports.report import ReportContext
 from reports.target_propagation_settings import Preset, Search, Trial, Variant
 
 
@@ -29,7 +29,9 @@ class Tried:
         return float(rows["value"].iloc[-1]) if len(rows) and self.run.failure is None else float("-inf")
 
 
-def tune(preset: Preset, search: Search, bench: Bench) -> tuple[list[Tried], dict[Variant, Trial], dict[str, Tried]]:
+def tune(
+    preset: Preset, search: Search, bench: ReportContext
+) -> tuple[list[Tried], dict[Variant, Trial], dict[str, Tried]]:
     """Run every variant's trials, and give them with what is best for each, and with its best short run by label.
 
     For a finalist the best is decided at full length, between its best short trials: a short run may prefer others.

@@ -15,8 +15,8 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from reports import thesis_figures, thesis_readme
 from reports.latex import Latex, escape, number, render, symbols
-from reports.report import Bench, Report, strategies
-from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, measured, spread, table
+from reports.report import Report, ReportContext, strategies
+from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, evaluation_rows, mean_ci, table
 from reports.thesis_settings import (
     GUMBEL_HALF,
     GUMBEL_TENTH,
@@ -36,7 +36,7 @@ REACHED = 1.0
 """Nats: a line of the sensitivity table within this of the print has reached it; seeds alone differ by about half."""
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write the table, the figures and the document."""
     rows, lines = preset.rows(), preset.sensitivity
     configs = [config for members in rows.values() for config in members]
@@ -48,9 +48,12 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.evaluate(main, "test", preset.samples)
 
     samples = {"train": 1, "validation": 1, "test": preset.samples}
-    frames = [measured(bench.report, name, runs[each], samples) for name, group in rows.items() for each in group]
+    frames = [
+        evaluation_rows(bench.report, name, runs[each], samples) for name, group in rows.items() for each in group
+    ]
     frames += [
-        measured(bench.report, line_name(line), runs[line.config], {"train": 1, "validation": 1}) for line in lines
+        evaluation_rows(bench.report, line_name(line), runs[line.config], {"train": 1, "validation": 1})
+        for line in lines
     ]
     results = pd.concat([printed(), *frames], ignore_index=True)
     curves = learning_curves({name: [runs[each] for each in group] for name, group in rows.items()})
@@ -69,7 +72,7 @@ def make(preset: Preset, bench: Bench) -> None:
     words(preset, bench, results, [run.config for run in main if not run.finished])
 
 
-def words(preset: Preset, bench: Bench, results: pd.DataFrame, failed: Sequence[Config]) -> None:
+def words(preset: Preset, bench: ReportContext, results: pd.DataFrame, failed: Sequence[Config]) -> None:
     """Write tables and document from what was measured."""
     rows, lines = preset.rows(), preset.sensitivity
     configs = [config for members in rows.values() for config in members]
@@ -177,7 +180,7 @@ def table_5_1(results: pd.DataFrame, rows: Sequence[str], preset: Preset, note: 
     def column(split: str, metric: str, compared: bool = True) -> dict[str, Latex]:
         values = {row: by_seed(results, row, split, metric) for row in rows}
         best = statistics.winner(values) if compared else None
-        return {row: spread(values[row], row == best) for row in rows}
+        return {row: mean_ci(values[row], row == best) for row in rows}
 
     def body(columns: Sequence[dict[str, Latex]]) -> list[Row | Latex]:
         return [[symbols(row), *(each[row] for each in columns)] for row in rows]
@@ -254,7 +257,7 @@ def sensitivity(results: pd.DataFrame, lines: Sequence[Line]) -> Latex:
                     ("validation", "kl"),
                     ("validation", "elbo"),
                 ]
-                cells = [spread(by_seed(results, line_name(line), *each)) for each in metrics]
+                cells = [mean_ci(by_seed(results, line_name(line), *each)) for each in metrics]
                 gap = distance(results, line)
                 away = MISSING if gap is None else Latex(f"${gap:+.2f}$")
                 label = Latex(rf"\raggedright {symbols(line.label)}")  # a long one breaks
@@ -377,7 +380,7 @@ def openness(results: pd.DataFrame, lines: Sequence[Line]) -> Latex:
             continue
         nearest = min(gaps, key=lambda line: abs(gaps[line]))
         gap = gaps[nearest]
-        kl, elbo = (spread(by_seed(results, line_name(nearest), "validation", metric)) for metric in ("kl", "elbo"))
+        kl, elbo = (mean_ci(by_seed(results, line_name(nearest), "validation", metric)) for metric in ("kl", "elbo"))
         reached = (
             f"{number(abs(gap))} nats {'above' if gap < 0 else 'below'} it{differing(results, name)}"
             if abs(gap) <= REACHED
@@ -422,10 +425,10 @@ def untaught(results: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
                 whole = shape.latents * math.log(shape.categories)
                 return [
                     rf"With $\beta = 0$ (``{symbols(line.label)}'', {line.config.epochs} epochs, one seed) the rule "
-                    f"reconstructs training images ({spread(train)}) no better than validation images "
-                    f"({spread(valid)}), so it does not memorise. An image's code is nearly deterministic "
-                    f"(KL {spread(kl)}), but images share most of it: the variables' posteriors, each averaged over "
-                    f"images, have entropies that add up to {spread(entropy)} of {number(whole)} nats. The code has "
+                    f"reconstructs training images ({mean_ci(train)}) no better than validation images "
+                    f"({mean_ci(valid)}), so it does not memorise. An image's code is nearly deterministic "
+                    f"(KL {mean_ci(kl)}), but images share most of it: the variables' posteriors, each averaged over "
+                    f"images, have entropies that add up to {mean_ci(entropy)} of {number(whole)} nats. The code has "
                     "collapsed."
                 ]
     return []

@@ -26,12 +26,12 @@ from reports import throughput_cases, throughput_tables
 from reports.latex import render
 from reports.load import TRIES
 from reports.measure import MIB, Case
-from reports.report import Bench, Report, kept, strategies
-from reports.tables import COLUMNS, measured
+from reports.report import Report, ReportContext, kept, strategies
+from reports.tables import COLUMNS, evaluation_rows
 from reports.throughput_cases import DEVICE, PRESETS, Preset
 
 
-def make(preset: Preset, bench: Bench) -> None:
+def make(preset: Preset, bench: ReportContext) -> None:
     """Measure what is missing, each case in a process of its own, then write tables, figures and the document."""
     threads = torch.get_num_threads()
     counts = throughput_cases.counts(preset, threads)
@@ -47,7 +47,9 @@ def make(preset: Preset, bench: Bench) -> None:
     bench.evaluate(runs, "validation", 1)
 
     frames = [tidy(bench, name, measurement) for name, measurement in measurements.items()]
-    frames += [measured(bench.report, f"precision {run.config.precision}", run, {"validation": 1}) for run in runs]
+    frames += [
+        evaluation_rows(bench.report, f"precision {run.config.precision}", run, {"validation": 1}) for run in runs
+    ]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     environments: list[dict[str, Any]] = []
@@ -74,7 +76,7 @@ def make(preset: Preset, bench: Bench) -> None:
     )
 
 
-def tell_disturbed(measurements: Mapping[str, Measurement], bench: Bench) -> None:
+def tell_disturbed(measurements: Mapping[str, Measurement], bench: ReportContext) -> None:
     """Print which measurements other processes disturbed, in every try."""
     console = Console(highlight=False, soft_wrap=True)
     disturbed = {name: each for name, each in measurements.items() if each.metrics.get("disturbed")}
@@ -88,7 +90,7 @@ def tell_disturbed(measurements: Mapping[str, Measurement], bench: Bench) -> Non
         )
 
 
-def write_document(bench: Bench, machine: str, threads: int, configs: Sequence[Config], watched: bool) -> None:
+def write_document(bench: ReportContext, machine: str, threads: int, configs: Sequence[Config], watched: bool) -> None:
     """Write the document around tables and figures; ``watched``: whether it is known what disturbed measurements."""
     parts = ["strategies.tex", "population.tex", "growth.tex", "evaluation.tex", "population.pdf", "growth.pdf"]
     bench.write_document(
@@ -98,7 +100,7 @@ def write_document(bench: Bench, machine: str, threads: int, configs: Sequence[C
     )
 
 
-def measure_all(cases: Mapping[str, Case], bench: Bench) -> dict[str, Measurement]:
+def measure_all(cases: Mapping[str, Case], bench: ReportContext) -> dict[str, Measurement]:
     """Measurements of every case."""
     found = {}
     with (
@@ -111,7 +113,7 @@ def measure_all(cases: Mapping[str, Case], bench: Bench) -> dict[str, Measuremen
     return found
 
 
-def population_curve(preset: Preset, bench: Bench) -> dict[str, Measurement]:
+def population_curve(preset: Preset, bench: ReportContext) -> dict[str, Measurement]:
     """Gumbel-Softmax with 1, 2, 4 ... members, as far as the preset and the memory go."""
     found = {}
     sizes = [2**i for i in range(preset.members.bit_length())]
@@ -135,7 +137,7 @@ class Measurement:
     environment: dict[str, Any]
 
 
-def measure(case: Case, bench: Bench) -> Measurement:
+def measure(case: Case, bench: ReportContext) -> Measurement:
     """A case's measurement: that of the runs' folder, or of a new process.
 
     Raises ``InputError`` where the process ends badly, as it does without memory.
@@ -161,7 +163,7 @@ def measure(case: Case, bench: Bench) -> Measurement:
     return Measurement(case, found["metrics"], found["environment"])
 
 
-def tidy(bench: Bench, name: str, measurement: Measurement) -> pd.DataFrame:
+def tidy(bench: ReportContext, name: str, measurement: Measurement) -> pd.DataFrame:
     """A measurement's numbers, one a line."""
     case = measurement.case
     known = {

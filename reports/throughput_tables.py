@@ -18,7 +18,7 @@ from reports.load import TRIES
 from reports.markdown import Markdown, code
 from reports.markdown import table as markdown_table
 from reports.measure import Case
-from reports.tables import MISSING, RULE, Panel, Row, by_seed, spread, table
+from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.thesis import network
 from reports.throughput_cases import BESIDE, DEVICE, Growth, Preset, label, rows
 
@@ -221,7 +221,7 @@ def evaluation_table(preset: Preset, found: Measured, results: pd.DataFrame, run
         values = by_seed(results, f"precision {name}", "validation", "elbo")
         group = [run for run in runs if run.config.precision == name]
         seconds = [sum(session.get("seconds", 0.0) for session in run.sessions()) for run in group]
-        precision.append([name, spread(values), number(max(seconds), 0)])
+        precision.append([name, mean_ci(values), number(max(seconds), 0)])
     epochs, count = runs[0].config.epochs, len({run.config.seed for run in runs})
     caption = Latex(
         "Above: the importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's "

@@ -36,16 +36,16 @@ from discrete_vae.tuning import (
     METRICS,
     Study,
     Worker,
+    active_trials,
     defined,
     done,
+    format_params,
     metric_of,
     open_storage,
     open_study,
     ranked,
     revive,
-    standing,
     table,
-    told,
     train_again,
 )
 from discrete_vae.tuning.attributes import failure_of, values_of
@@ -297,7 +297,7 @@ def best(
                 interval(list(values[each].values())).text(_metric(each).digits) if each in values else ""
                 for each in shown
             ]
-            rows.add_row(number, visible(told(params[number])), *numbers)
+            rows.add_row(number, visible(format_params(params[number])), *numbers)
         _console().print(rows)
 
 
@@ -335,7 +335,7 @@ def _stored(name: str, url: str, only: Sequence[str], readable: bool = True) -> 
 
 
 def _show(found: OptunaStudy, most: int) -> None:
-    trials = standing(found.get_trials(deepcopy=False))
+    trials = active_trials(found.get_trials(deepcopy=False))
     states = ", ".join(
         f"{count} {state.name.lower()}"
         for state in TrialState
@@ -351,7 +351,7 @@ def _show(found: OptunaStudy, most: int) -> None:
     for trial in ranked(found)[:most]:
         text = METRICS[metric_of(found)].text
         each = " ".join(text(value) for value in values_of(trial).values())
-        rows.add_row(str(trial.number), text(trial.values[0]), each, visible(told(trial.params)))
+        rows.add_row(str(trial.number), text(trial.values[0]), each, visible(format_params(trial.params)))
     console = _console()
     console.print(rows)
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]

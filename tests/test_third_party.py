@@ -272,7 +272,7 @@ def test_nvil_is_reinforce_with_a_learned_baseline(monkeypatch) -> None:
         torch.testing.assert_close(estimate.loss, cost)
         torch.testing.assert_close(gradients(estimate.loss.mean(), *parts), gradients(expected.mean(), *parts))
         square = (cost - mean - predicted).square().mean()
-        torch.testing.assert_close(gradients(estimate.auxiliary, model.baseline), gradients(square, model.baseline))
+        torch.testing.assert_close(gradients(estimate.strategy_loss, model.baseline), gradients(square, model.baseline))
 
 
 def unscaled_nvil() -> Nvil:
@@ -344,7 +344,7 @@ def test_illegal_actions_are_never_taken(kind) -> None:
     cost = Objective(lambda z: z, lambda z: (z * torch.arange(4)).sum((-1, -2)).square(), context=torch.ones(5000, 4))
     strategy = kind()
     estimate = strategy.estimate(logits.unsqueeze(-2), cost)
-    (estimate.loss.mean() + estimate.auxiliary).backward()
+    (estimate.loss.mean() + estimate.strategy_loss).backward()
     assert not estimate.sample[..., ::2].any()
     assert estimate.sample[..., 1::2].any()
     assert estimate.loss.isfinite().all()

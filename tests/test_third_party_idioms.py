@@ -131,7 +131,7 @@ def test_autocast(strategy) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = encoder(x).view(5, 2, 4)
         estimate = strategy.estimate(logits, lambda z: (decoder(z.flatten(1)) - x).square().sum(-1))
-        loss = estimate.loss.mean() + estimate.auxiliary
+        loss = estimate.loss.mean() + estimate.strategy_loss
     loss.backward()
     assert logits.dtype == estimate.sample.dtype == torch.bfloat16
     assert loss.dtype == encoder.weight.grad.dtype == torch.float32

@@ -27,7 +27,7 @@ from discrete_vae.cli.options import RUNS as RUNS_GROUP
 from discrete_vae.config.config import Config
 from discrete_vae.config.relevance import has_effect
 from discrete_vae.data import load
-from discrete_vae.data.synthetic import MADE
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.evaluation.population import Population
 from discrete_vae.evaluation.yardstick import evaluate as evaluate_runs
@@ -288,9 +288,9 @@ def sample(
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
         drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()
-    if data.dataset in MADE:
+    if data.dataset in SYNTHETIC:
         out = out or found.folder / "samples.txt"
-        write_output(out, "\n".join(MADE[data.dataset].write(drawn)) + "\n")
+        write_output(out, "\n".join(SYNTHETIC[data.dataset].write(drawn)) + "\n")
     else:
         out = out or found.folder / "samples.png"
         grid = drawn.reshape(rows, columns, 28, 28).transpose(1, 2).reshape(rows * 28, columns * 28)

@@ -19,14 +19,14 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.base import options_of
-from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
+from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision
 
 STRATEGY, TASK, MODEL, DATA, OPTIMISATION, RUNS = (
     Group.create_ordered(name) for name in ("Strategy", "Task", "Model", "Data", "Optimisation", "Runs")
 )
 PARTS: dict[str | None, tuple[type, Group]] = {
     "supervision": (Supervision, TASK),
-    "criticism": (Criticism, TASK),
+    "criticism": (CriticConfig, TASK),
     "architecture": (Architecture, MODEL),
     "data": (DataConfig, DATA),
     None: (Config, OPTIMISATION),
@@ -88,7 +88,7 @@ def unknown(option: str, strategy: str, task: str) -> str | None:
 def _start(strategy: str, task: str) -> dict[str, Any]:
     """A configuration's values before any is given."""
     start = defaults(strategy) | {"task": task}
-    return start | {"architecture": TASKS[task].fitted(start["architecture"])}
+    return start | {"architecture": TASKS[task].with_task_defaults(start["architecture"])}
 
 
 def _all(strategy: str) -> list[Option]:

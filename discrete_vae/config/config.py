@@ -14,7 +14,7 @@ from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.latents.categorical import Categorical
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision, Task
+from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
@@ -65,7 +65,7 @@ class Config:
     strategy's own parameters take Adam."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
-    criticism: Criticism = field(default_factory=Criticism)
+    criticism: CriticConfig = field(default_factory=CriticConfig)
     """For tasks with a critic: how it is trained."""
 
     def __post_init__(self) -> None:
@@ -133,9 +133,9 @@ class Config:
         return self.strategy_class.latent_family is Categorical
 
     @property
-    def whole(self) -> bool:
-        """Whether the strategy's loss is a bound over several samples instead of a mean of theirs."""
-        return self.strategy_class.whole
+    def loss_includes_kl(self) -> bool:
+        """True if the strategy's loss already includes the KL term."""
+        return self.strategy_class.loss_includes_kl
 
     @property
     def rescaled_by(self) -> str | None:
@@ -168,7 +168,7 @@ class Config:
             "architecture": Architecture,
             "data": DataConfig,
             "supervision": Supervision,
-            "criticism": Criticism,
+            "criticism": CriticConfig,
         }
         for name, kind in nested.items():
             if name in values:

@@ -152,7 +152,7 @@ def learned(subject: Subject, steps: int) -> str:
     what = f"what it learns by itself ({count} parameters{', moving means' if moving else ''})"
     if not steps:
         return f"{what}: as a run begins; --steps lets it learn first"
-    own = ", but for what takes the model's own steps" if strategy.mirrors else ""
+    own = ", but for what the model's optimiser updates" if strategy.uses_model_optimiser else ""
     return f"{what}: after {steps} steps on the problem{own}"
 
 

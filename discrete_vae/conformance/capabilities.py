@@ -157,7 +157,7 @@ def half(subject: Subject) -> Finding:
 
 def losses(strategy: Strategy, problem: Problem) -> list[Callable[[Tensor], Tensor]]:
     """Functions of logits to a sum of losses: by ``estimate``, and of a pathwise strategy by its sample."""
-    objective = replace(posed(strategy, problem), penalty=None)
+    objective = replace(posed(strategy, problem), kl_term=None)
     found: list[Callable[[Tensor], Tensor]] = [lambda logits: strategy.estimate(logits, objective).loss.sum()]
     if isinstance(strategy, Pathwise):
         found.append(lambda logits: objective(strategy(logits)).sum())

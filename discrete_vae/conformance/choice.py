@@ -111,12 +111,14 @@ def check_claim(name: str, claim: Claim, shape: tuple[int, int]) -> None:
 
 def check_estimate(name: str, estimate: Estimate, shape: tuple[int, int]) -> None:
     """Raise ``InputError`` for an estimate of other shapes than ``Estimate`` has."""
-    loss, auxiliary, sample = estimate.loss, estimate.auxiliary, estimate.sample
+    loss, strategy_loss, sample = estimate.loss, estimate.strategy_loss, estimate.sample
     if loss.shape != (BATCH,):
         raise Faulty(f"{name}'s loss has shape {list(loss.shape)}; give one number an example, [{BATCH}]")
-    if not isinstance(auxiliary, Tensor) or auxiliary.dim():
-        said = f"has shape {list(auxiliary.shape)}" if isinstance(auxiliary, Tensor) else f"is {auxiliary!r}"
-        raise Faulty(f"{name}'s auxiliary {said}; give a tensor of one number, [], such as loss.new_zeros(())")
+    if not isinstance(strategy_loss, Tensor) or strategy_loss.dim():
+        said = (
+            f"has shape {list(strategy_loss.shape)}" if isinstance(strategy_loss, Tensor) else f"is {strategy_loss!r}"
+        )
+        raise Faulty(f"{name}'s strategy_loss {said}; give a tensor of one number, [], such as loss.new_zeros(())")
     if sample.shape[-3:] != (BATCH, *shape):
         raise Faulty(f"{name}'s sample has shape {list(sample.shape)}; give the decoded one, {[BATCH, *shape]}")
 

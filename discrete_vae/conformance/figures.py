@@ -83,9 +83,9 @@ def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tens
     weights = strategy.weights(logits, sample)
     if weights is not None:
         return (weights * losses).sum(0)
-    if strategy.whole:
-        assert objective.cost is not None
-        losses = losses + objective.cost(logits, sample)
+    if strategy.loss_includes_kl:
+        assert objective.sample_kl is not None
+        losses = losses + objective.sample_kl(logits, sample)
         return math.log(len(losses)) - (-losses).logsumexp(0)
     return losses.mean(0) if sample.dim() > logits.dim() else losses
 

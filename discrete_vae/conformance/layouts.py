@@ -54,7 +54,7 @@ def shapes(subject: Subject) -> Finding:
             close(found.loss.flatten(), plain.loss),
             close(each.read(slope), gradient),
             close(each.read(found.sample), plain.sample),
-            each.population or close(found.auxiliary, plain.auxiliary),
+            each.population or close(found.strategy_loss, plain.strategy_loss),
         )
         if not all(same):
             return Finding("no", f"{each.name} gives another result than [B, N, K]")
@@ -74,16 +74,16 @@ def rearranged(flat: Objective, each: Arrangement) -> Objective:
         assert flat.encode is not None
         return each.give(flat.encode(observation).unsqueeze(0))
 
-    def cost(logits: Tensor, sample: Tensor) -> Tensor:
-        assert flat.cost is not None
-        return flat.cost(each.read(logits), each.read(sample))
+    def sample_kl(logits: Tensor, sample: Tensor) -> Tensor:
+        assert flat.sample_kl is not None
+        return flat.sample_kl(each.read(logits), each.read(sample))
 
     return replace(
         flat,
         decode=lambda sample: flat.decode(each.read(sample)),
         encode=encode,
-        penalty=None,
-        cost=cost,
+        kl_term=None,
+        sample_kl=sample_kl,
         decoder=flat.decoder if each.dim == -1 else None,
     )
 

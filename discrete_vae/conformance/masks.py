@@ -89,9 +89,9 @@ class Without(Problem):
 def masked(subject: Subject) -> Finding:
     """One category at -inf and one at the lowest number.
 
-    They have probability and gradient exactly 0 and are not sampled; loss, gradient, auxiliary and, after a step of
-    Adam, the strategy's own parameters are finite. ``yes``: and the gradient in the others is that of the problem
-    without the two, draw by draw. ``mean``: in the mean. ``finite``: it is not.
+    They have probability and gradient exactly 0 and are not sampled; loss, gradient, ``strategy_loss`` and, after a
+    step of Adam, the strategy's own parameters are finite. ``yes``: and the gradient in the others is that of the
+    problem without the two, draw by draw. ``mean``: in the mean. ``finite``: it is not.
     """
     if not isinstance(subject.problem().family, Categorical | Sparse):
         return Finding("-")
@@ -126,7 +126,7 @@ def masked(subject: Subject) -> Finding:
         "the gradient": not gradient.isfinite().all(),
         "a masked category's gradient": gradient[..., hidden].any(),
         "a masked category's sample": estimate.sample[..., hidden].any(),
-        "the auxiliary": not estimate.auxiliary.isfinite().all(),
+        "strategy_loss": not estimate.strategy_loss.isfinite().all(),
         "a parameter after a step": not all(each.isfinite().all() for each in learned.parameters()),
     }
     if found := [name for name, wrong in faults.items() if wrong]:

@@ -26,7 +26,7 @@ from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.latents.quantised import Quantised
 from discrete_vae.latents.sparse import Sparse
-from discrete_vae.strategies.base import Networks, Strategy
+from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
@@ -152,14 +152,14 @@ class Problem:
             encode=self.encode,
             decoder=Counted(self),
             encoder=self.encoder,
-            penalty=lambda logits: self.family.kl(logits).sum(-1),
-            cost=lambda logits, sample: -self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: self.family.kl(logits).sum(-1),
+            sample_kl=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )
 
     def noise(self, *seeds: int) -> Noise:
         return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
 
-    def networks(self) -> Networks:
+    def networks(self) -> NetworkFactory:
         """What a strategy may have networks of its own made from; they have no dimension of members."""
         count = itertools.count()
 
@@ -171,7 +171,7 @@ class Problem:
                 layers.append(Affine(nn.Parameter(weight.to(self.device, self.inner.dtype))))
             return Stack(layers, torch.tanh)
 
-        return Networks(
+        return NetworkFactory(
             members=None,
             encoder=lambda: Encoder(
                 stack(PIXELS, HIDDEN, math.prod(self.family.parameter_shape)), self.family.parameter_shape
@@ -195,14 +195,14 @@ class Problem:
     def learn(self, strategy: Strategy, steps: int, learning_rate: float = 0.01) -> Strategy:
         """After so many steps on 100 copies of the examples: moving means take them in, and what descends a loss of its
         own (not what takes the model's steps) descends it by Adam."""
-        parameters = [] if strategy.mirrors else list(strategy.parameters())
+        parameters = [] if strategy.uses_model_optimiser else list(strategy.parameters())
         adam = torch.optim.Adam(parameters or [nn.Parameter(torch.zeros(()))], learning_rate)
         logits, noise = self.logits.expand(100, *self.logits.shape), self.noise(7)
         for _ in range(steps):
-            auxiliary = strategy.estimate(logits, self.objective(100), noise).auxiliary.mean()
-            if parameters and auxiliary.requires_grad:
+            strategy_loss = strategy.estimate(logits, self.objective(100), noise).strategy_loss.mean()
+            if parameters and strategy_loss.requires_grad:
                 adam.zero_grad()
-                torch.autograd.backward(auxiliary, inputs=parameters)
+                torch.autograd.backward(strategy_loss, inputs=parameters)
                 adam.step()
         self.calls = 0
         return strategy
@@ -211,7 +211,7 @@ class Problem:
         """The gradient that a strategy estimates: of the objective's mean, the bound of its samples, or another KL."""
         if strategy.inclusive:
             return self.exact_inclusive_gradient()
-        if not strategy.whole:
+        if not strategy.loss_includes_kl:
             return self.exact_gradient()
         samples = strategy.claim.decoded(*self.family.sample_shape)
         return self.exact_bound_gradient(samples)

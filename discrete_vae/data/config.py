@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from discrete_vae.data.domain import Domain
 from discrete_vae.data.images import COLUMNS, ROWS
-from discrete_vae.data.synthetic import MADE
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, nearest
 
 DatasetName = Literal[
@@ -31,7 +31,8 @@ class DataConfig:
       test are the fixed draw of ``stochastic``.
     - ``none``: grayscale intensities pixel / 255.
 
-    Points in the plane and strings of symbols, the rows of ``MADE``, have no pixels and leave both at the defaults.
+    Points in the plane and strings of symbols, the rows of ``SYNTHETIC``, have no pixels and leave both at the
+    defaults.
 
     Raises:
         InputError: an unknown name, a seed out of range, binarised MNIST with anything but ``threshold``, or a data set
@@ -55,7 +56,7 @@ class DataConfig:
                 'choose dataset "mnist", or binarisation "threshold"'
             )
         seed = self.binarisation_seed
-        if self.dataset in MADE and (self.binarisation != "threshold" or seed != 0):
+        if self.dataset in SYNTHETIC and (self.binarisation != "threshold" or seed != 0):
             raise InputError(
                 f'binarisation "{self.binarisation}" with seed {seed!r} needs images, {self.dataset} has none: '
                 'leave binarisation at "threshold" and its seed at 0, or choose dataset "mnist"'
@@ -71,8 +72,8 @@ class DataConfig:
     @property
     def domain(self) -> Domain:
         """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
-        if self.dataset in MADE:
-            return MADE[self.dataset].domain
+        if self.dataset in SYNTHETIC:
+            return SYNTHETIC[self.dataset].domain
         return Domain(ROWS * COLUMNS, None if self.binarisation == "none" else 2)
 
 

@@ -36,7 +36,7 @@ def load(
             named for data that have none.
     """
     check_files(config, folder, download)
-    if config.dataset in made.MADE:
+    if config.dataset in made.SYNTHETIC:
         return _make(config, device)
     if config.dataset == "binarised-mnist":
         images, levels = bundled.decode(bundled.read_file()), 1

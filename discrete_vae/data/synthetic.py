@@ -14,8 +14,8 @@ from discrete_vae.latents.noise import seeded
 
 SEED = 0
 
-Made = Mixture | SwissRoll | Language
-MADE: dict[str, Made] = {
+Synthetic = Mixture | SwissRoll | Language
+SYNTHETIC: dict[str, Synthetic] = {
     "8-gaussians": EIGHT_GAUSSIANS,
     "25-gaussians": TWENTY_FIVE_GAUSSIANS,
     "swiss-roll": SWISS_ROLL,
@@ -26,8 +26,8 @@ MADE: dict[str, Made] = {
 
 @cache
 def observations(name: str, count: int) -> tuple[Tensor, Tensor]:
-    """The first ``count`` observations ``[count, D]`` of the data set of ``MADE`` and their labels ``[count]``.
+    """The first ``count`` observations ``[count, D]`` of the data set of ``SYNTHETIC`` and their labels ``[count]``.
 
     They are kept, not to be written to: a second call gives the same tensors.
     """
-    return MADE[name].observations(count, seeded(SEED, "data", name))
+    return SYNTHETIC[name].observations(count, seeded(SEED, "data", name))

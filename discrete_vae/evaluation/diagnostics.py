@@ -29,9 +29,9 @@ def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
 
     index = torch.arange(min(IMAGES, len(data.validation)), device=population.device)
     model = population.model
-    observation = model.look(data.validation, index.expand(len(population.configs), -1), generators("images"))
+    observation = model.eval_batch(data.validation, index.expand(len(population.configs), -1), generators("images"))
     noise = Noise(generators("noise"))
     with torch.no_grad():
         parameters = model.encode(observation)
-    logits, objective = model.walk(observation, parameters, 1.0, noise)[-1]
-    return population.layers[-1].diagnose(logits, objective, noise)
+    logits, objective = model.sample_layers(observation, parameters, 1.0, noise)[-1]
+    return population.layer_strategies[-1].diagnose(logits, objective, noise)

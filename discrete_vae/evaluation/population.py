@@ -93,18 +93,18 @@ class Population:
 
     def follow(self, values: Tensor) -> None:
         """Set the strategies' scheduled hyper-parameters from one step's row ``[V, P]`` of ``schedules``."""
-        for strategy in self.layers:
+        for strategy in self.layer_strategies:
             strategy.follow(dict(zip(strategy.scheduled(), values[len(SCHEDULED) :], strict=True)))
 
     @property
-    def layers(self) -> list[Strategy]:
+    def layer_strategies(self) -> list[Strategy]:
         """The strategies, as such."""
         return list(self.strategies)  # type: ignore[arg-type]
 
     @property
     def strategy(self) -> Strategy:
         """The first layer's strategy, which is of the kind of all."""
-        return self.layers[0]
+        return self.layer_strategies[0]
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +131,7 @@ class Population:
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""
         modules: dict[str, nn.Module] = {"model": self.model}
-        modules |= {f"strategy{layer or ''}": strategy for layer, strategy in enumerate(self.layers)}
+        modules |= {f"strategy{layer or ''}": strategy for layer, strategy in enumerate(self.layer_strategies)}
         scheduled = self.strategy.scheduled()
         return {
             f"{prefix}.{name}": tensor

@@ -87,7 +87,7 @@ def _evaluate(
     # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
     binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
     if model.generates:
-        return model.judge(population.strategy, data, split, noise, advance)
+        return model.evaluate_samples(population.strategy, data, split, noise, advance)
     rows = ROWS[device.type]
     size = max(100, min(1000, rows // samples))
     chunk = max(1, rows // size)
@@ -100,7 +100,7 @@ def _evaluate(
         parameters = model.encode(observation)
         batch = _importance(model, observation, parameters, noise, samples, chunk)
         if population.strategy.claim.relaxed and model.exact:
-            estimate = model.estimate(population.layers, observation, parameters, 0.0, relaxed)
+            estimate = model.estimate(population.layer_strategies, observation, parameters, 0.0, relaxed)
             batch["reconstruction_relaxed"] = -estimate.loss
         batch |= model.scores(parameters, images.labels[index])
         for name, values in batch.items():
@@ -127,7 +127,7 @@ def _importance(
     ratio, log_weight = torch.zeros_like(reconstruction), torch.full_like(reconstruction, -math.inf)
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        log_prob, log_ratio = model.weigh(observation, parameters, noise, count)
+        log_prob, log_ratio = model.log_weights(observation, parameters, noise, count)
         reconstruction += log_prob.sum(1)
         ratio += log_ratio.sum(1)
         log_weight = torch.logaddexp(log_weight, (log_prob + log_ratio).logsumexp(1))

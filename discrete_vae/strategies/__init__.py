@@ -13,10 +13,10 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
   functions need its value alone, so that it may be a black box; the others need its gradient in the sample::
 
       estimate = Rloo(draws=4).estimate(logits, cost)
-      (estimate.loss.mean() + estimate.auxiliary).backward()
+      (estimate.loss.mean() + estimate.strategy_loss).backward()
 
-  ``loss`` has the cost's value and the estimate's gradient; what a strategy learns by itself (a baseline, a control
-  variate) learns from ``auxiliary`` alone.
+  ``loss`` has the cost's value and the estimate's gradient; a strategy's own parameters (a baseline, a control
+  variate) learn from ``strategy_loss`` alone.
 - Some look inside and take an ``Objective``: learned baselines need its context, ``Vimco`` a sample's share of the KL,
   target propagation the observation and an encoder. An ``Objective`` is also decoded in one batch where there are
   several samples, and a plain cost one sample after the other::
@@ -33,7 +33,7 @@ gives the BibTeX.
 from discrete_vae.latents.family import Family
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, register_hyperparameter
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, register_hyperparameter
 from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
@@ -145,7 +145,7 @@ __all__ = [
     "Marginalisation",
     "MinimumVariance",
     "MuProp",
-    "Networks",
+    "NetworkFactory",
     "Nvil",
     "Objective",
     "OneHotPathwise",

@@ -58,5 +58,5 @@ class TargetPropagationAutoEncoder(Strategy):
         with torch.no_grad():
             target = 2 * code - objective.encode(objective.predict(output)).sigmoid()
             pull = 2 * (code - target) * code * (1 - code)
-        loss = objective.cost_of(code, output) + only_gradient(logits, pull, logits.dim() - 2)
+        loss = objective.loss_of(code, output) + only_gradient(logits, pull, logits.dim() - 2)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)

@@ -29,7 +29,7 @@ class Estimate:
 
     loss: Tensor
     """``[..., B]``; value: objective(sample); gradient in the logits: the estimate of grad E_q[objective(z)]."""
-    auxiliary: Tensor
+    strategy_loss: Tensor
     """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
     sample: Tensor
     """``[..., B, N, K]``, the sample that was decoded; with several of them, one more dimension in front."""
@@ -56,7 +56,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Networks:
+class NetworkFactory:
     """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
 
     members: int | None
@@ -96,12 +96,12 @@ class Strategy(nn.Module):
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     local: bool = False
     """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
-    whole: bool = False
-    """Whether its loss has in it what the task would add, ``Objective.cost`` of its samples."""
+    loss_includes_kl: bool = False
+    """True if the loss already includes the KL term, ``Objective.sample_kl`` of its samples."""
     inclusive: bool = False
     """Whether its gradient in the logits is an estimate of that of ``KL(p(z | x) || q)``, instead of its loss'."""
-    mirrors: bool = False
-    """Whether what it learns by itself takes the model's own steps, and so the model's optimiser."""
+    uses_model_optimiser: bool = False
+    """Whether the strategy's parameters are updated by the model's optimiser."""
     categories: ClassVar[int | None] = None
     """The one number of categories that it knows, such as 2; by default any."""
     passes_gradients: ClassVar[bool] = True
@@ -109,7 +109,7 @@ class Strategy(nn.Module):
     ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})
     """Options of a run that it never reads; with parameters of its own it reads this one."""
     rescales: bool = False
-    """Whether it scales its gradient in the logits by what a step happens to see, the penalty's gradient alike."""
+    """Whether it scales its gradient in the logits by what a step happens to see, the KL term's gradient alike."""
     independent: bool = False
     """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
     evaluations are comparisons, for which these use the same."""
@@ -159,7 +159,7 @@ class Strategy(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[arg-type]
 
     @classmethod
-    def build(cls, options: Any, networks: Networks) -> Self:
+    def build(cls, options: Any, networks: NetworkFactory) -> Self:
         """The strategy for a run's ``options``."""
         fixed = {name: getattr(options, name) for name in options_of(cls) if name not in cls.scheduled()}
         return cls(**fixed)
@@ -183,7 +183,7 @@ class Strategy(nn.Module):
     def rescaled_by(cls, options: Any) -> str | None:
         """The option, if any, by which it ``rescales``.
 
-        Only the strategy's own objective and its penalty are scaled alike, so other losses of the same network would
+        Only the strategy's own objective and its KL term are scaled alike, so other losses of the same network would
         change their weight.
         """
         return None
@@ -260,10 +260,10 @@ class Strategy(nn.Module):
         given = self.prepared(layout.inwards(logits))
         if not self.twice:
             given = differentiable_once(given, type(self).__name__)
-        if self.whole and not isinstance(objective, Objective):
+        if self.loss_includes_kl and not isinstance(objective, Objective):
             raise InputError(
                 f"{type(self).__name__} follows a bound of several samples in place of their mean; give an Objective "
-                "with cost, log q(z) / p(z) of a sample, or take Rloo for the mean"
+                "with sample_kl, log q(z) / p(z) of a sample, or take Rloo for the mean"
             )
         posed = Objective.of(objective, layout.dims, layout.examples, context)
         if not layout.plain or given.dtype != logits.dtype:
@@ -271,8 +271,8 @@ class Strategy(nn.Module):
         estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))
         if not isinstance(estimate, Estimate):
             raise InputError(
-                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, auxiliary, "
-                "sample)"
+                f"{type(self).__name__}.compute gives a {type(estimate).__name__}; give an Estimate(loss, "
+                "strategy_loss, sample)"
             )
         if not self.twice:
             estimate = estimate_once(estimate, given, type(self).__name__)
@@ -334,25 +334,25 @@ def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     return value + (surrogate - surrogate.detach())
 
 
-def penalty_gradient(objective: Objective, logits: Tensor) -> Tensor:
-    """Gradient of ``Objective.penalty``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
-    if objective.penalty is None:
+def kl_term_gradient(objective: Objective, logits: Tensor) -> Tensor:
+    """Gradient of ``Objective.kl_term``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
+    if objective.kl_term is None:
         return torch.zeros_like(logits)
     with torch.enable_grad():
         at = logits.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(objective.penalty(at).sum(), at)
+        (gradient,) = torch.autograd.grad(objective.kl_term(at).sum(), at)
     return gradient
 
 
-def with_penalty_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
-    """The loss ``[..., B]`` with ``scale - 1`` times the penalty's gradient in the logits; its value stays.
+def with_kl_term_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
+    """The loss ``[..., B]`` with ``scale - 1`` times the KL term's gradient in the logits; its value stays.
 
     A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
     the objective that it does not see: otherwise one part would count less than the other.
     """
     if not torch.is_grad_enabled():
         return loss
-    return loss + only_gradient(logits, (scale - 1) * penalty_gradient(objective, logits), loss.dim())
+    return loss + only_gradient(logits, (scale - 1) * kl_term_gradient(objective, logits), loss.dim())
 
 
 def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:

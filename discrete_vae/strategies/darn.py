@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from discrete_vae.errors import nearest
 from discrete_vae.latents.categorical import log_taken, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.pathwise import OneHotPathwise
 from discrete_vae.strategies.score_function import ScoreFunctionOptions
@@ -106,7 +106,7 @@ class DarnBaseline(MuProp):
         self.around = DarnBaselineOptions(centre=centre).centre
 
     @classmethod
-    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+    def build(cls, options: ScoreFunctionOptions, networks: NetworkFactory) -> Self:
         assert isinstance(options, DarnBaselineOptions)
         return cls(options.centre, options.decay, options.normalise, members=networks.members)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from discrete_vae.errors import check_range
 from discrete_vae.latents.noise import Noise
 from discrete_vae.latents.quantised import Grid
-from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.pathwise import Pathwise, straight_through
 
 
@@ -40,7 +40,7 @@ class Fsq(Pathwise):
         self.levels = levels
 
     @classmethod
-    def build(cls, options: Any, networks: Networks) -> Self:
+    def build(cls, options: Any, networks: NetworkFactory) -> Self:
         assert isinstance(networks.family, Grid)
         return cls(networks.family.categories)
 

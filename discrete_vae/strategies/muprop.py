@@ -55,9 +55,9 @@ class MuProp(ScoreFunction):
         centre = self.centre_of(probabilities)
         value, gradient = differentiated(objective, centre, type(self).__name__)
         expansion = value + (gradient * (sample - centre)).sum((-1, -2))
-        signal, scale, auxiliary = self.centre(loss.detach() - expansion, objective)
+        signal, scale, strategy_loss = self.centre(loss.detach() - expansion, objective)
         surrogate = signal * log_prob(logits, sample) + self.correction(logits, probabilities, gradient)
-        return Estimate(self.followed(loss, surrogate, scale, logits, objective), auxiliary, sample)
+        return Estimate(self.followed(loss, surrogate, scale, logits, objective), strategy_loss, sample)
 
     def centre_of(self, probabilities: Tensor) -> Tensor:
         """Where the objective is expanded: ``[..., B, N, K]``."""

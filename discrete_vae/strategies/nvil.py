@@ -10,7 +10,7 @@ from typing import Self
 
 from torch import nn
 
-from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.score_function import ScoreFunction, ScoreFunctionOptions
 
 
@@ -35,5 +35,5 @@ class Nvil(ScoreFunction):
         super().__init__(decay, normalise, baseline, members)
 
     @classmethod
-    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+    def build(cls, options: ScoreFunctionOptions, networks: NetworkFactory) -> Self:
         return cls(networks.baseline(), options.decay, options.normalise, networks.members)

@@ -21,8 +21,8 @@ Cost = Callable[[Tensor], Tensor]
 class Objective:
     """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
 
-    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``cost`` for a bound of several
-    samples, ``penalty`` for the layers of a nested objective, and the rest for targets in place of gradients.
+    ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``sample_kl`` for a bound of
+    several samples, ``kl_term`` for the layers of a nested objective, and the rest for targets in place of gradients.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -41,17 +41,17 @@ class Objective:
     """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
     encoder: Stack | None = None
     """What ``encode`` runs an observation through; it puts out the flattened logits."""
-    penalty: Callable[[Tensor], Tensor] | None = None
-    """Logits -> the rest of the loss, which the task adds: beta KL, ``[..., B]``."""
-    cost: Callable[[Tensor, Tensor], Tensor] | None = None
-    """Logits and sample -> the sample's own share in the rest, beta log q(z) / p(z), whose mean is ``penalty``."""
+    kl_term: Callable[[Tensor], Tensor] | None = None
+    """Logits -> the KL term of the loss, which the task adds: beta KL, ``[..., B]`` in nats."""
+    sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Logits and sample -> the sample's share in the KL term, beta log q(z) / p(z), ``[..., B]``; mean: ``kl_term``."""
     context: Tensor | None = None
     """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
     broadcasts: bool = False
     """Whether a sample may stand for a whole batch, so that B is 1 in it: then each state is decoded with what all
     images share of it done once."""
-    behind: Callable[[Tensor, Tensor], Tensor] | None = None
-    """Sample and output -> what the stochastic layers behind this one cost, ``[..., B]``; see ``nesting``."""
+    deeper_loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Sample and output -> the loss of the stochastic layers above this one, ``[..., B]``; see ``nesting``."""
     mean_field: Objective | None = None
     """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
 
@@ -88,15 +88,15 @@ class Objective:
         return self.mean_field or self
 
     def __call__(self, sample: Tensor) -> Tensor:
-        return self.cost_of(sample, self.decode(sample))
+        return self.loss_of(sample, self.decode(sample))
 
-    def cost_of(self, sample: Tensor, output: Tensor) -> Tensor:
+    def loss_of(self, sample: Tensor, output: Tensor) -> Tensor:
         """The objective at a sample whose output is at hand: ``[..., B]``, at least in float32.
 
         Raises ``InputError`` for a loss of another shape.
         """
         loss = one_an_example(self.loss(output), sample.shape[:-2], self.broadcasts)
-        return loss if self.behind is None else loss + self.behind(sample, output)
+        return loss if self.deeper_loss is None else loss + self.deeper_loss(sample, output)
 
 
 def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False) -> Tensor:
@@ -242,8 +242,8 @@ class Layout:
             given,
             decode=lambda sample: given.decode(out(sample)),
             encode=of(given.encode, lambda seen: self.inwards(given.encode(seen))),  # type: ignore[misc]
-            penalty=of(given.penalty, lambda logits: given.penalty(out(logits))),  # type: ignore[misc]
-            cost=of(given.cost, lambda logits, sample: given.cost(out(logits), out(sample))),  # type: ignore[misc]
-            behind=of(given.behind, lambda sample, output: given.behind(out(sample), output)),  # type: ignore[misc]
+            kl_term=of(given.kl_term, lambda logits: given.kl_term(out(logits))),  # type: ignore[misc]
+            sample_kl=of(given.sample_kl, lambda logits, sample: given.sample_kl(out(logits), out(sample))),  # type: ignore[misc]
+            deeper_loss=of(given.deeper_loss, lambda sample, output: given.deeper_loss(out(sample), output)),  # type: ignore[misc]
             mean_field=None if given.mean_field is None else self.objective(given.mean_field, dtype),
         )

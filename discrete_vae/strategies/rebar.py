@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.latents.categorical import hard_sample, log_prob, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, differentiable_for_learning, only_gradient
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    differentiable_for_learning,
+    only_gradient,
+)
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
@@ -93,7 +100,7 @@ class Rebar(Strategy):
             self.log_temperature.copy_(hyperparameter("temperature", value).log())
 
     @classmethod
-    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+    def build(cls, options: RebarOptions, networks: NetworkFactory) -> Self:
         return cls(options.temperature, options.weight, members=networks.members, coupled=options.coupled)
 
     def control(self, perturbed: Tensor, objective: Objective, dtype: torch.dtype) -> Tensor:
@@ -134,11 +141,11 @@ class Rebar(Strategy):
             square = pull.square().sum((-1, -2)).mean(-1)
             slopes = torch.autograd.grad(square.sum(), own)
         pull = pull.detach().to(logits.dtype)
-        auxiliary = square.detach()
+        strategy_loss = square.detach()
         for parameter, slope in zip(own, slopes, strict=True):  # in value 0, with these slopes
             linear = (parameter - parameter.detach()) * slope.detach()
             if self.members is None:
-                auxiliary = auxiliary + linear.sum() / square.numel()
+                strategy_loss = strategy_loss + linear.sum() / square.numel()
             else:
-                auxiliary = auxiliary + linear.view(self.members, -1).sum(-1)
-        return Estimate(loss + only_gradient(logits, pull, loss.dim()), auxiliary, sample)
+                strategy_loss = strategy_loss + linear.view(self.members, -1).sum(-1)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), strategy_loss, sample)

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from discrete_vae.latents.categorical import jacobian_product, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient, register_hyperparameter
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    only_gradient,
+    register_hyperparameter,
+)
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.muprop import differentiated, slope
 from discrete_vae.strategies.objective import Objective
@@ -53,7 +60,7 @@ class ReinMaxMeanControl(Strategy):
         self.weight = nn.Parameter(torch.zeros(() if members is None else (members,)))
 
     @classmethod
-    def build(cls, options: TemperatureOptions, networks: Networks) -> Self:
+    def build(cls, options: TemperatureOptions, networks: NetworkFactory) -> Self:
         return cls(members=networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
@@ -67,5 +74,5 @@ class ReinMaxMeanControl(Strategy):
         away = second_order_pull(own, sample, guess, temperature) - mean_pull(own, guess, temperature)
         pull = second_order_pull(own, sample, gradient, temperature) - per_member(self.weight, own) * away
         moment = pull.square().sum((-1, -2)).mean(-1)
-        auxiliary = moment.clamp_min(torch.finfo(moment.dtype).tiny).log()
-        return Estimate(loss + only_gradient(logits, pull.detach(), loss.dim()), auxiliary, sample)
+        strategy_loss = moment.clamp_min(torch.finfo(moment.dtype).tiny).log()
+        return Estimate(loss + only_gradient(logits, pull.detach(), loss.dim()), strategy_loss, sample)

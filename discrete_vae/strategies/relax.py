@@ -10,7 +10,7 @@ from typing import Self
 
 from torch import nn
 
-from discrete_vae.strategies.base import Claim, Networks
+from discrete_vae.strategies.base import Claim, NetworkFactory
 from discrete_vae.strategies.rebar import Rebar, RebarOptions
 
 
@@ -41,5 +41,5 @@ class Relax(Rebar):
         super().__init__(temperature, weight, critic, members, coupled)
 
     @classmethod
-    def build(cls, options: RebarOptions, networks: Networks) -> Self:
+    def build(cls, options: RebarOptions, networks: NetworkFactory) -> Self:
         return cls(networks.critic(), options.temperature, options.weight, networks.members, options.coupled)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, only_gradient
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.rloo import check_draws
@@ -96,7 +96,7 @@ class Rodeo(Strategy):
         self.claim = replace(self.claim, evaluations=self.draws)
 
     @classmethod
-    def build(cls, options: RodeoOptions, networks: Networks) -> Self:
+    def build(cls, options: RodeoOptions, networks: NetworkFactory) -> Self:
         return cls(options.draws, options.units, networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
@@ -124,8 +124,8 @@ class Rodeo(Strategy):
         estimate = torch.stack(pull).mean(0)
         loss = losses.mean(0)
         # The estimate's mean does not depend on what is learned, so its square has the variance's gradient.
-        auxiliary = estimate.square().sum((-1, -2)).mean(-1)
-        return Estimate(loss + only_gradient(logits, estimate.detach(), loss.dim()), auxiliary, sample)
+        strategy_loss = estimate.square().sum((-1, -2)).mean(-1)
+        return Estimate(loss + only_gradient(logits, estimate.detach(), loss.dim()), strategy_loss, sample)
 
     def controls(
         self,

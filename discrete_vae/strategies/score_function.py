@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.latents.categorical import log_prob
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of, with_penalty_scaled
+from discrete_vae.strategies.base import (
+    Claim,
+    Estimate,
+    NetworkFactory,
+    Strategy,
+    with_gradient_of,
+    with_kl_term_scaled,
+)
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
 from discrete_vae.strategies.pathwise import draw
@@ -114,34 +121,34 @@ class ScoreFunction(Strategy):
         return "normalise" if options.normalise else None
 
     @classmethod
-    def build(cls, options: ScoreFunctionOptions, networks: Networks) -> Self:
+    def build(cls, options: ScoreFunctionOptions, networks: NetworkFactory) -> Self:
         return cls(options.decay, options.normalise, members=networks.members)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
         loss = objective(sample)
-        signal, scale, auxiliary = self.centre(loss.detach(), objective)
+        signal, scale, strategy_loss = self.centre(loss.detach(), objective)
         loss = self.followed(loss, signal * log_prob(logits, sample), scale, logits, objective)
-        return Estimate(loss, auxiliary, sample)
+        return Estimate(loss, strategy_loss, sample)
 
     def followed(self, loss: Tensor, surrogate: Tensor, scale: Tensor, logits: Tensor, objective: Objective) -> Tensor:
         """The loss ``[..., B]`` with the surrogate's gradient in the logits, all of it times ``scale`` ``[..., B]``."""
         if not self.normalise:
             return with_gradient_of(loss, surrogate)
         loss = with_gradient_of(loss, scale * surrogate)
-        return with_penalty_scaled(loss, objective, logits, scale.unsqueeze(-1).unsqueeze(-1))
+        return with_kl_term_scaled(loss, objective, logits, scale.unsqueeze(-1).unsqueeze(-1))
 
     def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
         """The learning signal less its baselines, one over its deviation ``[..., B]`` each, and the baselines' loss."""
-        auxiliary = signal.new_zeros(signal.shape[:-1])
+        strategy_loss = signal.new_zeros(signal.shape[:-1])
         if self.baseline is not None:
             if objective.context is None:
                 raise InputError("a learned baseline needs a context; give estimate(..., context=x), or an Objective's")
             predicted = one_prediction(self.baseline(objective.context), signal, "baseline")
             residual = signal - predicted.detach()
             mean, variance = self.moving(residual)
-            auxiliary = (signal - mean - predicted).square().mean(-1)
+            strategy_loss = (signal - mean - predicted).square().mean(-1)
         else:
             residual = signal
             mean, variance = self.moving(residual)
-        return residual - mean, 1 / variance.sqrt().clamp_min(1), auxiliary
+        return residual - mean, 1 / variance.sqrt().clamp_min(1), strategy_loss

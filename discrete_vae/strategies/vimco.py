@@ -19,15 +19,15 @@ class Vimco(Rloo):
     """The multi-sample bound ``-log mean_s exp(-f_s)``, each sample against the bound without it.
 
     In the bound without it, its log-weight is replaced by the mean of the others' (Mnih and Rezende 2016, eq. 9).
-    ``f`` includes what the sample costs by itself, ``Objective.cost``, so that the loss is the whole bound.
+    ``f`` includes what the sample costs by itself, ``Objective.sample_kl``, so that the loss is the whole bound.
     """
 
     claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=4)
-    whole = True
+    loss_includes_kl = True
 
     def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
         losses = objective(sample)
-        return losses if objective.cost is None else losses + objective.cost(logits, sample)
+        return losses if objective.sample_kl is None else losses + objective.sample_kl(logits, sample)
 
     def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:
         samples = len(losses)

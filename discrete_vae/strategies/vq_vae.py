@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.latents.noise import Noise
 from discrete_vae.latents.quantised import Codebook, look_up, nearest
-from discrete_vae.strategies.base import Claim, Estimate, Networks, Strategy, with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, with_gradient_of
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import differentiable_in
 
@@ -62,7 +62,7 @@ class VqVae(Strategy):
         self.vectors = nn.Parameter(corners if members is None else corners.repeat(members, 1, 1))
 
     @classmethod
-    def build(cls, options: VqVaeOptions, networks: Networks) -> Self:
+    def build(cls, options: VqVaeOptions, networks: NetworkFactory) -> Self:
         family = networks.family
         assert isinstance(family, Codebook)
         strategy = cls(family.categories, options.commitment, networks.members)
@@ -81,8 +81,8 @@ class VqVae(Strategy):
         sample = with_gradient_of(fixed, self.through(logits, fixed))
         commitment = (logits - fixed).square().sum(-1).mean(-1)
         loss = with_gradient_of(differentiable_in(objective(sample), sample, self), self.commitment * commitment)
-        auxiliary = (logits.detach() - code).square().sum(-1).mean((-1, -2))
-        return Estimate(loss, auxiliary, fixed)
+        strategy_loss = (logits.detach() - code).square().sum(-1).mean((-1, -2))
+        return Estimate(loss, strategy_loss, fixed)
 
     def through(self, logits: Tensor, code: Tensor) -> Tensor:
         """What is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""

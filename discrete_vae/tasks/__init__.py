@@ -1,7 +1,7 @@
 """What is modelled, a row of ``TASKS`` each. A task knows no strategy."""
 
 from discrete_vae.tasks.adversarial_vae import AdversarialVAE
-from discrete_vae.tasks.base import Architecture, Criticism, Supervision, Task
+from discrete_vae.tasks.base import Architecture, CriticConfig, Supervision, Task
 from discrete_vae.tasks.generator import CriticAlone, Generator
 from discrete_vae.tasks.semi_supervised import Classified, LabelsAlone, SemiSupervised
 from discrete_vae.tasks.structured_prediction import StructuredPrediction
@@ -26,7 +26,7 @@ __all__ = [
     "Architecture",
     "Classified",
     "CriticAlone",
-    "Criticism",
+    "CriticConfig",
     "Generator",
     "LabelsAlone",
     "SemiSupervised",

@@ -20,17 +20,17 @@ from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Settings
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.vae import VAE
 
 
-class AdversarialVAE(Criticised, VAE):
+class AdversarialVAE(AdversarialTask, VAE):
     """``E[-log p(x | z)] - beta E[D(z)]``, D the critic that tells samples of the prior from those of the posteriors.
 
     The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
     """
 
-    reads = (VAE.reads | Criticised.reads) - {"layers"}
+    reads = (VAE.reads | AdversarialTask.reads) - {"layers"}
 
     def __init__(
         self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
@@ -49,7 +49,7 @@ class AdversarialVAE(Criticised, VAE):
     def critic(self) -> MLP:
         return self.opponent
 
-    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         return [observation] * self.criticism.critic_steps, observation
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
@@ -61,9 +61,9 @@ class AdversarialVAE(Criticised, VAE):
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         return replace(
             super().objective(images, beta),
-            penalty=None,
-            cost=None,
-            behind=lambda sample, output: -weight * self.value(sample.flatten(-2)),
+            kl_term=None,
+            sample_kl=None,
+            deeper_loss=lambda sample, output: -weight * self.value(sample.flatten(-2)),
         )
 
     def kl(self, parameters: Tensor) -> Tensor:

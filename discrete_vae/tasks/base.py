@@ -16,11 +16,11 @@ from discrete_vae.backbones.layers import INITIALISATIONS
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.backbones.stack import ACTIVATIONS
 from discrete_vae.data import DataConfig, Dataset, Split
-from discrete_vae.data.synthetic import MADE
+from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Estimate, Networks, Strategy
+from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.nesting import Layer, nested
 
@@ -45,8 +45,8 @@ class Architecture:
     layers: int = 1
     """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
     style: int = 50
-    """Gaussian variables: a generator's noise, or beside the class in a semi-supervised task, where many leave it
-    little to say."""
+    """Number of Gaussian latents: a generator's noise, or the style in semi-supervised training, where many let the
+    style encode the class."""
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
 
@@ -88,11 +88,11 @@ class Supervision:
 
 
 @dataclass(frozen=True)
-class Criticism:
+class CriticConfig:
     """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
 
     gradient_penalty: float = 10.0
-    """Weight lambda of the penalty on gradients of another length than 1."""
+    """Weight lambda of the gradient penalty, (norm of the gradient - 1)^2."""
     weight_clip: float = 0.0
     """In place of the penalty: bound on the critic's weights (Arjovsky et al. 2017); 0 leaves them free."""
     critic_steps: int = 5
@@ -126,7 +126,7 @@ class Settings(Protocol):
     @property
     def categorical(self) -> bool: ...
     @property
-    def whole(self) -> bool: ...
+    def loss_includes_kl(self) -> bool: ...
     @property
     def rescaled_by(self) -> str | None: ...
     @property
@@ -136,7 +136,7 @@ class Settings(Protocol):
     @property
     def supervision(self) -> Supervision: ...
     @property
-    def criticism(self) -> Criticism: ...
+    def criticism(self) -> CriticConfig: ...
 
 
 class Encoder(nn.Module):
@@ -231,7 +231,7 @@ class Task(nn.Module):
     @classmethod
     def check_images(cls, settings: Settings) -> None:
         """Raise ``InputError`` for data that are not images."""
-        if settings.data.dataset in MADE:
+        if settings.data.dataset in SYNTHETIC:
             raise InputError(f"{settings.data.dataset} are no images; give them to the task generator or critic")
 
     @classmethod
@@ -251,26 +251,26 @@ class Task(nn.Module):
         self.encoder.network.cut = self.decoder.cut = True
 
     @classmethod
-    def fitted(cls, architecture: Architecture) -> Architecture:
+    def with_task_defaults(cls, architecture: Architecture) -> Architecture:
         """Where sizes are the defaults, those that suit the task."""
         return architecture
 
-    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
-        """Get to know the training images and what is asked for, before the first step."""
+    def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+        """Take in the training images and the settings, before the first step."""
 
-    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What a step looks at, of images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
+    def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """What a training step sees of the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
-    def look(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
         return split.batch(index, generators)
 
-    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """What the critic looks at in each of its updates, of what a step looks at, and what the model does."""
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
         return (), observation
 
-    def criticise(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
+    def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
         """The critic's loss and its estimate of the distance: ``[P, 2]``."""
         raise NotImplementedError
 
@@ -305,11 +305,11 @@ class Task(nn.Module):
         """
         return self.family.kl(parameters).sum(-1) if self.posterior else parameters.new_zeros(parameters.shape[:-2])
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
         raise NotImplementedError
 
-    def judge(
+    def evaluate_samples(
         self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
     ) -> dict[str, Tensor]:
         """Metrics of a task that generates, ``[P]`` each, on a split; ``advance`` is told of what is done."""
@@ -326,7 +326,7 @@ class Task(nn.Module):
         """Observations from the model, for one member: ``[1, count, D]``, here the means of an image's pixels."""
         return torch.sigmoid(self.decode(self.prior_sample(count, noise)))
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
         raise NotImplementedError
 
@@ -336,7 +336,7 @@ class Task(nn.Module):
         """The loss of images ``[P, B, D]`` but for ``beta * kl(parameters)``, with a strategy for every layer."""
         return nested(strategies, parameters, self.objective(images, beta), self.layers(images, beta), noise)
 
-    def walk(
+    def sample_layers(
         self, images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> list[tuple[Tensor, Objective]]:
         """Each layer's parameters and objective, as hard samples go through them; no gradient passes between."""
@@ -347,12 +347,12 @@ class Task(nn.Module):
                 found.append((layer.logits(sample, found[-1][1].decode(sample)), layer.objective(sample)))
         return found
 
-    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> Networks:
+    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> NetworkFactory:
         """For a layer whose sample is decoded to so many numbers, maybe by hidden layers, in such a context."""
         family, size, suffix = self.family, math.prod(self.family.sample_shape), f" {layer}" if layer else ""
         widths, mlp = self.architecture.hidden, self.architecture.mlp
         own = self.architecture if hidden else replace(self.architecture, hidden=())
-        return Networks(
+        return NetworkFactory(
             len(next(self.parameters())),
             lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
             lambda: decoder(own, size, outputs, generators(f"strategy decoder weights{suffix}")),

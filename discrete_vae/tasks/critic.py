@@ -17,7 +17,7 @@ from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Strategy
-from discrete_vae.tasks.base import Criticism, Settings, Task
+from discrete_vae.tasks.base import CriticConfig, Settings, Task
 
 Critic = Callable[[Tensor], Tensor]
 """Points ``[P, B, C]`` -> values ``[P, B]``."""
@@ -40,22 +40,22 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -
     return (gradient_norms(critic, torch.lerp(real, fake, place)) - 1).square().mean(-1)
 
 
-class Criticised(Task):
+class AdversarialTask(Task):
     """A task whose model is trained against a critic of its samples, which is trained to tell them from others."""
 
-    reads = Task.reads | {field.name for field in fields(Criticism)}
-    criticism = Criticism()
+    reads = Task.reads | {field.name for field in fields(CriticConfig)}
+    criticism = CriticConfig()
 
     @classmethod
     def check(cls, settings: Settings) -> None:
         if settings.architecture.layers > 1:
             raise InputError(f"layers is {settings.architecture.layers}; a critic sees one stochastic layer: give 1")
-        if settings.whole:
+        if settings.loss_includes_kl:
             raise InputError(
                 f"{settings.strategy} trains a bound over several samples, of which a critic has none; give another"
             )
 
-    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+    def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         self.criticism = settings.criticism
 
     def value(self, points: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Criticised(Task):
         """What the critic is to tell apart, real and fake, without a gradient: flattened samples ``[P, B, C]``."""
         raise NotImplementedError
 
-    def criticise(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
+    def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
         """The critic's loss and its estimate of the distance, ``mean D(real) - mean D(fake)``: ``[P, 2]``."""
         with torch.no_grad():
             real, fake = self.pairs(strategies[0], observation, noise)

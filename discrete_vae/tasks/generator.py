@@ -14,22 +14,22 @@ from torch import Tensor
 
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.data import Dataset, Split
-from discrete_vae.data.synthetic import MADE, Made
+from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Networks, Strategy
+from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings
-from discrete_vae.tasks.critic import Criticised
+from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.nesting import Layer
 
 ROWS = 1_000
 """Samples that are judged at once."""
 
 
-class Generator(Criticised):
+class Generator(AdversarialTask):
     """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
 
     The generator is the network that is elsewhere the encoder, the critic the one that is the decoder. What a step
@@ -38,7 +38,7 @@ class Generator(Criticised):
     """
 
     posterior = False
-    reads = (Criticised.reads | {"style"}) - {"latents", "categories", "layers"}
+    reads = (AdversarialTask.reads | {"style"}) - {"latents", "categories", "layers"}
     generates = True
     score = "wasserstein"
 
@@ -72,16 +72,16 @@ class Generator(Criticised):
     def exact(self) -> bool:
         return False  # there is no likelihood
 
-    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         own = order.shape[-1] // self.criticism.critic_steps
-        return self.look(split, torch.cat([order, order[:, :own]], -1), generators)
+        return self.eval_batch(split, torch.cat([order, order[:, :own]], -1), generators)
 
-    def look(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         data = split.batch(index, generators)
         noise = Noise(generators, data.device).normal((*data.shape[:-1], self.inputs))
         return torch.cat([data, noise], -1)
 
-    def turns(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         *critics, own = observation.chunk(self.criticism.critic_steps + 1, -2)
         return critics, own
 
@@ -111,7 +111,7 @@ class Generator(Criticised):
     def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
         return []
 
-    def judge(
+    def evaluate_samples(
         self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
@@ -125,7 +125,7 @@ class Generator(Criticised):
         members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
             index = torch.arange(start, min(start + ROWS, len(held_out)), device=noise.device)
-            observation = self.look(held_out, index.expand(members, -1), generators)
+            observation = self.eval_batch(held_out, index.expand(members, -1), generators)
             real, fake = self.pairs(strategy, observation, noise)
             distances.append(self.value(real) - self.value(fake))
             if made:
@@ -144,9 +144,9 @@ class Generator(Criticised):
             metrics |= {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
         return metrics
 
-    def _made(self, data: Dataset) -> Made | None:
+    def _made(self, data: Dataset) -> Synthetic | None:
         """What can score samples, if anything can."""
-        return MADE.get(data.config.dataset)
+        return SYNTHETIC.get(data.config.dataset)
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -159,7 +159,7 @@ class Generator(Criticised):
     def draw(self, count: int, noise: Noise) -> Tensor:
         return self.symbols(self.prior_sample(count, noise))
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         return self._networks(layer, generators, outputs=1, context=self.inputs, hidden=True)
 
 
@@ -185,5 +185,5 @@ class CriticAlone(Generator):
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         raise InputError("a critic alone makes nothing; sample a run of the task generator")
 
-    def _made(self, data: Dataset) -> Made | None:
+    def _made(self, data: Dataset) -> Synthetic | None:
         return None

@@ -29,7 +29,7 @@ class Layer:
 def nested(
     strategies: Sequence[Strategy], logits: Tensor, objective: Objective, layers: Sequence[Layer], noise: Noise
 ) -> Estimate:
-    """The estimate of ``E[objective(z_1) + layers[0].objective(z_1)(z_2) + penalty(l_2) + ...]`` in the first logits.
+    """The estimate of ``E[objective(z_1) + layers[0].objective(z_1)(z_2) + kl_term(l_2) + ...]`` in the first logits.
 
     ``logits`` and ``objective`` are the first layer's, ``layers`` those behind it, and there is a strategy for each.
     Because an estimate's loss has its objective's value, and in its gradient all that depends on what came before, it
@@ -76,11 +76,11 @@ def _estimate(
     if not layers:
         return first.compute(logits, objective, noise)
     layer, *others = layers
-    auxiliary: list[Tensor] = []
+    strategy_losses: list[Tensor] = []
     batch = logits.dim() - 3
     common = CommonNoise(noise, batch)
 
-    def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
+    def deeper_loss(sample: Tensor, output: Tensor, times: int) -> Tensor:
         if rest[0].rescales and sample.requires_grad:
             raise InputError(
                 f"{type(first).__name__} takes a gradient through a layer of {type(rest[0]).__name__}, which scales "
@@ -89,20 +89,20 @@ def _estimate(
         deeper = layer.objective(sample)
         given = layer.logits(sample, output)
         own = SeparateNoise(noise, batch, times) if first.independent else common.again(times)
-        with _learning(rest, not auxiliary):
+        with _learning(rest, not strategy_losses):
             inner = _nested(rest, given, deeper, others, own)
-        auxiliary.append(inner.auxiliary)
-        return inner.loss if deeper.penalty is None or rest[0].whole else inner.loss + deeper.penalty(given)
+        strategy_losses.append(inner.strategy_loss)
+        return inner.loss if deeper.kl_term is None or rest[0].loss_includes_kl else inner.loss + deeper.kl_term(given)
 
     whole = replace(
         objective,
-        behind=lambda sample, output: _folded(behind, sample, output, logits.dim()),
+        deeper_loss=lambda sample, output: _folded(deeper_loss, sample, output, logits.dim()),
         mean_field=mean_field(objective, layers, logits.dim()),
     )
     estimate = first.compute(logits, whole, noise)
     # What was evaluated without a gradient, as some estimators do many times, teaches the layers behind nothing.
-    learning = [each for each in auxiliary if each.requires_grad] or auxiliary
-    return replace(estimate, auxiliary=estimate.auxiliary + torch.stack(learning).mean(0))
+    learning = [each for each in strategy_losses if each.requires_grad] or strategy_losses
+    return replace(estimate, strategy_loss=estimate.strategy_loss + torch.stack(learning).mean(0))
 
 
 def _of_dtype(layer: Layer, dtype: torch.dtype) -> Layer:
@@ -121,13 +121,13 @@ def mean_field(objective: Objective, layers: Sequence[Layer], dimensions: int) -
         return objective
     layer, *others = layers
 
-    def behind(sample: Tensor, output: Tensor, times: int) -> Tensor:
+    def deeper_loss(sample: Tensor, output: Tensor, times: int) -> Tensor:
         deeper = mean_field(layer.objective(sample), others, dimensions)
         given = layer.logits(sample, output)
         loss = deeper(softmax(given))
-        return loss if deeper.penalty is None else loss + deeper.penalty(given)
+        return loss if deeper.kl_term is None else loss + deeper.kl_term(given)
 
-    return replace(objective, behind=lambda sample, output: _folded(behind, sample, output, dimensions))
+    return replace(objective, deeper_loss=lambda sample, output: _folded(deeper_loss, sample, output, dimensions))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies.base import Estimate, Networks, Strategy
+from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
 from discrete_vae.tasks.nesting import Layer
@@ -32,7 +32,7 @@ class Classified(Task):
     supervision, share = Supervision(), 0.0
 
     @classmethod
-    def fitted(cls, architecture: Architecture) -> Architecture:
+    def with_task_defaults(cls, architecture: Architecture) -> Architecture:
         """With one latent variable, the class, where the number is the default."""
         return replace(architecture, latents=1) if architecture.latents == Architecture.latents else architecture
 
@@ -59,7 +59,7 @@ class Classified(Task):
                 f"labelled is {labelled}; give a multiple of the {shape.categories} categories, to have as many of each"
             )
 
-    def adopt(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+    def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
         supervision = settings.supervision
         self.supervision, self.share = supervision, supervision.labelled_weight * supervision.labelled / len(split)
@@ -93,7 +93,7 @@ class Classified(Task):
     def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         return self._networks(layer, generators, self.outputs, context=self.inputs, hidden=True)
 
 
@@ -135,7 +135,7 @@ class SemiSupervised(Classified):
         sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
         self.style_encoder = architecture.mlp(sizes, generators)
 
-    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Images without their classes, and behind them the L with: ``[P, B + L, D + K]``."""
         own, classes = self.known(split, order)
         images = split.batch(torch.cat([order, own], 1), generators)
@@ -181,8 +181,8 @@ class SemiSupervised(Classified):
             observation=pixels,
             predict=lambda output: torch.sigmoid(output[..., :-1]),
             encode=self.encode,
-            penalty=lambda logits: weight * self.family.kl(logits).sum(-1),
-            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
+            sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,
             broadcasts=True,
         )
@@ -206,7 +206,7 @@ class SemiSupervised(Classified):
         prior = math.log(self.architecture.categories)  # minus log p(y)
         labelled = self.share * (supervised + weight * prior) + self.supervision.alpha * error
         means = [count / rest * estimate.loss, count / (count - rest) * labelled]  # their mean is the sum of both's
-        return Estimate(torch.cat(means, -1), estimate.auxiliary, estimate.sample)
+        return Estimate(torch.cat(means, -1), estimate.strategy_loss, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
         """That of images without a class, times what makes its mean theirs; the others have no uncertainty to pay."""
@@ -215,7 +215,7 @@ class SemiSupervised(Classified):
         kl = count / rest * self.family.kl(parameters[..., :rest, :, :]).sum(-1)
         return torch.cat([kl, kl.new_zeros(*kl.shape[:-1], count - rest)], -1)
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, 1, K]
         pixels = images.repeat(1, samples, 1)
         classes = sample.flatten(-2)
@@ -245,7 +245,7 @@ class LabelsAlone(Classified):
     ) -> None:
         super().__init__(architecture, family, pixels, 1, generators)
 
-    def observe(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Images with their classes: ``[P, B, D + K]``."""
         own, classes = self.known(split, order)
         return torch.cat([split.batch(own, generators), classes], -1)
@@ -259,7 +259,7 @@ class LabelsAlone(Classified):
         loss = cross_entropy(parameters, images[..., self.inputs :])
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), self.family.mean(parameters))
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         nothing = parameters.new_zeros(len(parameters), samples, parameters.shape[1])
         return nothing, nothing
 

@@ -16,7 +16,7 @@ from discrete_vae.backbones.mlp import MLP
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Networks
+from discrete_vae.strategies.base import NetworkFactory
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
 from discrete_vae.tasks.nesting import Layer
@@ -76,7 +76,7 @@ class StructuredPrediction(Task):
             context=images,
         )
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples).flatten(1, 2)  # [P, S B, N, K]
         for network in self.between:
             sample = self.family.sample(self._variables(network(sample.flatten(-2))), noise).squeeze(1)
@@ -84,7 +84,7 @@ class StructuredPrediction(Task):
         log_prob = -bernoulli_nll(output, images[..., self.inputs :].unsqueeze(1))
         return log_prob, torch.zeros_like(log_prob)
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         last = layer == self.architecture.layers - 1
         outputs = self.outputs if last else math.prod(self.family.sample_shape)
         return self._networks(layer, generators, outputs, context=self.inputs + self.outputs, hidden=last)

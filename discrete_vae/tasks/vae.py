@@ -12,7 +12,7 @@ from discrete_vae.backbones.mlp import MLP
 from discrete_vae.latents.categorical import log_prob, softmax
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Networks
+from discrete_vae.strategies.base import NetworkFactory
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
 from discrete_vae.tasks.nesting import Layer
@@ -51,8 +51,8 @@ class VAE(Task):
             encode=self.encode,
             decoder=self.decoder,
             encoder=self.encoder.network,
-            penalty=lambda logits: weight * self.kl(logits),
-            cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+            kl_term=lambda logits: weight * self.kl(logits),
+            sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=images,
         )
 
@@ -78,14 +78,14 @@ class VAE(Task):
                 encode=lambda code: self._variables(up(code)),
                 decoder=down,
                 encoder=up,
-                penalty=lambda logits: weight * self.kl(logits),
-                cost=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
+                kl_term=lambda logits: weight * self.kl(logits),
+                sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
                 context=below.flatten(-2).detach(),
             )
 
         return Layer(lambda sample, output: self._variables(up(sample.flatten(-2))), objective)
 
-    def weigh(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+    def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         sample = self.family.sample(parameters, noise, samples)  # [P, S, B, N, K]
         output = torch.unflatten(self.decode(sample.flatten(1, 2)), 1, (samples, -1))  # [P, S, B, D]
         log_ratio = self.family.log_ratio(parameters.unsqueeze(1), sample)
@@ -105,6 +105,6 @@ class VAE(Task):
             sample = self.family.sample(self._variables(down(sample.flatten(-2))), noise).squeeze(1)
         return sample
 
-    def networks(self, layer: int, generators: Generators) -> Networks:
+    def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         below = math.prod(self.family.sample_shape) if layer else self.outputs
         return self._networks(layer, generators, outputs=below, context=below, hidden=not layer)

@@ -39,8 +39,9 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, data.train.pixels.shape[-1], device)
         self.model, self.strategy = self.population.model, self.population.strategy
-        self.model.adopt(data.train, self.config, [config.seed for config in configs])
-        own = self.config.optimiser if self.strategy.mirrors else "adam"  # which fits whatever scale such losses have
+        self.model.setup(data.train, self.config, [config.seed for config in configs])
+        # Adam fits whatever scale such losses have
+        own = self.config.optimiser if self.strategy.uses_model_optimiser else "adam"
         self.optimisers = [
             OPTIMISERS[name](parameters, len(runs), schedules.alike(rates, [config.epochs for config in configs]))
             for name, parameters, rates in (
@@ -117,18 +118,20 @@ class Trainer:
             return [seeded(run.config.seed, "preparation", stream, device=self.device) for run in self.runs]
 
         self.population.follow(self.values[0])
-        observation = self.model.turns(self.model.observe(self.data.train, self.order[0], generators("images")))[1]
+        observation = self.model.critic_batches(
+            self.model.train_batch(self.data.train, self.order[0], generators("images"))
+        )[1]
         noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
             parameters = self.model.encode(observation)
-        layers = self.model.walk(observation, parameters, self.values[0, 0], noise)
-        for strategy, (logits, objective) in zip(self.population.layers, layers, strict=True):
+        layers = self.model.sample_layers(observation, parameters, self.values[0, 0], noise)
+        for strategy, (logits, objective) in zip(self.population.layer_strategies, layers, strict=True):
             strategy.prepare(logits, objective, noise, descent(strategy.parameters(), self.values[0, 2]))
 
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
         order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
-        rounds, observation = self.model.turns(self.model.observe(self.data.train, order, self.generators))
+        rounds, observation = self.model.critic_batches(self.model.train_batch(self.data.train, order, self.generators))
         for seen in rounds:
             judgement, *gradients = self.criticise(seen, values)
             self.critic_optimiser.step(gradients, self.critic_rates)
@@ -157,11 +160,11 @@ class Trainer:
             logits, images = parameters, observation
             if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
                 logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
-            estimate = self.model.estimate(self.population.layers, images, logits, values[0], noise)
+            estimate = self.model.estimate(self.population.layer_strategies, images, logits, values[0], noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
-        loss = reconstruction + (0 if self.strategy.whole else values[0] * kl)  # [P]; the sum keeps gradients apart
-        total = loss + estimate.auxiliary
+        loss = reconstruction + (0 if self.strategy.loss_includes_kl else values[0] * kl)  # [P]
+        total = loss + estimate.strategy_loss  # whose sum keeps the members' gradients apart
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
         return statistics, total.detach().isfinite(), *gradients
@@ -170,7 +173,7 @@ class Trainer:
         """The critic's loss and distance ``[P, 2]`` on what it looks at in an update, and gradients."""
         self.population.follow(values)
         with self._precision():
-            judgement = self.model.criticise(self.population.layers, observation, noise)
+            judgement = self.model.critic_loss(self.population.layer_strategies, observation, noise)
         return judgement.detach(), *torch.autograd.grad(judgement[:, 0].sum(), self.critic_optimiser.parameters)
 
     def state(self) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
 from discrete_vae.tuning.attributes import FAILURE, VALUES
-from discrete_vae.tuning.best import kept, train_again
-from discrete_vae.tuning.retries import revive, standing
+from discrete_vae.tuning.best import stored_best, train_again
+from discrete_vae.tuning.retries import active_trials, revive
 from discrete_vae.tuning.search import (
     DEFINITION,
     METRICS,
@@ -15,9 +15,9 @@ from discrete_vae.tuning.search import (
     metric_of,
     tpe,
 )
-from discrete_vae.tuning.storage import alone, open_storage
+from discrete_vae.tuning.storage import open_storage, single_process
 from discrete_vae.tuning.table import table
-from discrete_vae.tuning.worker import Worker, complete, done, open_study, ranked, told
+from discrete_vae.tuning.worker import Worker, complete, done, format_params, open_study, ranked
 
 __all__ = [
     "DEFINITION",
@@ -28,21 +28,21 @@ __all__ = [
     "Space",
     "Study",
     "Worker",
-    "alone",
+    "active_trials",
     "complete",
     "configure",
     "defined",
     "done",
-    "kept",
+    "format_params",
     "median",
     "metric_of",
     "open_storage",
     "open_study",
     "ranked",
     "revive",
-    "standing",
+    "single_process",
+    "stored_best",
     "table",
-    "told",
     "tpe",
     "train_again",
 ]

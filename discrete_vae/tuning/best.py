@@ -69,7 +69,7 @@ def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str,
     return values
 
 
-def kept(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
+def stored_best(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
     """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again."""
     made: Any = found.user_attrs.get(BEST)
     trials = {str(trial.number) for trial in ranked(found)}

@@ -72,7 +72,7 @@ def origin(trial: FrozenTrial) -> int:
     return next(iter(history_of(trial)), trial.number)
 
 
-def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def active_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that count: not those that were taken up again as another, and none that was one too many.
 
     Where two workers took the same one up again at once, the first of these counts.
@@ -124,7 +124,7 @@ def _gone(trial: FrozenTrial) -> bool:
     return host == platform.node() and (process == os.getpid() or not psutil.pid_exists(process))
 
 
-def again(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> None:
+def requeue(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> None:
     """Give a running trial back, to be taken up again from its checkpoints; it is then another trial.
 
     One that is given back for a reason counts as dead, and has failed with this reason if it was so too often.
@@ -146,7 +146,7 @@ def _fail(study: OptunaStudy, trial: FrozenTrial) -> None:
 
 def _retry(study: OptunaStudy) -> None:
     """Have every trial that failed for no reason of its own tried again, as a new one with its values."""
-    for trial in standing(study.get_trials(deepcopy=False)):
+    for trial in active_trials(study.get_trials(deepcopy=False)):
         deaths = deaths_of(trial) + (STOPPED not in trial.user_attrs)
         if trial.state != TrialState.FAIL or FAILURE in trial.user_attrs or deaths > RETRIES:
             continue

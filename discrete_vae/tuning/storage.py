@@ -464,7 +464,7 @@ def sqlite_file(storage: BaseStorage) -> Path | None:
 
 
 @contextmanager
-def alone(storage: BaseStorage) -> Iterator[bool]:
+def single_process(storage: BaseStorage) -> Iterator[bool]:
     """Warn where another worker uses the same SQLite file, and be known to the next; gives whether none does."""
     file = sqlite_file(storage)
     if file is None:

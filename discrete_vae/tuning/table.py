@@ -9,7 +9,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
 from discrete_vae.tuning.attributes import failure_of, metrics_of, runs_of, value_of, values_of
-from discrete_vae.tuning.retries import standing
+from discrete_vae.tuning.retries import active_trials
 from discrete_vae.tuning.search import metric_of
 
 
@@ -36,7 +36,7 @@ def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
             "failure": failure_of(trial),
         }
         for study in studies
-        for trial in standing(study.get_trials(deepcopy=False))
+        for trial in active_trials(study.get_trials(deepcopy=False))
     ]
     made = pd.DataFrame(rows)
     order = ("param ", *dict.fromkeys(f"{metric_of(study)} " for study in studies), "mean ")

@@ -27,7 +27,7 @@ from discrete_vae.secrets import redact_secrets
 from discrete_vae.training import capacity
 from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import FAILURE, METRICS, REMEDY, RUNS, SURPLUS, VALUES, WORKER, value_of
-from discrete_vae.tuning.retries import SignsOfLife, again, origin, revive, standing, this_worker
+from discrete_vae.tuning.retries import SignsOfLife, active_trials, origin, requeue, revive, this_worker
 from discrete_vae.tuning.search import (
     DEFINITION,
     Search,
@@ -39,7 +39,7 @@ from discrete_vae.tuning.search import (
     refusal,
 )
 from discrete_vae.tuning.search import METRICS as MAXIMISED
-from discrete_vae.tuning.storage import StorageError, alone, hasten, heartbeat
+from discrete_vae.tuning.storage import StorageError, hasten, heartbeat, single_process
 
 DEFINED_WITHIN = 10.0
 """Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
@@ -89,12 +89,12 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
 
 def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Those that have ended: complete, pruned or failed."""
-    return [trial for trial in standing(trials) if trial.state.is_finished()]
+    return [trial for trial in active_trials(trials) if trial.state.is_finished()]
 
 
 def complete(found: OptunaStudy) -> list[FrozenTrial]:
     """The complete trials, in their order."""
-    trials = [trial for trial in standing(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
+    trials = [trial for trial in active_trials(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
     space = defined(found)[0].space if DEFINITION in found.user_attrs else None
     for trial in trials:
         if space is not None and trial.params.keys() != space.keys():
@@ -132,7 +132,7 @@ class Worker:
         """
         end = None if timeout is None else time.monotonic() + timeout
         interval = heartbeat(found._storage)
-        with alone(found._storage):
+        with single_process(found._storage):
             revive(found)
             looked = time.monotonic()
             while end is None or time.monotonic() < end:
@@ -147,7 +147,7 @@ class Worker:
 
     def _others(self, found: OptunaStudy) -> bool:
         """Whether it is worth waiting: other workers' trials come to an end, or come back if they die."""
-        return any(not trial.state.is_finished() for trial in standing(found.get_trials(deepcopy=False)))
+        return any(not trial.state.is_finished() for trial in active_trials(found.get_trials(deepcopy=False)))
 
     def _turn(self, found: OptunaStudy, study: Study, search: Search, trials: int) -> bool:
         """Ask for trials, train them and tell; whether there were any."""
@@ -165,7 +165,7 @@ class Worker:
                 hasten(found._storage)
                 with contextlib.suppress(StorageError):  # then a later call sees that we are gone
                     for trial in asked:
-                        again(found, found.get_trials(deepcopy=False)[trial.number], reason)
+                        requeue(found, found.get_trials(deepcopy=False)[trial.number], reason)
                 raise
         return bool(asked)
 
@@ -173,7 +173,7 @@ class Worker:
         """Ask for one more; whether there was a place for it."""
         there = found.get_trials(deepcopy=False)
         waiting = any(trial.state == TrialState.WAITING for trial in there)
-        if not waiting and len(standing(there)) >= trials:
+        if not waiting and len(active_trials(there)) >= trials:
             return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that heartbeats are for optimize: see SignsOfLife
@@ -200,14 +200,14 @@ class Worker:
         except BaseException as error:
             if sampler.asked is not None:
                 with contextlib.suppress(StorageError):
-                    again(found, sampler.asked)
+                    requeue(found, sampler.asked)
             if not isinstance(error, Exception) or isinstance(error, InputError | KeyError):
                 raise
             raise InputError(f"{found.study_name}: {refusal(error)}") from error
 
     def _surplus(self, found: OptunaStudy, trial: Trial, trials: int) -> bool:
         """Whether others had taken the last places, or this one: a storage gives numbers in one order to all."""
-        counted = {each.number: origin(each) for each in standing(found.get_trials(deepcopy=False))}
+        counted = {each.number: origin(each) for each in active_trials(found.get_trials(deepcopy=False))}
         if trial.number not in counted:
             return True
         return sum(first < counted[trial.number] for first in counted.values()) >= trials
@@ -300,7 +300,9 @@ class Worker:
         state = TrialState.COMPLETE if end is None else TrialState.PRUNED
         told_as = found.tell(trial, value if end is None else None, state, skip_if_finished=True).state
         what = "complete" if end is None else f"pruned after epoch {end}"
-        self._message(f"{found.study_name} trial {trial.number}: {_shown(study, value)}, {what}; {told(trial.params)}")
+        self._message(
+            f"{found.study_name} trial {trial.number}: {_shown(study, value)}, {what}; {format_params(trial.params)}"
+        )
         return told_as == state
 
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
@@ -326,7 +328,7 @@ class Worker:
             self._told = len(ended)
 
 
-def told(params: Mapping[str, object]) -> str:
+def format_params(params: Mapping[str, object]) -> str:
     """A trial's values in one line, of floats three digits, of joined names the first."""
     return " ".join(
         f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"

@@ -13,7 +13,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
-from discrete_vae.tasks import Architecture, Criticism, Supervision
+from discrete_vae.tasks import Architecture, CriticConfig, Supervision
 
 ANNEALED = Schedule(1.0, decay=0.97044553, every=1000, unit="step", minimum=0.5)
 
@@ -67,7 +67,7 @@ CHANGES: dict[str, Any] = {
     "precision": "bfloat16",
     "seed": 1,
     "supervision": Supervision(alpha=1.0),
-    "criticism": Criticism(critic_steps=4),
+    "criticism": CriticConfig(critic_steps=4),
 }
 NESTED = {
     "architecture": [
@@ -150,7 +150,9 @@ def test_runs_of_several_layers_are_other_runs_since_they_share_noise(monkeypatc
 
 
 def test_a_step_looks_at_a_batch_for_each_update_of_a_generators_critic() -> None:
-    made = Config(task="generator", data=DataConfig("expressions"), batch_size=20, criticism=Criticism(critic_steps=3))
+    made = Config(
+        task="generator", data=DataConfig("expressions"), batch_size=20, criticism=CriticConfig(critic_steps=3)
+    )
     assert made.step_size == 60
     assert Config(batch_size=20).step_size == 20
 

@@ -25,7 +25,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from discrete_vae.strategies.target_propagation.strategy import INVERSES
-from discrete_vae.tasks import TASKS, Architecture, Criticism, Supervision
+from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision
 from discrete_vae.training.step import Trainer
 
 KINDS = ("gumbel-softmax", "softmax", "nvil", "gaussian-reparameterisation", "auto-encoder", "backpropagation")
@@ -72,7 +72,7 @@ def base(task: str, strategy: str, options: Any = None) -> Config:
         architecture=Architecture(**shape),
         data=DataConfig(DATA.get(task, "binarised-mnist")),  # type: ignore[arg-type]
         supervision=Supervision(labelled=10),
-        criticism=Criticism(critic_steps=2),
+        criticism=CriticConfig(critic_steps=2),
         learning_rate=Schedule(0.01),
         batch_size=12,
         epochs=2,
@@ -207,9 +207,13 @@ def test_an_activation_without_a_layer_to_follow() -> None:
 
 @pytest.mark.parametrize("strategy", ["gumbel-softmax", "nvil", "auto-encoder"])
 def test_what_fits_leaves_the_rest_out(strategy: str) -> None:
-    shared = {"auxiliary_learning_rate": Schedule(0.01), "beta": Schedule(0.5), "criticism": Criticism(critic_steps=9)}
+    shared = {
+        "auxiliary_learning_rate": Schedule(0.01),
+        "beta": Schedule(0.5),
+        "criticism": CriticConfig(critic_steps=9),
+    }
     fitted = Config.fitting(strategy=strategy, **shared)
-    assert fitted.criticism == Criticism()
+    assert fitted.criticism == CriticConfig()
     assert fitted.auxiliary_learning_rate == Schedule(0.01 if strategy == "nvil" else 3e-4)
     assert fitted.beta == Schedule(1.0 if strategy == "auto-encoder" else 0.5)
     assert Config(strategy=strategy).refitted(**shared) == fitted

@@ -6,16 +6,16 @@ from typing import get_args
 import pytest
 import torch
 
-from discrete_vae.data import MADE, DataConfig, Domain, load
+from discrete_vae.data import SYNTHETIC, DataConfig, Domain, load
 from discrete_vae.data.config import DatasetName
 from discrete_vae.errors import InputError
 
 
 def test_every_made_set_can_be_asked_for() -> None:
-    assert set(MADE) < set(get_args(DatasetName))
+    assert set(SYNTHETIC) < set(get_args(DatasetName))
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_splits(name: str) -> None:
     data = load(DataConfig(name))  # type: ignore[arg-type]
     splits = (data.train, data.validation, data.test)
@@ -34,7 +34,7 @@ def test_splits(name: str) -> None:
     assert data.train.pixels.data_ptr() != load(data.config).train.pixels.data_ptr()
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_a_draw_is_the_same_on_every_device(name: str, device: torch.device) -> None:
     config = DataConfig(name)  # type: ignore[arg-type]
     here, there = load(config), load(config, device=device)
@@ -72,7 +72,7 @@ def test_domains() -> None:
     assert DataConfig("molecules").domain == Domain(16, 9)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", SYNTHETIC)
 @pytest.mark.parametrize("setting", [{"binarisation": "none"}, {"binarisation_seed": 1}])
 def test_nothing_is_binarised(name: str, setting: dict[str, object]) -> None:
     with pytest.raises(InputError, match=f'needs images, {name} has none: leave binarisation at "threshold"') as caught:

@@ -20,7 +20,7 @@ from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import TargetPropagation
-from discrete_vae.tasks import Architecture, Criticism, Task, generator
+from discrete_vae.tasks import Architecture, CriticConfig, Task, generator
 
 PIXELS = 8
 CPU = torch.device("cpu")
@@ -83,10 +83,10 @@ class Recorder:
     def __init__(self, model: Task, monkeypatch: pytest.MonkeyPatch) -> None:
         self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         self.relaxed: list[Tensor] = []
-        weigh, estimate = type(model).weigh, type(model).estimate
+        log_weights, estimate = type(model).log_weights, type(model).estimate
 
         def weighed(task: Task, pixels: Tensor, parameters: Tensor, noise: Noise, samples: int) -> Any:
-            log_prob, log_ratio = weigh(task, pixels, parameters, noise, samples)
+            log_prob, log_ratio = log_weights(task, pixels, parameters, noise, samples)
             self.blocks.append((pixels.clone(), log_prob.clone(), log_ratio.expand_as(log_prob).clone()))
             return log_prob, log_ratio
 
@@ -95,7 +95,7 @@ class Recorder:
             self.relaxed.append(found.loss.clone())
             return found
 
-        monkeypatch.setattr(type(model), "weigh", weighed)
+        monkeypatch.setattr(type(model), "log_weights", weighed)
         monkeypatch.setattr(type(model), "estimate", estimated)
 
     def samples_of(self, member: int, split: Split, samples: int) -> Iterator[list[tuple[float, float]]]:
@@ -335,7 +335,7 @@ def test_a_critics_distance_is_a_mean_over_all_data(monkeypatch: pytest.MonkeyPa
             data=data.config,
             architecture=Architecture(hidden=(6,)),
             batch_size=10,
-            criticism=Criticism(critic_steps=1),
+            criticism=CriticConfig(critic_steps=1),
             seed=seed,
         )
         for seed in range(2)

@@ -108,7 +108,7 @@ def test_strategies_of_all_layers_follow_their_schedules() -> None:
     deep = Config("gumbel-softmax", annealed(0.7), Architecture(4, 3, (8,), layers=3))
     population = build(deep, replace(deep, options=annealed(0.2), seed=1))
     population.follow(population.schedules(0, 1, 50)[0])
-    for strategy in population.layers:
+    for strategy in population.layer_strategies:
         assert strategy.temperature.tolist() == pytest.approx([0.7, 0.2])
 
 

@@ -10,7 +10,7 @@ from discrete_vae.training import Interrupted
 from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
-from reports.report import Bench
+from reports.report import ReportContext
 
 
 def end(tokens: Sequence[str]) -> int:
@@ -84,7 +84,7 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 def _made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports that only write a table and their provenance."""
 
-    def make(preset: object, bench: Bench) -> None:
+    def make(preset: object, bench: ReportContext) -> None:
         bench.write("results.csv", f"of {bench.report}")
         bench.write_provenance([])
 
@@ -128,7 +128,7 @@ def test_a_folder_of_another_report_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_an_interrupted_report_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(preset: object, bench: Bench) -> None:
+    def make(preset: object, bench: ReportContext) -> None:
         bench.write("results.csv", "partly")
         raise Interrupted("stopped")
 

@@ -18,7 +18,7 @@ from discrete_vae.tasks import Architecture
 from reports import load, measure, speed_by_classes, storage_overhead, throughput, throughput_tables
 from reports.load import Counters, Load, between, drift, least_disturbed, spread
 from reports.measure import Case, Turns, paired
-from reports.report import Bench
+from reports.report import ReportContext
 
 IDLE = Load(0.02, 1.0, 2, 2, 0.05, 0.02)
 BUSY = dataclasses.replace(IDLE, others=1.0)
@@ -162,7 +162,7 @@ def test_disturbed_rows_are_marked_and_told(tmp_path: Any, capsys: pytest.Captur
         "quiet": throughput.Measurement(cases["quiet"], quiet, {}),
         "busy": throughput.Measurement(cases["busy"], busy, {}),
     }
-    bench = Bench("throughput", "quick", tmp_path)
+    bench = ReportContext("throughput", "quick", tmp_path)
     throughput.tell_disturbed(measurements, bench)
     told = capsys.readouterr().out
     assert "disturbed: busy: others took 1.0 cores" in told

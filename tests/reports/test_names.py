@@ -35,7 +35,7 @@ from reports import (
 from reports.figures import figure, legend, plain
 from reports.latex import Latex, compile_document, escape, symbols
 from reports.names import LONGEST, distinct, shown, visible
-from reports.report import Bench
+from reports.report import ReportContext
 from reports.tables import Panel
 from reports.tables import table as latex_table
 from studies import __main__ as studies_command
@@ -295,7 +295,7 @@ def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
         study.tell(study.ask(dict(space)), -float(i))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        studies._draw_plane(Bench("studies", "stored", tmp_path), [study])
+        studies._draw_plane(ReportContext("studies", "stored", tmp_path), [study])
     assert (tmp_path / "studies_plane.pdf").exists()
     assert r"\$\textbackslash{}foo\{\$" in studies.best_table([study])
     assert r"\$\\foo{\$" in studies.markdown([study])

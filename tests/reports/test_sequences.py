@@ -13,7 +13,7 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from reports import adversarial_vae, sequences, sequences_tables
-from reports.report import Bench
+from reports.report import ReportContext
 
 SMALL = Architecture(hidden=(8,), activation="relu", style=3)
 
@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def twice(report: str, make, preset: object, tmp_path: Path) -> dict[str, bytes]:
     """A report's files; a second call trains nothing and writes the same."""
-    bench = Bench(report, "quick", tmp_path / "out", tmp_path / "runs")
+    bench = ReportContext(report, "quick", tmp_path / "out", tmp_path / "runs")
     make(preset, bench)
     first = contents(bench.out)
     trained = {path: path.stat().st_mtime_ns for path in bench.runs.rglob("checkpoint*")}

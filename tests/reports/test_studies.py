@@ -16,7 +16,7 @@ from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 from reports import storage_overhead, studies
-from reports.report import Bench
+from reports.report import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE
@@ -58,11 +58,11 @@ def test_tables_say_what_the_trials_are(tmp_path: Path) -> None:
 
 
 def test_the_report_trains_nothing_and_shows_every_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Bench, "train", None)
+    monkeypatch.setattr(ReportContext, "train", None)
     url = str(tmp_path / "study.db")
     filled(url, PLANE, [-110.0 - i for i in range(9)])
     out = tmp_path / "out"
-    studies.make(studies.Preset(), Bench("studies", "stored", out, tmp_path / "runs", storage=url))
+    studies.make(studies.Preset(), ReportContext("studies", "stored", out, tmp_path / "runs", storage=url))
     results = pd.read_csv(out / "results.csv")
     assert len(results) == 3 * 9 * 2
     assert set(results["row"]) == set(PLANE.names())
@@ -85,7 +85,7 @@ def test_a_metric_other_than_the_elbo_is_named_and_has_axes_of_its_own(tmp_path:
     assert "$0.9000$" in studies.comparison([accurate])
     assert "valid. accuracy" in studies.markdown([accurate])
     filled(url, STUDY, [-110.0, -105.0])
-    studies.make(studies.Preset(), Bench("studies", "stored", out, tmp_path / "runs", storage=url))
+    studies.make(studies.Preset(), ReportContext("studies", "stored", out, tmp_path / "runs", storage=url))
     source = (out / "studies.tex").read_text()
     assert "validation accuracy or ELBO" in source or "validation ELBO or accuracy" in source
     for name in ("studies_history", "studies_history_accuracy", "studies_plane", "studies_plane_accuracy"):
@@ -114,7 +114,7 @@ def test_importance_finds_what_matters() -> None:
 def test_a_storage_without_studies_is_refused(tmp_path: Path) -> None:
     open_storage(str(tmp_path / "study.db"))
     with pytest.raises(InputError, match="no study with a complete trial"):
-        studies.make(studies.Preset(), Bench("studies", "stored", tmp_path, storage=str(tmp_path / "study.db")))
+        studies.make(studies.Preset(), ReportContext("studies", "stored", tmp_path, storage=str(tmp_path / "study.db")))
 
 
 def test_instant_trials_take_a_storage_as_real_ones_do(tmp_path: Path) -> None:
@@ -138,7 +138,9 @@ def test_the_overhead_is_measured_and_kept(
     small = dataclasses.replace(search, base=dataclasses.replace(search.base, strategy="gumbel-softmax"))
     study = dataclasses.replace(STUDY, searches={"": small}, epochs=1, seeds=(0,))
     preset = storage_overhead.Preset((2,), 6, study)
-    bench = Bench("storage-overhead", "quick", tmp_path / "out", tmp_path / "runs", storage=str(tmp_path / "study.db"))
+    bench = ReportContext(
+        "storage-overhead", "quick", tmp_path / "out", tmp_path / "runs", storage=str(tmp_path / "study.db")
+    )
     storage_overhead.make(preset, bench)
     written = (tmp_path / "out" / "results.csv").read_text()
     results = pd.read_csv(tmp_path / "out" / "results.csv").set_index(["row", "metric"])["value"]

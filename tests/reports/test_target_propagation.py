@@ -15,7 +15,7 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import auto_encoder, latex
-from reports.report import Bench
+from reports.report import ReportContext
 from reports.tables import COLUMNS
 from reports.target_propagation_settings import (
     CHOSEN,
@@ -214,7 +214,7 @@ def test_auto_encoder_report(tmp_path) -> None:
 
 def test_bench_prunes_by_epoch(tmp_path) -> None:
     config = dataclasses.replace(BASE, epochs=3)
-    (run,) = Bench("name", "tiny", tmp_path / "out", tmp_path / "runs").train(
+    (run,) = ReportContext("name", "tiny", tmp_path / "out", tmp_path / "runs").train(
         [config], lambda epoch, metrics: list(metrics) if epoch >= 2 else []
     )
     assert run.step == 2 * run.steps_per_epoch

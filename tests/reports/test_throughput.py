@@ -128,7 +128,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_measurement_that_fails_says_why(tmp_path: Path) -> None:
-    bench = throughput.Bench("throughput", "tiny", tmp_path, tmp_path / "runs")
+    bench = throughput.ReportContext("throughput", "tiny", tmp_path, tmp_path / "runs")
     with pytest.raises(throughput.InputError, match="a measurement of gumbel-softmax x 1 failed: KeyError: 'spiral'"):
         throughput.measure(Case(SMALL, loop="spiral", seconds=0.01), bench)
     assert not (tmp_path / "runs").exists()

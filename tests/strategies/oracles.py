@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Networks, Objective, Strategy
+from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, Strategy
 
 OUTPUTS, HIDDEN, CONTEXT = 7, 8, 9
 SCALES = (0.4, 9.0)
@@ -73,12 +73,12 @@ class Problem:
     def f(self, sample: Tensor) -> Tensor:
         """Loss of samples ``[..., B, N, K]``, with what is behind: ``[..., B]``."""
         output = perceptron(self.decoder, sample.flatten(-2))
-        return self.loss(output) + self.behind(sample, output)
+        return self.loss(output) + self.deeper_loss(sample, output)
 
     def loss(self, output: Tensor) -> Tensor:
         return self.scale * (F.softplus(output) - self.target * output).sum(-1)
 
-    def behind(self, sample: Tensor, output: Tensor) -> Tensor:
+    def deeper_loss(self, sample: Tensor, output: Tensor) -> Tensor:
         seen = perceptron(self.side, sample.flatten(-2)).squeeze(-1)
         return self.scale * (seen.sin() + output.square().sum(-1) / 9)
 
@@ -86,10 +86,10 @@ class Problem:
         """What stands for the objective in expansions; here another function."""
         return self.scale * perceptron(self.other, sample.flatten(-2)).squeeze(-1)
 
-    def penalty(self, logits: Tensor) -> Tensor:
+    def kl_term(self, logits: Tensor) -> Tensor:
         return logits.logsumexp(-1).square().sum(-1) + (self.tilt * logits.sin()).sum((-1, -2))
 
-    def cost(self, logits: Tensor, sample: Tensor) -> Tensor:
+    def sample_kl(self, logits: Tensor, sample: Tensor) -> Tensor:
         """Beta log q(z) less something of z."""
         log_q = (sample * (logits - logits.exp().sum(-1, keepdim=True).log())).sum((-1, -2))
         return 0.3 * log_q - (self.tilt * sample).sum((-1, -2))
@@ -119,11 +119,11 @@ class Posed(Problem):
         return Objective(
             decode=self.decode,
             loss=self.loss,
-            penalty=self.penalty,
-            cost=self.cost,
+            kl_term=self.kl_term,
+            sample_kl=self.sample_kl,
             context=self.context,
             broadcasts=broadcasts,
-            behind=self.behind,
+            deeper_loss=self.deeper_loss,
             mean_field=Objective(decode=lambda sample: sample, loss=self.mean_field),
         )
 
@@ -165,7 +165,7 @@ class Expected:
     """Value ``[B]``; also differentiable in the decoder's weights."""
     gradient: Tensor
     """In the logits: ``[B, N, K]``."""
-    auxiliary: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    strategy_loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     """Loss of the strategy's parameters."""
 
 
@@ -198,7 +198,7 @@ class Case:
         return {name: value[member] if isinstance(value, tuple) else value for name, value in self.options.items()}
 
 
-def networks_of(members: int, latents: int, categories: int) -> Networks:
+def networks_of(members: int, latents: int, categories: int) -> NetworkFactory:
     """Baselines and critics, a member's own; a strategy that asks for another network fails."""
 
     def make(name: str, inputs: int) -> nn.Module:
@@ -208,7 +208,7 @@ def networks_of(members: int, latents: int, categories: int) -> Networks:
     def refuse() -> Any:
         pytest.fail("wants no other network")
 
-    return Networks(
+    return NetworkFactory(
         members, refuse, refuse, lambda: make("baseline", CONTEXT), lambda: make("critic", latents * categories)
     )
 
@@ -275,7 +275,7 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
         estimate = strategy.estimate(logits, posed.objective(case.broadcasts), noise)
         parameters = list(strategy.parameters())
         gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *posed.decoder))
-        learned = torch.autograd.grad(estimate.auxiliary.sum(), parameters) if parameters else ()
+        learned = torch.autograd.grad(estimate.strategy_loss.sum(), parameters) if parameters else ()
         for p in range(members):
 
             def own(tensor: Tensor, p: int = p) -> Tensor:
@@ -298,9 +298,9 @@ def check(case: Case, shape: tuple[int, int, int], population: bool) -> tuple[St
                 decoder, torch.autograd.grad(expected.loss.sum(), problems[p].decoder), strict=True
             ):
                 close(own(actual), reference, "gradient in the decoder")
-            close(own(estimate.auxiliary), expected.auxiliary, "value of the strategy's own loss")
+            close(own(estimate.strategy_loss), expected.strategy_loss, "value of the strategy's own loss")
             if parameters:
-                slopes = torch.autograd.grad(expected.auxiliary, list(given.own.values()))
+                slopes = torch.autograd.grad(expected.strategy_loss, list(given.own.values()))
                 for name, actual, reference in zip(given.own, learned, slopes, strict=True):
                     close(own(actual), reference, f"gradient in {name}")
                     assert step < case.steps - 1 or reference.abs().sum() > 0, f"nothing to learn for {name}"

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import Networks, Objective, TargetPropagation
+from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from tests.strategies.oracles import normal
 
 MEMBERS, BATCH, PIXELS = 2, 5, 7
@@ -74,7 +74,7 @@ class Problem:
         self.logits = 1.5 * normal("logits", shape=(MEMBERS, BATCH, latents, categories))
         self.tilt = normal("tilt", shape=self.shape)
 
-    def penalty(self, logits: Tensor) -> Tensor:
+    def kl_term(self, logits: Tensor) -> Tensor:
         return logits.logsumexp(-1).square().sum(-1) + (self.tilt * logits.sin()).sum((-1, -2))
 
     def further(self, sample: Tensor, output: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ class Problem:
             encode=self.encoder,
             decoder=self.decoder,
             encoder=self.encoder.network,
-            penalty=self.penalty,
-            behind=self.further if self.behind else None,
+            kl_term=self.kl_term,
+            deeper_loss=self.further if self.behind else None,
         )
 
 
@@ -197,19 +197,19 @@ class Reference:
         return aim.softmax(-1), image.softmax(-1), aim - image
 
     def pull(self) -> Tensor:
-        """Gradient in the logits: the geometry's, shortened as the signal is to ``clip``, and the penalty's with it."""
+        """Gradient in the logits: the geometry's, shortened as the signal is to ``clip``, and the KL term's with it."""
         aim, image, delta = self.difference()
         code = self.logits.softmax(-1) if self.options["code"] == "probabilities" else self.sample
         clip = self.options["clip"]
         result = torch.zeros_like(self.logits)
         at = self.logits.clone().requires_grad_()
-        (penalty,) = torch.autograd.grad(self.problem.penalty(at).sum(), at)
+        (kl_term,) = torch.autograd.grad(self.problem.kl_term(at).sum(), at)
         for b, n in itertools.product(range(BATCH), range(self.problem.shape[0])):
             length = float(delta[b, n].square().sum().sqrt())
             share = min(1.0, clip / length) if clip else 1.0
             own = (self.logits[b, n], code[b, n], self.sample[b, n])
             result[b, n] = share * self.moved(*own, aim[b, n], image[b, n], delta[b, n])
-            result[b, n] += (share - 1) * penalty[b, n]
+            result[b, n] += (share - 1) * kl_term[b, n]
         return result
 
     def moved(self, logits: Tensor, code: Tensor, sample: Tensor, aim: Tensor, image: Tensor, delta: Tensor) -> Tensor:
@@ -296,7 +296,7 @@ def transported(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
 def built(problem: Problem, options: dict[str, Any]) -> TargetPropagation:
     """By options, as a run has it; feedback and inverse start at weights of their own."""
     latents, categories = problem.shape
-    networks = Networks(
+    networks = NetworkFactory(
         MEMBERS,
         lambda: Codes("own encoder", latents, categories),
         lambda: mlp("own decoder", latents * categories, 8, 9, PIXELS),

@@ -220,9 +220,9 @@ def test_every_part_of_an_objective_is_asked_in_the_users_layout(strategy, behin
             observation=torch.ones(8, 6),
             predict=torch.sigmoid,
             encode=lambda seen: turned((seen @ feedback).unflatten(-1, (2, 3))),
-            penalty=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
-            cost=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
-            behind=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,
+            kl_term=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
+            sample_kl=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
+            deeper_loss=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,
             mean_field=Objective(lambda z: (own(z) * tilt).flatten(-2), lambda output: output.sum(-1).square()),
         )
         logits = (LOGITS if dim == -1 else LOGITS.mT).clone().requires_grad_()
@@ -403,7 +403,7 @@ def test_what_is_learned_goes_on_from_where_it_is_set() -> None:
 def test_a_learned_baseline_takes_a_context_beside_a_plain_cost() -> None:
     baseline = nn.Linear(2, 1)
     estimate = Nvil(baseline).estimate(LOGITS.clone().requires_grad_(), cost, context=torch.ones(8, 2))
-    estimate.auxiliary.backward()
+    estimate.strategy_loss.backward()
     assert baseline.weight.grad.any()
 
 
@@ -556,7 +556,11 @@ def test_a_hyper_parameter_keeps_its_precision_and_its_device() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, kind in STRATEGIES.items() if kind.categorical() and kind.categories is None and not kind.whole],
+    [
+        name
+        for name, kind in STRATEGIES.items()
+        if kind.categorical() and kind.categories is None and not kind.loss_includes_kl
+    ],
 )
 def test_a_strategy_that_has_learned_can_be_copied(name) -> None:
     try:

@@ -71,7 +71,7 @@ class OfTheBatch(Softmax):
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         estimate = super().compute(logits, objective, noise)
-        return Estimate(estimate.loss + estimate.loss.mean(), estimate.auxiliary, estimate.sample)
+        return Estimate(estimate.loss + estimate.loss.mean(), estimate.strategy_loss, estimate.sample)
 
 
 class CentredByTheBatch(ScoreFunction):

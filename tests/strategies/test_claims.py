@@ -312,8 +312,8 @@ def test_rebars_own_gradient_is_that_of_its_second_moment(members: int | None) -
             strategy.log_temperature += shift
         seeds = [seeded(i) for i in range(4)] if members else [seeded(0)]
         estimate = strategy.estimate(LOGITS.expand(rows).clone(), OBJECTIVE, Noise(seeds))
-        own = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
-        return estimate.auxiliary.detach(), list(own)
+        own = torch.autograd.grad(estimate.strategy_loss.sum(), list(strategy.parameters()))
+        return estimate.strategy_loss.detach(), list(own)
 
     up, down = moment(1e-5)[0], moment(-1e-5)[0]
     (slope, _) = moment(0.0)[1]

@@ -332,9 +332,9 @@ def test_shapes_value_and_sample(row, shape, leading, dtype, device) -> None:
     assert problem.calls == strategy.claim.decoded(*SHAPES[shape])
 
     assert estimate.loss.shape == (*leading, BATCH)
-    assert estimate.auxiliary.shape == leading
+    assert estimate.strategy_loss.shape == leading
     assert estimate.sample.shape[-len(leading) - 3 :] == (*leading, BATCH, *problem.family.sample_shape)
-    assert {estimate.loss.dtype, estimate.auxiliary.dtype, estimate.sample.dtype} == {dtype}
+    assert {estimate.loss.dtype, estimate.strategy_loss.dtype, estimate.sample.dtype} == {dtype}
     assert not estimate.sample.requires_grad
     assert gradient(estimate.loss, logits).shape == logits.shape
     # Exactly: estimates nest because the value is the objective's own; but for the rounding of a batch of all states.
@@ -375,7 +375,7 @@ def test_member_of_a_population_is_as_if_alone(row) -> None:
         alone = copy.deepcopy(strategy).estimate(single, problem.objective(1), problem.noise(10 + member))
         assert together.sample[..., member, :, :, :].equal(alone.sample[..., 0, :, :, :])
         torch.testing.assert_close(together.loss[member], alone.loss[0])
-        torch.testing.assert_close(together.auxiliary[member], alone.auxiliary[0])
+        torch.testing.assert_close(together.strategy_loss[member], alone.strategy_loss[0])
         torch.testing.assert_close(gradient(together.loss, logits)[member], gradient(alone.loss, single)[0])
 
 
@@ -419,7 +419,7 @@ def test_loss_and_gradient_are_finite_over_a_wide_grid(row, temperature) -> None
     grid = torch.stack([torch.zeros(shape), torch.full(shape, 80.0), torch.full(shape, -80.0), corner, -corner, wide])
     grid = grid.repeat(200, 1, 1, 1).requires_grad_()
     estimate = strategy.estimate(grid, problem.objective(len(grid)), problem.noise(0))
-    for values in (estimate.loss, estimate.auxiliary, estimate.sample, gradient(estimate.loss, grid)):
+    for values in (estimate.loss, estimate.strategy_loss, estimate.sample, gradient(estimate.loss, grid)):
         assert values.isfinite().all()
 
 
@@ -439,11 +439,11 @@ def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
     for tensor in (logits, *decoder, *own):
         tensor.grad = None
     if own:
-        estimate.auxiliary.sum().backward()
+        estimate.strategy_loss.sum().backward()
         assert all(parameter.grad is not None and parameter.grad.any() for parameter in own)
         assert all(tensor.grad is None or not tensor.grad.any() for tensor in (logits, *decoder))
     else:
-        assert estimate.auxiliary.equal(torch.zeros_like(estimate.auxiliary))
+        assert estimate.strategy_loss.equal(torch.zeros_like(estimate.strategy_loss))
 
 
 @every_problem
@@ -506,8 +506,8 @@ class Leaking(ScoreFunction):
     """The baseline is part of the signal's graph, and so learns from the model's loss."""
 
     def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
-        centred, scale, auxiliary = super().centre(signal, objective)
-        return centred - 0.1 * self.baseline(objective.observation).squeeze(-1), scale, auxiliary
+        centred, scale, strategy_loss = super().centre(signal, objective)
+        return centred - 0.1 * self.baseline(objective.observation).squeeze(-1), scale, strategy_loss
 
 
 class Dropped(Rloo):

@@ -77,7 +77,7 @@ class Free(Binary):
 class Scalar(Binary):
     def compute(self, logits, objective, noise):
         estimate = super().compute(logits, objective, noise)
-        return Estimate(estimate.loss.mean(), estimate.auxiliary, estimate.sample)
+        return Estimate(estimate.loss.mean(), estimate.strategy_loss, estimate.sample)
 
 
 class Column(Binary):
@@ -89,7 +89,7 @@ class Column(Binary):
 class Indices(Binary):
     def compute(self, logits, objective, noise):
         estimate = super().compute(logits, objective, noise)
-        return Estimate(estimate.loss, estimate.auxiliary, estimate.sample.argmax(-1))
+        return Estimate(estimate.loss, estimate.strategy_loss, estimate.sample.argmax(-1))
 
 
 class Pair(Binary):
@@ -105,7 +105,7 @@ class Broken(Binary):
 class Diverged(ReinMax):
     def compute(self, logits, objective, noise):
         estimate = super().compute(logits, objective, noise)
-        return Estimate(estimate.loss * float("nan"), estimate.auxiliary, estimate.sample)
+        return Estimate(estimate.loss * float("nan"), estimate.strategy_loss, estimate.sample)
 
 
 class Unset(Binary):
@@ -208,9 +208,12 @@ def test_a_gradient_of_nan_holds_no_claim(folder, capsys, monkeypatch) -> None:
         ),
         ("own_strategies:Free --shape 3 2", "claims evaluations=0; give the samples that a step decodes"),
         ("own_strategies:Scalar --shape 3 2", "loss has shape []; give one number an example, [2]"),
-        ("own_strategies:Column --shape 3 2", "auxiliary has shape [2]; give a tensor of one number, []"),
+        ("own_strategies:Column --shape 3 2", "strategy_loss has shape [2]; give a tensor of one number, []"),
         ("own_strategies:Indices --shape 3 2", "sample has shape [2, 3]; give the decoded one, [2, 3, 2]"),
-        ("own_strategies:Pair --shape 3 2", "Pair.compute gives a tuple; give an Estimate(loss, auxiliary, sample)"),
+        (
+            "own_strategies:Pair --shape 3 2",
+            "gives a tuple; give an Estimate(loss, strategy_loss, sample)",
+        ),
         ("own_strategies:Broken", "own_strategies:Broken fails in own_strategies.py, line "),
         ("own_strategies:Unset", "Unset.Options is <class 'dict'>; give a frozen dataclass"),
         ("../own_strategies:Binary", "is not in this folder; run the command in the module's own"),
@@ -256,7 +259,7 @@ def test_feedback_is_built_from_the_problems_networks_and_learns(inverse) -> Non
 
 
 def test_probes_find_the_decoders_weights() -> None:
-    """A mirror that has only probed, for it takes the model's own steps, gives ReinMax' gradient."""
+    """A mirror that has only probed, for the model's optimiser updates it, gives ReinMax' gradient."""
     options = read_options(TargetPropagation, ["inverse=mirror", "geometry=second-order"])
     problem = Subject(TargetPropagation, options, SHAPES["ternary"]).problem()
     strategy = problem.learn(problem.build(TargetPropagation, options), 200)

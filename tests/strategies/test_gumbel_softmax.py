@@ -12,7 +12,13 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import GradientError, exact_gradient, gradient_error, sampled_gradients
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import GumbelSoftmax, Networks, Objective, StraightThroughGumbelSoftmax, TargetPropagation
+from discrete_vae.strategies import (
+    GumbelSoftmax,
+    NetworkFactory,
+    Objective,
+    StraightThroughGumbelSoftmax,
+    TargetPropagation,
+)
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 
 LOGITS = torch.randn(2, 3, 4, generator=seeded(0), dtype=torch.float64)
@@ -118,7 +124,7 @@ def test_each_member_has_its_own_temperature(strategy) -> None:
 @BOTH
 def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
     assert strategy.scheduled() == ("temperature",)
-    moved = strategy.build(strategy.Options(), Networks(1, *[torch.nn.Identity] * 4))
+    moved = strategy.build(strategy.Options(), NetworkFactory(1, *[torch.nn.Identity] * 4))
     moved.follow({"temperature": torch.tensor([2.0])})
     logits = LOGITS[None].clone().requires_grad_()
     gradients = [

@@ -56,7 +56,7 @@ def cost(sample: Tensor) -> Tensor:
     return ((sample.flatten(-2) @ WEIGHT).tanh() - 0.3).square().sum(-1)
 
 
-def penalty(logits: Tensor) -> Tensor:
+def kl_term(logits: Tensor) -> Tensor:
     return BETA * kl_to_uniform(logits).sum(-1)
 
 
@@ -65,7 +65,7 @@ def scaled(factor: float) -> Objective:
     return Objective(
         decode=lambda sample: sample,
         loss=lambda output: factor * cost(output),
-        penalty=lambda logits: factor * penalty(logits),
+        kl_term=lambda logits: factor * kl_term(logits),
         context=torch.ones(1, 1, dtype=torch.float64),
     )
 
@@ -84,23 +84,23 @@ def whole(strategy: Strategy, objective: Objective) -> Tensor:
     for _ in range(30):
         strategy.estimate(logits[:1000], objective, noise)
     at = logits.clone().requires_grad_()
-    loss = strategy.estimate(at, objective, noise).loss + objective.penalty(at)
+    loss = strategy.estimate(at, objective, noise).loss + objective.kl_term(at)
     return torch.autograd.grad(loss.sum(), at)[0].mean(0)
 
 
-def exact_penalty() -> Tensor:
+def exact_kl_term() -> Tensor:
     at = LOGITS.clone().requires_grad_()
-    return torch.autograd.grad(penalty(at).sum(), at)[0][0]
+    return torch.autograd.grad(kl_term(at).sum(), at)[0][0]
 
 
 @pytest.mark.parametrize("name", NORMALISED)
 @pytest.mark.parametrize("factor", [1.0, 100.0])
 def test_the_whole_gradient_keeps_its_direction(name: str, factor: float) -> None:
     """Of the reconstruction and the KL, each of which is seen beside the other; the length is that of a signal of 1."""
-    found, exact = whole(NORMALISED[name](), scaled(factor)), EXACT + exact_penalty()
+    found, exact = whole(NORMALISED[name](), scaled(factor)), EXACT + exact_kl_term()
     assert F.cosine_similarity(found.flatten(), exact.flatten(), 0) > 0.99
     assert F.cosine_similarity(EXACT.flatten(), exact.flatten(), 0) < 0.9
-    assert F.cosine_similarity(exact_penalty().flatten(), exact.flatten(), 0) < 0.95, "the KL alone would not do"
+    assert F.cosine_similarity(exact_kl_term().flatten(), exact.flatten(), 0) < 0.95, "the KL alone would not do"
     if factor > 1:
         deviation = float(found.norm() / (factor * exact.norm()))  # one over sigma
         assert deviation < 0.1
@@ -134,14 +134,14 @@ def test_every_layer_keeps_its_direction(name: str, factor: float) -> None:
     states = enumerate_states(LATENTS, CATEGORIES, torch.float64)
     at = LOGITS.clone().requires_grad_()
     given = upper(states, states)
-    inner = (log_prob(given, states[:, None]).exp() * cost(states)[:, None]).sum(0) + penalty(given)
-    total = (log_prob(at, states).exp() * (cost(states) + inner)).sum() + penalty(at).sum()
+    inner = (log_prob(given, states[:, None]).exp() * cost(states)[:, None]).sum(0) + kl_term(given)
+    total = (log_prob(at, states).exp() * (cost(states) + inner)).sum() + kl_term(at).sum()
     exact = torch.autograd.grad(total, (at, up))
 
     logits, noise = LOGITS.expand(DRAWS, -1, -1).clone().requires_grad_(), Noise([seeded(2)])
     for _ in range(30):
         nested(strategies, logits[:1000], objective, [layer], noise)
-    loss = nested(strategies, logits, objective, [layer], noise).loss + objective.penalty(logits)
+    loss = nested(strategies, logits, objective, [layer], noise).loss + objective.kl_term(logits)
     found = torch.autograd.grad(loss.sum() / DRAWS, (logits, up))
     for own, right in zip((found[0].sum(0), found[1]), exact, strict=True):
         assert F.cosine_similarity(own.flatten(), right.flatten(), 0) > 0.97
@@ -153,13 +153,13 @@ def test_the_first_step_divides_the_kl_image_by_image() -> None:
     at = LOGITS.expand(5, -1, -1).clone().requires_grad_()
     estimate = ScoreFunction(normalise=True).estimate(at, objective, Noise([seeded(4)]))
     losses = estimate.loss.detach()
-    (found,) = torch.autograd.grad((estimate.loss + objective.penalty(at)).sum(), at)
+    (found,) = torch.autograd.grad((estimate.loss + objective.kl_term(at)).sum(), at)
     for image in range(5):
         others = torch.cat([losses[:image], losses[image + 1 :]])
         deviation = (others.square().mean() - others.mean().square()).sqrt().clamp_min(1)
         own = LOGITS.clone().requires_grad_()
         signal = losses[image] - others.mean()
-        surrogate = signal * log_prob(own, estimate.sample[image : image + 1]) + objective.penalty(own)
+        surrogate = signal * log_prob(own, estimate.sample[image : image + 1]) + objective.kl_term(own)
         (right,) = torch.autograd.grad(surrogate.sum() / deviation, own)
         torch.testing.assert_close(found[image], right[0])
 
@@ -221,12 +221,12 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
         predict=torch.sigmoid,
         encode=lambda observation: LOGITS,
         decoder=decoder,
-        penalty=penalty,
+        kl_term=kl_term,
     )
     gradients = []
     for length in (0.0, clip):
         at = LOGITS.clone().requires_grad_()
-        loss = strategy(length).estimate(at, objective, Noise([seeded(3)])).loss + penalty(at)
+        loss = strategy(length).estimate(at, objective, Noise([seeded(3)])).loss + kl_term(at)
         gradients.append(torch.autograd.grad(loss.sum(), at)[0])
     plain, clipped = gradients
     cosine = F.cosine_similarity(plain, clipped, -1)

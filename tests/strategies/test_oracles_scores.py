@@ -56,20 +56,20 @@ def moments(decay: float, history: list[Tensor], signal: Tensor) -> tuple[Tensor
 def score(given: Given, loss: Tensor, sample: Tensor, signal: Tensor, extra: Tensor | float = 0.0) -> Expected:
     """``(signal - net(x) - mean) grad log q + grad extra``, and the network's regression on ``signal - mean``.
 
-    Where the gradient is normalised, that of ``penalty`` is part of it: all of it is divided by ``max(1, deviation)``.
+    Where the gradient is normalised, that of ``kl_term`` is part of it: all of it is divided by ``max(1, deviation)``.
     """
     options, logits = given.options, given.logits
     predicted = given.network(given.problem.context) if given.learned else torch.zeros_like(signal)
     mean, variance = moments(options.decay, given.history, (signal - predicted).detach())
-    auxiliary = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
+    strategy_loss = (signal - mean - predicted).square().mean() if given.learned else torch.zeros_like(signal[0])
     centred = (signal - predicted - mean).detach()
     surrogate = centred * log_q(logits, sample) + extra
     if options.normalise:
         scale = 1 / variance.sqrt().clamp_min(1)
-        # The task adds the whole of the penalty's gradient, so the estimate has in it what that lacks.
-        surrogate = scale * (surrogate + given.problem.penalty(logits)) - given.problem.penalty(logits)
+        # The task adds the whole of the KL term's gradient, so the estimate has in it what that lacks.
+        surrogate = scale * (surrogate + given.problem.kl_term(logits)) - given.problem.kl_term(logits)
     (gradient,) = torch.autograd.grad(surrogate.sum(), logits)
-    return Expected(loss, gradient, auxiliary)
+    return Expected(loss, gradient, strategy_loss)
 
 
 def score_function(given: Given) -> Expected:
@@ -123,10 +123,10 @@ def rloo(given: Given) -> Expected:
 def vimco(given: Given) -> Expected:
     """``sum_s (L - L_-s) grad log q(z_s) + grad L``, ``L = log 1/S sum_s w_s`` (Mnih and Rezende 2016, eq. 5 to 9).
 
-    ``log w_s = -f(z_s) - cost(z_s)``; in ``L_-s`` it is the mean of the other ``log w``. The loss is -L.
+    ``log w_s = -f(z_s) - sample_kl(z_s)``; in ``L_-s`` it is the mean of the other ``log w``. The loss is -L.
     """
     drawn = samples(given)
-    log_w = [-given.problem.f(sample) - given.problem.cost(given.logits, sample) for sample in drawn]
+    log_w = [-given.problem.f(sample) - given.problem.sample_kl(given.logits, sample) for sample in drawn]
 
     def bound(values: list[Tensor]) -> Tensor:
         highest = torch.stack(values).max(0).values.detach()
@@ -290,7 +290,7 @@ def reweighted_wake_sleep(given: Given) -> Expected:
     The value, and the decoder's gradient, are those of ``-log 1/S sum_s w_s``; ``w_s`` is VIMCO's.
     """
     drawn = samples(given)
-    log_w = [-given.problem.f(sample) - given.problem.cost(given.logits.detach(), sample) for sample in drawn]
+    log_w = [-given.problem.f(sample) - given.problem.sample_kl(given.logits.detach(), sample) for sample in drawn]
     highest = max(float(value.detach().max()) for value in log_w)
     weights = [(value - highest).exp() for value in log_w]
     loss = -(sum(weights) / len(weights)).log() - highest
@@ -654,7 +654,7 @@ def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name)
     logits = normal("rows", shape=(6, batch, latents, categories))
     objective = Objective(decode=lambda sample: sample, loss=problem.f)
     estimate = strategy.estimate(logits, objective, Noise([seeded(1)]))
-    found = torch.autograd.grad(estimate.auxiliary.sum(), list(strategy.parameters()))
+    found = torch.autograd.grad(estimate.strategy_loss.sum(), list(strategy.parameters()))
     noise = Noise([seeded(1)])
     drawn = [noise.gumbel(logits.shape, torch.float64) for _ in range(2)]
 
@@ -673,8 +673,8 @@ def test_one_set_of_parameters_learns_from_every_row_of_leading_dimensions(name)
     losses = []
     for row, values in enumerate(logits):
         given = Given(problem, values.clone().requires_grad_(), Row(row), options, "critic" * bool(critic), own, [])
-        losses.append(rebar(given).auxiliary)
-        close(estimate.auxiliary[row].detach(), losses[row].detach(), "value")
+        losses.append(rebar(given).strategy_loss)
+        close(estimate.strategy_loss[row].detach(), losses[row].detach(), "value")
     for actual, expected in zip(found, torch.autograd.grad(sum(losses), list(own.values())), strict=True):
         close(actual, expected, "gradient")
 
@@ -683,7 +683,7 @@ OBJECTIVE = Objective(
     decode=lambda sample: sample.flatten(-2),
     loss=lambda output: (output @ torch.linspace(-3, 5, output.shape[-1], dtype=output.dtype)).square(),
     context=normal("evaluation context", shape=(5, 9)),
-    penalty=lambda logits: logits.square().sum((-1, -2)),
+    kl_term=lambda logits: logits.square().sum((-1, -2)),
 )
 
 
@@ -711,12 +711,12 @@ def test_evaluation_is_told_what_the_last_step_was_and_changes_nothing(make) -> 
 
 @pytest.mark.parametrize("name", ["vimco", "reweighted-wake-sleep", "rebar", "score-function"])
 def test_an_objective_may_have_the_least_there_is(name) -> None:
-    """Without cost, penalty or context: what these would add is 0."""
-    bare = replace(OBJECTIVE, context=None, penalty=None)
+    """Without sample_kl, kl_term or context: what these would add is 0."""
+    bare = replace(OBJECTIVE, context=None, kl_term=None)
     nothing = replace(
         OBJECTIVE,
-        penalty=lambda logits: 0 * logits.sum((-1, -2)),
-        cost=lambda logits, sample: 0 * logits.sum((-1, -2)),
+        kl_term=lambda logits: 0 * logits.sum((-1, -2)),
+        sample_kl=lambda logits, sample: 0 * logits.sum((-1, -2)),
     )
     logits = normal("bare logits", shape=(5, 4, 3)).requires_grad_()
     found = []

@@ -43,7 +43,7 @@ def learns_as(reference: Reference, p: int, strategy: TargetPropagation, estimat
     """The inverse's own loss, its gradient, and, of what is corrected in place, the weights."""
     mirrored = own_steps(reference) if reference.inverse == "mirror" else []  # by the weights before any correction
     loss = reference.learn(depths(reference))
-    close(estimate.auxiliary[p], loss.detach(), "value of the inverse's loss")
+    close(estimate.strategy_loss[p], loss.detach(), "value of the inverse's loss")
     if reference.inverse == "mirror":
         for actual, expected in zip(steps, mirrored, strict=True):
             close(actual[p], expected, "a mirror's step")
@@ -90,7 +90,7 @@ def test_pull_and_the_inverses_loss_are_the_papers(inverse, geometry, variant, s
     weights = [layer.weight for layer in problem.decoder.layers]
     gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *weights))
     own = list(strategy.inverse.parameters())
-    steps = torch.autograd.grad(estimate.auxiliary.sum(), own) if own else []
+    steps = torch.autograd.grad(estimate.strategy_loss.sum(), own) if own else []
     for p, reference in enumerate(references):
         reference.decode()
         assert estimate.sample[p].equal(reference.sample)
@@ -149,7 +149,7 @@ def test_warm_up_takes_its_steps_on_the_inverses_loss(inverse) -> None:
 @pytest.mark.parametrize("variant", ["whole", "all"])
 @pytest.mark.parametrize("inverse", LAYERWISE)
 def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant) -> None:
-    """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the penalty's gradient."""
+    """Each layer's weights get ``-h^T d``; at the encoder's top d is minus the pull and the KL term's gradient."""
     problem = Problem(SHAPES[1], cut=True)
     options = {**options_of(inverse, "second-order", variant), "local": True}
     strategy = built(problem, options)
@@ -159,7 +159,7 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
     layers = [layer.weight for network in (problem.decoder, problem.encoder.network) for layer in network.layers]
     gradients = torch.autograd.grad(estimate.loss.sum(), layers, retain_graph=True)
     own = list(strategy.inverse.parameters())
-    steps = torch.autograd.grad(estimate.auxiliary.sum(), own) if own else []
+    steps = torch.autograd.grad(estimate.strategy_loss.sum(), own) if own else []
     for p, reference in enumerate(references):
         reference.logits = logits[p].detach()
         reference.decode()
@@ -170,13 +170,13 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
         expected = [-h.mT @ d for h, d in zip(reference.taken, [*down[:-1], true], strict=True)]
 
         at = reference.logits.clone().requires_grad_()
-        (penalty,) = torch.autograd.grad(problem.penalty(at).sum(), at)
+        (kl_term,) = torch.autograd.grad(problem.kl_term(at).sum(), at)
         taken, given = passed(reference.encoder, problem.observation[p])
         above = [weight.detach() for weight in reference.own[len(reference.decoder) :]]
-        top = -(pull + penalty).flatten(-2)
+        top = -(pull + kl_term).flatten(-2)
         lowest = carried(above, given[1:], top) * given[0].sigmoid()
         up = [lowest, *signals(above, given[1:], top)]
-        # The task adds the penalty's gradient to the last layer by itself.
+        # The task adds the KL term's gradient to the last layer by itself.
         expected += [-h.mT @ d for h, d in zip(taken, [*up[:-1], -pull.flatten(-2)], strict=True)]
         for actual, reference_gradient in zip([each[p] for each in gradients], expected, strict=True):
             close(actual, reference_gradient, "gradient of a layer")
@@ -185,7 +185,7 @@ def test_layer_local_losses_have_the_carried_error_as_gradient(inverse, variant)
         split = len(reference.decoder)
         encoder = (reference.own[split:], reference.encoder[1:], taken[1:], given[1:])
         loss = reference.learn([*depths(reference), encoder])
-        close(estimate.auxiliary[p], loss.detach(), "value of the feedback's loss")
+        close(estimate.strategy_loss[p], loss.detach(), "value of the feedback's loss")
         if steps:
             slopes = mirrored if inverse == "mirror" else torch.autograd.grad(loss, reference.own)
             for actual, slope in zip(steps, slopes, strict=True):
@@ -209,7 +209,7 @@ def test_a_constructor_takes_each_option_by_its_name() -> None:
         for each in (strategy, other):
             logits = problem.logits.clone().requires_grad_()
             estimate = each.estimate(logits, problem.objective(), both())
-            found.append([estimate.auxiliary, *torch.autograd.grad(estimate.loss.sum(), logits)])
+            found.append([estimate.strategy_loss, *torch.autograd.grad(estimate.loss.sum(), logits)])
         for one, two in zip(*found, strict=True):
             assert one.equal(two)
 

@@ -67,7 +67,7 @@ def test_vector_quantisation_is_the_papers(kind: type[VqVae], through: Through, 
     logits = (torch.stack(values) if population else values[0]).requires_grad_()
     estimate = strategy.estimate(logits, posed.objective(False), Noise([None] * members))
     gradient, *decoder = torch.autograd.grad(estimate.loss.sum(), (logits, *posed.decoder))
-    (learned,) = torch.autograd.grad(estimate.auxiliary.sum(), strategy.vectors)
+    (learned,) = torch.autograd.grad(estimate.strategy_loss.sum(), strategy.vectors)
     assert posed.decoded == batch * members
     for p, problem in enumerate(problems):
 
@@ -93,7 +93,7 @@ def test_vector_quantisation_is_the_papers(kind: type[VqVae], through: Through, 
         close(own(gradient), slopes[0], "gradient in the encoder's vectors")
         for actual, expected in zip(decoder, slopes[1:], strict=True):
             close(own(actual), expected, "gradient in the decoder")
-        close(own(estimate.auxiliary), code_loss.detach(), "codebook loss")
+        close(own(estimate.strategy_loss), code_loss.detach(), "codebook loss")
         close(own(learned), torch.autograd.grad(code_loss, book)[0], "gradient in the codebook")
 
 

@@ -50,7 +50,7 @@ def test_same_mean_and_less_variance(temperature: float, curved: float) -> None:
     logits, noise = LOGITS.expand(100, -1, -1), Noise([seeded(2)])
     for _ in range(200):
         descent.zero_grad()
-        strategy.estimate(logits, objective, noise).auxiliary.backward()
+        strategy.estimate(logits, objective, noise).strategy_loss.backward()
         descent.step()
     plain, controlled = (
         sampled_gradients(each, LOGITS, objective, DRAWS, Noise([seeded(1, type(each).__name__)]))

@@ -47,7 +47,7 @@ def test_the_network_learns_to_lower_the_variance() -> None:
     for step in range(300):
         estimate = strategy.estimate(logits, problem.objective(500), problem.noise(step + 2))
         optimiser.zero_grad()
-        estimate.auxiliary.mean().backward()
+        estimate.strategy_loss.mean().backward()
         optimiser.step()
     exact = problem.exact_gradient()
     error, found, _ = measured(strategy, problem, exact, 50_000)

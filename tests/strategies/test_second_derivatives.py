@@ -252,7 +252,7 @@ def test_a_control_variate_learns_through_an_estimate_behind_it(second) -> None:
 
     logits = normal("logits", *SHAPE).requires_grad_()
     estimate = first.estimate(logits, lambda z: cost(z) + behind(z))
-    (estimate.loss.sum() + estimate.auxiliary).backward()
+    (estimate.loss.sum() + estimate.strategy_loss).backward()
     assert all(each.grad.any() for each in (logits, weights, first.log_temperature, first.weight))
     again = first.estimate(logits, behind).loss.sum()
     (gradient,) = torch.autograd.grad(again, weights, create_graph=True)

@@ -12,7 +12,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import sampled_gradients
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies import Networks, Objective, TargetPropagation
+from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import Encoder, bernoulli_nll
@@ -39,9 +39,9 @@ class Map(nn.Module):
 ENCODER, INVERSE = Map(3), Map(4)
 
 
-def networks(encoder) -> Networks:
+def networks(encoder) -> NetworkFactory:
     """For a strategy that is to ask for an encoder and nothing else."""
-    return Networks(1, encoder, *[lambda: pytest.fail("wants no other network")] * 3)
+    return NetworkFactory(1, encoder, *[lambda: pytest.fail("wants no other network")] * 3)
 
 
 def inverse_named(name: str) -> Inverse:
@@ -166,7 +166,7 @@ def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     """||g(D(h + e)) - (h + e)||^2; without noise that of the sample itself, which needs no random number."""
     estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.0).estimate(LOGITS, objective(), Noise([seeded(10)]))
     error = INVERSE(decode(estimate.sample).sigmoid()).softmax(-1) - estimate.sample
-    torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean())
+    torch.testing.assert_close(estimate.strategy_loss, error.square().sum((-1, -2)).mean())
 
     noise = Noise([seeded(10)])
     noise.gumbel(LOGITS.shape, torch.float64)
@@ -174,7 +174,7 @@ def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
     error = INVERSE(decode(noisy).sigmoid()).softmax(-1) - noisy
     estimate = TargetPropagation(LearnedInverse(INVERSE), noise=0.3).estimate(LOGITS, objective(), Noise([seeded(10)]))
     # The noise level is a float32 buffer: 0.3 is rounded at the eighth digit.
-    torch.testing.assert_close(estimate.auxiliary, error.square().sum((-1, -2)).mean(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(estimate.strategy_loss, error.square().sum((-1, -2)).mean(), rtol=1e-6, atol=0)
 
 
 def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
@@ -199,9 +199,9 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
     for _ in range(300):
         adam.zero_grad()
         estimate = strategy.estimate(logits, vae.objective(observation), noise)
-        estimate.auxiliary.sum().backward()
+        estimate.strategy_loss.sum().backward()
         adam.step()
-        losses.append(estimate.auxiliary.item())
+        losses.append(estimate.strategy_loss.item())
     assert sum(losses[-20:]) < sum(losses[:20]) / 3
     states = enumerate_states(LATENTS, CATEGORIES)
     recovered = strategy.inverse.network(vae.decode(states[None]).sigmoid())[0]

@@ -19,7 +19,7 @@ from discrete_vae.latents.categorical import Categorical, enumerate_states, jaco
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Networks, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
     GEOMETRIES,
@@ -31,8 +31,8 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
 )
 from discrete_vae.strategies.target_propagation.feedback import carry
-from discrete_vae.strategies.target_propagation.geometries import Difference, Point
-from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Levels
+from discrete_vae.strategies.target_propagation.geometries import Difference, LatentState
+from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, NoiseScales
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.training.step import Trainer
@@ -45,8 +45,8 @@ ONE = torch.tensor(1.0, dtype=torch.float64)
 ON_THE_SIMPLEX = ["log-ratio", "aitchison", "fisher-rao"]
 
 
-def at(logits: Tensor = LOGITS, step: float = 1.0) -> Point:
-    return Point(logits, logits.softmax(-1), logits.softmax(-1), SAMPLE.expand_as(logits), step * ONE, ONE)
+def at(logits: Tensor = LOGITS, step: float = 1.0) -> LatentState:
+    return LatentState(logits, logits.softmax(-1), logits.softmax(-1), SAMPLE.expand_as(logits), step * ONE, ONE)
 
 
 def between(aim: Tensor, image: Tensor) -> Difference:
@@ -163,7 +163,7 @@ def test_fisher_rao_moves_what_can_move_where_something_cannot() -> None:
     """A category of probability nearly 0 that is pushed down does not keep the others from moving."""
     logits = torch.tensor([[[-30.0, 0.0, 0.5]]], dtype=torch.float64)
     push = torch.tensor([[[-3.0, -1.0, 1.0]]], dtype=torch.float64)
-    point = Point(logits, logits.softmax(-1), logits.softmax(-1), logits, ONE, ONE)
+    point = LatentState(logits, logits.softmax(-1), logits.softmax(-1), logits, ONE, ONE)
     target = GEOMETRIES["fisher-rao"](point, between(push, torch.zeros_like(push)))[0]
     moved = target - point.probabilities
     assert moved[0, 0, 1] < -0.2
@@ -185,7 +185,7 @@ def mean_pull(objective: Callable[[Tensor], Tensor], name: str) -> Tensor:
         sample = state.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(objective(sample), sample)
         probabilities = logits.softmax(-1)
-        point = Point(logits, probabilities, probabilities, state, ONE, ONE)
+        point = LatentState(logits, probabilities, probabilities, state, ONE, ONE)
         pull = GEOMETRIES[name](point, Difference(probabilities - gradient, probabilities, -gradient))[1]
         total += log_prob(logits, state).exp() * pull
     return total
@@ -236,22 +236,22 @@ def drawn(seed: int) -> list[Tensor]:
     return [layer.weight for layer in decoder(seed).layers]
 
 
-def decoded(network: MLP, batch: int = 50) -> Decoded:
+def decoded(network: MLP, batch: int = 50) -> DecodePass:
     """A batch of codes and what becomes of them."""
     codes = enumerate_states(LATENTS, CATEGORIES, torch.float64)
     sample = codes[torch.randint(len(codes), (1, batch), generator=seeded(5))]
     observation = torch.rand(1, batch, PIXELS, generator=seeded(6), dtype=torch.float64).round()
     objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), observation)
     taken, given = network.trace(sample.flatten(-2))
-    flow = Flow(network, list(network.layers), taken, given)
+    flow = Activations(network, list(network.layers), taken, given)
     prediction = given[-1].sigmoid().detach()
-    return Decoded(objective, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
+    return DecodePass(objective, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
 
 
-def learned(inverse: LayerwiseFeedback, work: Decoded, steps: int, output_noise: float = 0.1) -> LayerwiseFeedback:
+def learned(inverse: LayerwiseFeedback, work: DecodePass, steps: int, output_noise: float = 0.1) -> LayerwiseFeedback:
     adam = torch.optim.Adam(inverse.parameters(), lr=0.03)
     rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / steps)
-    levels = Levels(Noise([seeded(7)]), 0.1 * ONE, output_noise * ONE)
+    levels = NoiseScales(Noise([seeded(7)]), 0.1 * ONE, output_noise * ONE)
     for _ in range(steps):
         adam.zero_grad()
         inverse.loss(work, inverse.difference(work), levels).sum().backward()
@@ -260,7 +260,7 @@ def learned(inverse: LayerwiseFeedback, work: Decoded, steps: int, output_noise:
     return inverse
 
 
-def steepest(work: Decoded) -> Tensor:
+def steepest(work: DecodePass) -> Tensor:
     """Along the simplex."""
     sample = work.sample.clone().requires_grad_()
     gradient = torch.autograd.grad(work.objective(sample).sum(), sample)[0]
@@ -274,9 +274,9 @@ def cosine(first: Tensor, second: Tensor) -> float:
 def test_l_drl_learns_the_transposed_jacobian() -> None:
     network, inverse = decoder(), LocalDifferenceReconstruction(drawn(8))
     work = decoded(network)
-    assert abs(cosine(inverse.difference(work).signal, steepest(work))) < 0.6
+    assert abs(cosine(inverse.difference(work).logit_difference, steepest(work))) < 0.6
     learned(inverse, work, 1500)
-    assert cosine(inverse.difference(work).signal, steepest(work)) > 0.995
+    assert cosine(inverse.difference(work).logit_difference, steepest(work)) > 0.995
     for own, layer in zip(inverse.weights("decoder"), network.layers, strict=True):
         assert ((own - layer.weight).norm() / layer.weight.norm()).item() < 0.1
 
@@ -292,17 +292,17 @@ def test_drl_learns_to_carry_back_what_was_pushed() -> None:
     assert work.flow is not None
     weights, top = inverse.weights("decoder"), network.layers[-1].weight
     torch.testing.assert_close(top @ weights[-1].mT, torch.eye(HIDDEN, dtype=torch.float64)[None], rtol=0, atol=0.02)
-    push = 1e-4 * torch.randn(work.flow.taken[0].shape, generator=seeded(9), dtype=torch.float64)
-    response = network(work.flow.taken[0] + push) - work.flow.given[-1]
+    push = 1e-4 * torch.randn(work.flow.inputs[0].shape, generator=seeded(9), dtype=torch.float64)
+    response = network(work.flow.inputs[0] + push) - work.flow.outputs[-1]
     back = carry(weights, work.flow.slopes(), response)[1]
     assert ((back - push).norm() / push.norm()).item() < 0.3
-    assert cosine(inverse.difference(work).signal, steepest(work)) < 0.9  # which backpropagation's is not
+    assert cosine(inverse.difference(work).logit_difference, steepest(work)) < 0.9  # which backpropagation's is not
 
 
 def test_mirror_becomes_its_layers_weights_and_nothing_else() -> None:
     network, inverse = decoder(), WeightMirror(drawn(8))
     work = decoded(network)
-    levels = Levels(Noise([seeded(7)]), ONE, ONE)
+    levels = NoiseScales(Noise([seeded(7)]), ONE, ONE)
     errors = []
     for _ in range(60):
         loss = inverse.loss(work, inverse.difference(work), levels)
@@ -311,7 +311,7 @@ def test_mirror_becomes_its_layers_weights_and_nothing_else() -> None:
         assert loss.eq(0).all()
     # Each step takes away about 20 / (20 + 7) of the squared error.
     assert errors[-1] < 1e-7 < 1e-2 < errors[0]
-    torch.testing.assert_close(inverse.difference(work).signal, steepest(work))
+    torch.testing.assert_close(inverse.difference(work).logit_difference, steepest(work))
 
 
 def test_mirror_takes_its_layers_steps() -> None:
@@ -319,7 +319,7 @@ def test_mirror_takes_its_layers_steps() -> None:
     network = decoder()
     work = decoded(network)
     inverse = WeightMirror([layer.weight for layer in network.layers])
-    inverse.loss(work, inverse.difference(work), Levels(Noise([seeded(7)]), ONE, ONE)).sum().backward()
+    inverse.loss(work, inverse.difference(work), NoiseScales(Noise([seeded(7)]), ONE, ONE)).sum().backward()
     work.objective(work.sample).mean(-1).sum().backward()
     for own, layer in zip(inverse.weights("decoder"), network.layers, strict=True):
         torch.testing.assert_close(own.grad, layer.weight.grad)
@@ -336,10 +336,10 @@ def test_feedback_without_members_learns_from_the_mean_of_its_rows() -> None:
         signals = mirror.difference(work).layers
         taken, given, signals = (
             [each.reshape(rows, 1, -1, each.shape[-1]) for each in some]
-            for some in (work.flow.taken, work.flow.given, signals)
+            for some in (work.flow.inputs, work.flow.outputs, signals)
         )
-        flow = Flow(network, list(network.layers), taken, given)
-        total = mirror.learn(mirror.weights("decoder"), flow, signals, Levels(Noise([seeded(9)]), ONE, ONE))
+        flow = Activations(network, list(network.layers), taken, given)
+        total = mirror.learn(mirror.weights("decoder"), flow, signals, NoiseScales(Noise([seeded(9)]), ONE, ONE))
         assert total.shape == (rows, 1)
         steps.append(torch.autograd.grad(total.mean(), list(mirror.parameters())))
     for one, three in zip(*steps, strict=True):
@@ -351,17 +351,17 @@ def test_random_feedback_has_nothing_to_learn() -> None:
     assert list(inverse.parameters()) == []
     assert set(inverse.state_dict()) == {"decoder0", "decoder1"}
     work = decoded(decoder())
-    assert inverse.loss(work, inverse.difference(work), Levels(Noise(), ONE, ONE)).eq(0).all()
+    assert inverse.loss(work, inverse.difference(work), NoiseScales(Noise(), ONE, ONE)).eq(0).all()
 
 
 def test_signal_is_a_share_of_itself_where_the_output_target_is_on_the_way() -> None:
     work = decoded(decoder())
     inverse = WeightMirror(drawn(8))
-    whole = inverse.difference(work).signal
-    near = Decoded(
+    whole = inverse.difference(work).logit_difference
+    near = DecodePass(
         **{**vars(work), "aim": work.prediction.lerp(work.aim, 0.25)},
     )
-    torch.testing.assert_close(inverse.difference(near).signal, whole / 4)
+    torch.testing.assert_close(inverse.difference(near).logit_difference, whole / 4)
 
 
 # The strategy on a real VAE
@@ -425,12 +425,12 @@ def test_no_gradient_crosses_a_layer() -> None:
     objective = model.objective(observation, torch.ones(2))
     decoded, loss = strategy.decode(logits, objective, noise())
     difference, _, pull = strategy.pull(decoded)
-    hidden, auxiliary = strategy.local_losses(decoded, difference, pull, Levels(noise(), ONE, ONE))
+    hidden, strategy_loss = strategy.local_losses(decoded, difference, pull, NoiseScales(noise(), ONE, ONE))
     losses = [*hidden, loss, (logits * pull).sum(), model.kl(logits)]
     layers = {f"encoder.network.layers.{i}" for i in range(3)} | {f"decoder.layers.{i}" for i in range(3)}
     assert [len(touched(loss, model)) for loss in losses] == [1] * len(losses)
     assert set().union(*(touched(loss, model) for loss in losses)) == layers
-    assert touched(auxiliary, model) == set()
+    assert touched(strategy_loss, model) == set()
     whole = strategy.estimate(logits, objective, noise())
     assert touched(whole.loss, model) == layers
     # Without the cut, the last layer's loss reaches every layer below it.
@@ -445,8 +445,8 @@ def test_clipped_signals_are_as_long_as_allowed() -> None:
     for clip in (0.0, 0.05):
         strategy = exact_mirror(model, clip=clip)
         difference = strategy.pull(strategy.decode(model.encode(observation), objective, noise())[0])[0]
-        lengths[clip] = difference.signal.norm(dim=-1)
-        torch.testing.assert_close((difference.aim - difference.image).norm(dim=-1), lengths[clip])
+        lengths[clip] = difference.logit_difference.norm(dim=-1)
+        torch.testing.assert_close((difference.target_code - difference.prediction_code).norm(dim=-1), lengths[clip])
     assert (lengths[0.0] > 0.05).any()
     torch.testing.assert_close(lengths[0.05], lengths[0.0].clamp(max=0.05))
 
@@ -480,12 +480,12 @@ def test_diagnostics_are_those_written_down(inverse) -> None:
         difference, target, pull = strategy.pull(work)
         sample = work.sample.clone().requires_grad_()
         down = -torch.autograd.grad(objective(sample).sum(), sample)[0]
-        down, signal = (each - each.mean(-1, keepdim=True) for each in (down, difference.signal))
+        down, signal = (each - each.mean(-1, keepdim=True) for each in (down, difference.logit_difference))
         straight = pi * (down - (pi * down).sum(-1, keepdim=True))
         direction = 2.0 * (same.uniform(sample.shape) < 0.5) - 1
         direction = direction - direction.mean(-1, keepdim=True)
 
-        def around(code: Tensor, work: Decoded = work) -> Tensor:
+        def around(code: Tensor, work: DecodePass = work) -> Tensor:
             return strategy.inverse.reconstruct(work, objective.predict(objective.decode(code)))
 
         change = torch.autograd.functional.jvp(around, work.sample, direction)[1]
@@ -566,7 +566,7 @@ def test_bad_options_are_refused(options, message) -> None:
     [
         (TargetPropagation(WeightMirror([])), "decoder"),
         (exact_mirror(vae()[0], local=True), "encoder"),
-        (exact_mirror(vae()[0], local=True), "penalty"),
+        (exact_mirror(vae()[0], local=True), "kl_term"),
     ],
 )
 def test_objective_without_layers_is_refused(strategy, missing) -> None:
@@ -620,7 +620,7 @@ def test_layerwise_signals_lie_along_the_simplex() -> None:
         strategy = TargetPropagation(exact_mirror(model).inverse, geometry)
         decoded, _ = strategy.decode(model.encode(observation), model.objective(observation), noise())
         difference, target, pull = strategy.pull(decoded)
-        for tensor, total in ((difference.signal, 0.0), (pull, 0.0), (target, 1.0)):
+        for tensor, total in ((difference.logit_difference, 0.0), (pull, 0.0), (target, 1.0)):
             torch.testing.assert_close(tensor.sum(-1), torch.full_like(tensor[..., 0], total), rtol=0, atol=2e-5)
 
 
@@ -637,7 +637,7 @@ def test_output_target_on_the_way_and_clipping_of_an_encoder_inverse(share, clip
     aim = model.encode(observation if share == 1 else prediction + share * (observation - prediction))
     shorter = (clip / (aim - image).norm(dim=-1, keepdim=True)).clamp(max=1) if clip else 1.0
     difference, target, _ = strategy.pull(decoded)
-    torch.testing.assert_close(difference.signal, shorter * (aim - image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(difference.logit_difference, shorter * (aim - image), rtol=1e-4, atol=1e-5)
     expected = decoded.code + shorter * (aim.softmax(-1) - image.softmax(-1))
     torch.testing.assert_close(target, expected, rtol=1e-4, atol=1e-5)
 
@@ -651,10 +651,10 @@ def test_every_inverse_and_geometry_can_be_configured() -> None:
     ):
         built = TargetPropagation.build(
             options(inverse=inverse, geometry=geometry),
-            Networks(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
+            NetworkFactory(1, lambda: model.encoder, lambda: model.decoder, nn.Identity, nn.Identity),
         )
         estimate = built.estimate(model.encode(observation), model.objective(observation), noise())
-        learns = estimate.auxiliary.requires_grad
+        learns = estimate.strategy_loss.requires_grad
         assert learns == (inverse not in ("encoder", "probes", "random"))
         assert bool(list(built.parameters())) == learns
 

@@ -156,7 +156,7 @@ def test_a_critic_has_the_models_own_precision(dtype) -> None:
     strategy = Relax(nn.Linear(6, 1)).to(dtype)
     logits = LOGITS.to(dtype).requires_grad_()
     estimate = strategy.estimate(logits, lambda z: z.flatten(-2) @ WEIGHT.to(dtype))
-    (estimate.loss.mean() + estimate.auxiliary).backward()
+    (estimate.loss.mean() + estimate.strategy_loss).backward()
     assert logits.grad.dtype == dtype
     for each in (logits, *strategy.parameters()):
         assert each.grad.isfinite().all()
@@ -176,7 +176,7 @@ class Model(nn.Module):
             context=x,
         )
         estimate = self.strategy.estimate(self.encoder(x).unflatten(-1, (4, 3)), objective)
-        return estimate.loss.mean() + estimate.auxiliary, estimate.sample
+        return estimate.loss.mean() + estimate.strategy_loss, estimate.sample
 
 
 def parallel_step(rank: int, folder: str) -> None:

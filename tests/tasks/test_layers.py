@@ -86,7 +86,7 @@ def test_weights_are_unbiased_for_elbo_and_likelihood(task: str, layers: int) ->
     with torch.no_grad():
         elbo, likelihood = exact(model, pixels)
         logits = model.encode(pixels)
-        parts = model.weigh(pixels, logits, Noise([seeded(3)]), 20_000)
+        parts = model.log_weights(pixels, logits, Noise([seeded(3)]), 20_000)
     log_weight = sum(parts)[0].double()  # type: ignore[index]
     for values, expected in ((log_weight, elbo), (log_weight.exp(), likelihood.exp())):
         error = values.std(0) / math.sqrt(len(values))
@@ -203,7 +203,9 @@ def test_an_exact_mirror_is_reinmax_through_all_layers(task: str, layers: int) -
         estimate = model.estimate(strategies, pixels, logits, torch.ones(1), Noise([seeded(5)]))
         return list(torch.autograd.grad(estimate.loss.sum(), list(model.parameters()), materialize_grads=True))
 
-    objectives = [objective for _, objective in model.walk(pixels, model.encode(pixels), 1.0, Noise([seeded(5)]))]
+    objectives = [
+        objective for _, objective in model.sample_layers(pixels, model.encode(pixels), 1.0, Noise([seeded(5)]))
+    ]
     mirrors = [
         TargetPropagation(
             WeightMirror([layer.weight for layer in objective.decoder.layers]),  # type: ignore[union-attr,misc]
@@ -234,9 +236,11 @@ def test_structured_prediction_sees_the_upper_half_alone() -> None:
     other = torch.cat([pixels[..., : PIXELS // 2], 1 - pixels[..., PIXELS // 2 :]], -1)
     assert model.encode(pixels).equal(model.encode(other))
     sample = FAMILY.sample(model.encode(pixels), Noise([seeded(0)])).squeeze(1)
-    last = model.walk(pixels, model.encode(pixels), 1.0, Noise([seeded(0)]))[-1][1]
+    last = model.sample_layers(pixels, model.encode(pixels), 1.0, Noise([seeded(0)]))[-1][1]
     assert last(sample).shape == (1, BATCH)
-    assert not last(sample).equal(model.walk(other, model.encode(other), 1.0, Noise([seeded(0)]))[-1][1](sample))
+    assert not last(sample).equal(
+        model.sample_layers(other, model.encode(other), 1.0, Noise([seeded(0)]))[-1][1](sample)
+    )
 
 
 def test_relaxed_samples_go_through_all_layers() -> None:
@@ -265,8 +269,10 @@ def test_every_strategy_goes_through_layers_as_a_population(task: str, layers: i
         pixels, noise = images(len(members)), Noise([seeded(each.seed, "draw") for each in members])
         population.follow(population.schedules(0, 1, 10)[0])
         logits = population.model.encode(pixels)
-        estimate = population.model.estimate(population.layers, pixels, logits, torch.ones(len(members)), noise)
-        loss = estimate.loss.mean(-1) + population.model.kl(logits).mean(-1) + estimate.auxiliary
+        estimate = population.model.estimate(
+            population.layer_strategies, pixels, logits, torch.ones(len(members)), noise
+        )
+        loss = estimate.loss.mean(-1) + population.model.kl(logits).mean(-1) + estimate.strategy_loss
         assert loss.isfinite().all()
         parameters = [*population.model.parameters(), *population.strategies.parameters()]
         return list(torch.autograd.grad(loss.sum(), parameters, materialize_grads=True))

@@ -114,7 +114,7 @@ WEIGHTS = {
     **{f"target {k}": normal(f"target {k}", flat(k - 1), OUTPUTS) for k in (1, 2)},
     **{f"cost {k}": normal(f"cost {k}", flat(k - 1), SHAPES[k][0]) for k in (1, 2)},
 }
-PATHS = [f"{path} {k}" for k in (1, 2) for path in ("logits", "output", "decode", "loss", "penalty")]
+PATHS = [f"{path} {k}" for k in (1, 2) for path in ("logits", "output", "decode", "loss", "kl_term")]
 """Ways from the sample of layer k - 1, or its output, into what layer k costs."""
 
 Cut = Callable[[str, Tensor], Tensor]
@@ -141,9 +141,9 @@ def loss(weights: dict[str, Tensor], k: int, below: Tensor | None, output: Tenso
     return (output - target).square().sum(-1) / 5
 
 
-def penalty(weights: dict[str, Tensor], k: int, below: Tensor, logits: Tensor, cut: Cut) -> Tensor:
+def kl_term(weights: dict[str, Tensor], k: int, below: Tensor, logits: Tensor, cut: Cut) -> Tensor:
     """A divergence that weighs each variable by the sample below."""
-    weight = 1 + (cut(f"penalty {k}", below).flatten(-2) @ weights[f"cost {k}"]).sigmoid()
+    weight = 1 + (cut(f"kl_term {k}", below).flatten(-2) @ weights[f"cost {k}"]).sigmoid()
     q = logits.softmax(-1)
     return (weight * (q * q.log()).sum(-1)).sum(-1)
 
@@ -161,7 +161,7 @@ def by_library(name: str, layers: int) -> tuple[Tensor, dict[str, Tensor]]:
             return Objective(
                 decode=lambda sample: decode(weights, k, below, sample, nothing),
                 loss=lambda output: loss(weights, k, below, output, nothing),
-                penalty=lambda logits: penalty(weights, k, below, logits, nothing),
+                kl_term=lambda logits: kl_term(weights, k, below, logits, nothing),
                 context=below.flatten(-2),
             )
 
@@ -189,7 +189,7 @@ def by_hand(name: str, layers: int, broken: str | None = None) -> tuple[Tensor, 
     logits, below, total = weights["logits"], None, torch.zeros(MEMBERS, BATCH, dtype=torch.float64)
     for k in range(layers):
         if below is not None:
-            total = total + penalty(weights, k, below, logits, cut)
+            total = total + kl_term(weights, k, below, logits, cut)
         sample = sampler(logits)
         output = decode(weights, k, below, sample, cut)
         total = total + loss(weights, k, below, output, cut)
@@ -288,13 +288,13 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
 
 
 def test_a_bound_of_two_layers_weighs_each_samples_kl_by_beta() -> None:
-    """``Objective.cost`` of a layer behind is ``beta log q(z) / p(z)``, whose mean is its penalty."""
+    """``Objective.sample_kl`` of a layer behind is ``beta log q(z) / p(z)``, whose mean is its KL term."""
     vae = TASKS["vae"](Architecture(2, 3, (4,), layers=2), Categorical(2, 3), 5, [seeded(0)])
     images = torch.zeros(1, 4, 5)
     (one,), (three,) = (vae.layers(images, beta) for beta in (1.0, 3.0))
     sample = Categorical(2, 3).sample(torch.zeros(1, 4, 2, 3), Noise([seeded(1)])).squeeze(1)
     logits = torch.randn(1, 4, 2, 3, generator=seeded(2))
-    costs = [layer.objective(sample).cost(logits, sample) for layer in (one, three)]
+    costs = [layer.objective(sample).sample_kl(logits, sample) for layer in (one, three)]
     torch.testing.assert_close(costs[1], 3 * costs[0])
     expected = log_prob(logits, sample) + 2 * torch.tensor(3.0).log()
     torch.testing.assert_close(costs[0], expected)
@@ -322,7 +322,7 @@ def test_layers_mask_categories_and_come_in_half_precision(name, dtype) -> None:
     )
     strategies = [kind().to(torch.promote_types(dtype, torch.float32)) for _ in range(2)]
     estimate = nested(strategies, logits + mask, objective, [layer], Noise([seeded(1)]))
-    (estimate.loss.sum() + estimate.auxiliary.sum()).backward()
+    (estimate.loss.sum() + estimate.strategy_loss.sum()).backward()
     assert all(each.isfinite().all() for each in (estimate.loss, weights.grad, logits.grad))
     assert not logits.grad[..., [1, 3]].any()
     assert not any(z[..., [1, 3]].any() for z in seen)

@@ -72,13 +72,13 @@ def upper_cost(upper: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(output, target.expand_as(output), reduction="none").sum(-1)
 
 
-def penalty(logits: Tensor) -> Tensor:
+def kl_term(logits: Tensor) -> Tensor:
     """Something analytic in the upper logits, as a KL would be."""
     return logits.logsumexp(-1).square().sum(-1) / 10
 
 
 FIRST = Objective(decode=lambda sample: sample, loss=first_cost)
-LAYER = Layer(upper_logits, lambda lower: Objective(lambda sample: sample, upper_cost, penalty=penalty))
+LAYER = Layer(upper_logits, lambda lower: Objective(lambda sample: sample, upper_cost, kl_term=kl_term))
 
 
 def exact(up: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ def exact(up: Tensor) -> tuple[Tensor, Tensor]:
     logits = LOGITS.clone().requires_grad_()
     states = enumerate_states(LATENTS, CATEGORIES, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
     given = (states.flatten(-2) @ up).unflatten(-1, (LATENTS, CATEGORIES))
-    inner = (log_prob(given, states[:, None]).exp() * upper_cost(states)[:, None]).sum(0) + penalty(given)
+    inner = (log_prob(given, states[:, None]).exp() * upper_cost(states)[:, None]).sum(0) + kl_term(given)
     total = (log_prob(logits, states).exp() * (first_cost(states) + inner)).sum()
     lower, upper = torch.autograd.grad(total, (logits, up))
     return lower, upper
@@ -95,7 +95,10 @@ def exact(up: Tensor) -> tuple[Tensor, Tensor]:
 UNBIASED: dict[str, Callable[[], Strategy]] = {
     name: partial(Problem(Categorical(LATENTS, CATEGORIES)).build, kind)
     for name, kind in STRATEGIES.items()
-    if kind.categorical() and kind.claim.unbiased and not kind.whole and kind.categories in (None, CATEGORIES)
+    if kind.categorical()
+    and kind.claim.unbiased
+    and not kind.loss_includes_kl
+    and kind.categories in (None, CATEGORIES)
 }
 """All but a bound over several samples, which is not a mean of what its samples cost."""
 BIASED: dict[str, Callable[[], Strategy]] = {"gumbel-softmax": lambda: GumbelSoftmax(0.5), "reinmax": ReinMax}
@@ -111,7 +114,7 @@ def test_nested_estimates_keep_their_claim(name, monkeypatch) -> None:
     logits = LOGITS.repeat(DRAWS, 1, 1).requires_grad_()
     estimate = nested([make(), make()], logits, FIRST, [LAYER], Noise([seeded(3)]))
     assert estimate.loss.shape == (DRAWS * BATCH,)
-    assert estimate.auxiliary.shape == ()
+    assert estimate.strategy_loss.shape == ()
     (sampled,) = torch.autograd.grad(estimate.loss.sum(), logits, retain_graph=True)
     error = gradient_error(sampled.view(DRAWS, BATCH, LATENTS, CATEGORIES), lower)
     assert (error.z_score < 5) == (name in UNBIASED)
@@ -253,9 +256,9 @@ def test_muprop_passes_the_layers_behind_by_their_mean_field(kind) -> None:
         third = upper_logits(second.softmax(-1), lower)
         return (
             first_cost(lower)
-            + penalty(second)
+            + kl_term(second)
             + upper_cost(second.softmax(-1))
-            + penalty(third)
+            + kl_term(third)
             + upper_cost(third.softmax(-1))
         )
 
@@ -401,8 +404,8 @@ def test_own_losses_behind_are_averaged_over_what_has_a_gradient() -> None:
     """The first, third and not the second evaluation of a step, beside the first layer's own loss."""
     first, behind = Asking(), Counting()
     estimate = nested([first, behind], LOGITS.clone().requires_grad_(), FIRST, [LAYER], Noise([seeded(1)]))
-    assert estimate.auxiliary == 10 + (1 + 3) / 2
-    own, deeper = torch.autograd.grad(estimate.auxiliary, (first.weight, behind.weight))
+    assert estimate.strategy_loss == 10 + (1 + 3) / 2
+    own, deeper = torch.autograd.grad(estimate.strategy_loss, (first.weight, behind.weight))
     assert (own, deeper) == (10, 2)
 
 
@@ -416,7 +419,7 @@ def test_a_learned_baseline_behind_sees_the_sample_before() -> None:
 
     layer = Layer(
         upper_logits,
-        lambda lower: Objective(lambda sample: sample, upper_cost, context=lower.flatten(-2).detach(), penalty=penalty),
+        lambda lower: Objective(lambda sample: sample, upper_cost, context=lower.flatten(-2).detach(), kl_term=kl_term),
     )
     baseline = Noting(SIZE, 1).double()
     estimate = nested(
@@ -424,7 +427,7 @@ def test_a_learned_baseline_behind_sees_the_sample_before() -> None:
     )
     assert len(context) == 1
     assert context[0].equal(estimate.sample.flatten(-2))
-    assert torch.autograd.grad(estimate.auxiliary, baseline.weight)[0].any()
+    assert torch.autograd.grad(estimate.strategy_loss, baseline.weight)[0].any()
 
 
 @pytest.mark.parametrize("first", [ReinMax, lambda: GumbelSoftmax(0.5), lambda: Rebar().double()])

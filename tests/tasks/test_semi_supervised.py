@@ -44,13 +44,13 @@ def split() -> data.Split:
 @pytest.fixture
 def model(split: data.Split) -> SemiSupervised:
     made = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
-    made.adopt(split, settings(Supervision(labelled=6, alpha=2.0)), [0, 1])
+    made.setup(split, settings(Supervision(labelled=6, alpha=2.0)), [0, 1])
     return made
 
 
 def batch(model: SemiSupervised, split: data.Split) -> Tensor:
     order = torch.stack([torch.randperm(60, generator=each)[:BATCH] for each in generators("order")])
-    return model.observe(split, order, [])
+    return model.train_batch(split, order, [])
 
 
 def test_labelled_images_are_balanced_and_chosen_by_the_seed() -> None:
@@ -113,7 +113,7 @@ def test_the_loss_is_the_papers(model: SemiSupervised, split: data.Split, labell
     Beta weighs all that is no likelihood, -log p(y) as well.
     """
     beta = 0.7
-    model.adopt(split, settings(Supervision(labelled, 2.0, weight)), [0, 1])
+    model.setup(split, settings(Supervision(labelled, 2.0, weight)), [0, 1])
     seen = batch(model, split)
     images, classes = seen[..., :PIXELS], seen[:, BATCH:, PIXELS:]
     assert classes.shape[1] == min(BATCH, labelled)
@@ -147,7 +147,7 @@ def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: 
     with torch.no_grad():
         model.style_encoder.layers[-1].weight.mul_(0.1)
     images = split.batch(torch.arange(3).expand(MEMBERS, -1))
-    log_prob, log_ratio = model.weigh(images, model.encode(images), Noise(generators("noise")), 20_000)
+    log_prob, log_ratio = model.log_weights(images, model.encode(images), Noise(generators("noise")), 20_000)
     weights = (log_prob + log_ratio).exp()
     z = torch.linspace(-8, 8, 2001)
     density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
@@ -194,7 +194,7 @@ def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
 def test_the_classifier_alone_learns_from_the_same_images_by_itself(model: SemiSupervised, split: data.Split) -> None:
     """The same initial weights and images, the cross-entropy alone, and no pixels explained."""
     alone = LabelsAlone(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
-    alone.adopt(split, settings(Supervision(labelled=6)), [0, 1])
+    alone.setup(split, settings(Supervision(labelled=6)), [0, 1])
     assert torch.equal(alone.labelled, model.labelled)
     for one, other in zip(alone.encoder.parameters(), model.encoder.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -205,7 +205,7 @@ def test_the_classifier_alone_learns_from_the_same_images_by_itself(model: SemiS
     places = seen[..., PIXELS:].argmax(-1)
     torch.testing.assert_close(loss, -logits.squeeze(-2).log_softmax(-1).gather(-1, places.unsqueeze(-1)).squeeze(-1))
     assert not alone.kl(logits).any()
-    assert not any(each.any() for each in alone.weigh(seen, logits, Noise(generators("noise")), 3))
+    assert not any(each.any() for each in alone.log_weights(seen, logits, Noise(generators("noise")), 3))
 
 
 def test_classes_and_images_are_multiplied_apart(model: SemiSupervised, split: data.Split) -> None:
@@ -251,7 +251,7 @@ def test_a_strategy_that_decodes_a_relaxed_class_is_heard(model: SemiSupervised,
 def test_an_epoch_shows_known_classes_equally_often(model: SemiSupervised, split: data.Split) -> None:
     """Also where more are known than a batch has images, and 60 places do not divide by their number."""
     for labelled in (12, 24):
-        model.adopt(split, settings(Supervision(labelled=labelled)), [0, 1])
+        model.setup(split, settings(Supervision(labelled=labelled)), [0, 1])
         order = torch.randperm(60, generator=seeded(3)).view(15, 1, BATCH).expand(-1, MEMBERS, -1)
         shown = torch.stack([model.known(split, batch)[1] for batch in order])  # [15, P, B, K]
         assert shown.sum((0, 2)).eq(20).all()

@@ -145,14 +145,14 @@ def test_objective_offers_its_parts() -> None:
     assert objective.encode is not None
     assert torch.equal(objective.encode(observation), model.encode(observation))
     assert objective.observation is observation
-    # The penalty is the mean of the sample's own cost, each times beta.
+    # The KL term is the mean of the sample's own KL, each times beta.
     logits, beta = model.encode(observation), torch.tensor([0.3, 2.0])
     weighted = model.objective(observation, beta)
-    assert weighted.penalty is not None
-    assert weighted.cost is not None
-    torch.testing.assert_close(weighted.penalty(logits), beta.unsqueeze(-1) * model.kl(logits))
+    assert weighted.kl_term is not None
+    assert weighted.sample_kl is not None
+    torch.testing.assert_close(weighted.kl_term(logits), beta.unsqueeze(-1) * model.kl(logits))
     ratio = log_prob(logits, sample) + 4 * math.log(3)
-    torch.testing.assert_close(weighted.cost(logits, sample), beta.unsqueeze(-1) * ratio)
+    torch.testing.assert_close(weighted.sample_kl(logits, sample), beta.unsqueeze(-1) * ratio)
 
 
 def test_categorical_kl_is_exact() -> None:

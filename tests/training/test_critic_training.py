@@ -28,7 +28,7 @@ from discrete_vae.runs import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, ReinMax, Strategy, TargetPropagation
 from discrete_vae.strategies.target_propagation import WeightMirror
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.training import never, train
 from discrete_vae.training.step import Trainer
 
@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
         "task": "critic",
         "data": POINTS,
         "strategy": "backpropagation",
-        "criticism": Criticism(gradient_penalty=0.0, weight_clip=0.1, critic_steps=2),
+        "criticism": CriticConfig(gradient_penalty=0.0, weight_clip=0.1, critic_steps=2),
     },
     "regularised": {"task": "adversarial-vae", "strategy": "gumbel-softmax", "beta": Schedule(5.0)},
 }
@@ -201,9 +201,9 @@ def test_the_distance_is_of_the_samples_that_the_model_is_trained_by(tmp_path: P
             parameter.zero_()
         first, last = model.critic.layers
         first.weight[0, 0, 0] = last.weight[0, 0, 0] = 1.0
-    observation = model.observe(made.data.train, made.order[0], made.generators)
-    (seen, *_), own = model.turns(observation)
-    distance = float(model.criticise(made.population.layers, seen, made.noise)[0, 1])
+    observation = model.train_batch(made.data.train, made.order[0], made.generators)
+    (seen, *_), own = model.critic_batches(observation)
+    distance = float(model.critic_loss(made.population.layer_strategies, seen, made.noise)[0, 1])
     real = float((seen[0, :, 0] == 0).double().mean())
     fakes = torch.distributions.Categorical(logits=model.encode(seen)[0, :, 0])
     # 16 draws: within four standard errors of the probability that the generator gives this symbol.
@@ -265,7 +265,7 @@ def test_strings_are_scored_by_hard_samples_beside_the_held_out_ones(monkeypatch
         type(made.model), "encode", lambda self, images: encoded.append(encode(self, images)) or encoded[-1]
     )
     with torch.no_grad():
-        found = made.model.judge(made.strategy, data, "test", Noise([seeded(1)]), lambda count: None)
+        found = made.model.evaluate_samples(made.strategy, data, "test", Noise([seeded(1)]), lambda count: None)
     (sample, real, training), (mode,) = seen
     assert mode.equal(encoded[-1].argmax(-1)[0])
     assert sample.shape == mode.shape
@@ -277,7 +277,7 @@ def test_strings_are_scored_by_hard_samples_beside_the_held_out_ones(monkeypatch
 
 def test_a_generators_baseline_looks_at_its_noise() -> None:
     made = trainer("strings, score function")
-    images = made.model.look(made.data.train, torch.arange(5).unsqueeze(0), [seeded(1)])
+    images = made.model.eval_batch(made.data.train, torch.arange(5).unsqueeze(0), [seeded(1)])
     context = made.model.objective(images).context
     assert context.equal(images[..., -SMALL.style :])
     assert made.strategy.baseline(context).shape == (1, 5, 1)
@@ -285,7 +285,7 @@ def test_a_generators_baseline_looks_at_its_noise() -> None:
 
 def test_the_fake_points_of_a_critic_alone_are_real_ones_with_standard_noise() -> None:
     made = trainer("clipped")
-    images = made.model.look(made.data.train, torch.arange(10_000).unsqueeze(0), [seeded(1)])
+    images = made.model.eval_batch(made.data.train, torch.arange(10_000).unsqueeze(0), [seeded(1)])
     real, fake = made.model.pairs(made.strategy, images, Noise([seeded(2)]))
     away = fake - real
     assert real.equal(made.data.train.pixels[:10_000].unsqueeze(0))
@@ -306,16 +306,16 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         (
-            {"criticism": lambda: Criticism(weight_clip=0.1)},
+            {"criticism": lambda: CriticConfig(weight_clip=0.1)},
             "gradient penalty is 10.0 and weight clip 0.1; set one of them to 0",
         ),
-        ({"criticism": lambda: Criticism(critic_steps=0)}, "critic steps is 0; give at least 1"),
+        ({"criticism": lambda: CriticConfig(critic_steps=0)}, "critic steps is 0; give at least 1"),
         (
-            {"criticism": lambda: Criticism(critic_learning_rate=0.0)},
+            {"criticism": lambda: CriticConfig(critic_learning_rate=0.0)},
             "critic learning rate is 0.0; give a number above 0",
         ),
         (
-            {"criticism": lambda: Criticism(gradient_penalty=-1.0)},
+            {"criticism": lambda: CriticConfig(gradient_penalty=-1.0)},
             "gradient penalty is -1.0; give at least 0",
         ),
         ({"strategy": "backpropagation"}, "backpropagation cannot make expressions; give a strategy for categorical"),
@@ -421,7 +421,7 @@ def test_score_functions_teach_a_generator_as_much_as_enumeration() -> None:
     """On two binary symbols, whose gradient is known exactly: any strategy of the table takes a critic's value."""
     made = trainer("images")
     model = made.model
-    observation = model.turns(model.observe(made.data.train, made.order[0], made.generators))[1]
+    observation = model.critic_batches(model.train_batch(made.data.train, made.order[0], made.generators))[1]
     parameters = model.encode(observation).detach()[..., :2, :].requires_grad_()
     rest = model.encode(observation).detach()[..., 2:, :].softmax(-1)
     objective = model.objective(observation)
@@ -445,7 +445,7 @@ def test_an_exact_mirror_of_the_critic_is_reinmax() -> None:
     """Target propagation takes what the critic says for the output, and one more for its target."""
     made = trainer("strings", 2)
     model = made.model
-    observation = model.turns(model.observe(made.data.train, made.order[0], made.generators))[1]
+    observation = model.critic_batches(model.train_batch(made.data.train, made.order[0], made.generators))[1]
 
     def gradients(strategy: Strategy) -> list[Tensor]:
         noise = Noise([seeded(seed) for seed in range(2)])

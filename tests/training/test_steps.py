@@ -17,7 +17,7 @@ from discrete_vae.latents.noise import Noise
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism
+from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.training.step import Trainer
 
 PIXELS, IMAGES, BATCH, STEPS = 7, 100, 5, 6
@@ -177,8 +177,8 @@ def test_an_epoch_is_the_one_written_down(
 def gradients(trainer: Trainer) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Statistics of the first step, and gradients of the model's and the strategies' own parameters."""
     trainer.begin_epoch()
-    _, observation = trainer.model.turns(
-        trainer.model.observe(trainer.data.train, trainer.order[0], trainer.generators)
+    _, observation = trainer.model.critic_batches(
+        trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
     )
     statistics, finite, *found = trainer.gradients(observation, trainer.values[0], trainer.noise)
     assert finite.all()
@@ -244,7 +244,7 @@ def test_a_critics_gradient_and_its_models_are_those_written_down(drawn: list[Te
         "strategy": "gumbel-softmax",
         "task": "adversarial-vae",
         "options": STRATEGIES["gumbel-softmax"].Options(Schedule(temperature)),
-        "criticism": Criticism(gradient_penalty=penalty, critic_steps=2),
+        "criticism": CriticConfig(gradient_penalty=penalty, critic_steps=2),
     }
     trainer = build(*({**fields, "beta": Schedule(beta)} for beta in betas))
     statistics, model, own = gradients(trainer)
@@ -291,7 +291,7 @@ SHARES: dict[str, tuple[dict[str, Any], str, str]] = {
         "sgd",
     ),
     "critic": (
-        {"strategy": "reinmax", "task": "adversarial-vae", "criticism": Criticism(critic_learning_rate=0.03)},
+        {"strategy": "reinmax", "task": "adversarial-vae", "criticism": CriticConfig(critic_learning_rate=0.03)},
         "adam",
         "adam",
     ),
@@ -301,7 +301,7 @@ SHARES: dict[str, tuple[dict[str, Any], str, str]] = {
             "task": "generator",
             "data": POINTS,
             "optimiser": "sgd",
-            "criticism": Criticism(critic_steps=3, critic_learning_rate=0.03),
+            "criticism": CriticConfig(critic_steps=3, critic_learning_rate=0.03),
         },
         "sgd",
         "adam",
@@ -316,7 +316,7 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
     rates = [(0.02, 0.005), (0.05, 0.03)]
     mirror = "mirror" in case
     decay = 1.0 if mirror else 0.5
-    if mirror:  # which takes the model's own steps
+    if mirror:  # which the model's optimiser updates
         rates = [(rate, rate) for rate, _ in rates]
     trainer = build(
         *(
@@ -379,7 +379,7 @@ def test_an_epoch_in_two_parts_is_one(task: str, monkeypatch: pytest.MonkeyPatch
         "strategy": "gumbel-softmax",
         "task": task,
         "learning_rate": Schedule(0.02, decay=0.8, unit="step"),
-        "criticism": Criticism(critic_steps=2),
+        "criticism": CriticConfig(critic_steps=2),
     }
 
     def recorded(function: Callable[..., tuple[Tensor, ...]], into: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
@@ -480,7 +480,7 @@ def test_preparation_has_the_first_steps_beta_and_schedules(monkeypatch: pytest.
     strategy = STRATEGIES["target-propagation"]
 
     def note(self: Any, logits: Tensor, objective: Any, noise: Noise, learning_rates: Tensor) -> None:
-        told.append((objective.penalty(torch.ones_like(logits).cumsum(-1)), self.step.clone()))
+        told.append((objective.kl_term(torch.ones_like(logits).cumsum(-1)), self.step.clone()))
 
     monkeypatch.setattr(strategy, "prepare", note)
     steps, betas = (0.3, 0.7), (0.5, 4.0)
@@ -495,14 +495,14 @@ def test_preparation_has_the_first_steps_beta_and_schedules(monkeypatch: pytest.
         )
     )
     trainer.begin_epoch()
-    ((penalty, followed),) = told
-    torch.testing.assert_close(penalty[1] / penalty[0], torch.full((BATCH,), 8.0))
+    ((kl_term, followed),) = told
+    torch.testing.assert_close(kl_term[1] / kl_term[0], torch.full((BATCH,), 8.0))
     assert followed.tolist() == pytest.approx(steps)
 
 
 def test_a_member_whose_critic_fails_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's own loss may be finite in that step."""
-    own = {"task": "critic", "data": POINTS, "strategy": "backpropagation", "criticism": Criticism(critic_steps=2)}
+    own = {"task": "critic", "data": POINTS, "strategy": "backpropagation", "criticism": CriticConfig(critic_steps=2)}
     trainer = build(own, own | {"seed": 1})
     criticise = trainer.criticise
 

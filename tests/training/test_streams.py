@@ -22,7 +22,7 @@ from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture, Criticism, Supervision
+from discrete_vae.tasks import Architecture, CriticConfig, Supervision
 from discrete_vae.training.step import Trainer
 
 PIXELS, STEPS, BATCH, IMAGES = 6, 3, 10, 40
@@ -37,7 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
         "architecture": Architecture(1, 2, (5,), style=2),
         "supervision": Supervision(labelled=4),
     },
-    "critic": {"strategy": "gumbel-softmax", "task": "adversarial-vae", "criticism": Criticism(critic_steps=2)},
+    "critic": {"strategy": "gumbel-softmax", "task": "adversarial-vae", "criticism": CriticConfig(critic_steps=2)},
 }
 MOMENTS = ["weights", "epoch 0", "epoch 1", "epoch 2", "validation", "test", "diagnostics"]
 

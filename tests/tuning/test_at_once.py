@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from optuna.trial import TrialState
 
-from discrete_vae.tuning import open_storage, open_study, standing
+from discrete_vae.tuning import active_trials, open_storage, open_study
 from discrete_vae.tuning.attributes import STOPPED, history_of
 from discrete_vae.tuning.retries import _fail, _retry
 from tests.tuning import postgres
@@ -87,4 +87,4 @@ def test_workers_begin_and_end_at_once(urls: list[str]) -> None:
         trials = optuna.load_study(study_name="tiny", storage=open_storage(url)).get_trials()
         assert [trial.state for trial in trials] == [TrialState.FAIL] * 4 + [TrialState.WAITING] * 4
         assert sorted(history_of(trial) for trial in trials[4:]) == [[0], [1], [2], [3]]
-        assert len(standing(trials)) == 4
+        assert len(active_trials(trials)) == 4

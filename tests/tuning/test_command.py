@@ -28,7 +28,7 @@ from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from discrete_vae.tuning import VALUES, Search, open_storage, open_study, standing
+from discrete_vae.tuning import VALUES, Search, active_trials, open_storage, open_study
 from discrete_vae.tuning.attributes import deaths_of
 from discrete_vae.tuning.storage import backend
 from reports import __main__ as reports_command
@@ -237,7 +237,7 @@ def test_a_storage_that_takes_no_more_is_one_line_and_the_study_goes_on(
     if kind == "moved":
         Path("moved.sqlite").rename("studies.sqlite")
     assert studies_command("run", "tiny") == 0
-    counted = standing(stored().get_trials())
+    counted = active_trials(stored().get_trials())
     assert [trial.state for trial in counted] == [TrialState.COMPLETE] * 2
     assert not any(deaths_of(trial) for trial in counted if kind == "full"), "no trial is to blame"
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run, find
-from discrete_vae.tuning import VALUES, open_storage, standing
+from discrete_vae.tuning import VALUES, active_trials, open_storage
 from discrete_vae.tuning.storage import PatientStorage, backend
 from tests.tuning import postgres
 from tests.tuning.postgres import PASSWORD, Server
@@ -99,7 +99,7 @@ def ended(process: subprocess.Popen[str]) -> str:
 def check(found: list[FrozenTrial], count: int) -> list[FrozenTrial]:
     """Exactly so many trials have come to an end, none is open, none counts twice."""
     assert {trial.state for trial in found} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-    counted = standing(found)
+    counted = active_trials(found)
     assert len(counted) == count
     assert {trial.state for trial in counted} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert len({tuple(trial.params.values()) for trial in counted}) == count

@@ -20,9 +20,9 @@ from sqlalchemy import text
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.training import loop as training
-from discrete_vae.tuning import Worker, open_storage, open_study, revive, standing, worker
+from discrete_vae.tuning import Worker, active_trials, open_storage, open_study, revive, worker
 from discrete_vae.tuning.attributes import SURPLUS, WORKER
-from discrete_vae.tuning.retries import again, this_worker
+from discrete_vae.tuning.retries import requeue, this_worker
 from discrete_vae.tuning.storage import backend
 from reports.storage_overhead import instant
 from tests.tuning.tiny_worker import images, tiny
@@ -50,7 +50,7 @@ def test_a_trial_that_was_given_to_another_is_left_to_it(tmp_path: Path) -> None
     def taken(*arguments, prune, **settings):
         def first_taken(epoch, metrics):
             if len(found.get_trials()) == 1:
-                again(found, found.get_trials()[0])
+                requeue(found, found.get_trials()[0])
             return prune(epoch, metrics)
 
         return training.train(*arguments, prune=first_taken, **settings)
@@ -60,7 +60,7 @@ def test_a_trial_that_was_given_to_another_is_left_to_it(tmp_path: Path) -> None
     first, second = found.get_trials()
     assert (first.state, second.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert first.params == second.params
-    assert [trial.number for trial in standing(found.get_trials())] == [1]
+    assert [trial.number for trial in active_trials(found.get_trials())] == [1]
     assert "trial 0: taken for dead" in progress.messages[0]
 
 
@@ -106,7 +106,7 @@ def test_what_was_never_heard_of_is_taken_up_after_the_grace_period(tmp_path: Pa
     study = tiny(1)
     found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db"), grace=60))
     found.ask(dict(study.searches[""].space))
-    again(found, found.get_trials()[0])
+    requeue(found, found.get_trials()[0])
     found.ask(dict(study.searches[""].space))  # takes it up, and dies
     assert revive(found) == 1
     with found._storage._backend.engine.begin() as connection:
@@ -123,14 +123,14 @@ def test_a_trial_that_two_workers_take_up_again_counts_once(tmp_path: Path) -> N
     study = tiny(1)
     found = open_study(study, "tiny", open_storage(str(tmp_path / "study.db")))
     found.ask(dict(study.searches[""].space))
-    again(found, found.get_trials()[0])
+    requeue(found, found.get_trials()[0])
     RDBStorage._create_new_trial(
         backend(found._storage), found._study_id, found.get_trials()[1]
     )  # as it once was added
-    assert [trial.number for trial in standing(found.get_trials())] == [1]
+    assert [trial.number for trial in active_trials(found.get_trials())] == [1]
     Worker(tmp_path / "runs", images(), train=instant).work(found, study, study.searches[""], 2)
     trials = found.get_trials()
-    assert [trial.number for trial in standing(trials)] == [1, 3]
+    assert [trial.number for trial in active_trials(trials)] == [1, 3]
     assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE] * 2
     assert trials[2].user_attrs == {SURPLUS: True}
 
@@ -142,9 +142,9 @@ def test_a_trial_that_lost_its_place_gives_it_up(tmp_path: Path) -> None:
     for _ in range(3):
         found.ask(dict(study.searches[""].space))
     for trial in found.get_trials():
-        again(found, trial)
+        requeue(found, trial)
     Worker(tmp_path / "runs", images(), train=instant).work(found, study, study.searches[""], 2)
-    assert [trial.number for trial in standing(found.get_trials())] == [3, 4]
+    assert [trial.number for trial in active_trials(found.get_trials())] == [3, 4]
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_proxy_serves_a_study_but_no_signs_of_life(
     beside = optuna.load_study(study_name="tiny", storage=open_storage(str(tmp_path / "study.db")))
     assert revive(beside, everything=True) == 0
     Worker(tmp_path / "runs", images()).work(found, study, study.searches[""], 2)
-    counted = standing(found.get_trials())
+    counted = active_trials(found.get_trials())
     assert [trial.state for trial in counted] == [TrialState.COMPLETE] * 2
     assert left.number not in {trial.number for trial in counted}
     assert left.params in [trial.params for trial in counted]
@@ -194,4 +194,4 @@ def test_a_history_that_no_trial_has_is_named(history) -> None:
     trial = optuna.create_trial(state=TrialState.FAIL, system_attrs={"retry_history": history})
     trial.number = 1
     with pytest.raises(InputError, match="not a list of earlier trials' numbers"):
-        standing([trial])
+        active_trials([trial])

@@ -23,11 +23,11 @@ from discrete_vae.tuning import (
     DEFINITION,
     Search,
     Worker,
+    active_trials,
     configure,
     metric_of,
     open_storage,
     open_study,
-    standing,
     table,
 )
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
@@ -50,7 +50,7 @@ def run(path: Path, runs: Path, trials: int, epochs: int = 2, **options):
 
 
 def told(trials) -> list[tuple]:
-    return [(trial.state, trial.values, trial.params, trial.intermediate_values) for trial in standing(trials)]
+    return [(trial.state, trial.values, trial.params, trial.intermediate_values) for trial in active_trials(trials)]
 
 
 def test_values_go_to_options_schedules_and_joined_fields() -> None:
@@ -221,7 +221,7 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(tmp_path: Path) -> None
     for _ in range(RETRIES + 1):
         with pytest.raises(MemoryError):
             run(path, tmp_path / "runs", 1, train=broken)
-    (trial,) = standing(run(path, tmp_path / "runs", 1, train=broken))
+    (trial,) = active_trials(run(path, tmp_path / "runs", 1, train=broken))
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs[FAILURE] == "no memory"
 
@@ -231,7 +231,7 @@ def test_a_failed_trial_has_its_reason_and_counts(tmp_path: Path) -> None:
     trials = run(tmp_path / "study.db", tmp_path / "runs", 2, base=base)
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
     assert all("not finite" in trial.user_attrs[FAILURE] for trial in trials)
-    assert len(standing(trials)) == 2
+    assert len(active_trials(trials)) == 2
 
 
 def test_a_surplus_trial_does_not_count(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_surplus_trial_does_not_count(tmp_path: Path) -> None:
     assert worker._surplus(found, trial, 2)
     assert not worker._surplus(found, trial, 3)
     trial.set_user_attr(SURPLUS, True)
-    assert len(standing(found.get_trials())) == 2
+    assert len(active_trials(found.get_trials())) == 2
 
 
 def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from discrete_vae.errors import InputError
-from discrete_vae.tuning import alone, open_storage
+from discrete_vae.tuning import open_storage, single_process
 from discrete_vae.tuning.storage import _away
 
 
@@ -58,12 +58,12 @@ def test_what_asks_for_patience() -> None:
 
 def test_a_second_worker_on_sqlite_is_warned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (open_storage(str(tmp_path / "study.db")) for _ in range(2))
-    with alone(first) as only:
+    with single_process(first) as only:
         assert only
         assert not capsys.readouterr().err
-        with alone(second) as only:
+        with single_process(second) as only:
             assert not only
         told = capsys.readouterr().err
     assert "postgresql+psycopg" in told
-    with alone(second) as only:
+    with single_process(second) as only:
         assert only

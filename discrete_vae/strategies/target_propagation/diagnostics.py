@@ -46,11 +46,11 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         with torch.no_grad():
             decoded, _ = strategy.decode(logits, objective, noise)
             difference, target, pull = strategy.pull(decoded)
-        whole = objective.decoder.whole() if objective.decoder else contextlib.nullcontext()
+        whole = objective.decoder.without_cut() if objective.decoder else contextlib.nullcontext()
         with torch.enable_grad(), whole:
             sample = decoded.sample.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(objective(sample).sum(), sample)
-        true, signal = (_centred(each) for each in (-gradient, difference.signal))
+        true, signal = (_centred(each) for each in (-gradient, difference.logit_difference))
         cosines.append(_cosine(signal, true))
         ratios.append(signal.flatten(-2).norm(dim=-1) / true.flatten(-2).norm(dim=-1).clamp_min(1e-12))
         pulls.append(_cosine(-pull, jacobian_product(probabilities, true)))

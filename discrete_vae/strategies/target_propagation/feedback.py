@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from discrete_vae.strategies.base import only_gradient
 from discrete_vae.strategies.target_propagation.geometries import Difference
-from discrete_vae.strategies.target_propagation.inverses import Decoded, Flow, Inverse, Levels
+from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, Inverse, NoiseScales
 
 
 def carry(weights: Sequence[Tensor], slopes: Sequence[Tensor], error: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -53,7 +53,7 @@ class LayerwiseFeedback(Inverse):
         """Those of the ``decoder`` or the ``encoder``, upwards."""
         return [getattr(self, f"{network}{depth}") for depth in range(self.depths[network])]
 
-    def difference(self, decoded: Decoded) -> Difference:
+    def difference(self, decoded: DecodePass) -> Difference:
         flow, prediction = decoded.flow, decoded.prediction
         assert flow is not None
         signals, below = carry(self.weights("decoder"), flow.slopes(), decoded.aim - prediction)
@@ -65,16 +65,18 @@ class LayerwiseFeedback(Inverse):
             signal = decoded.share * signal
         return Difference(decoded.code + signal, decoded.code, signal, signals)
 
-    def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
+    def loss(self, decoded: DecodePass, difference: Difference, levels: NoiseScales) -> Tensor:
         assert decoded.flow is not None
         return self.learn(self.weights("decoder"), decoded.flow, difference.layers, levels)
 
-    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
         assert decoded.flow is not None
         below = carry(self.weights("decoder"), decoded.flow.slopes(), prediction)[1]
         return torch.unflatten(below, -1, decoded.sample.shape[-2:])
 
-    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
+    def learn(
+        self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
+    ) -> Tensor:
         """The loss ``[...]`` of the feedback weights of some layers, whose outputs should change by ``signals``."""
         return nothing(flow)
 
@@ -89,9 +91,11 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
     learned = prepares = descends = True
     reads = frozenset({"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"})
 
-    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
+    def learn(
+        self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
+    ) -> Tensor:
         total = nothing(flow)
-        for weight, layer, inputs, outputs in zip(weights, flow.layers, flow.taken, flow.given, strict=True):
+        for weight, layer, inputs, outputs in zip(weights, flow.layers, flow.inputs, flow.outputs, strict=True):
             with torch.no_grad():
                 push = levels.draw(inputs, levels.inputs)
                 response = layer(inputs + push) - outputs
@@ -113,13 +117,15 @@ class DifferenceReconstruction(LayerwiseFeedback):
     learned = prepares = descends = True
     reads = frozenset({"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"})
 
-    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
+    def learn(
+        self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
+    ) -> Tensor:
         total = nothing(flow)
-        slopes, top = flow.slopes(), flow.given[-1]
+        slopes, top = flow.slopes(), flow.outputs[-1]
         for i, weight in enumerate(weights):
             with torch.no_grad():
-                push = levels.draw(flow.taken[i], levels.inputs)
-                outputs = flow.layers[i](flow.taken[i] + push)
+                push = levels.draw(flow.inputs[i], levels.inputs)
+                outputs = flow.layers[i](flow.inputs[i] + push)
                 for layer in flow.layers[i + 1 :]:
                     outputs = layer(flow.network.activation(outputs))
                 response, other = outputs - top, levels.draw(top, levels.outputs)
@@ -143,9 +149,11 @@ class WeightProbe(LayerwiseFeedback):
     PROBES = 20
     """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step."""
 
-    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
-        with torch.no_grad(), torch.autocast(flow.taken[0].device.type, enabled=False):
-            for weight, layer, inputs in zip(weights, flow.layers, flow.taken, strict=True) if self.training else ():
+    def learn(
+        self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
+    ) -> Tensor:
+        with torch.no_grad(), torch.autocast(flow.inputs[0].device.type, enabled=False):
+            for weight, layer, inputs in zip(weights, flow.layers, flow.inputs, strict=True) if self.training else ():
                 inputs = inputs[..., : self.PROBES, :].to(weight.dtype)
                 push = levels.noise.normal(inputs.shape, inputs.dtype)
                 surprise = layer(inputs + push) - layer(inputs) - push @ weight
@@ -160,21 +168,23 @@ class WeightMirror(WeightProbe):
     learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
     """
 
-    learned = mirrors = True
+    learned = uses_model_optimiser = True
     reads = WeightProbe.reads | {"auxiliary_learning_rate"}
 
-    def learn(self, weights: Sequence[Tensor], flow: Flow, signals: Sequence[Tensor], levels: Levels) -> Tensor:
+    def learn(
+        self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
+    ) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""
         total = super().learn(weights, flow, signals, levels)
-        for weight, inputs, signal in zip(weights, flow.taken, signals, strict=True):
+        for weight, inputs, signal in zip(weights, flow.inputs, signals, strict=True):
             gradient = -_mean_like(inputs.detach().mT @ signal, weight) / inputs.shape[-2]
             total = total + only_gradient(weight, gradient, weight.dim() - 2)
         return total
 
 
-def nothing(flow: Flow) -> Tensor:
+def nothing(flow: Activations) -> Tensor:
     """Zeros ``[...]``, a loss for each member."""
-    return flow.taken[0].new_zeros(flow.taken[0].shape[:-2])
+    return flow.inputs[0].new_zeros(flow.inputs[0].shape[:-2])
 
 
 def _mean_like(value: Tensor, weight: Tensor) -> Tensor:

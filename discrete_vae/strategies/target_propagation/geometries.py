@@ -1,9 +1,9 @@
 """The difference correction on the simplex: from a difference of codes to a target and a pull towards it.
 
 Throughout, for each latent variable: logits ``a``, probabilities ``pi``, ``J = diag(pi) - pi pi^T``, the code ``y``
-that is corrected, the aim ``t`` (the code of the output target), the image ``r`` (that of the prediction), the signal
-``delta`` (the same difference in the logits' coordinates, where it is a direction of descent), a step ``alpha``. A
-geometry gives the target and the gradient in the logits of the loss that pulls the encoder there.
+that is corrected, the target code ``t`` (of the output target), the prediction code ``r``, the logit difference
+``delta`` (of the same two in the logits' coordinates, where it is a direction of descent), a step ``alpha``. A geometry
+gives the target and the gradient in the logits of the loss that pulls the encoder there.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", 
 class Difference:
     """What an inverse sees between the output target and the prediction: ``[..., B, N, K]`` each."""
 
-    aim: Tensor
+    target_code: Tensor
     """Code of the output target; it may lie outside the simplex."""
-    image: Tensor
+    prediction_code: Tensor
     """Code of the prediction."""
-    signal: Tensor
+    logit_difference: Tensor
     """Difference of the logits of the two; without effect where it is the same for all categories."""
     layers: Sequence[Tensor] = ()
     """How the outputs of the decoder's layers should change, where the inverse knows: ``[..., B, out]``."""
@@ -38,7 +38,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Point:
+class LatentState:
     """Where a target is wanted: ``[..., B, N, K]`` each."""
 
     logits: Tensor
@@ -53,50 +53,51 @@ class Point:
     """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
 
 
-Geometry = Callable[[Point, Difference], tuple[Tensor, Tensor]]
+Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]
 """Target, and gradient in the logits of the loss that pulls to it."""
 
 
-def _corrected(at: Point, difference: Difference) -> Tensor:
+def _corrected(at: LatentState, difference: Difference) -> Tensor:
     """``y + alpha (t - r)`` (Lee et al. 2015; thesis, eq. 3.7); it can leave the simplex."""
-    return at.code + at.step * difference.aim - at.step * difference.image
+    return at.code + at.step * difference.target_code - at.step * difference.prediction_code
 
 
-def euclidean(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def euclidean(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """Squared error to ``y + alpha (t - r)`` (thesis, section 4.4): ``2 J (pi - target)``."""
     target = _corrected(at, difference)
     return target, jacobian_product(at.probabilities, 2 * (at.probabilities - target))
 
 
-def matching(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def matching(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The same target under softmax' matching loss (LocoProp-M, Amid et al. 2022): ``pi - target``."""
     target = _corrected(at, difference)
     return target, at.probabilities - target
 
 
-def log_ratio(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def log_ratio(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """Exponentiated gradient (Kivinen and Warmuth 1997): target ``softmax(a + alpha delta)``, matching loss."""
-    target = softmax(at.logits + at.step * difference.signal)
+    target = softmax(at.logits + at.step * difference.logit_difference)
     return target, at.probabilities - target
 
 
-def aitchison(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def aitchison(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The same target at its squared Aitchison distance (1986), that of centred log-ratios: ``-2 alpha clr(delta)``."""
-    signal = at.step * difference.signal
+    signal = at.step * difference.logit_difference
     return softmax(at.logits + signal), 2 * (signal.mean(-1, keepdim=True) - signal)
 
 
-def fisher_rao(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def fisher_rao(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The difference on the sphere of square roots, where Fisher and Rao's metric (1945) is four times the usual one.
 
-    The direction and distance from the image to the aim, or for a step below 1 to ``softmax(log r + alpha delta)``, are
-    carried along the great circle from ``sqrt(r)`` to ``sqrt(pi)`` (parallel transport) and followed from there. What
-    leaves the orthant is put back to its edge. The pull is down half the squared Fisher-Rao distance to the target.
+    The direction and distance from the prediction code to the target code, or for a step below 1 to
+    ``softmax(log r + alpha delta)``, are carried along the great circle from ``sqrt(r)`` to ``sqrt(pi)`` (parallel
+    transport) and followed from there. What leaves the orthant is put back to its edge. The pull is down half the
+    squared Fisher-Rao distance to the target.
     """
     tiny = torch.finfo(at.logits.dtype).tiny
-    image = difference.image.clamp_min(tiny)
+    image = difference.prediction_code.clamp_min(tiny)
     origin, root = image.sqrt(), at.probabilities.sqrt()
-    tangent = _towards(origin, softmax(image.log() + at.step * difference.signal).sqrt())
+    tangent = _towards(origin, softmax(image.log() + at.step * difference.logit_difference).sqrt())
     # <v, s> / (1 + <r, s>) (r + s) is what a great circle's turn takes away; 1 + <r, s> >= 1 within the orthant.
     along = (tangent * root).sum(-1, keepdim=True) / (1 + (origin * root).sum(-1, keepdim=True))
     tangent = tangent - along * (origin + root)
@@ -116,12 +117,12 @@ def _towards(start: Tensor, end: Tensor) -> Tensor:
     return tangent
 
 
-def second_order(at: Point, difference: Difference) -> tuple[Tensor, Tensor]:
+def second_order(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """Heun's rule from ``pi`` to the sample (Liu et al. 2023, ReinMax), on a signal instead of a gradient.
 
     Pull ``-(2 J(q) delta - J delta / 2)``, ``q = (pi + z) / 2``; the target, ``pi`` less that, can leave the simplex.
     """
-    pull = -second_order_pull(at.logits, at.sample, at.step * difference.signal, at.temperature)
+    pull = -second_order_pull(at.logits, at.sample, at.step * difference.logit_difference, at.temperature)
     return at.probabilities - pull, pull
 
 

@@ -21,23 +21,23 @@ from discrete_vae.strategies.target_propagation.geometries import Difference
 
 
 @dataclass(frozen=True)
-class Flow:
-    """Successive layers of a network at work on a batch."""
+class Activations:
+    """Inputs and outputs of successive layers of a network on a batch."""
 
     network: Stack
     layers: Sequence[nn.Module]
-    taken: Sequence[Tensor]
-    """What each layer took in: ``[..., B, in]``."""
-    given: Sequence[Tensor]
-    """What each layer gave out, before its activation: ``[..., B, out]``."""
+    inputs: Sequence[Tensor]
+    """Of each layer: ``[..., B, in]``."""
+    outputs: Sequence[Tensor]
+    """Of each layer, before its activation: ``[..., B, out]``."""
 
     def slopes(self) -> list[Tensor]:
         """Derivatives of the activations between the layers, and so one fewer."""
-        return [self.network.slope(given) for given in self.given[:-1]]
+        return [self.network.slope(given) for given in self.outputs[:-1]]
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodePass:
     """A sample and what became of it."""
 
     objective: Objective
@@ -48,7 +48,7 @@ class Decoded:
     """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
     aim: Tensor
     """The output target, ``x' + eta (x - x')``: ``[..., B, D]``; for layerwise feedback the observation x itself."""
-    flow: Flow | None
+    flow: Activations | None
     """The decoder's layers, for an inverse that looks at them."""
     direct: Tensor | None = None
     """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
@@ -57,7 +57,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Levels:
+class NoiseScales:
     """Where noise comes from, and its standard deviations at a layer's inputs and outputs, ``[]`` or ``[P]``."""
 
     noise: Noise
@@ -81,22 +81,22 @@ class Inverse(nn.Module):
     prepares = False
     """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
-    mirrors = False
-    """Whether it takes its layers' own steps, by the same optimiser."""
+    uses_model_optimiser = False
+    """Whether the inverse's parameters are updated by the model's optimiser."""
     evaluations = 0
     """How often its own training calls ``decode``."""
     reads: frozenset[str] = frozenset()
     """Options that are about its own training, and that it makes use of."""
 
-    def difference(self, decoded: Decoded) -> Difference:
-        """Aim, image and signal of a batch; no gradient passes through it."""
+    def difference(self, decoded: DecodePass) -> Difference:
+        """Target code, prediction code and their logit difference, of a batch; no gradient passes through it."""
         raise NotImplementedError
 
-    def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
+    def loss(self, decoded: DecodePass, difference: Difference, levels: NoiseScales) -> Tensor:
         """What the inverse itself learns from, ``[...]``."""
         return decoded.sample.new_zeros(decoded.sample.shape[:-3])
 
-    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
         """The code ``[..., B, N, K]`` of any prediction ``[..., B, D]``, up to what does not depend on it."""
         raise NotImplementedError
 
@@ -107,7 +107,7 @@ class EncoderInverse(Inverse):
     paper = "Nitta 2017"
     needs = ("predict", "encode")
 
-    def difference(self, decoded: Decoded) -> Difference:
+    def difference(self, decoded: DecodePass) -> Difference:
         encode = decoded.objective.encode
         assert encode is not None
         image = encode(decoded.prediction)
@@ -116,7 +116,7 @@ class EncoderInverse(Inverse):
         aim = encode(decoded.aim)
         return Difference(softmax(aim), softmax(image), aim - image)
 
-    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
         assert decoded.objective.encode is not None
         return softmax(decoded.objective.encode(prediction))
 
@@ -136,12 +136,12 @@ class LearnedInverse(Inverse):
         super().__init__()
         self.network = network
 
-    def difference(self, decoded: Decoded) -> Difference:
+    def difference(self, decoded: DecodePass) -> Difference:
         both = torch.cat([decoded.aim.expand_as(decoded.prediction), decoded.prediction], -2)
         aim, image = self.network(both).chunk(2, -3)
         return Difference(softmax(aim), softmax(image), aim - image)
 
-    def loss(self, decoded: Decoded, difference: Difference, levels: Levels) -> Tensor:
+    def loss(self, decoded: DecodePass, difference: Difference, levels: NoiseScales) -> Tensor:
         objective = decoded.objective
         assert objective.predict is not None
         with torch.no_grad():
@@ -150,5 +150,5 @@ class LearnedInverse(Inverse):
         error: Tensor = softmax(self.network(prediction)) - noisy
         return error.square().sum((-1, -2)).mean(-1)
 
-    def reconstruct(self, decoded: Decoded, prediction: Tensor) -> Tensor:
+    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
         return softmax(self.network(prediction))

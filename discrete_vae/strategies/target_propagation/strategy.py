@@ -19,10 +19,10 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
-    Networks,
+    NetworkFactory,
     Strategy,
+    kl_term_gradient,
     only_gradient,
-    penalty_gradient,
     register_hyperparameter,
 )
 from discrete_vae.strategies.hyperparameters import per_member
@@ -37,14 +37,14 @@ from discrete_vae.strategies.target_propagation.feedback import (
     WeightProbe,
     carry,
 )
-from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, Point
+from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, LatentState
 from discrete_vae.strategies.target_propagation.inverses import (
-    Decoded,
+    Activations,
+    DecodePass,
     EncoderInverse,
-    Flow,
     Inverse,
     LearnedInverse,
-    Levels,
+    NoiseScales,
 )
 
 InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "probes", "random"]
@@ -138,7 +138,7 @@ class TargetPropagation(Strategy):
     """The encoder is pulled to a target; the decoder learns from the hard sample.
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to offer ``observation``, ``predict``
-    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``penalty`` as well.
+    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``kl_term`` as well.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
@@ -174,7 +174,7 @@ class TargetPropagation(Strategy):
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
         self.output_target, self.clip, self.local = output_target, clip, local
-        self.mirrors = self.inverse.mirrors
+        self.uses_model_optimiser = self.inverse.uses_model_optimiser
         self.feedback_steps, self.warmup = feedback_steps, warmup
         self.claim = replace(
             self.claim, paper=self.inverse.paper, evaluations=1 + self.inverse.evaluations * feedback_steps
@@ -188,7 +188,7 @@ class TargetPropagation(Strategy):
         return self.clip > 0
 
     @classmethod
-    def build(cls, options: TargetPropagationOptions, networks: Networks) -> Self:
+    def build(cls, options: TargetPropagationOptions, networks: NetworkFactory) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
             below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
@@ -242,33 +242,33 @@ class TargetPropagation(Strategy):
         difference, _, pull = self.pull(decoded)
         pull = pull + self.rest(decoded, difference)
         loss = loss + only_gradient(logits, pull, logits.dim() - 2)
-        pieces, auxiliary = self.learn(decoded, difference, pull, noise)
-        return Estimate(loss + sum(pieces), auxiliary, decoded.sample)
+        pieces, strategy_loss = self.learn(decoded, difference, pull, noise)
+        return Estimate(loss + sum(pieces), strategy_loss, decoded.sample)
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, descend: Callable[[Tensor], None]) -> None:
         for _ in range(self.warmup if self.inverse.prepares else 0):
             decoded, _ = self.decode(logits, objective, noise)
             difference, _, pull = self.pull(decoded)
             pull = pull + self.rest(decoded, difference)
-            _, auxiliary = self.learn(decoded, difference, pull, noise)
+            _, strategy_loss = self.learn(decoded, difference, pull, noise)
             if self.inverse.descends:
-                descend(auxiliary)
+                descend(strategy_loss)
 
     def learn(
-        self, decoded: Decoded, difference: Difference, pull: Tensor, noise: Noise
+        self, decoded: DecodePass, difference: Difference, pull: Tensor, noise: Noise
     ) -> tuple[list[Tensor], Tensor]:
         """Losses of the model's hidden layers, where these have their own, and that of the inverse."""
-        levels = Levels(noise, self.noise, self.output_noise)
+        levels = NoiseScales(noise, self.noise, self.output_noise)
         steps = [self.inverse.loss(decoded, difference, levels) for _ in range(self.feedback_steps)]
-        auxiliary = torch.stack(steps).mean(0)
+        strategy_loss = torch.stack(steps).mean(0)
         if not self.local:
-            return [], auxiliary
+            return [], strategy_loss
         pieces, own = self.local_losses(decoded, difference, pull, levels)
-        return pieces, auxiliary + own
+        return pieces, strategy_loss + own
 
-    def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[Decoded, Tensor]:
+    def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
-        needs = (*self.inverse.needs, *(("observation", "encoder", "penalty") if self.local else ()))
+        needs = (*self.inverse.needs, *(("observation", "encoder", "kl_term") if self.local else ()))
         if missing := [name for name in needs if getattr(objective, name) is None]:
             raise InputError(f"this kind of target propagation needs an objective with {' and '.join(missing)}")
         predict = objective.predict
@@ -278,7 +278,7 @@ class TargetPropagation(Strategy):
         if self.inverse.layerwise:
             assert objective.decoder is not None
             taken, given = objective.decoder.trace(sample.flatten(-2))
-            flow = Flow(objective.decoder, list(objective.decoder.layers), taken, given)
+            flow = Activations(objective.decoder, list(objective.decoder.layers), taken, given)
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
@@ -291,7 +291,7 @@ class TargetPropagation(Strategy):
                 aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
         share = self.output_target
-        return Decoded(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
+        return DecodePass(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
 
     def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
@@ -299,12 +299,12 @@ class TargetPropagation(Strategy):
         Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
         a Bernoulli likelihood is the observation less the prediction.
         """
-        if objective.observation is not None and objective.behind is None:
-            return objective.cost_of(sample, output), objective.observation, None
+        if objective.observation is not None and objective.deeper_loss is None:
+            return objective.loss_of(sample, output), objective.observation, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()
-            loss = objective.cost_of(seen, output)
+            loss = objective.loss_of(seen, output)
             error, direct = torch.autograd.grad(loss.sum(), (output, seen), retain_graph=True, allow_unused=True)
         if direct is not None and not self.inverse.layerwise:
             raise InputError(
@@ -315,7 +315,7 @@ class TargetPropagation(Strategy):
         return loss, prediction if error is None else prediction - error, None if direct is None else -direct
 
     @torch.no_grad()
-    def pull(self, decoded: Decoded) -> tuple[Difference, Tensor, Tensor]:
+    def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
         """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``.
 
         Where a signal is clipped, the pull is shortened as the signal is, in every geometry.
@@ -323,25 +323,27 @@ class TargetPropagation(Strategy):
         difference = self.inverse.difference(decoded)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
-        point = Point(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
+        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
         target, pull = self.geometry(point, difference)
         if self.clip:
-            length = difference.signal.norm(dim=-1, keepdim=True)
-            kept = (self.clip / length.clamp_min(self.clip)).to(difference.signal.dtype)
-            aim = difference.image + kept * (difference.aim - difference.image)
-            difference = replace(difference, aim=aim, signal=kept * difference.signal, kept=kept)
+            length = difference.logit_difference.norm(dim=-1, keepdim=True)
+            kept = (self.clip / length.clamp_min(self.clip)).to(difference.logit_difference.dtype)
+            target_code = difference.prediction_code + kept * (difference.target_code - difference.prediction_code)
+            difference = replace(
+                difference, target_code=target_code, logit_difference=kept * difference.logit_difference, kept=kept
+            )
             target, pull = self.geometry(point, difference)[0], kept * pull
         return difference, target, pull
 
     @staticmethod
-    def rest(decoded: Decoded, difference: Difference) -> Tensor | float:
-        """What shortens the penalty's gradient, which the task adds, as clipping shortens the pull."""
+    def rest(decoded: DecodePass, difference: Difference) -> Tensor | float:
+        """What shortens the KL term's gradient, which the task adds, as clipping shortens the pull."""
         if difference.kept is None:
             return 0.0
-        return (difference.kept - 1) * penalty_gradient(decoded.objective, decoded.logits)
+        return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
 
     def local_losses(
-        self, decoded: Decoded, difference: Difference, pull: Tensor, levels: Levels
+        self, decoded: DecodePass, difference: Difference, pull: Tensor, levels: NoiseScales
     ) -> tuple[list[Tensor], Tensor]:
         """A loss ``[..., B]`` of value 0 for every hidden layer, decoder first, and that of the encoder's feedback.
 
@@ -358,15 +360,15 @@ class TargetPropagation(Strategy):
             raise InputError("layer-local training needs networks that are cut; see VAE.cut")
         taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
         above = list(encoder.layers)[1:]
-        flow = Flow(encoder, above, taken[1:], given[1:])
-        top = -(pull + penalty_gradient(decoded.objective, decoded.logits)).flatten(-2)
-        if not above:  # one layer, which the pull and the penalty train
+        flow = Activations(encoder, above, taken[1:], given[1:])
+        top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
+        if not above:  # one layer, which the pull and the KL term train
             signals = [top]
         else:
             with torch.no_grad():
                 signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), top)
                 signals = [below * encoder.slope(given[0]), *signals]
-        hidden = zip([*decoded.flow.given[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
+        hidden = zip([*decoded.flow.outputs[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
         losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
         if not above:
             return losses, top.new_zeros(top.shape[:-2])
