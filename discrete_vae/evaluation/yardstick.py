@@ -151,7 +151,7 @@ def evaluate(
 
     Those of finished runs are stored in their folders, and not computed again where they are. ``advance`` is told the
     number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
-    checkpoint.
+    checkpoint, and for images that are not what their configuration says (``Dataset.check``).
     """
     check_range("samples", samples)
     runs = list(dict.fromkeys(runs))
@@ -160,6 +160,7 @@ def evaluate(
     for run in runs:
         if run.config.data != data.config:
             raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
+    data.check()
     found = {run: stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
     for run in runs:

@@ -61,6 +61,11 @@ class Classified(Task):
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
+        if int(split.labels.max()) < 0:
+            raise InputError(
+                f"the images of {settings.data.dataset} have no labels, which {settings.task} learns from: add them, "
+                "or give the task vae"
+            )
         supervision = settings.supervision
         self.supervision, self.share = supervision, supervision.labelled_weight * supervision.labelled / len(split)
         chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]

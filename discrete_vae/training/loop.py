@@ -81,6 +81,7 @@ def train(
             raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
         if config.precision == "tf32" and device.type == "cpu":
             raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
+    data.check()
     new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
     sizes: dict[str, list[Config]] = {}
     for config in new:
