@@ -288,7 +288,7 @@ def sample(
     found = find_run(run, where.runs)
     data = found.config.data
     require(8 * rows * columns * data.domain.size, f"{rows:,} rows of {columns:,} samples", device)
-    population = Population.load([found], data.domain.size, device)
+    population = Population.load([found], device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
         drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()

@@ -11,6 +11,7 @@ import torch
 from discrete_vae.data import KNOWN, Dataset, read
 from discrete_vae.data.raw import Require
 from discrete_vae.errors import InputError
+from discrete_vae.memory import require
 from discrete_vae.progress import TerminalProgress
 
 READ = ("binarisation", "binarisation_seed", "split_seed", "validation", "test", "image_size")
@@ -38,8 +39,8 @@ def own_images(
 def room(device: torch.device) -> Require:
     """Asks for memory of the processor, which reads, and of the device, which holds."""
 
-    def require(size: int, what: str) -> None:
+    def both(size: int, what: str) -> None:
         for each in {torch.device("cpu"), device}:
             require(size, what, each)
 
-    return require
+    return both

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
+from discrete_vae import backbones
 from discrete_vae.config import relevance
 from discrete_vae.data import DataConfig
 from discrete_vae.data.config import OWN
 from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.latents.categorical import Categorical
+from discrete_vae.likelihoods import LEVELS, LIKELIHOODS, Likelihood, likelihood
 from discrete_vae.schedules import Schedule
+from discrete_vae.settings import Architecture, CriticConfig, Supervision
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision, Task
+from discrete_vae.tasks import TASKS, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
@@ -68,6 +72,11 @@ class Config:
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
     """For tasks with a critic: how it is trained."""
+    likelihood: str = "bernoulli"
+    """Of the pixels: bernoulli for binary ones; gaussian, gaussian-fixed, discretised-logistic or categorical for
+    grayscale and colour, with binarisation none."""
+    pixel_scale: float = 0.1
+    """Standard deviation of a pixel, of gaussian-fixed; intensities reach from 0 to 1."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -80,7 +89,21 @@ class Config:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):
             raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
+        if self.likelihood not in LIKELIHOODS:
+            raise nearest(self.likelihood, LIKELIHOODS, "likelihood")
+        if not 0 < self.pixel_scale < math.inf:
+            raise InputError(f"pixel scale is {self.pixel_scale}; give a standard deviation above 0")
         self.task_class.check(self)
+        if self.data.domain.symbols == 2 and not LIKELIHOODS[self.likelihood].binary:
+            raise InputError(
+                f"likelihood {self.likelihood} explains the {LEVELS} levels of grayscale or colour, and the pixels are "
+                "binary; give binarisation none, or likelihood bernoulli"
+            )
+        if backbone := backbones.known(self.architecture.backbone):  # anybody's own is asked when it is built
+            name = self.architecture.backbone
+            backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
+            needs = self.strategy_class.needs(self.options)
+            backbones.require(backbone, name, needs, f"these options of {self.strategy}")
         if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
             raise InputError(
                 f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
@@ -128,6 +151,11 @@ class Config:
     def task_class(self) -> type[Task]:
         """The row of ``TASKS`` that says what is modelled."""
         return TASKS[self.task]
+
+    @property
+    def pixels(self) -> Likelihood:
+        """The likelihood of the pixels."""
+        return likelihood(self.likelihood, pixel_scale=self.pixel_scale)
 
     @property
     def categorical(self) -> bool:

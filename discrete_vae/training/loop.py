@@ -25,6 +25,7 @@ from discrete_vae.files import write_atomically
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import HISTORY, Run, environment
+from discrete_vae.tasks import AdversarialTask
 from discrete_vae.training import capacity
 from discrete_vae.training.step import Trainer
 
@@ -117,11 +118,13 @@ def train(
 
 def _rehearse(config: Config, data: Dataset, device: torch.device) -> None:
     """Estimate a first batch's loss: what a strategy, a task or a size cannot do ends here, before anything is made."""
-    population = Population.build([config], data.train.pixels.shape[-1], device)
+    population = Population.build([config], device)
     model, generators = population.model, [seeded(config.seed, "rehearsal", device=device)]
     model.setup(data.train, config, [config.seed])
     order = torch.arange(config.step_size, device=device).unsqueeze(0)
-    observation = model.critic_batches(model.train_batch(data.train, order, generators))[1]
+    observation = model.train_batch(data.train, order, generators)
+    if isinstance(model, AdversarialTask):
+        observation = model.critic_batches(observation)[1]
     beta = population.schedules(0, 1, 1)[0, 0].to(device)
     model.estimate(population.layer_strategies, observation, model.encode(observation), beta, Noise(generators, device))
 
@@ -279,7 +282,7 @@ def _end_epoch(trainer: Trainer, journal: _Journal) -> dict[Run, dict[str, float
         run = trainer.runs[p]
         metrics[run] = {name: float(values[p]) for name, values in columns.items()}
         rows = [("train", "loss", loss[p]), *(("train", name, each[p]) for name, each in trainer.criticism().items())]
-        if trainer.model.exact and not trainer.strategy.loss_includes_kl and trainer.model.critic is None:
+        if trainer.model.exact and not trainer.strategy.loss_includes_kl and trainer.game is None:
             rows += [("train", metric, -reconstruction[p]), ("train", "kl", kl[p])]
         rows += [("validation", name, value) for name, value in metrics[run].items()]
         journal.rows[run].append(pd.DataFrame([(trainer.epoch, *row) for row in rows], columns=HISTORY))

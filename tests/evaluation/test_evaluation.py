@@ -45,7 +45,7 @@ def config(strategy: str = "gumbel-softmax", architecture: Architecture | None =
 
 def build(*configs: Config) -> Population:
     """Random weights, scaled so that posteriors are neither flat nor far from the model's true ones."""
-    population = Population.build(configs, 36, CPU)
+    population = Population.build(configs, CPU)
     with torch.no_grad():
         for module, scale in ((population.model.encoder, 0.7), (population.model.decoder, 2.0)):
             for parameter in module.parameters():
@@ -252,7 +252,7 @@ def codes(*columns: Sequence[int]) -> Dataset:
 
 def reader(*gains: float) -> Population:
     """An encoder without hidden layers that reads such a code, latent n with a gain (0: it ignores the image)."""
-    population = Population.build([config(architecture=Architecture(3, 3, ()))], 9, CPU)
+    population = Population.build([config(architecture=Architecture(3, 3, ()))], CPU)
     with torch.no_grad():
         (layer,) = population.model.encoder.network.layers
         layer.weight.copy_(torch.diag(torch.tensor(gains).repeat_interleave(3)))

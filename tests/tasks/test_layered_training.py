@@ -14,7 +14,7 @@ from torch import Tensor
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.evaluation import yardstick as evaluation
-from discrete_vae.runs import Run
+from discrete_vae.runs import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture

@@ -367,7 +367,7 @@ def test_a_critic_alone_has_no_samples_and_pixels_stay_in_range(tmp_path: Path) 
     with pytest.raises(SystemExit) as ended:
         cli.main(["sample", str(run.folder), "--rows", "2", "--columns", "2", "--device", "cpu"])
     assert ended.value.code == 0
-    drawn = Population.load([run], 784, torch.device("cpu")).model.draw(4, Noise([seeded(0, "prior")]))
+    drawn = Population.load([run], torch.device("cpu")).model.draw(4, Noise([seeded(0, "prior")]))
     png = np.asarray(Image.open(run.folder / "samples.png"))
     grid = drawn.detach().reshape(2, 2, 28, 28).transpose(1, 2).reshape(56, 56)
     assert drawn.min() < 0
