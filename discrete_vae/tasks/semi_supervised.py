@@ -20,7 +20,7 @@ from discrete_vae.latents.family import Family
 from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
 from discrete_vae.tasks.nesting import Layer
 
@@ -178,9 +178,7 @@ class SemiSupervised(Classified):
         return Objective(
             decode=decode,
             loss=lambda output: bernoulli_nll(output[..., :-1], pixels) + weight * output[..., -1],
-            observation=pixels,
-            predict=lambda output: torch.sigmoid(output[..., :-1]),
-            encode=self.encode,
+            model=Model(lambda output: torch.sigmoid(output[..., :-1]), pixels, self.encode),
             kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,

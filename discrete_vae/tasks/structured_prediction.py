@@ -17,7 +17,7 @@ from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import NetworkFactory
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
 from discrete_vae.tasks.nesting import Layer
 
@@ -60,9 +60,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, target),
-            observation=target,
-            predict=torch.sigmoid,
-            decoder=self.decoder,
+            model=Model(torch.sigmoid, target, decoder=self.decoder),
             context=images,
         )
 
@@ -71,8 +69,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
-            predict=lambda output: softmax(self._variables(output)).flatten(-2),
-            decoder=network,
+            model=Model(lambda output: softmax(self._variables(output)).flatten(-2), decoder=network),
             context=images,
         )
 
