@@ -21,7 +21,7 @@ from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.noise import Noise
 from discrete_vae.settings import Architecture, Settings
 from discrete_vae.strategies.base import NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Blueprint, Generators
 from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.nesting import Layer
@@ -105,8 +105,7 @@ class Generator(AdversarialTask):
         return Objective(
             decode=self.decode,
             loss=lambda output: -output.squeeze(-1),
-            predict=lambda output: output,
-            decoder=layered(self.decoder),
+            model=Model(lambda output: output, decoder=layered(self.decoder)),
             context=noise,
         )
 

@@ -21,7 +21,7 @@ from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.settings import Architecture, Settings, Supervision
 from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
@@ -191,9 +191,7 @@ class SemiSupervised(Classified):
         return Objective(
             decode=decode,
             loss=lambda output: self.likelihood.nll(output[..., :-1], pixels) + weight * output[..., -1],
-            observation=pixels,
-            predict=lambda output: self.likelihood.mean(output[..., :-1]),
-            encode=self.encode,
+            model=Model(lambda output: self.likelihood.mean(output[..., :-1]), pixels, self.encode),
             kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,

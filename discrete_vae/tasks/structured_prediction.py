@@ -21,7 +21,7 @@ from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import NetworkFactory
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
@@ -70,9 +70,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, target),
-            observation=target,
-            predict=self.likelihood.mean,
-            decoder=layered(self.decoder),
+            model=Model(self.likelihood.mean, target, decoder=layered(self.decoder)),
             context=images,
         )
 
@@ -81,8 +79,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
-            predict=lambda output: softmax(self._variables(output)).flatten(-2),
-            decoder=network,
+            model=Model(lambda output: softmax(self._variables(output)).flatten(-2), decoder=network),
             context=images,
         )
 

@@ -15,7 +15,7 @@ from discrete_vae.latents.categorical import log_prob, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import NetworkFactory
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
@@ -46,11 +46,9 @@ class VAE(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, images),
-            observation=images,
-            predict=self.likelihood.mean,
-            encode=self.encode,
-            decoder=layered(self.decoder),
-            encoder=layered(self.encoder.network),
+            model=Model(
+                self.likelihood.mean, images, self.encode, layered(self.decoder), layered(self.encoder.network)
+            ),
             kl_term=lambda logits: weight * self.kl(logits),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=images,
@@ -74,10 +72,12 @@ class VAE(Task):
                 loss=lambda output: (
                     -weight * ((below * self._variables(output).log_softmax(-1)).sum((-1, -2)) + uniform)
                 ),
-                predict=lambda output: softmax(self._variables(output)).flatten(-2),
-                encode=lambda code: self._variables(up(code)),
-                decoder=down,
-                encoder=up,
+                model=Model(
+                    lambda output: softmax(self._variables(output)).flatten(-2),
+                    encode=lambda code: self._variables(up(code)),
+                    decoder=down,
+                    encoder=up,
+                ),
                 kl_term=lambda logits: weight * self.kl(logits),
                 sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
                 context=below.flatten(-2).detach(),
