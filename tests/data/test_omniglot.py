@@ -66,6 +66,14 @@ def test_the_matrix_stands_upright_with_its_alphabets(matrices: Path) -> None:
     assert (data.validation.labels.numpy() == TRAIN[order[9:], 0, 0] % 50).all()
 
 
+def test_alphabets_by_number_and_by_place() -> None:
+    assert omniglot.alphabets(np.array([[3, 1, 50]]), "target").tolist() == [2, 0, 49]
+    assert omniglot.alphabets(np.eye(50)[:, [2, 0, 49]], "target").tolist() == [2, 0, 49]
+    for wrong in (np.ones((50, 3)), np.zeros((50, 3)), np.zeros((1, 3))):
+        with pytest.raises(InputError, match="names no alphabet for each image"):
+            omniglot.alphabets(wrong, "target")
+
+
 def test_without_scipy_it_is_named(matrices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'discrete-vae\[reports\]'"):
