@@ -67,6 +67,7 @@ def test_layouts(tmp_path: Path, images: NDArray[np.uint8], shape: Shape) -> Non
         pytest.param(IMAGES / 255, id="float64"),
         pytest.param(IMAGES.astype(np.float32) / 255, id="float32"),
         pytest.param(IMAGES.astype(np.float32) * np.float32(1 / 255), id="float32 by a product"),
+        pytest.param(np.nextafter(IMAGES / 255, 0), id="float64 rounded down"),
     ],
 )
 def test_numbers_that_are_pixels(tmp_path: Path, images: NDArray[Any]) -> None:
