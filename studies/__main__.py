@@ -26,6 +26,7 @@ from discrete_vae.config.config import LONGEST
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation.statistics import interval
 from discrete_vae.files import write_output
+from discrete_vae.own_images import room
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs.spreadsheets import to_csv
@@ -191,7 +192,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
     end = None if work.timeout is None else time.monotonic() + work.timeout
     with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
-            images = data.load(search.base.data, files.folder, device, files.download)
+            images = data.load(search.base.data, files.folder, device, files.download, progress.counting, room(device))
             member = Worker(
                 runs=where.runs,
                 data=images,
@@ -272,8 +273,10 @@ def best(
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
         capacity.require_training(defined(found)[0].base, fresh, device)
-        images = data.load(defined(found)[0].base.data, files.folder, device, files.download)
         with terminal_progress() as progress:
+            images = data.load(
+                defined(found)[0].base.data, files.folder, device, files.download, progress.counting, room(device)
+            )
             made = train_again(
                 found,
                 images,
