@@ -22,11 +22,11 @@ from discrete_vae import data
 from discrete_vae.cli.arguments import Count, Optional, real, whole
 from discrete_vae.cli.command import STORAGE, DataFiles, Storage, Where, run
 from discrete_vae.cli.console import announce
+from discrete_vae.cli.own_images import room
 from discrete_vae.config.config import LONGEST
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.evaluation.statistics import interval
 from discrete_vae.files import write_output
-from discrete_vae.own_images import room
 from discrete_vae.places import File, Folder
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs.spreadsheets import to_csv

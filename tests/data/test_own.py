@@ -14,14 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from discrete_vae import cli, training
+from discrete_vae.cli import command as cli
+from discrete_vae.cli.grids import grid
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Shape, Split, load, read
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
-from discrete_vae.grids import grid
 from discrete_vae.runs import Run
 from discrete_vae.tasks import Architecture, Supervision
+from discrete_vae.training import loop as training
 from tests.data.pictures import noise, save
 
 COLOUR = noise(40, 5, 7, 3)
@@ -443,7 +444,7 @@ def test_the_command_line_names_what_is_wrong(
 def test_more_than_the_memory_holds_is_refused_before_it_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("discrete_vae.capacity.available", lambda device: 1000)
+    monkeypatch.setattr("discrete_vae.training.capacity.available", lambda device: 1000)
     monkeypatch.setattr("discrete_vae.data.image_folder.pixels", pytest.fail)
     assert command("train", "reinmax", "--dataset", folder) == 2
     assert "40 images of 5x7x3: at least 8.2 KiB of memory, and cpu has 1,000 bytes left" in capsys.readouterr().err
