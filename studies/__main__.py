@@ -49,7 +49,7 @@ from discrete_vae.tuning import (
     train_again,
 )
 from discrete_vae.tuning.attributes import failure_of, values_of
-from discrete_vae.tuning.search import Metric
+from discrete_vae.tuning.metrics import Metric
 from discrete_vae.tuning.storage import GRACE, PORT, check_address, reached, serve
 from reports.names import visible
 from studies import studies
