@@ -28,6 +28,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
+from discrete_vae.training import Prune, never
 from discrete_vae.training import loop as training
 from reports import latex
 from reports.tables import COLUMNS
@@ -95,7 +96,7 @@ class ReportContext:
             self._data[config] = data.load(config, files[0], self.device, files[1])
         return self._data[config]
 
-    def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:
+    def train(self, configs: Sequence[Config], prune: Prune = never) -> list[Run]:
         """The runs of all configurations, in their order; those that are not finished are trained, or until pruned."""
         made: dict[Config, Run] = {}
         with terminal_progress() as progress:

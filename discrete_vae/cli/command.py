@@ -41,8 +41,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.secrets import VARIABLE, guard, remembering
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import TASKS
-from discrete_vae.training import capacity
-from discrete_vae.training.loop import Interrupted
+from discrete_vae.training import Interrupted, capacity
 from discrete_vae.training.loop import train as train_runs
 
 RUNS = Path("runs")

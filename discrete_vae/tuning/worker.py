@@ -21,7 +21,8 @@ from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs.run import Run
 from discrete_vae.secrets import redact_secrets
-from discrete_vae.training import capacity
+from discrete_vae.training import Interrupted, Prune, capacity
+from discrete_vae.training import Progress as TrainingProgress
 from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import FAILURE, METRICS, RUNS, SURPLUS, VALUES, WORKER, value_of
 from discrete_vae.tuning.retries import SignsOfLife, active_trials, origin, requeue, revive, this_worker
@@ -38,7 +39,7 @@ Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
 """Called with a trial that was trained, before it is told: what else to keep of it."""
 
 
-class Progress(training.Progress, Protocol):
+class Progress(TrainingProgress, Protocol):
     """Where a worker tells how far the study is."""
 
     def study(self, name: str, done: int, total: int, best: str | None) -> None: ...
@@ -63,7 +64,7 @@ class Worker:
     def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
         """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
 
-        Raises ``training.Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
+        Raises ``Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
         was asked for is given back, to go on from its checkpoints.
         """
         end = None if timeout is None else time.monotonic() + timeout
@@ -95,7 +96,7 @@ class Worker:
                 self._train(found, study, search, asked)
             except BaseException as error:  # others, or a later call, take them up again
                 # Nor is a trial to blame for a storage, or a disk, that takes no more.
-                blameless = isinstance(error, training.Interrupted | KeyboardInterrupt | StorageError)
+                blameless = isinstance(error, Interrupted | KeyboardInterrupt | StorageError)
                 stopped = blameless or isinstance(error.__cause__, OSError)
                 reason = None if stopped else str(error) or type(error).__name__
                 hasten(found._storage)
@@ -198,7 +199,7 @@ class Worker:
             if trial in lost or not self._tell(found, study, trial, runs, ends.get(trial)):
                 self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
 
-    def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
+    def _train_runs(self, configs: Sequence[Config], prune: Prune) -> None:
         waited = False
         while True:
             try:
