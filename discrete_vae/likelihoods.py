@@ -46,7 +46,7 @@ class Likelihood:
         """An observation ``[..., B, D]``."""
         raise NotImplementedError
 
-    def bits(self, nats: float, size: int) -> float | None:
+    def bits(self, nats: Tensor, size: int) -> Tensor | None:
         """Bits a dimension of ``nats`` for an image of so many numbers; None for binary pixels."""
         return None if self.binary else nats / size / math.log(2)
 
@@ -93,7 +93,7 @@ class _BernoulliNLL(torch.autograd.Function):
 class _Normal(Likelihood):
     """Bits of a density, of a level of 1 / 255."""
 
-    def bits(self, nats: float, size: int) -> float | None:
+    def bits(self, nats: Tensor, size: int) -> Tensor | None:
         return nats / size / math.log(2) + math.log2(LEVELS - 1)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from discrete_vae.strategies import Objective, TargetPropagation
+from discrete_vae.strategies import Model, Objective, TargetPropagation
 
 torch.manual_seed(0)
 patterns = (torch.rand(8, 64) < 0.5).float()
@@ -18,7 +18,7 @@ for step in range(401):
     def loss(output: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
         return F.binary_cross_entropy_with_logits(output, x, reduction="none").sum(-1)
 
-    objective = Objective(decoder, loss, observation=x, predict=torch.sigmoid, encode=encoder)
+    objective = Objective(decoder, loss, model=Model(predict=torch.sigmoid, observation=x, encode=encoder))
     estimate = strategy.estimate(encoder(x), objective)
     adam.zero_grad()
     estimate.loss.mean().backward()

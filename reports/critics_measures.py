@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.data import Dataset
 from discrete_vae.data.points import Mixture
 from discrete_vae.evaluation.population import Population
@@ -20,7 +21,7 @@ BATCH = 1000
 
 def model(run: Run, data: Dataset, device: torch.device) -> AdversarialTask:
     """The run's task, generator and critic, of one member."""
-    found = Population.load([run], data.train.pixels.shape[-1], device).model
+    found = Population.load([run], device).model
     assert isinstance(found, AdversarialTask)
     return found
 
@@ -71,6 +72,7 @@ def layer_gradients(run: Run, data: Dataset, device: torch.device) -> Tensor:
     generators = [seeded(run.config.seed, "layer gradients", device=device)]
     real = data.validation.batch(torch.arange(BATCH, device=device)[None]).double()
     points = torch.cat([real, real + Noise(generators).normal(real.shape, torch.float64)], -2)
+    assert isinstance(task.critic, Stack)
     _, given = task.critic.trace(points)
     gradients = torch.autograd.grad(given[-1].sum(), given)
     return torch.stack([gradient.square().sum(-1).mean().sqrt() for gradient in gradients]).cpu()

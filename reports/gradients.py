@@ -133,11 +133,10 @@ class Problem:
     def of(cls, preset: Preset, run: Run | None, bench: ReportContext) -> Problem:
         """For a trained model, or for the one that training begins with."""
         dataset = bench.dataset(preset.base.data)
-        pixels = dataset.train.pixels.shape[-1]
         if run is None:
-            population = Population.build([preset.base], pixels, bench.device)
+            population = Population.build([preset.base], bench.device)
         else:
-            population = Population.load([run], pixels, bench.device)
+            population = Population.load([run], bench.device)
         generators = [seeded(0, "gradients", device=bench.device)]
         images, training = (
             split.batch(torch.arange(count, device=bench.device)[None], generators)

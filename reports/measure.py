@@ -336,7 +336,7 @@ def _device(case: Case, device: torch.device) -> dict[str, float]:
 def _evaluation(case: Case, device: torch.device) -> dict[str, float]:
     """The bound of 1,000 samples on 200 images beside the decoder's products alone."""
     data, images, samples = datasets.load(case.config.data, device=device), 200, 1000
-    population = Population.build(seeds(case), data.test.pixels.shape[-1], device)
+    population = Population.build(seeds(case), device)
     cut = replace(data.test, pixels=data.test.pixels[:images], labels=data.test.labels[:images])
     small = replace(data, test=cut)
     weights = [parameter.detach() for parameter in population.model.decoder.parameters() if parameter.shape[1] > 1]

@@ -122,7 +122,7 @@ class ReportContext:
 
     def draw(self, run: Run, count: int, stream: str) -> Tensor:
         """Observations from a run's model, by a stream of noise that is the same in every call: ``[count, D]``."""
-        population = Population.load([run], run.config.data.domain.size, self.device)
+        population = Population.load([run], self.device)
         with torch.no_grad():
             drawn = population.model.draw(count, Noise([seeded(0, stream, device=self.device)], self.device))
         return drawn.squeeze(0).cpu()

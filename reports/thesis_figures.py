@@ -126,7 +126,7 @@ def learning_curves(out: Path, curves: pd.DataFrame, rows: Sequence[str]) -> Non
 
 
 def _load(run: Run, pixels: int) -> Population:
-    return Population.load([run], pixels, torch.device("cpu"))
+    return Population.load([run], torch.device("cpu"))
 
 
 @torch.no_grad()

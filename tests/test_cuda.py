@@ -95,7 +95,7 @@ def test_lower_precision_stays_near_float32(precision: str, tmp_path: Path) -> N
 
 def test_initial_weights_are_the_same_on_every_device() -> None:
     config = Config(architecture=SMALL)
-    here, there = (Population.build([config], 784, torch.device(name)).state() for name in ("cpu", "cuda"))
+    here, there = (Population.build([config], torch.device(name)).state() for name in ("cpu", "cuda"))
     assert all(there[name].cpu().equal(tensor) for name, tensor in here.items())
 
 

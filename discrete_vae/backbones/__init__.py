@@ -6,6 +6,8 @@ modules (``PlainBackbone``), and so may anybody's own, ``module:function``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from discrete_vae.backbones.base import Backbone, Widths, require
 from discrete_vae.backbones.conv import ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
@@ -31,6 +33,12 @@ def known(name: str) -> Backbone | None:
     return BACKBONES.get(name)
 
 
+def idle(widths: Widths) -> Mapping[str, str]:
+    """Fields of the widths that have no effect with their backbone, and beside what."""
+    found = known(widths.backbone)
+    return found.idle(widths) if found else {}
+
+
 def backbone(name: str) -> Backbone:
     """The backbone of a row, or of ``module:function``, a function as ``PlainBackbone`` takes it.
 
@@ -46,4 +54,4 @@ def backbone(name: str) -> Backbone:
     return PlainBackbone(function, name)
 
 
-__all__ = ["BACKBONES", "Backbone", "PlainBackbone", "Widths", "backbone", "check_name", "known", "require"]
+__all__ = ["BACKBONES", "Backbone", "PlainBackbone", "Widths", "backbone", "check_name", "idle", "known", "require"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import torch
@@ -19,8 +19,10 @@ CAPABILITIES = {
 
 
 class Widths(Protocol):
-    """Sizes of the networks; a backbone reads those that it names."""
+    """Sizes of the networks; ``Backbone.idle`` says which of them a backbone makes no use of."""
 
+    @property
+    def backbone(self) -> str: ...
     @property
     def hidden(self) -> tuple[int, ...]: ...
     @property
@@ -34,10 +36,16 @@ class Widths(Protocol):
 class Backbone:
     """A row of ``BACKBONES``. Images are flat, ``[P, B, D]``, row by row with the channels of a pixel side by side."""
 
-    reads: ClassVar[frozenset[str]] = frozenset()
-    """Fields of ``Widths`` that it makes use of."""
     layered: ClassVar[bool] = False
     joins: ClassVar[bool] = False
+
+    def idle(self, widths: Widths) -> Mapping[str, str]:
+        """Fields of the widths that have no effect, and beside what; by default they all have one."""
+        return {}
+
+    def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
+        """Weights that an encoder to, or a decoder from, so many numbers has at least."""
+        return 0
 
     def encoder(
         self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0

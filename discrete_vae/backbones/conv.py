@@ -7,7 +7,8 @@ Networks. ICLR 2016, arXiv 1511.06434; without its batch normalisation, under wh
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -27,8 +28,16 @@ class ConvBackbone(Backbone):
     layerwise feedback can be learned.
     """
 
-    reads = frozenset({"hidden", "channels", "activation", "initialisation"})
     layered = joins = True
+
+    def idle(self, widths: Widths) -> Mapping[str, str]:
+        return {} if widths.hidden or widths.channels else {"activation": "a network without hidden layers"}
+
+    def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
+        down = windows(image, widths.channels)
+        sizes = ((down[-1].small if down else image).size, *widths.hidden, code)
+        dense = sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
+        return dense + sum(math.prod(window.shape) for window in down)
 
     def encoder(self, image: Shape, outputs: int, widths: Widths, generators: Generators, beside: int = 0) -> Stack:
         down = windows(image, widths.channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -28,8 +28,14 @@ class MLP(Stack):
 class MlpBackbone(Backbone):
     """Hidden layers of ``hidden`` units, from the image inwards; the decoder has them in reverse."""
 
-    reads = frozenset({"hidden", "activation", "initialisation"})
     layered = joins = True
+
+    def idle(self, widths: Widths) -> Mapping[str, str]:
+        no_activation = {} if widths.hidden else {"activation": "a network without hidden layers"}
+        return {"channels": "backbone mlp"} | no_activation
+
+    def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
+        return sum(inputs * outputs for inputs, outputs in itertools.pairwise((image.size, *widths.hidden, code)))
 
     def encoder(self, image: Shape, outputs: int, widths: Widths, generators: Generators, beside: int = 0) -> Stack:
         sizes = (image.size + beside, *widths.hidden, outputs)

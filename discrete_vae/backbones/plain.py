@@ -27,8 +27,6 @@ PROBES = 3
 class PlainBackbone(Backbone):
     """Of a function that makes a pair of plain modules, of which a call uses one; it may read any of the widths."""
 
-    reads = frozenset({"hidden", "channels", "activation", "initialisation"})
-
     def __init__(self, pair: Pair, name: str) -> None:
         self.pair, self.name = pair, name
 

@@ -85,3 +85,8 @@ class Stack(nn.Module):
     def _activate(self, outputs: Tensor) -> Tensor:
         hidden = self.activation(outputs)
         return hidden.detach() if self.cut else hidden
+
+
+def layered(network: nn.Module) -> Stack | None:
+    """The network, if its layers can be looked at."""
+    return network if isinstance(network, Stack) else None

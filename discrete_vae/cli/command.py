@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
-from PIL import Image
 from rich.console import Console
 from rich.table import Column, Table
 
 import discrete_vae.runs.run
 from discrete_vae.cli.arguments import Count, Natural, Optional, real, typed_schedule, whole
 from discrete_vae.cli.console import announce, complain, standard_output
+from discrete_vae.cli.grids import grid
 from discrete_vae.cli.options import DATA, TASK, configuration, parameters, task_of, unknown
 from discrete_vae.cli.options import RUNS as RUNS_GROUP
+from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.config.config import Config
 from discrete_vae.config.relevance import has_effect
 from discrete_vae.data import load
@@ -75,13 +76,17 @@ class Where:
         return choose_device(self.device, self.threads)
 
 
+FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of omniglot's files; for a run of own images, where
+these lie now."""
+
+
 @Parameter(name="*")
 @dataclasses.dataclass(frozen=True)
 class DataFiles:
     """Where the files are of data sets that are not bundled."""
 
-    folder: Annotated[Folder | None, Parameter(help="Folder with IDX files, for grayscale data sets.")] = None
-    download: Annotated[bool, Parameter(help="Download a grayscale data set if it is not there.", negative="")] = False
+    folder: Annotated[Folder | None, Parameter(help=FOLDER_HELP)] = None
+    download: Annotated[bool, Parameter(help="Download mnist or fashion-mnist if not there.", negative="")] = False
 
 
 def choose_device(name: str, threads: int | None) -> torch.device:
@@ -118,12 +123,13 @@ def _train_command(strategy: str, task: str) -> Callable[..., int]:
         if values["task"] not in TASKS:
             raise nearest(values["task"], TASKS, "task")
         device = where.compute_device()
-        base = configuration(strategy, task, values)
-        each_seed = varied(base, values["vary"])
-        capacity.require_training(base, seeds * len(each_seed), device)
-        configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]
-        images = load(base.data, files.folder, device, files.download)
         with terminal_progress() as progress:
+            own_data = own_images(values, files.folder, files.download, device, progress)
+            base = configuration(strategy, task, values, None if own_data is None else own_data.config)
+            each_seed = varied(base, values["vary"])
+            capacity.require_training(base, seeds * len(each_seed), device)
+            configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]
+            images = own_data or load(base.data, files.folder, device, files.download)
             made = train_runs(configs, where.runs, images, device=device, progress=progress, compiled=values["compile"])
         damaged = _show(made)
         for name, error in damaged.items():
@@ -236,13 +242,11 @@ def evaluate(
         each.check()
     if len({each.config.data for each in made}) > 1:
         raise InputError("the runs are of different data sets; evaluate them one data set at a time")
-    data = load(made[0].config.data, files.folder, device, files.download)
-    with (
-        terminal_progress() as progress,
-        progress.counting(f"{split} images", len(data.split(split)) * len(made)) as done,
-    ):
-        limit = None if memory is None else int(memory * 2**30)
-        metrics = evaluate_runs(made, data, split, samples, device=device, advance=done, memory=limit)
+    limit = None if memory is None else int(memory * 2**30)
+    with terminal_progress() as progress:
+        data = load(made[0].config.data, files.folder, device, files.download, progress.counting, room(device))
+        with progress.counting(f"{split} images", len(data.split(split)) * len(made)) as done:
+            metrics = evaluate_runs(made, data, split, samples, device=device, advance=done, memory=limit)
     found = metrics.pivot(index="metric", columns="run", values="value")[[run.config.name for run in made]]
     table = Table("metric", *(Column(run.config.identity, justify="right") for run in made), caption=f"{split}, nats")
     for metric, values in found.iterrows():
@@ -283,7 +287,7 @@ def sample(
     found = find_run(run, where.runs)
     data = found.config.data
     require(8 * rows * columns * data.domain.size, f"{rows:,} rows of {columns:,} samples", device)
-    population = Population.load([found], data.domain.size, device)
+    population = Population.load([found], device)
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
         drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()
@@ -292,9 +296,8 @@ def sample(
         write_output(out, "\n".join(SYNTHETIC[data.dataset].write(drawn)) + "\n")
     else:
         out = out or found.folder / "samples.png"
-        grid = drawn.reshape(rows, columns, 28, 28).transpose(1, 2).reshape(rows * 28, columns * 28)
         png = io.BytesIO()
-        Image.fromarray(np.asarray((255 - grid.clamp(0, 1) * 255).round().byte())).save(png, format="PNG")
+        grid(drawn, rows, columns, data).save(png, format="PNG")
         write_output(out, png.getvalue(), PNG)
     announce(out, str(out))
 

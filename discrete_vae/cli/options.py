@@ -34,6 +34,8 @@ PARTS: dict[str | None, tuple[type, Group]] = {
 """The parts of a configuration and its own fields: their class, and the group that they are shown in."""
 CONVERTERS = {int: whole(), tuple[int, ...]: whole(), float: real(), Schedule: SCHEDULE}
 """How values are read, by their type; others as cyclopts does."""
+FOUND = {each.name for each in dataclasses.fields(DataConfig) if each.metadata.get("hidden")}
+"""What is read from own images, and no option."""
 
 
 def task_of(tokens: Sequence[str]) -> str:
@@ -58,10 +60,17 @@ def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
     return made
 
 
-def configuration(strategy: str, task: str, given: dict[str, Any]) -> Config:
-    """The configuration of a command's values by name. Raises ``InputError`` as ``Config`` does."""
+def configuration(strategy: str, task: str, given: dict[str, Any], data: DataConfig | None = None) -> Config:
+    """The configuration of a command's values by name, with ``data`` in place of theirs if they were read.
+
+    Raises ``InputError`` as ``Config`` does.
+    """
     values = _start(strategy, task)
+    if data is not None:
+        values["data"] = data
     for option in _readable(strategy, task):
+        if option.part == "data" and data is not None:
+            continue
         value = given[option.name]
         if option.part is None:
             values[option.name] = value
@@ -102,7 +111,7 @@ def _readable(strategy: str, task: str) -> list[Option]:
     return [
         option
         for option in relevance.options(start, start)
-        if option.name not in ("strategy", "task")
+        if option.name not in ("strategy", "task", *FOUND)
         and relevance.has_effect(option.name, TASKS[task], STRATEGIES[strategy])
         and not (option.part == "options" and TASKS[task].stand_in)
     ]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
+from discrete_vae import backbones
 from discrete_vae.config import relevance
 from discrete_vae.data import DataConfig
+from discrete_vae.data.config import OWN
 from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.latents.categorical import Categorical
+from discrete_vae.likelihoods import LEVELS, LIKELIHOODS, Likelihood, likelihood
 from discrete_vae.schedules import Schedule
+from discrete_vae.settings import Architecture, CriticConfig, Supervision
 from discrete_vae.strategies import STRATEGIES, Strategy
-from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision, Task
+from discrete_vae.tasks import TASKS, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
@@ -42,7 +47,7 @@ class Config:
     architecture: Architecture = field(default_factory=Architecture)
     data: DataConfig = field(default_factory=DataConfig)
     epochs: int = 50
-    """Passes over the 50,000 training images."""
+    """Passes over the training images."""
     batch_size: int = 100
     """Images in a batch."""
     learning_rate: Schedule = Schedule(3e-4)
@@ -67,6 +72,11 @@ class Config:
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
     """For tasks with a critic: how it is trained."""
+    likelihood: str = "bernoulli"
+    """Of the pixels: bernoulli for binary ones; gaussian, gaussian-fixed, discretised-logistic or categorical for
+    grayscale and colour, with binarisation none."""
+    pixel_scale: float = 0.1
+    """Standard deviation of a pixel, of gaussian-fixed; intensities reach from 0 to 1."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -79,7 +89,21 @@ class Config:
             object.__setattr__(self, "options", options())
         elif not isinstance(self.options, options):
             raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
+        if self.likelihood not in LIKELIHOODS:
+            raise nearest(self.likelihood, LIKELIHOODS, "likelihood")
+        if not 0 < self.pixel_scale < math.inf:
+            raise InputError(f"pixel scale is {self.pixel_scale}; give a standard deviation above 0")
         self.task_class.check(self)
+        if self.data.domain.symbols == 2 and not LIKELIHOODS[self.likelihood].binary:
+            raise InputError(
+                f"likelihood {self.likelihood} explains the {LEVELS} levels of grayscale or colour, and the pixels are "
+                "binary; give binarisation none, or likelihood bernoulli"
+            )
+        if backbone := backbones.known(self.architecture.backbone):  # anybody's own is asked when it is built
+            name = self.architecture.backbone
+            backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
+            needs = self.strategy_class.needs(self.options)
+            backbones.require(backbone, name, needs, f"these options of {self.strategy}")
         if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
             raise InputError(
                 f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
@@ -91,11 +115,12 @@ class Config:
                 f"for each time of the one before: give at most {REVISITED}"
             )
         check_range("epochs", self.epochs, 1, LONGEST)
-        if not 1 <= self.batch_size <= 50_000:
-            raise InputError(f"batch size is {self.batch_size}; give 1 to 50000, the training images")
-        if self.step_size > 50_000:
+        images = self.data.split_sizes.train
+        if not 1 <= self.batch_size <= images:
+            raise InputError(f"batch size is {self.batch_size}; give 1 to {images}, the training images")
+        if self.step_size > images:
             raise InputError(
-                f"a step looks at {self.step_size} images, batch size times critic steps; give at most 50000 in all"
+                f"a step looks at {self.step_size} images, batch size times critic steps; give at most {images} in all"
             )
         check_range("samples", self.samples)
         if self.precision not in get_args(Precision):
@@ -128,6 +153,11 @@ class Config:
         return TASKS[self.task]
 
     @property
+    def pixels(self) -> Likelihood:
+        """The likelihood of the pixels."""
+        return likelihood(self.likelihood, pixel_scale=self.pixel_scale)
+
+    @property
     def categorical(self) -> bool:
         """Whether the strategy's variables are categorical."""
         return self.strategy_class.latent_family is Categorical
@@ -153,8 +183,11 @@ class Config:
         return STRATEGIES[self.strategy]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; schedules in their text form."""
-        return _plain(self)  # type: ignore[no-any-return]
+        """Plain JSON values; schedules in their text form. What only own data have stands with these alone."""
+        values: dict[str, Any] = _plain(self)
+        if self.data.known:
+            values["data"] = {name: value for name, value in values["data"].items() if name not in OWN}
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
@@ -190,7 +223,8 @@ class Config:
         return _digest(self._changes() | {name: value for name, value in revisions.items() if value})
 
     def _changes(self) -> dict[str, Any]:
-        return {"strategy": self.strategy, **_changes(self.to_dict(), Config(self.strategy).to_dict())}
+        own, plain = (_plain(each, compared=True) for each in (self, Config(self.strategy)))
+        return {"strategy": self.strategy, **_changes(own, plain)}
 
     @property
     def settings(self) -> str:
@@ -210,7 +244,7 @@ class Config:
     def population_key(self) -> str:
         """Equal for runs that can train side by side: all that is no schedule, nor the seed or the epochs."""
         shape = dataclasses.replace(self, seed=0, epochs=1)
-        values = shape.to_dict()
+        values = _plain(shape, compared=True)
         for source, target in ((shape, values), (shape.options, values["options"])):
             for item in dataclasses.fields(source):
                 if isinstance(getattr(source, item.name), Schedule):
@@ -239,11 +273,13 @@ def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
     return changes
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, compared: bool = False) -> Any:
+    """JSON values; of what tells configurations apart alone, if it is ``compared``."""
     if isinstance(value, Schedule):
         return str(value)
     if dataclasses.is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        names = [item.name for item in dataclasses.fields(value) if item.compare or not compared]
+        return {name: _plain(getattr(value, name), compared) for name in names}
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from discrete_vae import backbones
 from discrete_vae.errors import InputError
+from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks import TASKS, Task
@@ -59,8 +61,10 @@ def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
         return f"strategy {values['strategy']}"
     if option.name in strategy.idle(values["options"]):
         return f"these options of {values['strategy']}"
-    if option.name == "activation" and not values["architecture"].hidden:
-        return "a network without hidden layers"
+    if option.part == "architecture":
+        return backbones.idle(values["architecture"]).get(option.name)
+    if option.name == "pixel_scale" and option.name not in LIKELIHOODS[values["likelihood"]].reads:
+        return f"likelihood {values['likelihood']}"
     return None
 
 

@@ -70,9 +70,12 @@ def alone(subject: Subject) -> int:
 def rearranged(flat: Objective, each: Arrangement) -> Objective:
     """An objective of ``[B, N, K]`` for another layout."""
 
+    model = flat.model
+    assert model is not None
+
     def encode(observation: Tensor) -> Tensor:
-        assert flat.encode is not None
-        return each.give(flat.encode(observation).unsqueeze(0))
+        assert model.encode is not None
+        return each.give(model.encode(observation).unsqueeze(0))
 
     def sample_kl(logits: Tensor, sample: Tensor) -> Tensor:
         assert flat.sample_kl is not None
@@ -81,10 +84,9 @@ def rearranged(flat: Objective, each: Arrangement) -> Objective:
     return replace(
         flat,
         decode=lambda sample: flat.decode(each.read(sample)),
-        encode=encode,
+        model=replace(model, encode=encode, decoder=model.decoder if each.dim == -1 else None),
         kl_term=None,
         sample_kl=sample_kl,
-        decoder=flat.decoder if each.dim == -1 else None,
     )
 
 
@@ -119,12 +121,14 @@ def refusals(subject: Subject) -> Finding:
 
 def flattened(objective: Objective) -> Objective:
     """Of examples ``[10, B]``, for the same in one row."""
-    observation = objective.observation
+    model = objective.model
+    assert model is not None
+    observation = model.observation
     assert observation is not None
     row = observation.flatten(0, 1)
     return replace(
         objective,
-        observation=row,
+        model=replace(model, observation=row),
         context=row,
         loss=lambda output: objective.loss(torch.unflatten(output, -2, observation.shape[:2])).flatten(-2),
     )

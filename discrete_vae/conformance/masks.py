@@ -63,7 +63,7 @@ class Without(Problem):
         rows = torch.arange(wide.size).view(shape)[:, self.kept].flatten()
 
         def decoder() -> Any:
-            network = wide_networks.decoder()
+            network: Any = wide_networks.decoder()
             first = network.layers[0]
             assert isinstance(first, Affine)
             first.weight = nn.Parameter(first.weight.detach()[rows])

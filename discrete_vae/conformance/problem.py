@@ -27,7 +27,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.latents.quantised import Quantised
 from discrete_vae.latents.sparse import Sparse
 from discrete_vae.strategies.base import NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
@@ -146,12 +146,8 @@ class Problem:
         return Objective(
             decode=self.decode,
             loss=lambda output: (F.softplus(output) - output * observation).sum(-1),
-            observation=observation,
             context=observation,
-            predict=torch.sigmoid,
-            encode=self.encode,
-            decoder=Counted(self),
-            encoder=self.encoder,
+            model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder),
             kl_term=lambda logits: self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )

@@ -67,5 +67,6 @@ def reason(error: BaseException) -> str:
 def posed(strategy: Strategy, problem: Problem, *leading: int) -> Objective:
     """The problem's objective, which does not count, and without the layers where the strategy has no use for them."""
     objective = replace(problem.objective(*leading), decode=problem.output)
+    assert objective.model is not None
     layerwise = any(getattr(module, "layerwise", False) for module in strategy.modules())
-    return objective if layerwise else replace(objective, decoder=None, encoder=None)
+    return objective if layerwise else replace(objective, model=replace(objective.model, decoder=None, encoder=None))

@@ -1,21 +1,19 @@
 """From a configuration to splits on the device."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from discrete_vae.data import bundled, sources
-from discrete_vae.data import synthetic as made
-from discrete_vae.data.config import Binarisation, DataConfig
-from discrete_vae.data.dataset import Dataset, Split, bernoulli
-from discrete_vae.data.images import THRESHOLD, Images
+from discrete_vae.data import bundled, omniglot, own, sources, synthetic
+from discrete_vae.data.config import DataConfig
+from discrete_vae.data.dataset import Dataset, Split, binarised
+from discrete_vae.data.images import Images
+from discrete_vae.data.raw import Counting, Require, silent, unlimited
 from discrete_vae.errors import InputError
 
 BINARISED_MNIST = DataConfig()
-SIZES = (50_000, 10_000, 10_000)
-"""Images for training, validation (the last of the training file) and test (the test file)."""
 
 
 def load(
@@ -23,82 +21,74 @@ def load(
     folder: Path | None = None,
     device: torch.device | str = "cpu",
     download: bool = False,
+    progress: Counting = silent,
+    require: Require = unlimited,
 ) -> Dataset:
-    """The data set that ``config`` names, on ``device``.
+    """The data set of ``config``, on ``device``.
 
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
-    ``download`` may be given. The others come from the IDX files in ``folder``, or with no folder named from the cache,
-    to which ``download`` allows to fetch them. Wherever the files lie, their content is checked, so the folder is no
-    part of the configuration.
+    ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
+    from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``. Own data are read
+    where they were read before, or from ``folder``, where they lie now; ``progress`` and ``require`` are those of
+    ``read``. Wherever files lie, their content is checked, so the folder is no part of the configuration.
 
     Raises:
         InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are
             named for data that have none.
     """
     check_files(config, folder, download)
-    if config.dataset in made.SYNTHETIC:
+    if not config.known:
+        return own.again(config, None if folder is None else Path(folder), device, progress, require)
+    sizes = config.split_sizes
+    if config.dataset in synthetic.SYNTHETIC:
         return _make(config, device)
     if config.dataset == "binarised-mnist":
         images, levels = bundled.decode(bundled.read_file()), 1
+    elif config.dataset in omniglot.BLOBS:
+        images, levels = omniglot.read(config.dataset, Path(folder or ".")), 255
     else:
         images, levels = _read_files(sources.SOURCES[config.dataset], folder, download), 255
-    return assemble(config, images, levels, SIZES, device)
+    return assemble(config, images, levels, sizes, device)
 
 
 def check_files(config: DataConfig, folder: Path | None, download: bool) -> None:
-    """Raise ``InputError`` for files that are named for data that have none."""
+    """Raise ``InputError`` for files that are named for data that have none, or that are wanted and not named."""
     if not has_files(config) and (folder is not None or download):
         given = "download" if folder is None else f"folder {folder}"
         raise InputError(
             f"{given} has no effect with {config.dataset}, which needs no files; leave it off, or choose dataset "
-            f"{' or '.join(sources.SOURCES)}"
+            f"{' or '.join((*sources.SOURCES, *omniglot.BLOBS))}"
+        )
+    if download and config.dataset not in sources.SOURCES:
+        raise InputError(f"{config.dataset} cannot be downloaded; name the folder where it lies instead")
+    if config.dataset in omniglot.BLOBS and folder is None:
+        raise InputError(
+            f"{config.dataset} needs the folder of {' and '.join(omniglot.BLOBS[config.dataset])}, of "
+            f"{omniglot.HOMES[config.dataset]}: name it (folder)"
         )
 
 
 def has_files(config: DataConfig) -> bool:
     """Whether a data set comes from files of its own, which are named or downloaded."""
-    return config.dataset in sources.SOURCES
+    return not config.known or config.dataset in sources.SOURCES or config.dataset in omniglot.BLOBS
 
 
 def assemble(
-    config: DataConfig, images: Images, levels: int, sizes: tuple[int, int, int], device: torch.device | str
+    config: DataConfig, images: Images, levels: int, sizes: Sequence[int], device: torch.device | str
 ) -> Dataset:
-    """Cut ``images`` into training, validation and test of ``sizes``, and binarise them as ``config`` says.
-
-    The fixed Bernoulli draw is made on the CPU, so it is the same on every device.
-    """
+    """Cut ``images`` into training, validation and test of ``sizes``, and binarise them as ``config`` says."""
     pixels = torch.from_numpy(images.pixels).split_with_sizes(list(sizes))
     labels = torch.from_numpy(images.labels.astype(np.int64)).split_with_sizes(list(sizes))
-    generator = torch.Generator().manual_seed(config.binarisation_seed)
-
-    def split(part: int, binarisation: Binarisation) -> Split:
-        binarised, part_levels = _binarise(pixels[part], levels, binarisation, generator)
-        return Split(binarised.to(device), labels[part].to(device), part_levels, binarisation == "dynamic")
-
-    held_out: Binarisation = "stochastic" if config.binarisation == "dynamic" else config.binarisation
-    # Training is drawn last, so that validation and test are the same under "stochastic" and "dynamic".
-    validation, test = split(1, held_out), split(2, held_out)
-    return Dataset(config=config, train=split(0, config.binarisation), validation=validation, test=test)
+    return binarised(config, [Split(*pair, levels) for pair in zip(pixels, labels, strict=True)], device)
 
 
 def _make(config: DataConfig, device: torch.device | str) -> Dataset:
     """Training, validation and test of a data set that is made, in the order in which it was drawn."""
-    observations, labels = made.observations(config.dataset, sum(SIZES))
-    pairs = zip(observations.split_with_sizes(SIZES), labels.split_with_sizes(SIZES), strict=True)
+    sizes = list(config.split_sizes)
+    observations, labels = synthetic.observations(config.dataset, sum(sizes))
+    pairs = zip(observations.split_with_sizes(sizes), labels.split_with_sizes(sizes), strict=True)
     # Copies, so that what is done to a split never reaches the next that is loaded.
-    train, validation, test = (Split(pixels.clone().to(device), label.clone().to(device)) for pixels, label in pairs)
-    return Dataset(config=config, train=train, validation=validation, test=test)
-
-
-def _binarise(
-    pixels: Tensor, levels: int, binarisation: Binarisation, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    """The pixels that a split holds, and their levels."""
-    if levels == 1 or binarisation in ("dynamic", "none"):
-        return pixels, levels
-    if binarisation == "threshold":
-        return (pixels > THRESHOLD).to(torch.uint8), 1
-    return bernoulli(pixels, generator, levels).to(torch.uint8), 1
+    return binarised(config, [Split(pixels.clone(), label.clone()) for pixels, label in pairs], device)
 
 
 def _read_files(source: sources.Source, folder: Path | None, download: bool) -> Images:

@@ -10,14 +10,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from discrete_vae import schedules
+from discrete_vae import backbones, schedules
 from discrete_vae.config.config import Config
+from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
 from discrete_vae.strategies import Strategy
 from discrete_vae.tasks import TASKS, Task
+from discrete_vae.tasks.base import Blueprint
 
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
 """The training loop's own schedules; a strategy's come after them."""
@@ -36,7 +38,7 @@ class Population:
     """A strategy for each stochastic layer, from the image inwards, all of one kind and with the same options."""
 
     @classmethod
-    def build(cls, configs: Sequence[Config], pixels: int, device: torch.device) -> Population:
+    def build(cls, configs: Sequence[Config], device: torch.device) -> Population:
         """Fresh members, each with the initial weights of its own seed.
 
         Raises ``InputError`` if they differ in more than seeds, schedules and epochs.
@@ -50,15 +52,16 @@ class Population:
         def generators(stream: str) -> list[torch.Generator]:
             return [seeded(member.seed, stream) for member in configs]
 
-        architecture = config.architecture
-        task = TASKS[config.task]
-        latent = architecture.latents, architecture.categories
-        variables = (pixels, config.data.domain.symbols or 1) if task.generates else latent
-        family = config.strategy_class.latent_family(*variables)
-        model = task(architecture, family, pixels, generators("weights"))
+        architecture, task, kind = config.architecture, TASKS[config.task], config.strategy_class
+        backbone, name = backbones.backbone(architecture.backbone), architecture.backbone
+        backbones.require(backbone, name, task.needs, f"task {config.task}")
+        backbones.require(backbone, name, kind.needs(config.options), f"these options of {config.strategy}")
+        domain = config.data.domain
+        family = kind.latent_family(*task.variables(architecture, domain))
+        image = domain.shape or Shape(1, domain.size)
+        model = task(Blueprint(architecture, family, image, config.pixels), generators("weights"))
         strategies = nn.ModuleList(
-            config.strategy_class.build(config.options, model.networks(layer, generators))
-            for layer in range(architecture.layers)
+            kind.build(config.options, model.networks(layer, generators)) for layer in range(architecture.layers)
         )
         population = cls(configs, model.to(device), strategies.to(device))
         if population.strategy.local:
@@ -66,12 +69,12 @@ class Population:
         return population
 
     @classmethod
-    def load(cls, runs: Sequence[Run], pixels: int, device: torch.device) -> Population:
+    def load(cls, runs: Sequence[Run], device: torch.device) -> Population:
         """The runs as their newest checkpoints have them.
 
         Raises ``InputError`` for a run that has none, or one that does not fit.
         """
-        population = cls.build([run.config for run in runs], pixels, device)
+        population = cls.build([run.config for run in runs], device)
         for run in runs:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
@@ -111,6 +114,12 @@ class Population:
         """Where it computes."""
         return next(self.model.parameters()).device
 
+    def precision(self) -> torch.autocast:
+        """The arithmetic of the matrix products, for as long as the context lasts."""
+        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
+        bfloat16 = self.configs[0].precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
+
     def schedules(self, first_step: int, steps: int, steps_per_epoch: int) -> Tensor:
         """Scheduled hyper-parameters, those of the loop (``SCHEDULED``), then the strategy's: ``[steps, V, P]``."""
         columns = [[getattr(config, name) for config in self.configs] for name in SCHEDULED]
@@ -122,11 +131,12 @@ class Population:
 
     def part(self, members: slice) -> Population:
         """Some of the members, in the same storage."""
-        tensors = [*self.model.parameters(), *self.strategies.parameters(), *self.strategies.buffers()]
+        modules = self.model, self.strategies
+        tensors = [each for module in modules for each in (*module.parameters(), *module.buffers())]
         own = {id(tensor): tensor.detach()[members] if tensor.dim() else tensor for tensor in tensors}
         own |= {id(tensor): nn.Parameter(own[id(tensor)]) for tensor in tensors if isinstance(tensor, nn.Parameter)}
         # A copy in which each tensor stands for a cut of its own.
-        return Population(self.configs[members], *copy.deepcopy((self.model, self.strategies), own))
+        return Population(self.configs[members], *copy.deepcopy(modules, own))
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""

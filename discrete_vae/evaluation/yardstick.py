@@ -17,23 +17,45 @@ from discrete_vae.errors import InputError, check_range
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs.run import EVALUATION, Run
-from discrete_vae.tasks import Task
+from discrete_vae.tasks import Generator, Task
 
 ROWS = {"cpu": 4_000, "cuda": 64_000}
 """Images times samples of a member decoded at once: enough for the device's products, few enough for its caches.
 
 They fix the order in which noise is drawn, so a result depends on them, and on nothing else that memory decides.
 """
+USUAL = 784
+"""Numbers of a decoder's output of which so many fit: those of MNIST; of more, fewer rows are decoded at once."""
 ACTIVE = 0.01
 """A latent is active if its KL to the prior, averaged over the images, is above this many nats."""
 
 
+def rows_of(population: Population) -> int:
+    """Images times samples of a member decoded at once, by the device and the size of a decoder's output alone."""
+    model = population.model
+    outputs = model.explained.size * model.likelihood.numbers
+    return max(1, ROWS[population.device.type] * USUAL // max(USUAL, outputs))
+
+
 def member_memory(population: Population) -> int:
     """Bytes that the evaluation of one member takes beside its parameters, by its largest tensors."""
-    family, pixels = population.model.family, population.model.outputs
-    widths = (*population.configs[0].architecture.hidden, pixels)
-    row = 5 * math.prod(family.sample_shape) + 2 * max(widths) + 2 * pixels
-    return 4 * row * ROWS[population.device.type]
+    model, sample = population.model, math.prod(population.model.family.sample_shape)
+    row = 5 * sample + 2 * widest(population) + 2 * model.explained.size
+    return 4 * row * rows_of(population)
+
+
+@torch.no_grad()
+def widest(population: Population) -> int:
+    """Numbers of the largest tensor that decoding one sample of one member makes."""
+    decoder, members, sizes = population.model.decoder, len(population.configs), list[int]()
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
+        for module in decoder.modules()
+    ]
+    decoder(torch.zeros(members, 1, population.model.code, device=population.device))
+    for hook in hooks:
+        hook.remove()
+    return max(sizes)
 
 
 def evaluate_population(
@@ -86,9 +108,9 @@ def _evaluate(
 
     # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
     binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
-    if model.generates:
+    if isinstance(model, Generator):
         return model.evaluate_samples(population.strategy, data, split, noise, advance)
-    rows = ROWS[device.type]
+    rows = rows_of(population)
     size = max(100, min(1000, rows // samples))
     chunk = max(1, rows // size)
     sums: dict[str, Tensor] = {}
@@ -113,6 +135,9 @@ def _evaluate(
     sampled = 0.0 - metrics.pop("log_ratio")  # not minus zero
     metrics["kl"] = kl.sum(-1) if model.posterior and model.exact else sampled
     metrics["elbo"] = metrics["reconstruction_hard"] - metrics["kl"]
+    bits = model.likelihood.bits(-metrics["elbo"], model.explained.size)
+    if bits is not None:
+        metrics["bits_per_dimension"] = bits
     if model.posterior:
         metrics["active_latents"] = (kl > ACTIVE).sum(-1)
     metrics["code_entropy"] = model.family.code_entropy(torch.as_tensor(code))
@@ -151,7 +176,7 @@ def evaluate(
 
     Those of finished runs are stored in their folders, and not computed again where they are. ``advance`` is told the
     number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
-    checkpoint.
+    checkpoint, and for images that are not what their configuration says (``Dataset.check``).
     """
     check_range("samples", samples)
     runs = list(dict.fromkeys(runs))
@@ -160,13 +185,14 @@ def evaluate(
     for run in runs:
         if run.config.data != data.config:
             raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
+    data.check()
     found = {run: stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
     for run in runs:
         if not run.finished or found[run].empty:
             groups.setdefault(run.config.population_key, []).append(run)
     for group in groups.values():
-        population = Population.load(group, data.train.pixels.shape[-1], torch.device(device))
+        population = Population.load(group, torch.device(device))
         metrics = evaluate_population(population, data, split, samples, advance, memory)
         for p, run in enumerate(group):
             rows = [

@@ -77,8 +77,8 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in one pass over the 50,000 training images; a remainder that fills no batch is left out."""
-        return 50_000 // self.config.step_size
+        """Updates in one pass over the training images; a remainder that fills no batch is left out."""
+        return self.config.data.split_sizes.train // self.config.step_size
 
     @property
     def total_steps(self) -> int:

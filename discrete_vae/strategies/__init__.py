@@ -51,7 +51,7 @@ from discrete_vae.strategies.local_expectation import LocalExpectation
 from discrete_vae.strategies.minimum_variance import MinimumVariance
 from discrete_vae.strategies.muprop import MuProp
 from discrete_vae.strategies.nvil import Nvil
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.pathwise import OneHotPathwise, Pathwise
 from discrete_vae.strategies.rebar import Rebar
 from discrete_vae.strategies.reinmax import ReinMax
@@ -144,6 +144,7 @@ __all__ = [
     "LocalExpectation",
     "Marginalisation",
     "MinimumVariance",
+    "Model",
     "MuProp",
     "NetworkFactory",
     "Nvil",

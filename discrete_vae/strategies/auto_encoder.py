@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import InputError
 from discrete_vae.latents.deterministic import Deterministic, Real
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
@@ -51,12 +50,12 @@ class TargetPropagationAutoEncoder(Strategy):
     latent_family = AutoEncoder.latent_family
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        if objective.predict is None or objective.encode is None:
-            raise InputError("target propagation needs an objective with predict and encode")
+        model = objective.model_with("predict", "encode")
+        assert model.encode is not None
         code = logits.detach().sigmoid()
         output = objective.decode(code)
         with torch.no_grad():
-            target = 2 * code - objective.encode(objective.predict(output)).sigmoid()
+            target = 2 * code - model.encode(model.predict(output)).sigmoid()
             pull = 2 * (code - target) * code * (1 - code)
         loss = objective.loss_of(code, output) + only_gradient(logits, pull, logits.dim() - 2)
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), code)

@@ -18,11 +18,27 @@ Cost = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Model:
+    """What target propagation looks at behind and before an objective's sample, where others take gradients."""
+
+    predict: Callable[[Tensor], Tensor]
+    """Output -> the mean observation ``[..., B, D]``."""
+    observation: Tensor | None = None
+    """What the prediction should be: ``[..., B, D]``."""
+    encode: Callable[[Tensor], Tensor] | None = None
+    """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
+    decoder: Stack | None = None
+    """What ``Objective.decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
+    encoder: Stack | None = None
+    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+
+
+@dataclass(frozen=True)
 class Objective:
     """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
 
     ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``sample_kl`` for a bound of
-    several samples, ``kl_term`` for the layers of a nested objective, and the rest for targets in place of gradients.
+    several samples, ``kl_term`` for the layers of a nested objective, and ``model`` for targets in place of gradients.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -31,16 +47,8 @@ class Objective:
     A strategy of several samples puts dimensions of its own in front: flatten the last two, not all but the first."""
     loss: Callable[[Tensor], Tensor]
     """Output -> loss ``[..., B]``, one number an example; anything else raises ``InputError``."""
-    observation: Tensor | None = None
-    """What the prediction should be: ``[..., B, D]``."""
-    predict: Callable[[Tensor], Tensor] | None = None
-    """Output -> the mean observation ``[..., B, D]``."""
-    encode: Callable[[Tensor], Tensor] | None = None
-    """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
-    decoder: Stack | None = None
-    """What ``decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
-    encoder: Stack | None = None
-    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    model: Model | None = None
+    """The networks around the sample, for strategies that have targets in place of gradients."""
     kl_term: Callable[[Tensor], Tensor] | None = None
     """Logits -> the KL term of the loss, which the task adds: beta KL, ``[..., B]`` in nats."""
     sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -81,6 +89,16 @@ class Objective:
             return torch.unflatten(torch.stack(losses), 0, leading)
 
         return cls(decode=decode, loss=lambda losses: losses, context=context)
+
+    def model_with(self, *needs: str) -> Model:
+        """The model, which has these fields; raises ``InputError``, which names those that it lacks."""
+        if missing := [name for name in needs if getattr(self.model, name, None) is None]:
+            raise InputError(
+                f"target propagation needs an objective with {' and '.join(missing)}; give Objective(..., "
+                f"model=Model({', '.join(f'{name}=...' for name in missing)}))"
+            )
+        assert self.model is not None
+        return self.model
 
     @property
     def deterministic(self) -> Objective:
@@ -229,7 +247,8 @@ class Layout:
 
     def objective(self, given: Objective, dtype: torch.dtype) -> Objective:
         """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``."""
-        if given.decoder is not None and self.dim != -1:
+        model = given.model
+        if model is not None and model.decoder is not None and self.dim != -1:
             raise InputError("the objective's decoder takes flattened samples; give logits with the categories last")
 
         def out(tensor: Tensor) -> Tensor:
@@ -238,10 +257,12 @@ class Layout:
         def of(function: Callable[..., Tensor] | None, wrapped: Callable[..., Tensor]) -> Any:
             return None if function is None else wrapped
 
+        if model is not None and (encode := model.encode) is not None:
+            model = replace(model, encode=lambda seen: self.inwards(encode(seen)))
         return replace(
             given,
             decode=lambda sample: given.decode(out(sample)),
-            encode=of(given.encode, lambda seen: self.inwards(given.encode(seen))),  # type: ignore[misc]
+            model=model,
             kl_term=of(given.kl_term, lambda logits: given.kl_term(out(logits))),  # type: ignore[misc]
             sample_kl=of(given.sample_kl, lambda logits, sample: given.sample_kl(out(logits), out(sample))),  # type: ignore[misc]
             deeper_loss=of(given.deeper_loss, lambda sample, output: given.deeper_loss(out(sample), output)),  # type: ignore[misc]

@@ -1,7 +1,9 @@
 """What is modelled, a row of ``TASKS`` each. A task knows no strategy."""
 
+from discrete_vae.settings import Architecture, CriticConfig, Supervision
 from discrete_vae.tasks.adversarial_vae import AdversarialVAE
-from discrete_vae.tasks.base import Architecture, CriticConfig, Supervision, Task
+from discrete_vae.tasks.base import Task
+from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.generator import CriticAlone, Generator
 from discrete_vae.tasks.semi_supervised import Classified, LabelsAlone, SemiSupervised
 from discrete_vae.tasks.structured_prediction import StructuredPrediction
@@ -22,6 +24,7 @@ TASKS: dict[
 __all__ = [
     "TASKS",
     "VAE",
+    "AdversarialTask",
     "AdversarialVAE",
     "Architecture",
     "Classified",

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
-from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
+from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.objective import Objective
-from discrete_vae.tasks.base import Architecture, Settings
+from discrete_vae.tasks.base import Blueprint
 from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.vae import VAE
 
@@ -32,12 +31,10 @@ class AdversarialVAE(AdversarialTask, VAE):
 
     reads = (VAE.reads | AdversarialTask.reads) - {"layers"}
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(architecture, family, pixels, generators)
-        sizes = (math.prod(family.sample_shape), *reversed(architecture.hidden), 1)
-        self.opponent = architecture.mlp(sizes, generators)
+    def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(blueprint, generators)
+        sizes = (math.prod(self.family.sample_shape), *reversed(self.architecture.hidden), 1)
+        self.opponent = blueprint.mlp(sizes, generators)
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -46,11 +43,8 @@ class AdversarialVAE(AdversarialTask, VAE):
         cls.check_images(settings)
 
     @property
-    def critic(self) -> MLP:
+    def critic(self) -> nn.Module:
         return self.opponent
-
-    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        return [observation] * self.criticism.critic_steps, observation
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         parameters = self.encode(observation)

@@ -5,179 +5,76 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
-from torch.nn import functional as F
 
-from discrete_vae.backbones.layers import INITIALISATIONS
+from discrete_vae import backbones
+from discrete_vae.backbones import Backbone
 from discrete_vae.backbones.mlp import MLP
-from discrete_vae.backbones.stack import ACTIVATIONS
-from discrete_vae.data import DataConfig, Dataset, Split
-from discrete_vae.data.synthetic import SYNTHETIC
-from discrete_vae.errors import InputError, check_range, check_types, nearest
+from discrete_vae.backbones.stack import Stack
+from discrete_vae.data import Split
+from discrete_vae.data.domain import Domain, Shape
+from discrete_vae.errors import InputError
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
+from discrete_vae.likelihoods import Likelihood
+from discrete_vae.settings import Architecture, Settings
 from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.nesting import Layer, nested
 
-DEEPEST = 50
-"""Stochastic layers that a model may have: each is evaluated within the one before."""
 Generators = Callable[[str], Sequence[torch.Generator]]
 """The members' generators of a stream of random numbers, by its name."""
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Sizes of the network; the decoder mirrors the encoder. Defaults: the thesis."""
+class Blueprint:
+    """What a model is made from, beside its initial weights."""
 
-    latents: int = 30
-    """Number N of latent variables of a layer."""
-    categories: int = 10
-    """Number K of categories of each."""
-    hidden: tuple[int, ...] = (500,)
-    """Widths of the encoder's hidden layers, from the image inwards."""
-    activation: str = "softplus"
-    """Activation of the hidden layers."""
-    layers: int = 1
-    """Number of stochastic layers, each of N latent variables; an affine map leads from one to the next."""
-    style: int = 50
-    """Number of Gaussian latents: a generator's noise, or the style in semi-supervised training, where many let the
-    style encode the class."""
-    initialisation: str = "glorot"
-    """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
+    architecture: Architecture
+    family: Family
+    """Of the latent variables, or of a generator's data."""
+    image: Shape
+    """Of an observation; points and strings are one row."""
+    likelihood: Likelihood
 
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("latents", "style"):
-            check_range(name, getattr(self, name))
-        check_range("layers", self.layers, 1, DEEPEST)
-        check_range("categories", self.categories, 2)
-        if any(type(width) is not int or width < 1 for width in self.hidden):
-            raise InputError(f"hidden is {self.hidden}; every width must be a whole number of at least 1")
-        if self.activation not in ACTIVATIONS:
-            raise nearest(self.activation, ACTIVATIONS, "activation")
-        if self.initialisation not in INITIALISATIONS:
-            raise nearest(self.initialisation, INITIALISATIONS, "initialisation")
+    @property
+    def backbone(self) -> Backbone:
+        """That of the architecture's name."""
+        return backbones.backbone(self.architecture.backbone)
 
     def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
-        """A network of these sizes, with this architecture's activation and initialisation."""
-        return MLP(sizes, self.activation, generators, self.initialisation)
-
-
-@dataclass(frozen=True)
-class Supervision:
-    """How many classes are known in semi-supervised training, and how much they count."""
-
-    labelled: int = 100
-    """Training images whose class is known, as many of each, chosen by the seed."""
-    alpha: float = 10.0
-    """Weight of the classifier's own loss on them, in nats beside the some 100 nats of an image's bound."""
-    labelled_weight: float = 1.0
-    """Weight of a labelled image's bound, beside the 1 of an image without its class."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        check_range("labelled", self.labelled)
-        for name in ("alpha", "labelled_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give at least 0")
-
-
-@dataclass(frozen=True)
-class CriticConfig:
-    """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
-
-    gradient_penalty: float = 10.0
-    """Weight lambda of the gradient penalty, (norm of the gradient - 1)^2."""
-    weight_clip: float = 0.0
-    """In place of the penalty: bound on the critic's weights (Arjovsky et al. 2017); 0 leaves them free."""
-    critic_steps: int = 5
-    """Updates of the critic for each of the model's."""
-    critic_learning_rate: float = 1e-4
-    """The critic's step size, for Adam with betas 0 and 0.9."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("gradient_penalty", "weight_clip"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give at least 0")
-        if self.gradient_penalty and self.weight_clip:
-            raise InputError(
-                f"gradient penalty is {self.gradient_penalty} and weight clip {self.weight_clip}; set one of them to 0"
-            )
-        check_range("critic steps", self.critic_steps)
-        if self.critic_learning_rate <= 0:
-            raise InputError(f"critic learning rate is {self.critic_learning_rate}; give a number above 0")
-
-
-class Settings(Protocol):
-    """What a configuration tells a task."""
-
-    @property
-    def task(self) -> str: ...
-    @property
-    def strategy(self) -> str: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def categorical(self) -> bool: ...
-    @property
-    def loss_includes_kl(self) -> bool: ...
-    @property
-    def rescaled_by(self) -> str | None: ...
-    @property
-    def data(self) -> DataConfig: ...
-    @property
-    def architecture(self) -> Architecture: ...
-    @property
-    def supervision(self) -> Supervision: ...
-    @property
-    def criticism(self) -> CriticConfig: ...
+        """A multilayer perceptron of these sizes, with the architecture's activation and initialisation."""
+        return MLP(sizes, self.architecture.activation, generators, self.architecture.initialisation)
 
 
 class Encoder(nn.Module):
     """Observation ``[P, B, D]`` -> parameters of the latents ``[P, B, N, K]``, in float32."""
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        family: Family,
-        inputs: int,
-        generators: Sequence[torch.Generator],
-    ) -> None:
+    def __init__(self, network: nn.Module, family: Family) -> None:
         super().__init__()
         self.parameter_shape = family.parameter_shape
-        sizes = (inputs, *architecture.hidden, math.prod(family.parameter_shape))
-        self.network = architecture.mlp(sizes, generators)
+        self.network = network
 
     def forward(self, observation: Tensor) -> Tensor:
         parameters: Tensor = self.network(observation)
         return torch.unflatten(parameters.float(), -1, self.parameter_shape)
 
 
-def decoder(architecture: Architecture, code: int, outputs: int, generators: Sequence[torch.Generator]) -> MLP:
-    """Code, such as a flattened sample, ``[P, B, N K]`` -> logits of the pixels: the encoder's mirror image."""
-    sizes = (code, *reversed(architecture.hidden), outputs)
-    return architecture.mlp(sizes, generators)
-
-
 class Task(nn.Module):
     """P models side by side, one for each generator of initial weights: ``encoder``, latent variables, ``decoder``.
 
-    ``inputs`` and ``outputs`` are what the encoder takes and the decoder gives, of an image's pixels.
+    ``seen`` and ``explained`` are the shapes of what the encoder takes and what the decoder explains, of an image.
     """
 
     posterior: ClassVar[bool]
     """Whether the latents are inferred from what they explain, so that they cost a KL to a prior."""
-    generates: ClassVar[bool] = False
-    """Whether its variables are the data's own, which it makes from noise, instead of latent ones."""
     reads: ClassVar[frozenset[str]] = frozenset(
         {
-            *("latents", "categories", "layers", "hidden", "activation", "initialisation"),
+            *("latents", "categories", "layers", "backbone", "hidden", "channels", "activation", "initialisation"),
+            *("likelihood", "pixel_scale"),
             *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate"),
         }
     )
@@ -187,34 +84,40 @@ class Task(nn.Module):
     score: ClassVar[str] = "elbo"
     """The metric of the validation images that says how a run does."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities that it asks of its backbone; see ``backbones``."""
+
     def __init__(
         self,
-        architecture: Architecture,
-        family: Family,
-        inputs: int,
-        outputs: int,
+        blueprint: Blueprint,
         generators: Sequence[torch.Generator],
+        seen: Shape | None = None,
+        explained: Shape | None = None,
         code: int | None = None,
     ) -> None:
         super().__init__()
-        self.architecture, self.family, self.inputs, self.outputs = architecture, family, inputs, outputs
-        self.encoder = Encoder(architecture, family, inputs, generators)
-        self.decoder = decoder(architecture, code or math.prod(family.sample_shape), outputs, generators)
+        self.blueprint, self.architecture, self.family = blueprint, blueprint.architecture, blueprint.family
+        self.likelihood = blueprint.likelihood
+        self.seen, self.explained = seen or blueprint.image, explained or blueprint.image
+        outputs = math.prod(self.family.parameter_shape)
+        network = blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
+        self.encoder = Encoder(network, self.family)
+        self.code = code or math.prod(self.family.sample_shape)
+        self.decoder = self._decoder(self.code, generators)
+
+    def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """Samples ``[..., P, B, code]`` -> what the likelihood takes."""
+        numbers = self.likelihood.numbers
+        return self.blueprint.backbone.decoder(code, self.explained, numbers, self.architecture, generators)
 
     @property
     def exact(self) -> bool:
         """Whether an estimate's loss is the reconstruction alone, and all else known exactly."""
         return not self.posterior or self.architecture.layers == 1
 
-    @property
-    def critic(self) -> MLP | None:
-        """What is trained against the model, by updates of its own; by default nothing."""
-        return None
-
     def own_parameters(self) -> list[nn.Parameter]:
-        """All parameters but the critic's."""
-        others = {id(parameter) for parameter in self.critic.parameters()} if self.critic is not None else set()
-        return [parameter for parameter in self.parameters() if id(parameter) not in others]
+        """What the model's optimiser updates: here all parameters."""
+        return list(self.parameters())
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -231,8 +134,13 @@ class Task(nn.Module):
     @classmethod
     def check_images(cls, settings: Settings) -> None:
         """Raise ``InputError`` for data that are not images."""
-        if settings.data.dataset in SYNTHETIC:
+        if settings.data.domain.shape is None:
             raise InputError(f"{settings.data.dataset} are no images; give them to the task generator or critic")
+
+    @classmethod
+    def variables(cls, architecture: Architecture, domain: Domain) -> tuple[int, int]:
+        """Number N of variables, and K of categories of each."""
+        return architecture.latents, architecture.categories
 
     @classmethod
     def batches_per_step(cls, settings: Settings) -> int:
@@ -248,7 +156,9 @@ class Task(nn.Module):
             raise InputError(
                 f"layers is {self.architecture.layers}; layer-local training knows models of one stochastic layer"
             )
-        self.encoder.network.cut = self.decoder.cut = True
+        for network in (self.encoder.network, self.decoder):
+            assert isinstance(network, Stack)  # of a backbone that is layered
+            network.cut = True
 
     @classmethod
     def with_task_defaults(cls, architecture: Architecture) -> Architecture:
@@ -266,17 +176,6 @@ class Task(nn.Module):
         """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
         return split.batch(index, generators)
 
-    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
-        return (), observation
-
-    def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
-        """The critic's loss and its estimate of the distance: ``[P, 2]``."""
-        raise NotImplementedError
-
-    def clip(self) -> None:
-        """Bring the critic's weights back within their bound, after each of its updates."""
-
     def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Further metrics of images, ``[P, B]`` each, from the first layer's parameters and labels ``[B]``."""
         return {}
@@ -286,9 +185,9 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def decode(self, sample: Tensor) -> Tensor:
-        """A sample ``[..., P, B, N, K]`` of the layer next to the pixels -> their logits, in float32."""
-        logits: Tensor = self.decoder(sample.flatten(-2))
-        return logits.float()
+        """A sample ``[..., P, B, N, K]`` of the layer next to the pixels -> what the likelihood takes, in float32."""
+        output: Tensor = self.decoder(sample.flatten(-2))
+        return output.float()
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
         """What a sample of the first layer costs beside what the layers behind it do; beta is ``[P]``."""
@@ -309,12 +208,6 @@ class Task(nn.Module):
         """Draw hard samples: log-likelihood of the pixels given them, and log p(z) / q(z | x), ``[P, S, B]`` each."""
         raise NotImplementedError
 
-    def evaluate_samples(
-        self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
-    ) -> dict[str, Tensor]:
-        """Metrics of a task that generates, ``[P]`` each, on a split; ``advance`` is told of what is done."""
-        raise NotImplementedError
-
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         """Samples of the layer next to the pixels from the model's prior, for one member: ``[1, count, N, K]``.
 
@@ -324,7 +217,7 @@ class Task(nn.Module):
 
     def draw(self, count: int, noise: Noise) -> Tensor:
         """Observations from the model, for one member: ``[1, count, D]``, here the means of an image's pixels."""
-        return torch.sigmoid(self.decode(self.prior_sample(count, noise)))
+        return self.likelihood.mean(self.decode(self.prior_sample(count, noise)))
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
@@ -347,17 +240,31 @@ class Task(nn.Module):
                 found.append((layer.logits(sample, found[-1][1].decode(sample)), layer.objective(sample)))
         return found
 
-    def _networks(self, layer: int, generators: Generators, outputs: int, context: int, hidden: bool) -> NetworkFactory:
-        """For a layer whose sample is decoded to so many numbers, maybe by hidden layers, in such a context."""
-        family, size, suffix = self.family, math.prod(self.family.sample_shape), f" {layer}" if layer else ""
-        widths, mlp = self.architecture.hidden, self.architecture.mlp
-        own = self.architecture if hidden else replace(self.architecture, hidden=())
+    def _factory(
+        self, layer: int, generators: Generators, outputs: Shape, context: Shape, *, pixels: bool, observed: bool = True
+    ) -> NetworkFactory:
+        """For a layer whose sample is decoded to ``pixels`` of a shape, or else by an affine map to so many numbers.
+
+        The context, which baselines look at, is an observed image, or else numbers in a row.
+        """
+        blueprint, family, architecture = self.blueprint, self.family, self.architecture
+        suffix, size = f" {layer}" if layer else "", math.prod(family.sample_shape)
+        dense = backbones.BACKBONES["mlp"]
+        own, widths, numbers = blueprint.backbone, architecture, self.likelihood.numbers
+        if not pixels:
+            own, widths, numbers = dense, replace(architecture, backbone="mlp", hidden=()), 1
+        seeing = blueprint.backbone if observed else dense
+        logits = math.prod(family.parameter_shape)
+
+        def weights(stream: str) -> Sequence[torch.Generator]:
+            return generators(f"{stream} weights{suffix}")
+
         return NetworkFactory(
             len(next(self.parameters())),
-            lambda: Encoder(own, family, outputs, generators(f"strategy weights{suffix}")),
-            lambda: decoder(own, size, outputs, generators(f"strategy decoder weights{suffix}")),
-            lambda: mlp((context, *widths, 1), generators(f"baseline weights{suffix}")),
-            lambda: mlp((size, *reversed(widths), 1), generators(f"critic weights{suffix}")),
+            lambda: Encoder(own.encoder(outputs, logits, widths, weights("strategy")), family),
+            lambda: own.decoder(size, outputs, numbers, widths, weights("strategy decoder")),
+            lambda: seeing.encoder(context, 1, architecture, weights("baseline")),
+            lambda: blueprint.mlp((size, *reversed(architecture.hidden), 1), weights("critic")),
             family,
         )
 
@@ -368,27 +275,4 @@ class Task(nn.Module):
     def _maps(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.ModuleList:
         """An affine map for every pair of neighbouring stochastic layers."""
         sizes = (math.prod(self.family.sample_shape), outputs)
-        return nn.ModuleList(self.architecture.mlp(sizes, generators) for _ in range(self.architecture.layers - 1))
-
-
-def bernoulli_nll(logits: Tensor, observation: Tensor) -> Tensor:
-    """-log p(x) of pixels in [0, 1] under independent Bernoullis, summed over D: ``[..., B]`` nats."""
-    return _BernoulliNLL.apply(logits, observation)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _BernoulliNLL(torch.autograd.Function):
-    """``softplus(l) - l x``, whose gradient is ``sigmoid(l) - x``: fewer passes than through its two terms."""
-
-    @staticmethod
-    def forward(logits: Tensor, observation: Tensor) -> Tensor:  # type: ignore[override]
-        return F.softplus(logits).sum(-1) - (logits * observation).sum(-1)
-
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # type: ignore[override]
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        logits, observation = ctx.saved_tensors
-        each = (torch.sigmoid(logits) - observation) * gradient.unsqueeze(-1)
-        return each.sum_to_size(logits.shape), None  # logits may be those of many images
+        return nn.ModuleList(self.blueprint.mlp(sizes, generators) for _ in range(self.architecture.layers - 1))

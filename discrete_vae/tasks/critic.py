@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
+from discrete_vae.settings import CriticConfig, Settings
 from discrete_vae.strategies.base import Strategy
-from discrete_vae.tasks.base import CriticConfig, Settings, Task
+from discrete_vae.tasks.base import Task
 
 Critic = Callable[[Tensor], Tensor]
 """Points ``[P, B, C]`` -> values ``[P, B]``."""
@@ -64,13 +64,22 @@ class AdversarialTask(Task):
         return values.squeeze(-1).float()
 
     @property
-    def critic(self) -> MLP:
+    def critic(self) -> nn.Module:
         """The critic's network."""
         raise NotImplementedError
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """What the critic is to tell apart, real and fake, without a gradient: flattened samples ``[P, B, C]``."""
         raise NotImplementedError
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """What the model's optimiser updates: all but the critic's."""
+        others = {id(parameter) for parameter in self.critic.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in others]
+
+    def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
+        return [observation] * self.criticism.critic_steps, observation
 
     def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
         """The critic's loss and its estimate of the distance, ``mean D(real) - mean D(fake)``: ``[P, 2]``."""

@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import layered
 from discrete_vae.data import Dataset, Split
+from discrete_vae.data.domain import Domain, Shape
 from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import one_hot
-from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
+from discrete_vae.settings import Architecture, Settings
 from discrete_vae.strategies.base import NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
-from discrete_vae.tasks.base import Architecture, Generators, Settings
+from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.tasks.base import Blueprint, Generators
 from discrete_vae.tasks.critic import AdversarialTask
 from discrete_vae.tasks.nesting import Layer
 
@@ -39,14 +40,11 @@ class Generator(AdversarialTask):
 
     posterior = False
     reads = (AdversarialTask.reads | {"style"}) - {"latents", "categories", "layers"}
-    generates = True
     score = "wasserstein"
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(architecture, family, architecture.style, 1, generators)
-        self.width = pixels
+    def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(blueprint, generators, Shape(1, blueprint.architecture.style), Shape(1, 1))
+        self.width = blueprint.image.size
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -57,11 +55,15 @@ class Generator(AdversarialTask):
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
 
     @classmethod
+    def variables(cls, architecture: Architecture, domain: Domain) -> tuple[int, int]:
+        return domain.size, domain.symbols or 1
+
+    @classmethod
     def batches_per_step(cls, settings: Settings) -> int:
         return settings.criticism.critic_steps
 
     @property
-    def critic(self) -> MLP:
+    def critic(self) -> nn.Module:
         return self.decoder
 
     def cut(self) -> None:
@@ -78,7 +80,7 @@ class Generator(AdversarialTask):
 
     def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         data = split.batch(index, generators)
-        noise = Noise(generators, data.device).normal((*data.shape[:-1], self.inputs))
+        noise = Noise(generators, data.device).normal((*data.shape[:-1], self.seen.size))
         return torch.cat([data, noise], -1)
 
     def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
@@ -103,8 +105,7 @@ class Generator(AdversarialTask):
         return Objective(
             decode=self.decode,
             loss=lambda output: -output.squeeze(-1),
-            predict=lambda output: output,
-            decoder=self.decoder,
+            model=Model(lambda output: output, decoder=layered(self.decoder)),
             context=noise,
         )
 
@@ -153,14 +154,14 @@ class Generator(AdversarialTask):
         return sample.squeeze(-1) if sample.shape[-1] == 1 else sample.argmax(-1)
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
-        parameters = self.encoder(noise.normal((1, count, self.inputs)))
+        parameters = self.encoder(noise.normal((1, count, self.seen.size)))
         return self.family.sample(parameters, noise).squeeze(-4)
 
     def draw(self, count: int, noise: Noise) -> Tensor:
         return self.symbols(self.prior_sample(count, noise))
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        return self._networks(layer, generators, outputs=1, context=self.inputs, hidden=True)
+        return self._factory(layer, generators, self.explained, self.seen, pixels=True)
 
 
 class CriticAlone(Generator):

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import one_hot
-from discrete_vae.latents.family import Family
 from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.settings import Architecture, Settings, Supervision
 from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
-from discrete_vae.strategies.objective import Objective
-from discrete_vae.tasks.base import Architecture, Generators, Settings, Supervision, Task, bernoulli_nll
+from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
 
@@ -61,6 +62,11 @@ class Classified(Task):
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
+        if int(split.labels.max()) < 0:
+            raise InputError(
+                f"the images of {settings.data.dataset} have no labels, which {settings.task} learns from: add them, "
+                "or give the task vae"
+            )
         supervision = settings.supervision
         self.supervision, self.share = supervision, supervision.labelled_weight * supervision.labelled / len(split)
         chosen = [balanced(split.labels, supervision.labelled, self.architecture.categories, seed) for seed in seeds]
@@ -84,7 +90,7 @@ class Classified(Task):
         return images - min(images // 2, self.supervision.labelled)
 
     def encode(self, images: Tensor) -> Tensor:
-        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        parameters: Tensor = self.encoder(images[..., : self.seen.size])
         return parameters
 
     def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
@@ -94,7 +100,7 @@ class Classified(Task):
         return {"accuracy": (parameters.squeeze(-2).argmax(-1) == labels).to(torch.float32)}
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        return self._networks(layer, generators, self.outputs, context=self.inputs, hidden=True)
+        return self._factory(layer, generators, self.explained, self.seen, pixels=True)
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
@@ -117,6 +123,7 @@ class SemiSupervised(Classified):
 
     posterior = True
     reads = Classified.reads | {"beta", "style", "alpha", "labelled_weight"}
+    needs = frozenset({"joins"})
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -127,13 +134,14 @@ class SemiSupervised(Classified):
                 f"but not what it learns from the labelled ones; leave {option} off"
             )
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        classes, self.style = architecture.categories, Gaussian(architecture.style)
-        super().__init__(architecture, family, pixels, pixels, generators, classes + architecture.style)
-        sizes = (pixels + classes, *architecture.hidden, math.prod(self.style.parameter_shape))
-        self.style_encoder = architecture.mlp(sizes, generators)
+    def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
+        architecture = blueprint.architecture
+        classes, style = architecture.categories, Gaussian(architecture.style)
+        super().__init__(blueprint, generators, code=classes + architecture.style)
+        self.style = style
+        self.style_encoder = blueprint.backbone.encoder(
+            self.seen, math.prod(style.parameter_shape), architecture, generators, beside=classes
+        )
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Images without their classes, and behind them the L with: ``[P, B + L, D + K]``."""
@@ -142,12 +150,17 @@ class SemiSupervised(Classified):
         nothing = classes.new_zeros(*order.shape, classes.shape[-1])
         return torch.cat([images, torch.cat([nothing, classes], 1)], -1)
 
+    def _joined(self, network: nn.Module, *inputs: Tensor) -> Tensor:
+        """A network's output, in float32, of inputs side by side."""
+        assert isinstance(network, Stack)  # of a backbone that joins
+        return network.beside(*inputs).float()
+
     def infer_style(self, pixels: Tensor, classes: Tensor) -> Tensor:
         """Parameters of q(z | x, y) for images ``[P, B, D]`` and classes ``[..., P, B, K]``: ``[..., P, B, Z, 2]``.
 
         Of classes that are the same for all images B is 1, and all that concerns one of the two alone is done once.
         """
-        return torch.unflatten(self.style_encoder.beside(pixels, classes).float(), -1, self.style.parameter_shape)
+        return torch.unflatten(self._joined(self.style_encoder, pixels, classes), -1, self.style.parameter_shape)
 
     def decode(self, sample: Tensor) -> Tensor:
         """Classes and, behind them, styles, ``[..., P, B, 1, K + Z]`` -> logits of the pixels."""
@@ -155,7 +168,7 @@ class SemiSupervised(Classified):
 
     def explain(self, classes: Tensor, style: Tensor) -> Tensor:
         """Logits of the pixels, in float32, from classes ``[..., P, B, K]`` and styles ``[..., P, B, Z]``."""
-        return self.decoder.beside(classes, style).float()
+        return self._joined(self.decoder, classes, style)
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         """Classes and styles for ``decode``: ``[1, count, 1, K + Z]``."""
@@ -164,7 +177,7 @@ class SemiSupervised(Classified):
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0, epsilon: Tensor | None = None) -> Objective:
         """``epsilon`` ``[P, B, Z, 1]`` is the noise of z, the same for every class; without it z is the mean."""
-        weight, pixels = torch.as_tensor(beta, device=images.device).unsqueeze(-1), images[..., : self.inputs]
+        weight, pixels = torch.as_tensor(beta, device=images.device).unsqueeze(-1), images[..., : self.seen.size]
 
         def decode(sample: Tensor) -> Tensor:
             """Pixels' logits and, behind them, the KL of z: ``[..., B, D + 1]``."""
@@ -177,10 +190,8 @@ class SemiSupervised(Classified):
 
         return Objective(
             decode=decode,
-            loss=lambda output: bernoulli_nll(output[..., :-1], pixels) + weight * output[..., -1],
-            observation=pixels,
-            predict=lambda output: torch.sigmoid(output[..., :-1]),
-            encode=self.encode,
+            loss=lambda output: self.likelihood.nll(output[..., :-1], pixels) + weight * output[..., -1],
+            model=Model(lambda output: self.likelihood.mean(output[..., :-1]), pixels, self.encode),
             kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=pixels,
@@ -199,7 +210,7 @@ class SemiSupervised(Classified):
         estimate: Estimate = strategy.compute(
             parameters[..., :rest, :, :], self.objective(without, beta, epsilon[..., :rest, :, :]), noise
         )
-        classes = known[..., self.inputs :]
+        classes = known[..., self.seen.size :]
         supervised = self.objective(known, beta, epsilon[..., rest:, :, :])(classes.unsqueeze(-2))
         error = cross_entropy(parameters[..., rest:, :, :], classes)
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
@@ -225,7 +236,7 @@ class SemiSupervised(Classified):
         log_ratio = self.family.log_ratio(parameters.repeat(1, samples, 1, 1), sample) + self.style.log_ratio(
             given, style
         )
-        log_prob = -bernoulli_nll(logits, pixels)
+        log_prob = -self.likelihood.nll(logits, pixels)
         return torch.unflatten(log_prob, 1, (samples, -1)), torch.unflatten(log_ratio, 1, (samples, -1))
 
 
@@ -237,13 +248,11 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
-    reads = Classified.reads - {"auxiliary_learning_rate"}
+    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale"}
     stand_in = "gumbel-softmax"
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(architecture, family, pixels, 1, generators)
+    def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        return self.blueprint.mlp((code, *reversed(self.architecture.hidden), 1), generators)  # which explains nothing
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Images with their classes: ``[P, B, D + K]``."""
@@ -256,7 +265,7 @@ class LabelsAlone(Classified):
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
-        loss = cross_entropy(parameters, images[..., self.inputs :])
+        loss = cross_entropy(parameters, images[..., self.seen.size :])
         return Estimate(loss, loss.new_zeros(loss.shape[:-1]), self.family.mean(parameters))
 
     def log_weights(self, images: Tensor, parameters: Tensor, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:

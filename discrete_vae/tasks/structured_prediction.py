@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import layered
+from discrete_vae.data.domain import Shape
+from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import softmax
-from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
+from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import NetworkFactory
-from discrete_vae.strategies.objective import Objective
-from discrete_vae.tasks.base import Architecture, Generators, Task, bernoulli_nll
+from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
 
@@ -31,14 +35,20 @@ class StructuredPrediction(Task):
 
     posterior = False
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(architecture, family, pixels // 2, pixels - pixels // 2, generators)
-        self.between = self._maps(math.prod(family.parameter_shape), generators)
+    def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
+        upper = replace(blueprint.image, rows=blueprint.image.rows // 2)
+        lower = replace(blueprint.image, rows=blueprint.image.rows - upper.rows)
+        super().__init__(blueprint, generators, upper, lower)
+        self.between = self._maps(math.prod(self.family.parameter_shape), generators)
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        super().check(settings)
+        if settings.data.image_shape.rows < 2:
+            raise InputError("the images have one row; structured prediction needs an upper and a lower half")
 
     def encode(self, images: Tensor) -> Tensor:
-        parameters: Tensor = self.encoder(images[..., : self.inputs])
+        parameters: Tensor = self.encoder(images[..., : self.seen.size])
         return parameters
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
@@ -56,13 +66,11 @@ class StructuredPrediction(Task):
     def _objective(self, index: int, images: Tensor) -> Objective:
         if index < len(self.between):
             return self._passing_on(self.between[index], images)  # type: ignore[arg-type]
-        target = images[..., self.inputs :]
+        target = images[..., self.seen.size :]
         return Objective(
             decode=self.decode,
-            loss=lambda output: bernoulli_nll(output, target),
-            observation=target,
-            predict=torch.sigmoid,
-            decoder=self.decoder,
+            loss=lambda output: self.likelihood.nll(output, target),
+            model=Model(self.likelihood.mean, target, decoder=layered(self.decoder)),
             context=images,
         )
 
@@ -71,8 +79,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
-            predict=lambda output: softmax(self._variables(output)).flatten(-2),
-            decoder=network,
+            model=Model(lambda output: softmax(self._variables(output)).flatten(-2), decoder=network),
             context=images,
         )
 
@@ -81,10 +88,10 @@ class StructuredPrediction(Task):
         for network in self.between:
             sample = self.family.sample(self._variables(network(sample.flatten(-2))), noise).squeeze(1)
         output = torch.unflatten(self.decode(sample), 1, (samples, -1))  # [P, S, B, D]
-        log_prob = -bernoulli_nll(output, images[..., self.inputs :].unsqueeze(1))
+        log_prob = -self.likelihood.nll(output, images[..., self.seen.size :].unsqueeze(1))
         return log_prob, torch.zeros_like(log_prob)
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
         last = layer == self.architecture.layers - 1
-        outputs = self.outputs if last else math.prod(self.family.sample_shape)
-        return self._networks(layer, generators, outputs, context=self.inputs + self.outputs, hidden=last)
+        outputs = self.explained if last else Shape(1, math.prod(self.family.sample_shape))
+        return self._factory(layer, generators, outputs, self.blueprint.image, pixels=last)

@@ -1,4 +1,4 @@
-"""The variational auto-encoder with a Bernoulli decoder: the thesis' 784-500-(30x10)-500-784 and any other size."""
+"""The variational auto-encoder: the thesis' 784-500-(30x10)-500-784 and any other size, network and likelihood."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import layered
+from discrete_vae.data.domain import Shape
 from discrete_vae.latents.categorical import log_prob, softmax
-from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
+from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import NetworkFactory
-from discrete_vae.strategies.objective import Objective
-from discrete_vae.tasks.base import Architecture, Generators, Settings, Task, bernoulli_nll
+from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.tasks.base import Blueprint, Generators, Task
 from discrete_vae.tasks.nesting import Layer
 
 
@@ -24,11 +26,9 @@ class VAE(Task):
     posterior = True
     reads = Task.reads | {"beta"}
 
-    def __init__(
-        self, architecture: Architecture, family: Family, pixels: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(architecture, family, pixels, pixels, generators)
-        size = math.prod(family.parameter_shape)
+    def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(blueprint, generators)
+        size = math.prod(self.family.parameter_shape)
         self.up, self.down = self._maps(size, generators), self._maps(size, generators)
 
     @classmethod
@@ -45,12 +45,10 @@ class VAE(Task):
         weight = torch.as_tensor(beta, device=images.device).unsqueeze(-1)
         return Objective(
             decode=self.decode,
-            loss=lambda output: bernoulli_nll(output, images),
-            observation=images,
-            predict=torch.sigmoid,
-            encode=self.encode,
-            decoder=self.decoder,
-            encoder=self.encoder.network,
+            loss=lambda output: self.likelihood.nll(output, images),
+            model=Model(
+                self.likelihood.mean, images, self.encode, layered(self.decoder), layered(self.encoder.network)
+            ),
             kl_term=lambda logits: weight * self.kl(logits),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=images,
@@ -74,10 +72,12 @@ class VAE(Task):
                 loss=lambda output: (
                     -weight * ((below * self._variables(output).log_softmax(-1)).sum((-1, -2)) + uniform)
                 ),
-                predict=lambda output: softmax(self._variables(output)).flatten(-2),
-                encode=lambda code: self._variables(up(code)),
-                decoder=down,
-                encoder=up,
+                model=Model(
+                    lambda output: softmax(self._variables(output)).flatten(-2),
+                    encode=lambda code: self._variables(up(code)),
+                    decoder=down,
+                    encoder=up,
+                ),
                 kl_term=lambda logits: weight * self.kl(logits),
                 sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
                 context=below.flatten(-2).detach(),
@@ -97,7 +97,7 @@ class VAE(Task):
             uniform = -self.family.latents * math.log(self.architecture.categories)
             more = prior - uniform + self.family.log_ratio(given, above)
             log_ratio, below = log_ratio + torch.unflatten(more, 1, (samples, -1)), above
-        return -bernoulli_nll(output, images.unsqueeze(1)), log_ratio
+        return -self.likelihood.nll(output, images.unsqueeze(1)), log_ratio
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         sample = self.family.prior_sample(count, noise).unsqueeze(0)
@@ -106,5 +106,5 @@ class VAE(Task):
         return sample
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        below = math.prod(self.family.sample_shape) if layer else self.outputs
-        return self._networks(layer, generators, outputs=below, context=below, hidden=not layer)
+        below = Shape(1, math.prod(self.family.sample_shape)) if layer else self.explained
+        return self._factory(layer, generators, below, below, pixels=not layer, observed=not layer)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
+from dataclasses import replace
 
 import torch
 
+from discrete_vae import backbones
 from discrete_vae.config.config import Config
+from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 from discrete_vae.memory import require
+from discrete_vae.tasks import Generator
 
 LAYER = 10_000
 """Bytes that a stochastic layer takes beside its weights, by its Python objects."""
@@ -51,15 +54,18 @@ def of_training(config: Config) -> int:
     A lower bound: one network to the latents and one from them, and only their widest layers.
     """
     shape, observed = config.architecture, config.data.domain
-    if config.task_class.generates:
+    backbone = backbones.known(shape.backbone)
+    if issubclass(config.task_class, Generator):
         code = observed.size * (observed.symbols or 1)
-        sizes = [[shape.style, *shape.hidden, code], [code, *reversed(shape.hidden), 1]]
+        ends = [(Shape(1, shape.style), code), (Shape(1, code), 1)]
     else:
         code = shape.latents * (shape.categories if config.categorical else 1)
-        half = observed.size // 2  # what a network at least sees, or predicts, of an image
+        image = config.data.image_shape
+        half = replace(image, rows=max(1, image.rows // 2))  # what a network at least sees, or explains, of an image
         beside = shape.style if "style" in config.task_class.reads else 0
-        sizes = [[half, *shape.hidden, code], [code + beside, *reversed(shape.hidden), half]]
-    weights = sum(a * b for each in sizes for a, b in pairwise(each)) + (shape.layers - 1) * code**2
+        ends = [(half, code), (half, code + beside)]
+    weights = (shape.layers - 1) * code**2
+    weights += sum(backbone.least_weights(*each, shape) for each in ends) if backbone else 0
     samples = config.batch_size * config.samples * getattr(config.options, "draws", 1)
     numbers = 3 * weights + config.batch_size * max(shape.hidden, default=0) + samples * code
     return NUMBER * numbers + LAYER * shape.layers

@@ -17,6 +17,7 @@ from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
+from discrete_vae.tasks import AdversarialTask
 from discrete_vae.training import capacity
 from discrete_vae.training.interruption import Interrupted, noted_signals
 from discrete_vae.training.journal import Journal, end_epoch, record_failures
@@ -55,6 +56,7 @@ def train(
             raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
         if config.precision == "tf32" and device.type == "cpu":
             raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
+    data.check()
     new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
     sizes: dict[str, list[Config]] = {}
     for config in new:
@@ -90,11 +92,13 @@ def train(
 
 def _rehearse(config: Config, data: Dataset, device: torch.device) -> None:
     """Estimate a first batch's loss: what a strategy, a task or a size cannot do ends here, before anything is made."""
-    population = Population.build([config], data.train.pixels.shape[-1], device)
+    population = Population.build([config], device)
     model, generators = population.model, [seeded(config.seed, "rehearsal", device=device)]
     model.setup(data.train, config, [config.seed])
     order = torch.arange(config.step_size, device=device).unsqueeze(0)
-    observation = model.critic_batches(model.train_batch(data.train, order, generators))[1]
+    observation = model.train_batch(data.train, order, generators)
+    if isinstance(model, AdversarialTask):
+        observation = model.critic_batches(observation)[1]
     beta = population.schedules(0, 1, 1)[0, 0].to(device)
     model.estimate(population.layer_strategies, observation, model.encode(observation), beta, Noise(generators, device))
 

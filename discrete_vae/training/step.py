@@ -15,8 +15,10 @@ from discrete_vae.evaluation.population import Population, fill, member_of
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
+from discrete_vae.tasks import AdversarialTask
 from discrete_vae.training.capture import Graphed, Recorded
-from discrete_vae.training.optimiser import OPTIMISERS, PopulationAdamWithoutMomentum, descent
+from discrete_vae.training.game import Game
+from discrete_vae.training.optimiser import OPTIMISERS, descent
 
 LOOK_EVERY = 25
 """Steps between two looks at the losses: for the progress display and for those that are not finite."""
@@ -37,7 +39,7 @@ class Trainer:
         self.runs, self.data, self.device, self.compiled, self.warn = runs, data, device, compiled, warn
         self.config = configs[0]
         self.steps_per_epoch = runs[0].steps_per_epoch
-        self.population = Population.build(configs, data.train.pixels.shape[-1], device)
+        self.population = Population.build(configs, device)
         self.model, self.strategy = self.population.model, self.population.strategy
         self.model.setup(data.train, self.config, [config.seed for config in configs])
         # Adam fits whatever scale such losses have
@@ -50,10 +52,6 @@ class Trainer:
             )
         ]
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
-        opponent = self.model.critic
-        self.critic_optimiser = PopulationAdamWithoutMomentum(
-            opponent.parameters() if opponent else (), len(runs), True
-        )
         self.step = 0
         self.generators = [torch.Generator(device) for _ in runs]
         self.noise = Noise(self.generators, device)
@@ -64,13 +62,13 @@ class Trainer:
         self.order = torch.zeros(self.steps_per_epoch, members, size, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         self.sums = torch.zeros(members, 3, device=device)
-        self.critic_sums = torch.zeros(members, 2, device=device)
-        rate = self.config.criticism.critic_learning_rate
-        self.critic_rates = torch.full((members,), rate, device=device)
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self.good = torch.zeros(members, dtype=torch.int64, device=device)
 
-        self.differentiate, self.criticise = (self._captured(each) for each in (self.gradients, self.critic_gradients))
+        self.differentiate = self._captured(self.gradients)
+        self.game = (
+            Game(self.model, self.population, self._captured) if isinstance(self.model, AdversarialTask) else None
+        )
         self.advance = Graphed(self._update, self.generators, device) if device.type == "cuda" else self._update
 
     def _captured(self, function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
@@ -99,7 +97,8 @@ class Trainer:
         offset = self.step % self.steps_per_epoch
         if offset == 0:
             self.sums.zero_()
-            self.critic_sums.zero_()
+            if self.game:
+                self.game.sums.zero_()
             for generator, run in zip(self.generators, self.runs, strict=True):
                 generator.manual_seed(seeded(run.config.seed, "noise", self.epoch).initial_seed())
         self.position.fill_(offset)
@@ -118,9 +117,9 @@ class Trainer:
             return [seeded(run.config.seed, "preparation", stream, device=self.device) for run in self.runs]
 
         self.population.follow(self.values[0])
-        observation = self.model.critic_batches(
-            self.model.train_batch(self.data.train, self.order[0], generators("images"))
-        )[1]
+        observation = self.model.train_batch(self.data.train, self.order[0], generators("images"))
+        if self.game:
+            observation = self.game.model.critic_batches(observation)[1]
         noise = Noise(generators("noise"), self.device)
         with torch.no_grad():
             parameters = self.model.encode(observation)
@@ -131,13 +130,10 @@ class Trainer:
     def _update(self) -> None:
         """One step of gradient descent, at the epoch's step that ``position`` counts."""
         order, values = (table.index_select(0, self.position).squeeze(0) for table in (self.order, self.values))
-        rounds, observation = self.model.critic_batches(self.model.train_batch(self.data.train, order, self.generators))
-        for seen in rounds:
-            judgement, *gradients = self.criticise(seen, values)
-            self.critic_optimiser.step(gradients, self.critic_rates)
-            self.model.clip()
-            self.critic_sums += judgement / len(rounds)
-            self.alive &= judgement.isfinite().all(-1)
+        observation = self.model.train_batch(self.data.train, order, self.generators)
+        if self.game:
+            rounds, observation = self.game.model.critic_batches(observation)
+            self.game.update(rounds, values, self.alive)
         statistics, finite, *gradients = self.differentiate(observation, values)
         for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
             optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)
@@ -146,16 +142,10 @@ class Trainer:
         self.good += self.alive
         self.position += 1
 
-    def _precision(self) -> torch.autocast:
-        """The arithmetic of the matrix products, for as long as the context lasts."""
-        # Without its cache: older torch kept weights that were first cast under no_grad, cut off from their gradient.
-        bfloat16 = self.config.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
-
     def gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Loss, reconstruction and KL ``[P, 3]`` of a batch ``[P, B, D]``, whether finite ``[P]``, and gradients."""
         self.population.follow(values)
-        with self._precision():
+        with self.population.precision():
             parameters = self.model.encode(observation)
             logits, images = parameters, observation
             if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
@@ -169,22 +159,17 @@ class Trainer:
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()
         return statistics, total.detach().isfinite(), *gradients
 
-    def critic_gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        """The critic's loss and distance ``[P, 2]`` on what it looks at in an update, and gradients."""
-        self.population.follow(values)
-        with self._precision():
-            judgement = self.model.critic_loss(self.population.layer_strategies, observation, noise)
-        return judgement.detach(), *torch.autograd.grad(judgement[:, 0].sum(), self.critic_optimiser.parameters)
-
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint holds, ``[P, ...]`` each."""
         state = self.population.state()
-        optimisers = (*self.optimisers, self.critic_optimiser)
-        for which, optimiser in zip(("model", "strategy", "critic"), optimisers, strict=True):
+        optimisers = dict(zip(("model", "strategy"), self.optimisers, strict=True))
+        if self.game:
+            optimisers["critic"] = self.game.optimiser
+        for which, optimiser in optimisers.items():
             for name, tensors in optimiser.state().items():
                 state |= {f"{optimiser.name}.{which}.{i}.{name}": each for i, each in enumerate(tensors)}
         state["sums"] = self.sums
-        return state if self.model.critic is None else state | {"critic_sums": self.critic_sums}
+        return state | {"critic_sums": self.game.sums} if self.game else state
 
     def save(self) -> None:
         """Write a checkpoint of every member that is finite, in its losses and in its parameters."""
@@ -238,7 +223,8 @@ class Trainer:
         self.step = step
         for optimiser in self.optimisers:
             optimiser.set_step(step)
-        self.critic_optimiser.set_step(step * self.config.criticism.critic_steps)
+        if self.game:
+            self.game.optimiser.set_step(step * self.game.updates)
 
     def healthy(self) -> list[int]:
         """Members whose losses were all finite."""
@@ -258,8 +244,4 @@ class Trainer:
 
     def criticism(self) -> dict[str, list[float]]:
         """The critic's loss and distance of each member, averaged likewise; nothing where there is no critic."""
-        if self.model.critic is None:
-            return {}
-        steps = (self.step - 1) % self.steps_per_epoch + 1
-        loss, distance = (self.critic_sums.T / steps).tolist()
-        return {"critic_loss": loss, "wasserstein": distance}
+        return self.game.means((self.step - 1) % self.steps_per_epoch + 1) if self.game else {}

@@ -145,7 +145,7 @@ def test_an_allocation_that_fails_is_a_line(capsys: pytest.CaptureFixture[str]) 
 def test_a_run_takes_at_least_what_its_tensors_take() -> None:
     """Of what training keeps: weights and a momentum, and gradients while it steps."""
     for config in (Config(), Config(task="adversarial-vae"), Config("rloo", architecture=Architecture(layers=3))):
-        population = Population.build([config], config.data.domain.size, torch.device("cpu"))
+        population = Population.build([config], torch.device("cpu"))
         weights = sum(each.numel() for each in population.model.parameters())
         assert 0.5 * 12 * weights < capacity.of_training(config) < 1.5 * 12 * weights
 

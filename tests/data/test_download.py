@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from discrete_vae.data import DataConfig, idx, load, sources
+from discrete_vae.data import DataConfig, Shape, Sizes, idx, load, sources
 from discrete_vae.data.download import cache_folder, fetch
+from discrete_vae.data.known import KNOWN, Known
 from discrete_vae.data.sources import SOURCES, Source, read
 from discrete_vae.errors import InputError
 
@@ -141,7 +142,7 @@ def test_load_downloads_into_the_cache_and_reads_it_next_time(
     server: Path, small: tuple[Source, Path], empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sources.SOURCES, "mnist", at(small[0], "good"))
-    monkeypatch.setattr("discrete_vae.data.loading.SIZES", (20, 10, 10))
+    monkeypatch.setitem(KNOWN, "mnist", Known(Sizes(20, 10, 10), Shape(28, 28)))
     first = load(DataConfig("mnist"), download=True)
     assert len(Handler.requests) == 4
     assert load(DataConfig("mnist")).train.pixels.equal(first.train.pixels)

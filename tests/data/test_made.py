@@ -1,18 +1,16 @@
 """What all data sets that are made have in common, and that they never change."""
 
 import hashlib
-from typing import get_args
 
 import pytest
 import torch
 
-from discrete_vae.data import SYNTHETIC, DataConfig, Domain, load
-from discrete_vae.data.config import DatasetName
+from discrete_vae.data import KNOWN, SYNTHETIC, DataConfig, Domain, Shape, load
 from discrete_vae.errors import InputError
 
 
 def test_every_made_set_can_be_asked_for() -> None:
-    assert set(SYNTHETIC) < set(get_args(DatasetName))
+    assert set(SYNTHETIC) < set(KNOWN)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
@@ -64,9 +62,9 @@ def test_points_never_change(name: str, point: tuple[float, float]) -> None:
 
 
 def test_domains() -> None:
-    assert DataConfig().domain == Domain(784, 2)
-    assert DataConfig("mnist", "dynamic").domain == Domain(784, 2)
-    assert DataConfig("mnist", "none").domain == Domain(784, None)
+    assert DataConfig().domain == Domain(784, 2, Shape(28, 28))
+    assert DataConfig("mnist", "dynamic").domain == Domain(784, 2, Shape(28, 28))
+    assert DataConfig("mnist", "none").domain == Domain(784, None, Shape(28, 28))
     assert DataConfig("25-gaussians").domain == Domain(2, None)
     assert DataConfig("expressions").domain == Domain(16, 7)
     assert DataConfig("molecules").domain == Domain(16, 9)

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.data import DataConfig, Dataset, Split, load
+from discrete_vae.data import DataConfig, Dataset, Split
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate, evaluate_population
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.evaluation.population import Population, fill
 from discrete_vae.latents.categorical import Categorical, enumerate_states
-from discrete_vae.runs import EVALUATION, Run, checkpoints
+from discrete_vae.runs.run import EVALUATION, Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.tasks.base import bernoulli_nll
+from tests.tiny_images import middle
 
 CPU = torch.device("cpu")
 IMAGES = 60
@@ -33,22 +34,18 @@ TOTAL = 1000
 def data() -> Dataset:
     """The middle 6 x 6 pixels of a few binarised MNIST images."""
 
-    def cut(split: Split) -> Split:
-        pixels = split.pixels[:IMAGES].view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
-        return replace(split, pixels=pixels, labels=split.labels[:IMAGES])
-
-    whole = load()
-    return replace(whole, train=cut(whole.train), validation=cut(whole.validation), test=cut(whole.test))
+    return middle(held_out=IMAGES)
 
 
 def config(strategy: str = "gumbel-softmax", architecture: Architecture | None = None, **fields: Any) -> Config:
     own = Architecture(3, STRATEGIES[strategy].categories or 3, (16,))
-    return Config.fitting(strategy, architecture=architecture or own, epochs=2, batch_size=100, **fields)
+    images = middle(held_out=IMAGES).config
+    return Config.fitting(strategy, architecture=architecture or own, data=images, epochs=2, batch_size=100, **fields)
 
 
 def build(*configs: Config) -> Population:
     """Random weights, scaled so that posteriors are neither flat nor far from the model's true ones."""
-    population = Population.build(configs, 36, CPU)
+    population = Population.build(configs, CPU)
     with torch.no_grad():
         for module, scale in ((population.model.encoder, 0.7), (population.model.decoder, 2.0)):
             for parameter in module.parameters():
@@ -255,7 +252,7 @@ def codes(*columns: Sequence[int]) -> Dataset:
 
 def reader(*gains: float) -> Population:
     """An encoder without hidden layers that reads such a code, latent n with a gain (0: it ignores the image)."""
-    population = Population.build([config(architecture=Architecture(3, 3, ()))], 9, CPU)
+    population = Population.build([config(architecture=Architecture(3, 3, ()))], CPU)
     with torch.no_grad():
         (layer,) = population.model.encoder.network.layers
         layer.weight.copy_(torch.diag(torch.tensor(gains).repeat_interleave(3)))

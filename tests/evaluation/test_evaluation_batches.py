@@ -340,7 +340,7 @@ def test_a_critics_distance_is_a_mean_over_all_data(monkeypatch: pytest.MonkeyPa
         )
         for seed in range(2)
     ]
-    population = Population.build(configs, 2, CPU)
+    population = Population.build(configs, CPU)
     pairs, kind = [], type(population.model)
     original = kind.pairs
 

@@ -115,7 +115,7 @@ def test_strategies_of_all_layers_follow_their_schedules() -> None:
 def test_strategies_of_deeper_layers_have_networks_of_their_own() -> None:
     """A baseline behind looks at the sample before, and no two layers start from the same weights."""
     deep = Architecture(4, 3, (8,), layers=3)
-    state = Population.build([Config("nvil", architecture=deep)], 20, CPU).state()
+    state = Population.build([Config("nvil", architecture=deep)], CPU).state()
     inputs = [state[f"strategy{layer}.baseline.layers.0.weight"].shape[1] for layer in ("", 1, 2)]
     assert inputs == [20, 12, 12]
     state = build(Config("relax", architecture=deep)).state()

@@ -93,7 +93,7 @@ def test_a_codebook_without_vectors_says_so() -> None:
 def test_evaluation_quantises_as_training_does(name: str) -> None:
     """Each member by its own codebook, also in a part of the population."""
     configs = [Config.fitting(name, architecture=Architecture(5, 6, (7,)), seed=seed) for seed in range(3)]
-    population = Population.build(configs, 784, torch.device("cpu"))
+    population = Population.build(configs, torch.device("cpu"))
     with torch.no_grad():
         for parameter in population.strategies.parameters():
             parameter += torch.linspace(-1, 1, parameter.numel()).view_as(parameter)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
+from discrete_vae.strategies import Model, NetworkFactory, Objective, TargetPropagation
 from tests.strategies.oracles import normal
 
 MEMBERS, BATCH, PIXELS = 2, 5, 7
@@ -85,11 +85,7 @@ class Problem:
         return Objective(
             decode=lambda sample: self.decoder(sample.flatten(-2)),
             loss=lambda output: (F.softplus(output) - self.observation * output).sum(-1),
-            observation=self.observation,
-            predict=torch.sigmoid,
-            encode=self.encoder,
-            decoder=self.decoder,
-            encoder=self.encoder.network,
+            model=Model(torch.sigmoid, self.observation, self.encoder, self.decoder, self.encoder.network),
             kl_term=self.kl_term,
             deeper_loss=self.further if self.behind else None,
         )

@@ -27,6 +27,7 @@ from discrete_vae.strategies import (
     GumbelSoftmax,
     LocalExpectation,
     MinimumVariance,
+    Model,
     MuProp,
     Nvil,
     Objective,
@@ -217,9 +218,11 @@ def test_every_part_of_an_objective_is_asked_in_the_users_layout(strategy, behin
         objective = Objective(
             decode=lambda z: own(z).flatten(-2) * WEIGHT,
             loss=lambda output: output.sum(-1).square(),
-            observation=torch.ones(8, 6),
-            predict=torch.sigmoid,
-            encode=lambda seen: turned((seen @ feedback).unflatten(-1, (2, 3))),
+            model=Model(
+                torch.sigmoid,
+                torch.ones(8, 6),
+                encode=lambda seen: turned((seen @ feedback).unflatten(-1, (2, 3))),
+            ),
             kl_term=lambda logits: (own(logits).sin() * tilt).sum((-1, -2)),
             sample_kl=lambda logits, z: (own(logits) * own(z) * tilt).sum((-1, -2)),
             deeper_loss=(lambda z, output: (own(z) * tilt).sum((-1, -2)).sin()) if behind else None,

@@ -14,6 +14,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
     GumbelSoftmax,
+    Model,
     NetworkFactory,
     Objective,
     StraightThroughGumbelSoftmax,
@@ -142,7 +143,9 @@ def test_half_precision_does_not_favour_a_category(strategy) -> None:
     """
     logits, noise = torch.zeros(1000, 4000, 2, dtype=torch.bfloat16), Noise([seeded(0)])
     objective = Objective(
-        decode=lambda z: z, loss=lambda z: z.sum((-1, -2)), observation=logits, predict=lambda z: z, encode=lambda x: x
+        decode=lambda z: z,
+        loss=lambda z: z.sum((-1, -2)),
+        model=Model(predict=lambda z: z, observation=logits, encode=lambda x: x),
     )
     with torch.no_grad():
         first = [strategy.estimate(logits, objective, noise).sample[..., 0].float().mean().item() for _ in range(10)]

@@ -25,6 +25,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
     STRATEGIES,
     DarnBaseline,
+    Model,
     MuProp,
     Nvil,
     Objective,
@@ -217,10 +218,7 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
         loss=lambda output: F.binary_cross_entropy_with_logits(output, target.expand_as(output), reduction="none").sum(
             -1
         ),
-        observation=target,
-        predict=torch.sigmoid,
-        encode=lambda observation: LOGITS,
-        decoder=decoder,
+        model=Model(torch.sigmoid, target, encode=lambda observation: LOGITS, decoder=decoder),
         kl_term=kl_term,
     )
     gradients = []

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies import Estimate, Objective, TargetPropagation, TargetPropagationAutoEncoder
+from discrete_vae.strategies import Estimate, Model, Objective, TargetPropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.target_propagation import LearnedInverse, WeightProbe
 from discrete_vae.training.optimiser import descent
 from tests.strategies.oracles import close, normal
@@ -237,7 +237,10 @@ def test_a_layer_is_probed_on_twenty_images() -> None:
     strategy = TargetPropagation(probe, "matching").double()
     before = [weight.clone() for weight in probe.weights("decoder")]
     observation = normal("more images", shape=(MEMBERS, 23, PIXELS)).sigmoid()
-    objective = replace(problem.objective(), observation=observation, loss=lambda output: output.sum(-1))
+    objective = problem.objective()
+    objective = replace(
+        objective, model=replace(objective.model, observation=observation), loss=lambda output: output.sum(-1)
+    )
     strategy.estimate(normal("more logits", shape=(MEMBERS, 23, *SHAPES[0])), objective, both())
     for p in range(MEMBERS):
         noise = Noise([seeded(p, "oracle")])
@@ -254,8 +257,7 @@ def test_auto_encoders_pull_is_the_squared_error_to_the_thesis_target() -> None:
     objective = Objective(
         decode=lambda code: code.flatten(-2).sin() @ decoder,
         loss=lambda output: output.square().sum(-1),
-        predict=torch.sigmoid,
-        encode=lambda observation: (observation @ encoder).unsqueeze(-1),
+        model=Model(torch.sigmoid, encode=lambda observation: (observation @ encoder).unsqueeze(-1)),
     )
     logits = normal("codes", shape=(MEMBERS, BATCH, 4, 1)).requires_grad_()
     estimate = TargetPropagationAutoEncoder().estimate(logits, objective, both())

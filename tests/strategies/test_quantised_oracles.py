@@ -139,7 +139,7 @@ def test_a_commitment_below_0_is_refused(value: float) -> None:
 def test_codebooks_are_built_for_the_model() -> None:
     """One for each member, of as many vectors as there are categories, which start at the simplex' corners."""
     configs = [Config.fitting("vq-vae", architecture=Architecture(5, 6, (7,)), seed=seed) for seed in range(3)]
-    population = Population.build(configs, 784, torch.device("cpu"))
+    population = Population.build(configs, torch.device("cpu"))
     (vectors,) = population.strategies.parameters()
     assert vectors.equal(torch.eye(6).expand(3, 6, 6))
     assert population.model.family.vectors is vectors

@@ -12,7 +12,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import sampled_gradients
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies import NetworkFactory, Objective, TargetPropagation
+from discrete_vae.strategies import Model, NetworkFactory, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.base import Encoder, bernoulli_nll
@@ -53,7 +53,8 @@ def decode(sample: Tensor) -> Tensor:
 
 
 def objective(decode=decode, encode=ENCODER, predict=torch.sigmoid) -> Objective:
-    return Objective(decode, lambda output: bernoulli_nll(output, OBSERVATION), OBSERVATION, predict, encode)
+    model = Model(predict, OBSERVATION, encode)
+    return Objective(decode, lambda output: bernoulli_nll(output, OBSERVATION), model=model)
 
 
 def gradient(strategy: TargetPropagation, problem: Objective, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
@@ -152,9 +153,8 @@ def test_target_can_leave_the_simplex() -> None:
     """With K = 2 the gradient tells the target: g_0 = 4 pi_0 pi_1 (pi_0 - target_0), so target_0 can be read off."""
     logits = torch.tensor([[[-2.0, 2.0]]], dtype=torch.float64)
     sure = torch.tensor([[[20.0, -20.0]]], dtype=torch.float64)
-    problem = Objective(
-        lambda z: z.sum(-1), lambda output: output.sum(-1), logits[..., 0], torch.sigmoid, lambda _: sure
-    )
+    model = Model(torch.sigmoid, logits[..., 0], lambda _: sure)
+    problem = Objective(lambda z: z.sum(-1), lambda output: output.sum(-1), model=model)
     result, _ = gradient(TargetPropagation(), problem, logits, Noise([seeded(9)]))
     pi = logits.softmax(-1).flatten()
     target = pi[0] - result.flatten()[0] / (4 * pi[0] * pi[1])
@@ -210,9 +210,11 @@ def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
 
 def test_objective_without_an_inside_is_refused() -> None:
     full = objective()
-    for missing in ("predict", "encode"):
-        with pytest.raises(InputError, match=f"needs an objective with {missing}$"):
-            TargetPropagation().estimate(LOGITS, replace(full, **{missing: None}), Noise([seeded(0)]))
+    without = {"predict and encode": None, "encode": replace(full.model, encode=None)}
+    for missing, model in without.items():
+        with pytest.raises(InputError, match=f"needs an objective with {missing}; give Objective") as caught:
+            TargetPropagation().estimate(LOGITS, replace(full, model=model), Noise([seeded(0)]))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("inverse", ["encoder", "network"])
@@ -220,7 +222,7 @@ def test_without_an_observation_the_outputs_gradient_tells_the_target(inverse) -
     """Of a Bernoulli likelihood that is the observation."""
     full = objective()
     gradients = []
-    for given in (full, replace(full, observation=None)):
+    for given in (full, replace(full, model=replace(full.model, observation=None))):
         logits = ENCODER(OBSERVATION).detach().requires_grad_()
         loss = TargetPropagation(inverse_named(inverse)).estimate(logits, given, Noise([seeded(0)])).loss
         gradients.append(torch.autograd.grad(loss.sum(), logits)[0])

@@ -19,7 +19,7 @@ from discrete_vae.latents.categorical import Categorical, enumerate_states, jaco
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, NetworkFactory, Objective, ReinMax, TargetPropagation
+from discrete_vae.strategies import STRATEGIES, Model, NetworkFactory, Objective, ReinMax, TargetPropagation
 from discrete_vae.strategies.base import Strategy
 from discrete_vae.strategies.target_propagation import (
     GEOMETRIES,
@@ -241,11 +241,12 @@ def decoded(network: MLP, batch: int = 50) -> DecodePass:
     codes = enumerate_states(LATENTS, CATEGORIES, torch.float64)
     sample = codes[torch.randint(len(codes), (1, batch), generator=seeded(5))]
     observation = torch.rand(1, batch, PIXELS, generator=seeded(6), dtype=torch.float64).round()
-    objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), observation)
+    model = Model(torch.sigmoid, observation, decoder=network)
+    objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), model=model)
     taken, given = network.trace(sample.flatten(-2))
     flow = Activations(network, list(network.layers), taken, given)
     prediction = given[-1].sigmoid().detach()
-    return DecodePass(objective, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
+    return DecodePass(objective, model, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
 
 
 def learned(inverse: LayerwiseFeedback, work: DecodePass, steps: int, output_noise: float = 0.1) -> LayerwiseFeedback:
@@ -486,7 +487,7 @@ def test_diagnostics_are_those_written_down(inverse) -> None:
         direction = direction - direction.mean(-1, keepdim=True)
 
         def around(code: Tensor, work: DecodePass = work) -> Tensor:
-            return strategy.inverse.reconstruct(work, objective.predict(objective.decode(code)))
+            return strategy.inverse.reconstruct(work, objective.model.predict(objective.decode(code)))
 
         change = torch.autograd.functional.jvp(around, work.sample, direction)[1]
         for p, b in itertools.product(range(2), range(6)):
@@ -520,9 +521,11 @@ def test_diagnostics_see_a_target_without_a_signal_and_one_outside() -> None:
     objective = Objective(
         decode=lambda sample: sample.flatten(-2) * 40 - 20,
         loss=lambda output: bernoulli_nll(output, observation),
-        observation=observation,
-        predict=lambda output: (output + 20) / 40,
-        encode=lambda prediction: 60 * prediction.unflatten(-1, (LATENTS, CATEGORIES)),
+        model=Model(
+            predict=lambda output: (output + 20) / 40,
+            observation=observation,
+            encode=lambda prediction: 60 * prediction.unflatten(-1, (LATENTS, CATEGORIES)),
+        ),
     )
     found = TargetPropagation(EncoderInverse()).diagnose(LOGITS, objective, Noise([seeded(15)]))
     # The spread of 16 samples of 2 pi - z alone would be sqrt((1 - |pi|^2) / 16), about 0.18; two halves know better.
@@ -572,7 +575,8 @@ def test_bad_options_are_refused(options, message) -> None:
 def test_objective_without_layers_is_refused(strategy, missing) -> None:
     model, observation = vae()
     whole = model.objective(observation)
-    lacking = Objective(**{**vars(whole), missing: None})
+    part = {"model": replace(whole.model, **{missing: None})} if hasattr(whole.model, missing) else {missing: None}
+    lacking = replace(whole, **part)
     with pytest.raises(InputError, match=f"needs an objective with .*{missing}"):
         copy.deepcopy(strategy).estimate(model.encode(observation), lacking, noise())
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.data import Dataset, Split, load
+from discrete_vae.data import Dataset
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.runs import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import never, train
+from tests.tiny_images import middle
 
 DEEP = Architecture(4, 3, (16,), layers=2)
 MIRROR = STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", warmup=20)
@@ -34,14 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
 def data() -> Dataset:
     """The middle 6 x 6 pixels of binarised MNIST, with 500 images to validate and test on."""
 
-    def cut(split: Split, images: int) -> Split:
-        pixels = split.pixels[:images].view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
-        return replace(split, pixels=pixels, labels=split.labels[:images])
-
-    whole = load()
-    return replace(
-        whole, train=cut(whole.train, 50_000), validation=cut(whole.validation, 500), test=cut(whole.test, 500)
-    )
+    return middle()
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +45,8 @@ def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(case: str, **fields: Any) -> Config:
     rate = Schedule(0.03 if "sgd" in case else 3e-3)
-    return Config.fitting(
-        **{"architecture": DEEP, "learning_rate": rate, "auxiliary_learning_rate": rate, **CASES[case], **fields}
-    )
+    shared = {"architecture": DEEP, "data": middle().config, "learning_rate": rate, "auxiliary_learning_rate": rate}
+    return Config.fitting(**{**shared, **CASES[case], **fields})
 
 
 def weights(run: Run) -> dict[str, Tensor]:
@@ -114,5 +107,6 @@ def test_a_layered_run_does_not_depend_on_who_is_beside(data: Dataset, tmp_path:
 
 
 def test_a_bound_is_not_told_as_a_reconstruction(data: Dataset, tmp_path: Path) -> None:
-    (run,) = train([Config("vimco", architecture=Architecture(4, 3, (16,)), epochs=1)], tmp_path, data)
+    own = Config("vimco", architecture=Architecture(4, 3, (16,)), data=data.config, epochs=1)
+    (run,) = train([own], tmp_path, data)
     assert set(run.history().query("split == 'train'")["metric"]) == {"loss"}

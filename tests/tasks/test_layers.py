@@ -208,7 +208,7 @@ def test_an_exact_mirror_is_reinmax_through_all_layers(task: str, layers: int) -
     ]
     mirrors = [
         TargetPropagation(
-            WeightMirror([layer.weight for layer in objective.decoder.layers]),  # type: ignore[union-attr,misc]
+            WeightMirror([layer.weight for layer in objective.model.decoder.layers]),  # type: ignore[union-attr,misc]
             "second-order",
         )
         for objective in objectives

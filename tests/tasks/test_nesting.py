@@ -27,6 +27,7 @@ from discrete_vae.strategies import (
     GumbelSoftmax,
     LocalExpectation,
     Marginalisation,
+    Model,
     MuProp,
     Nvil,
     Objective,
@@ -331,9 +332,7 @@ def test_probes_behind_correct_their_weights_once_a_step(first) -> None:
         return Objective(
             decode=lambda upper: upper.flatten(-2) @ DOWN,
             loss=lambda output: F.binary_cross_entropy_with_logits(output, target, reduction="none").sum(-1),
-            observation=target,
-            predict=torch.sigmoid,
-            decoder=decoder,
+            model=Model(torch.sigmoid, target, decoder=decoder),
         )
 
     calls: list[int] = []

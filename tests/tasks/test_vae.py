@@ -140,11 +140,11 @@ def test_objective_offers_its_parts() -> None:
     distribution = Bernoulli(logits=output)
     torch.testing.assert_close(objective(sample), -distribution.log_prob(observation).sum(-1))
     torch.testing.assert_close(objective.loss(output), objective(sample))
-    assert objective.predict is not None
-    torch.testing.assert_close(objective.predict(output), distribution.mean)
-    assert objective.encode is not None
-    assert torch.equal(objective.encode(observation), model.encode(observation))
-    assert objective.observation is observation
+    assert objective.model is not None
+    torch.testing.assert_close(objective.model.predict(output), distribution.mean)
+    assert objective.model.encode is not None
+    assert torch.equal(objective.model.encode(observation), model.encode(observation))
+    assert objective.model.observation is observation
     # The KL term is the mean of the sample's own KL, each times beta.
     logits, beta = model.encode(observation), torch.tensor([0.3, 2.0])
     weighted = model.objective(observation, beta)

@@ -24,13 +24,14 @@ from discrete_vae.evaluation import evaluate_population
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.runs import Run, checkpoints
+from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, ReinMax, Strategy, TargetPropagation
 from discrete_vae.strategies.target_propagation import WeightMirror
 from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.training import never, train
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import middle
 
 EXPRESSIONS, POINTS = DataConfig("expressions"), DataConfig("8-gaussians")
 SMALL = Architecture(4, 3, (16,), activation="relu", style=3)
@@ -51,19 +52,9 @@ CASES: dict[str, dict[str, Any]] = {
 STEPS = 20
 
 
-def cut(split: Split, count: int) -> Split:
-    """Of images the middle 6 x 6 pixels."""
-    pixels = split.pixels[:count]
-    if pixels.shape[-1] == 784:
-        pixels = pixels.view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
-    return replace(split, pixels=pixels, labels=split.labels[:count])
-
-
 def of(case: str) -> Dataset:
-    whole = load(CASES[case].get("data", DataConfig()))
-    return replace(
-        whole, train=cut(whole.train, 50_000), validation=cut(whole.validation, 500), test=cut(whole.test, 500)
-    )
+    """Data that are made as they are; of images the middle 6 x 6 pixels."""
+    return load(CASES[case]["data"]) if "data" in CASES[case] else middle()
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +64,7 @@ def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(case: str, **fields: Any) -> Config:
     values = {"architecture": SMALL, "batch_size": 16, "learning_rate": Schedule(1e-3), "optimiser": "adam-0-0.9"}
+    values["data"] = middle().config
     return Config.fitting(**{**values, **CASES[case], **fields})
 
 
@@ -361,34 +353,32 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: st
 
 def test_a_critic_alone_has_no_samples_and_pixels_stay_in_range(tmp_path: Path) -> None:
     """A generator of real pixels puts out any numbers; a picture of them is cut off at black and white."""
-    gray = DataConfig("mnist", "none")
     (critic,) = train([config("clipped", epochs=1)], tmp_path, of("clipped"))
     with pytest.raises(SystemExit) as ended:
         cli.main(["sample", str(critic.folder), "--device", "cpu"])
     assert ended.value.code == 2
-    own = Config.fitting("backpropagation", task="generator", data=gray, architecture=SMALL, batch_size=16, epochs=1)
-    pixels = torch.rand(50_000, 784, generator=torch.Generator().manual_seed(0)).mul(255).to(torch.uint8)
-    split = Split(pixels, torch.zeros(50_000, dtype=torch.int64), levels=255)
-    (run,) = train([own], tmp_path, Dataset(gray, split, cut_rows(split), cut_rows(split)))
+    pixels = torch.rand(1600, 784, generator=torch.Generator().manual_seed(0)).mul(255).to(torch.uint8)
+    split = Split(pixels, torch.zeros(1600, dtype=torch.int64), levels=255)
+    gray = Dataset.of("noise", split, split, split, shape=(28, 28), binarisation="none")
+    own = Config.fitting(
+        "backpropagation", task="generator", data=gray.config, architecture=SMALL, batch_size=16, epochs=1
+    )
+    (run,) = train([own], tmp_path, gray)
     with pytest.raises(SystemExit) as ended:
         cli.main(["sample", str(run.folder), "--rows", "2", "--columns", "2", "--device", "cpu"])
     assert ended.value.code == 0
-    drawn = Population.load([run], 784, torch.device("cpu")).model.draw(4, Noise([seeded(0, "prior")]))
+    drawn = Population.load([run], torch.device("cpu")).model.draw(4, Noise([seeded(0, "prior")]))
     png = np.asarray(Image.open(run.folder / "samples.png"))
     grid = drawn.detach().reshape(2, 2, 28, 28).transpose(1, 2).reshape(56, 56)
     assert drawn.min() < 0
-    assert (png == (255 - 255 * grid.clamp(0, 1)).round().byte().numpy()).all()
-
-
-def cut_rows(split: Split) -> Split:
-    return replace(split, pixels=split.pixels[:100], labels=split.labels[:100])
+    assert (png == (255 * grid.clamp(0, 1)).round().byte().numpy()).all()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_takes_a_step_or_says_why_not(strategy: str) -> None:
     """In every task: nothing but an ``InputError``, or else what is asked of it later works as well."""
     for task, size in TASKS_OF.items():
-        fields: dict[str, Any] = {"task": task, "data": POINTS if task == "critic" else DataConfig()}
+        fields: dict[str, Any] = {"task": task, "data": POINTS if task == "critic" else middle().config}
         if task == "generator":
             fields["data"] = POINTS if strategy == "backpropagation" else EXPRESSIONS
         try:
@@ -414,7 +404,7 @@ TASKS_OF = {
     "semi-supervised": Architecture(1, 10, (8,), style=2),
     "labels-alone": Architecture(1, 10, (8,), style=2),
 }
-DATA = {case.get("data", DataConfig()).dataset: of(name) for name, case in CASES.items()}
+DATA = {of(name).config.dataset: of(name) for name in CASES}
 
 
 def test_score_functions_teach_a_generator_as_much_as_enumeration() -> None:

@@ -19,29 +19,25 @@ from typing import Any
 import pytest
 
 from discrete_vae.config import Config
-from discrete_vae.runs import Run, checkpoints
+from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
+from tests.tiny_images import middle
 
 NURSERY = """
 import json, os, sys
-from dataclasses import replace
 from pathlib import Path
 import pandas, torch
 from discrete_vae.training import Interrupted, journal
 from discrete_vae.training import loop as training
 from discrete_vae.config import Config
-from discrete_vae.data import Split, load
+from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
+from tests.tiny_images import middle
 
-def cut(split, images):
-    pixels = split.pixels[:images].view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
-    return replace(split, pixels=pixels, labels=split.labels[:images])
-
-whole = load()
-data = replace(whole, train=cut(whole.train, 50_000), validation=cut(whole.validation, 500))
+data = middle()
 torch.optim.Adam([torch.zeros(1)]), pandas.DataFrame([0]).to_csv()  # these import much on their first use
 Run.steps_per_epoch = property(lambda run: 40)
 
@@ -135,7 +131,8 @@ def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any)
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
     architecture = Architecture(3, STRATEGIES[strategy].categories or 3, (15,))
-    return Config.fitting(strategy, options, architecture=architecture, epochs=2, batch_size=100, **fields)
+    given = {"data": middle().config, "epochs": 2, "batch_size": 100, **fields}
+    return Config.fitting(strategy, options, architecture=architecture, **given)
 
 
 ANNEALED = STRATEGIES["gumbel-softmax"].Options(Schedule(1.0, decay=0.99, unit="step", minimum=0.4))

@@ -20,12 +20,13 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
-from discrete_vae.runs import Run, checkpoints
+from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
+from tests.tiny_images import middle
 
 SMALL = Architecture(4, 3, (16,))
 LEARNED = STRATEGIES["target-propagation"].Options("network")
@@ -39,12 +40,7 @@ CASES["layer-local mirror"] = "target-propagation", MIRROR
 def data() -> Dataset:
     """The middle 6 x 6 pixels of binarised MNIST, with 500 images to validate on: a step takes milliseconds."""
 
-    def cut(split: Split, images: int) -> Split:
-        pixels = split.pixels[:images].view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
-        return replace(split, pixels=pixels, labels=split.labels[:images])
-
-    whole = load()
-    return replace(whole, train=cut(whole.train, 50_000), validation=cut(whole.validation, 500))
+    return middle()
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +53,8 @@ def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any)
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
     small = replace(SMALL, categories=STRATEGIES[strategy].categories or SMALL.categories)
-    return Config.fitting(strategy, options, architecture=small, **{"epochs": 1, "batch_size": 100, **fields})
+    given = {"epochs": 1, "batch_size": 100, "data": middle().config, **fields}
+    return Config.fitting(strategy, options, architecture=small, **given)
 
 
 def weights(run: Run) -> dict[str, Tensor]:

@@ -43,8 +43,6 @@ from tests.tuning.tiny_worker import BASE, images, tiny
 def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny study alone, on few images, in a folder of its own."""
     few = images()
-    test = dataclasses.replace(few.test, pixels=few.test.pixels[:500], labels=few.test.labels[:500])
-    few = dataclasses.replace(few, test=test)
     study = dataclasses.replace(tiny(2), trials=2)
     monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     monkeypatch.setattr(data, "load", lambda *_: few)

@@ -1,6 +1,7 @@
 """A worker on a study small enough for a test: ``python tiny_worker.py URL RUNS TRIALS BATCH GRACE EPOCHS``."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -12,8 +13,24 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.tuning import Search, Study, Worker, open_storage, open_study
 from studies.gumbel_softmax import STUDY as WHOLE
 
+
+@functools.cache
+def images() -> data.Dataset:
+    """Binarised MNIST with few images to validate and test on."""
+    whole = data.load()
+    few = (
+        dataclasses.replace(each, pixels=each.pixels[:500], labels=each.labels[:500])
+        for each in (whole.validation, whole.test)
+    )
+    return data.Dataset.of("mnist-few", whole.train, *few, shape=(28, 28))
+
+
 BASE = dataclasses.replace(
-    WHOLE.searches[""].base, architecture=Architecture(4, 4, (8,)), batch_size=5000, strategy="gumbel-softmax"
+    WHOLE.searches[""].base,
+    architecture=Architecture(4, 4, (8,)),
+    batch_size=5000,
+    strategy="gumbel-softmax",
+    data=images().config,
 )
 
 
@@ -21,15 +38,6 @@ def tiny(epochs: int = 3, base: Config = BASE) -> Study:
     """The study of Gumbel-Softmax on a network of a few weights."""
     search = Search(base, WHOLE.searches[""].space)
     return dataclasses.replace(WHOLE, name="tiny", searches={"": search}, epochs=epochs)
-
-
-def images() -> data.Dataset:
-    """With few images to validate on."""
-    whole = data.load()
-    few = dataclasses.replace(
-        whole.validation, pixels=whole.validation.pixels[:500], labels=whole.validation.labels[:500]
-    )
-    return dataclasses.replace(whole, validation=few)
 
 
 def work(url: str, runs: Path, trials: int, batch: int = 1, grace: float = 4, epochs: int = 3) -> None:

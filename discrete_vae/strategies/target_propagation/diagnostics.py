@@ -38,15 +38,14 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
     - ``mean_correction``: ||E_z[pi_hat] - pi|| of a latent variable, root mean square; from the product of two halves
       of the samples, so that their own spread does not count.
     """
-    predict = objective.predict
-    assert predict is not None
+    model = objective.model_with("predict")
     probabilities = logits.softmax(-1)
     cosines, ratios, pulls, traces, outside, targets = [], [], [], [], [], []
     for _ in range(DRAWS):
         with torch.no_grad():
             decoded, _ = strategy.decode(logits, objective, noise)
             difference, target, pull = strategy.pull(decoded)
-        whole = objective.decoder.without_cut() if objective.decoder else contextlib.nullcontext()
+        whole = model.decoder.without_cut() if model.decoder else contextlib.nullcontext()
         with torch.enable_grad(), whole:
             sample = decoded.sample.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(objective(sample).sum(), sample)
@@ -59,7 +58,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         with torch.no_grad():
             direction = _centred((2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype))
             codes = [
-                strategy.inverse.reconstruct(decoded, predict(objective.decode(sample + h * direction)))
+                strategy.inverse.reconstruct(decoded, model.predict(objective.decode(sample + h * direction)))
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))

@@ -16,7 +16,7 @@ from discrete_vae.backbones.stack import Stack
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.hyperparameters import per_member
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.target_propagation.geometries import Difference
 
 
@@ -41,6 +41,8 @@ class DecodePass:
     """A sample and what became of it."""
 
     objective: Objective
+    model: Model
+    """The objective's."""
     logits: Tensor
     code: Tensor
     sample: Tensor
@@ -75,7 +77,7 @@ class Inverse(nn.Module):
     paper = ""
     """Where it was published."""
     needs: tuple[str, ...] = ("predict",)
-    """What it asks of an objective."""
+    """What it asks of an objective's model."""
     layerwise = False
     """Whether it looks at the decoder's layers."""
     prepares = False
@@ -108,17 +110,17 @@ class EncoderInverse(Inverse):
     needs = ("predict", "encode")
 
     def difference(self, decoded: DecodePass) -> Difference:
-        encode = decoded.objective.encode
+        encode = decoded.model.encode
         assert encode is not None
         image = encode(decoded.prediction)
-        if decoded.aim is decoded.objective.observation:  # whose code is at hand
+        if decoded.aim is decoded.model.observation:  # whose code is at hand
             return Difference(decoded.code, softmax(image), decoded.logits - image)
         aim = encode(decoded.aim)
         return Difference(softmax(aim), softmax(image), aim - image)
 
     def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
-        assert decoded.objective.encode is not None
-        return softmax(decoded.objective.encode(prediction))
+        assert decoded.model.encode is not None
+        return softmax(decoded.model.encode(prediction))
 
 
 class LearnedInverse(Inverse):
@@ -142,11 +144,9 @@ class LearnedInverse(Inverse):
         return Difference(softmax(aim), softmax(image), aim - image)
 
     def loss(self, decoded: DecodePass, difference: Difference, levels: NoiseScales) -> Tensor:
-        objective = decoded.objective
-        assert objective.predict is not None
         with torch.no_grad():
             noisy = decoded.sample + levels.draw(decoded.sample, levels.inputs)
-            prediction = objective.predict(objective.decode(noisy))
+            prediction = decoded.model.predict(decoded.objective.decode(noisy))
         error: Tensor = softmax(self.network(prediction)) - noisy
         return error.square().sum((-1, -2)).mean(-1)
 

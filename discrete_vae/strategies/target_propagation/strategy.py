@@ -26,7 +26,7 @@ from discrete_vae.strategies.base import (
     register_hyperparameter,
 )
 from discrete_vae.strategies.hyperparameters import per_member
-from discrete_vae.strategies.objective import Objective
+from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
 from discrete_vae.strategies.target_propagation.feedback import (
@@ -137,8 +137,9 @@ class TargetPropagationOptions:
 class TargetPropagation(Strategy):
     """The encoder is pulled to a target; the decoder learns from the hard sample.
 
-    ``inverse`` and ``geometry`` are the parts of this package. The objective has to offer ``observation``, ``predict``
-    and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` and ``kl_term`` as well.
+    ``inverse`` and ``geometry`` are the parts of this package. The objective has to have a ``model`` with
+    ``observation`` and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` as well,
+    beside ``kl_term``.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
@@ -268,39 +269,39 @@ class TargetPropagation(Strategy):
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
-        needs = (*self.inverse.needs, *(("observation", "encoder", "kl_term") if self.local else ()))
-        if missing := [name for name in needs if getattr(objective, name) is None]:
-            raise InputError(f"this kind of target propagation needs an objective with {' and '.join(missing)}")
-        predict = objective.predict
-        assert predict is not None
+        model = objective.model_with(*self.inverse.needs, *(("observation", "encoder") if self.local else ()))
+        if self.local and objective.kl_term is None:
+            raise InputError("layer-local training needs an objective with kl_term; give it, for no KL zeros [..., B]")
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         flow = None
         if self.inverse.layerwise:
-            assert objective.decoder is not None
-            taken, given = objective.decoder.trace(sample.flatten(-2))
-            flow = Activations(objective.decoder, list(objective.decoder.layers), taken, given)
+            assert model.decoder is not None
+            taken, given = model.decoder.trace(sample.flatten(-2))
+            flow = Activations(model.decoder, list(model.decoder.layers), taken, given)
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
-        loss, aim, direct = self._aim(objective, sample, output)
+        loss, aim, direct = self._aim(objective, model, sample, output)
         with torch.no_grad():
-            prediction = predict(output)
+            prediction = model.predict(output)
             if self.feedback == "sample":
                 prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
             if self.output_target != 1 and flow is None:
                 aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
         share = self.output_target
-        return DecodePass(objective, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
+        return DecodePass(objective, model, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
 
-    def _aim(self, objective: Objective, sample: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _aim(
+        self, objective: Objective, model: Model, sample: Tensor, output: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
 
         Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
         a Bernoulli likelihood is the observation less the prediction.
         """
-        if objective.observation is not None and objective.deeper_loss is None:
-            return objective.loss_of(sample, output), objective.observation, None
+        if model.observation is not None and objective.deeper_loss is None:
+            return objective.loss_of(sample, output), model.observation, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()
@@ -310,8 +311,7 @@ class TargetPropagation(Strategy):
             raise InputError(
                 "several layers, or a critic, look at one sample; give an inverse by layerwise feedback, such as mirror"
             )
-        assert objective.predict is not None
-        prediction = objective.predict(output.detach())
+        prediction = model.predict(output.detach())
         return loss, prediction if error is None else prediction - error, None if direct is None else -direct
 
     @torch.no_grad()
@@ -350,8 +350,7 @@ class TargetPropagation(Strategy):
         The gradient of each is its layer's own: the encoder's last layer learns from the pull, the decoder's from the
         objective.
         """
-        encoder = decoded.objective.encoder
-        observation = decoded.objective.observation
+        encoder, observation = decoded.model.encoder, decoded.model.observation
         assert isinstance(self.inverse, LayerwiseFeedback)
         assert decoded.flow is not None
         assert encoder is not None
@@ -377,7 +376,7 @@ class TargetPropagation(Strategy):
         return losses, torch.stack(steps).mean(0)
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        return {} if objective.predict is None else diagnose(self, logits, objective, noise)
+        return {} if objective.model is None else diagnose(self, logits, objective, noise)
 
 
 def _weights(network: MLP) -> Sequence[Tensor]:

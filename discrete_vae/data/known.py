@@ -1,0 +1,40 @@
+"""The data sets that are known by name: how large they are. Their files are known to ``sources`` and ``omniglot``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from discrete_vae.data.domain import Domain, Shape, Sizes
+from discrete_vae.data.synthetic import SYNTHETIC
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is fixed of a data set."""
+
+    sizes: Sizes
+    shape: Shape | None = None
+    """Of images; points and strings have none."""
+
+
+SIZES = Sizes(50_000, 10_000, 10_000)
+"""Of MNIST and its like: the last of the training file is for validation. Data that are made take the same."""
+DIGITS = Known(SIZES, Shape(28, 28))
+KNOWN: dict[str, Known] = {
+    "binarised-mnist": DIGITS,
+    "mnist": DIGITS,
+    "fashion-mnist": DIGITS,
+    "omniglot": Known(Sizes(23_000, 1_345, 8_070), Shape(28, 28)),
+    "omniglot-original": Known(Sizes(17_280, 2_000, 13_180), Shape(28, 28)),
+    **{name: Known(SIZES) for name in SYNTHETIC},
+}
+
+
+def domain(name: str, real: bool) -> Domain:
+    """What one observation of a known data set is; pixels are real numbers or binary."""
+    return SYNTHETIC[name].domain if name in SYNTHETIC else images(KNOWN[name].shape or Shape(1, 1), real)
+
+
+def images(shape: Shape, real: bool) -> Domain:
+    """Images of a shape, whose pixels are real numbers or binary."""
+    return Domain(shape.size, None if real else 2, shape)

@@ -1,0 +1,142 @@
+"""Omniglot, 50 alphabets drawn by 20 people each (Lake, Salakhutdinov, Tenenbaum 2015), in its two forms.
+
+``omniglot`` is that of the IWAE authors (Burda et al. 2016), ``chardata.mat`` of github.com/yburda/iwae: 28 x 28
+intensities, which are rounded to k / 255. Of its 24,345 training images, in the order that the authors' seed 123 gives,
+the last 1,345 are for validation; 8,070 are the test.
+
+``omniglot-original`` is ``images_background.zip`` and ``images_evaluation.zip`` of github.com/brendenlake/omniglot, in
+the folder ``python``: 105 x 105, dark ink. Here an intensity is the share of ink in one of 28 x 28 equal squares, which
+are 3.75 pixels wide, rounded to k / 255. Of the 19,280 background images, in a fixed random order, the last 2,000 are
+for validation; the 13,180 of evaluation are the test, whose alphabets training has not.
+
+The label is the alphabet. The files are told by their content: the SHA-1 under which git stores them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from discrete_vae.data.images import Images
+from discrete_vae.data.known import KNOWN
+from discrete_vae.errors import InputError
+
+MATRIX, BACKGROUND, EVALUATION = "chardata.mat", "images_background.zip", "images_evaluation.zip"
+BLOBS: Mapping[str, Mapping[str, str]] = {
+    "omniglot": {MATRIX: "016a3536ffe5e1d38e42563a18d7a78bfaf643ec"},
+    "omniglot-original": {
+        BACKGROUND: "71fd167eb6fdd312049395fbd247147a4b234231",
+        EVALUATION: "8ccde0ed1565641f1fa8c57cdc6ff634e15fc5c1",
+    },
+}
+"""The files of each form, and git's names of their content."""
+HOMES = {
+    "omniglot": "datasets/OMNIGLOT of github.com/yburda/iwae",
+    "omniglot-original": "python of github.com/brendenlake/omniglot",
+}
+SIDE, DRAWN, QUARTERS = 28, 105, 4
+"""Pixels of a side here and in the original; 28 squares of 15 quarters of a pixel are 105 pixels."""
+ORDER = 123
+"""The seed of the authors' order, and of ours for the original."""
+
+
+def read(name: str, folder: Path) -> Images:
+    """The images of a form (pixels 0..255) from its files in ``folder``: training and validation, then the test.
+
+    Raises:
+        InputError: a file is missing or not the known one, or scipy is, which reads ``chardata.mat``.
+    """
+    contents = {file: _content(folder / file, blob, name) for file, blob in BLOBS[name].items()}
+    sizes = KNOWN[name].sizes
+    if name == "omniglot":
+        (train, train_labels), (test, test_labels) = matrix(contents[MATRIX])
+    else:
+        train, names = archive(contents[BACKGROUND], folder / BACKGROUND)
+        test, test_names = archive(contents[EVALUATION], folder / EVALUATION)
+        alphabets = {each: place for place, each in enumerate(sorted({*names, *test_names}))}
+        train_labels, test_labels = (np.array([alphabets[n] for n in each], np.uint8) for each in (names, test_names))
+    order = np.random.RandomState(ORDER).permutation(len(train))
+    images = Images(np.concatenate([train[order], test]), np.concatenate([train_labels[order], test_labels]))
+    if (found := (len(train), len(test))) != (sizes.train + sizes.validation, sizes.test):
+        raise InputError(
+            f"{folder} has {found[0]:,} + {found[1]:,} images of {name}, not {sizes}: put the original there"
+        )
+    return images
+
+
+def matrix(content: bytes) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Images ``[M, 784]`` and labels ``[M]`` for training and test, in the order of the file ``chardata.mat``.
+
+    Its columns are images, whose 784 numbers run down the columns of pixels, as everywhere in MATLAB.
+    """
+    try:
+        loadmat = import_module("scipy.io").loadmat
+    except ImportError as error:
+        raise InputError(
+            f"{MATRIX} is read by scipy, which is not installed: pip install 'discrete-vae[reports]'"
+        ) from error
+    held: dict[str, Any] = loadmat(io.BytesIO(content))
+
+    def part(images: str, labels: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        columns = np.asarray(held[images], np.float64).T.reshape(-1, SIDE, SIDE)
+        rows = columns.transpose(0, 2, 1).reshape(-1, SIDE * SIDE)
+        return np.rint(rows * 255).astype(np.uint8), np.asarray(held[labels]).argmax(0).astype(np.uint8)
+
+    return [part("data", "target"), part("testdata", "testtarget")]
+
+
+def archive(content: bytes, path: Path) -> tuple[NDArray[np.uint8], list[str]]:
+    """Images ``[M, 784]`` of an archive, sorted by alphabet, character and file, and the alphabets of all.
+
+    Raises:
+        InputError: an entry that is no drawing of 105 x 105.
+    """
+    images, alphabets = [], []
+    with zipfile.ZipFile(io.BytesIO(content)) as entries:
+        for name in sorted(each for each in entries.namelist() if each.endswith(".png")):
+            with Image.open(io.BytesIO(entries.read(name))) as drawing:
+                pixels = np.asarray(drawing.convert("L"))
+            if pixels.shape != (DRAWN, DRAWN):
+                raise InputError(
+                    f"{path} has {name} of {pixels.shape[0]}x{pixels.shape[1]} pixels: put the original there"
+                )
+            images.append(shrunk(pixels < 128))
+            alphabets.append(name.split("/")[-3])
+    return np.stack(images).reshape(len(images), -1), alphabets
+
+
+def shrunk(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Ink ``[105, 105]`` -> its share in each of 28 x 28 squares, times 255 and rounded: the same on every machine."""
+    fine = ink.repeat(QUARTERS, 0).repeat(QUARTERS, 1)
+    width = DRAWN * QUARTERS // SIDE
+    count = fine.reshape(SIDE, width, SIDE, width).sum((1, 3), dtype=np.int64)
+    return np.asarray((510 * count + width**2) // (2 * width**2), np.uint8)
+
+
+def git_blob(content: bytes) -> str:
+    """The name that git gives a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _content(path: Path, blob: str, name: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): name the folder that holds {path.name}, of {HOMES[name]}"
+        ) from error
+    if (found := git_blob(content)) != blob:
+        raise InputError(
+            f"{path} is not {path.name} of {name} (git calls its content {found[:12]}..., not {blob[:12]}...): put the "
+            f"original there, of {HOMES[name]}"
+        )
+    return content

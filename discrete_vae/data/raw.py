@@ -1,0 +1,81 @@
+"""Own images as a source holds them, before they are split and binarised; and what reading them tells of itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discrete_vae.errors import InputError
+
+ALL = "all"
+"""The part of a source without splits."""
+SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+"""What sources call a split, and the split."""
+Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows that so many things are read, e.g. ``TerminalProgress.counting``; what it gives is told how many just were."""
+Require = Callable[[int, str], None]
+"""Raises ``InputError`` where so many bytes, for what is named, are not there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images of one split, or of a source without splits."""
+
+    pixels: NDArray[np.uint8]  # [M, rows, columns, channels] 0..255, or 0/1
+    labels: NDArray[np.int64]  # [M] 0, 1, ..., or -1 for all
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A source's images: one part, ``ALL``, or train and perhaps validation and test."""
+
+    parts: Mapping[str, Part]
+    levels: int  # 1 when the pixels are binary, 255 when they are grayscale or coloured
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a source is read: the size that its images are scaled to (empty leaves them), and whom to tell."""
+
+    image_size: tuple[int, ...]
+    counting: Counting
+    require: Require
+
+
+@contextlib.contextmanager
+def silent(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """The ``Counting`` that shows nothing."""
+    yield lambda count: None
+
+
+def unlimited(size: int, what: str) -> None:
+    """The ``Require`` that takes any size."""
+
+
+def levels_of(pixels: Mapping[str, NDArray[np.uint8]]) -> int:
+    """1 for pixels that are all 0 or 1, else 255."""
+    return 1 if all(each.max(initial=0) <= 1 for each in pixels.values()) else 255
+
+
+def numbered(names: list[str]) -> NDArray[np.int64]:
+    """Labels by name: whole numbers from 0 as they are, else the ``places`` of the names."""
+    if all(name.isascii() and name.isdigit() and len(name) < 10 for name in names):
+        return np.array([int(name) for name in names], np.int64)
+    return places(names)
+
+
+def places(names: list[str]) -> NDArray[np.int64]:
+    """The place of each name among all, sorted."""
+    order = {name: place for place, name in enumerate(sorted(set(names)))}
+    return np.array([order[name] for name in names], np.int64)
+
+
+def check_parts(parts: Mapping[str, object], path: object) -> None:
+    """Raise ``InputError`` for splits without one to train on."""
+    if ALL not in parts and "train" not in parts:
+        raise InputError(f"{path} has images for {' and '.join(parts)}, but none for training: add train")

@@ -1,0 +1,26 @@
+"""Known classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from discrete_vae.errors import InputError, check_range, check_types
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How many classes are known in semi-supervised training, and how much they count."""
+
+    labelled: int = 100
+    """Training images whose class is known, as many of each, chosen by the seed."""
+    alpha: float = 10.0
+    """Weight of the classifier's own loss on them, in nats beside the some 100 nats of an image's bound."""
+    labelled_weight: float = 1.0
+    """Weight of a labelled image's bound, beside the 1 of an image without its class."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("labelled", self.labelled)
+        for name in ("alpha", "labelled_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; give at least 0")
