@@ -17,7 +17,7 @@ from torch import Tensor
 
 from discrete_vae import data
 from discrete_vae.citations import bibliography
-from discrete_vae.cli.command import STORAGE
+from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.errors import InputError

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from discrete_vae.cli.arguments import Optional, real, whole
-from discrete_vae.cli.command import STORAGE, Storage
+from discrete_vae.cli.where import STORAGE, Storage
 from discrete_vae.config.config import LONGEST
 from discrete_vae.places import Folder
 from discrete_vae.tuning import Study

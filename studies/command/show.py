@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from discrete_vae.cli.arguments import Count
-from discrete_vae.cli.command import STORAGE, Storage
+from discrete_vae.cli.where import STORAGE, Storage
 from discrete_vae.tuning import METRICS, active_trials, format_params, metric_of, ranked
 from discrete_vae.tuning.attributes import failure_of, values_of
 from reports.names import visible

@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import TrialState
 
 from discrete_vae.cli.arguments import whole
-from discrete_vae.cli.command import STORAGE, Storage
 from discrete_vae.cli.console import announce
+from discrete_vae.cli.where import STORAGE, Storage
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_output
 from discrete_vae.places import File

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from discrete_vae import data
 from discrete_vae.cli.arguments import Count, whole
-from discrete_vae.cli.command import DataFiles, Where
+from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.statistics import interval
 from discrete_vae.progress import terminal_progress

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from discrete_vae import data
-from discrete_vae.cli.command import DataFiles, Where
+from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.progress import terminal_progress
 from discrete_vae.training import Interrupted, capacity
 from discrete_vae.tuning import Worker, done, open_storage, open_study, ranked
