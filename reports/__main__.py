@@ -11,7 +11,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from discrete_vae.cli.arguments import Optional, whole
-from discrete_vae.cli.command import STORAGE, Storage, choose_device, run
+from discrete_vae.cli.command import run
+from discrete_vae.cli.where import STORAGE, Storage, choose_device
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.places import Folder

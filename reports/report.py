@@ -17,7 +17,7 @@ from torch import Tensor
 
 from discrete_vae import data
 from discrete_vae.citations import bibliography
-from discrete_vae.cli.command import STORAGE
+from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.errors import InputError
@@ -28,6 +28,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
+from discrete_vae.training import Prune, never
 from discrete_vae.training import loop as training
 from reports import latex
 from reports.tables import COLUMNS
@@ -95,7 +96,7 @@ class ReportContext:
             self._data[config] = data.load(config, files[0], self.device, files[1])
         return self._data[config]
 
-    def train(self, configs: Sequence[Config], prune: training.Prune = training.never) -> list[Run]:
+    def train(self, configs: Sequence[Config], prune: Prune = never) -> list[Run]:
         """The runs of all configurations, in their order; those that are not finished are trained, or until pruned."""
         made: dict[Config, Run] = {}
         with terminal_progress() as progress:

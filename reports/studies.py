@@ -38,7 +38,7 @@ from discrete_vae.tuning import (
     table,
 )
 from discrete_vae.tuning.attributes import values_of
-from discrete_vae.tuning.search import Metric
+from discrete_vae.tuning.metrics import Metric
 from reports.figures import COLOURS, figure, legend, plain
 from reports.latex import Latex, escape, render
 from reports.markdown import table as markdown_table

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from discrete_vae.cli import command as cli
-from discrete_vae.cli.command import varied
 from discrete_vae.cli.options import configuration, parameters, task_of
+from discrete_vae.cli.train import varied
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import statistics
 from discrete_vae.strategies import STRATEGIES

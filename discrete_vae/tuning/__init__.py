@@ -2,22 +2,18 @@
 
 from discrete_vae.tuning.attributes import FAILURE, VALUES
 from discrete_vae.tuning.best import stored_best, train_again
+from discrete_vae.tuning.definition import DEFINITION, defined, metric_of
+from discrete_vae.tuning.making import open_study
+from discrete_vae.tuning.metrics import METRICS
+from discrete_vae.tuning.naming import configure
 from discrete_vae.tuning.retries import active_trials, revive
-from discrete_vae.tuning.search import (
-    DEFINITION,
-    METRICS,
-    Search,
-    Space,
-    Study,
-    configure,
-    defined,
-    median,
-    metric_of,
-    tpe,
-)
+from discrete_vae.tuning.sampling import median, tpe
+from discrete_vae.tuning.search import Search, Space
 from discrete_vae.tuning.storage import open_storage, single_process
+from discrete_vae.tuning.study import Study
 from discrete_vae.tuning.table import table
-from discrete_vae.tuning.worker import Worker, complete, done, format_params, open_study, ranked
+from discrete_vae.tuning.trials import complete, done, format_params, ranked
+from discrete_vae.tuning.worker import Worker
 
 __all__ = [
     "DEFINITION",

@@ -17,8 +17,8 @@ from discrete_vae.progress import TerminalProgress
 from discrete_vae.runs.run import Run
 from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import is_number
-from discrete_vae.tuning.search import defined
-from discrete_vae.tuning.worker import ranked
+from discrete_vae.tuning.definition import defined
+from discrete_vae.tuning.trials import ranked
 
 BEST = "best again"
 """A study's attribute: what ``best`` found, by trial, split and metric, for every seed."""

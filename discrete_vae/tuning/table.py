@@ -9,8 +9,8 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
 from discrete_vae.tuning.attributes import failure_of, metrics_of, runs_of, value_of, values_of
+from discrete_vae.tuning.definition import metric_of
 from discrete_vae.tuning.retries import active_trials
-from discrete_vae.tuning.search import metric_of
 
 
 def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:

@@ -9,103 +9,40 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Protocol
 
-import optuna
 import torch
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study as OptunaStudy
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.runs.run import Run
 from discrete_vae.secrets import redact_secrets
-from discrete_vae.training import capacity
+from discrete_vae.training import Interrupted, Prune, capacity
+from discrete_vae.training import Progress as TrainingProgress
 from discrete_vae.training import loop as training
-from discrete_vae.tuning.attributes import FAILURE, METRICS, REMEDY, RUNS, SURPLUS, VALUES, WORKER, value_of
+from discrete_vae.tuning.attributes import FAILURE, METRICS, RUNS, SURPLUS, VALUES, WORKER, value_of
 from discrete_vae.tuning.retries import SignsOfLife, active_trials, origin, requeue, revive, this_worker
-from discrete_vae.tuning.search import (
-    DEFINITION,
-    Search,
-    SeededByTrial,
-    Study,
-    current,
-    defined,
-    differences,
-    refusal,
-)
-from discrete_vae.tuning.search import METRICS as MAXIMISED
+from discrete_vae.tuning.sampling import SeededByTrial, refusal
+from discrete_vae.tuning.scores import known_scores, metrics_after, score_of, shown_value
+from discrete_vae.tuning.search import Search
 from discrete_vae.tuning.storage import StorageError, hasten, heartbeat, single_process
+from discrete_vae.tuning.study import Study
+from discrete_vae.tuning.trials import done, format_params
 
-DEFINED_WITHIN = 10.0
-"""Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
 POLL = 2.0
 """Seconds between two looks at what other workers do."""
 Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
 """Called with a trial that was trained, before it is told: what else to keep of it."""
 
 
-class Progress(training.Progress, Protocol):
+class Progress(TrainingProgress, Protocol):
     """Where a worker tells how far the study is."""
 
     def study(self, name: str, done: int, total: int, best: str | None) -> None: ...
-
-
-def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
-    """The search ``name`` of a study in a storage; it is made if it is not there, by whoever comes first.
-
-    Raises ``InputError`` for a search that cannot be tried, before anything is made, and if the storage holds another
-    search by this name, with the differences, or something else.
-    """
-    study.check(name)
-    asked = study.definition(study.names()[name])
-    sampler = SeededByTrial(study.sampler, study.seed)
-    try:
-        storage.create_new_study([StudyDirection.MAXIMIZE], name)
-    except DuplicatedStudyError:
-        mine = False
-    else:
-        mine = True
-    found = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=study.pruner())
-    end = time.monotonic() + DEFINED_WITHIN
-    while not mine and DEFINITION not in found.user_attrs and time.monotonic() < end:
-        time.sleep(0.1)
-    if DEFINITION not in found.user_attrs:
-        if found.get_trials(deepcopy=False) or found.directions != [StudyDirection.MAXIMIZE]:
-            raise InputError(f"study {name!r} in this storage is of another program; name another --storage")
-        found.set_user_attr(DEFINITION, asked)
-    elif (stored := current(found)) != asked:
-        told = "; ".join(differences(stored, asked))
-        raise InputError(
-            f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
-            f"or remove it: python -m studies clean {study.name}"
-        )
-    return found
-
-
-def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have ended: complete, pruned or failed."""
-    return [trial for trial in active_trials(trials) if trial.state.is_finished()]
-
-
-def complete(found: OptunaStudy) -> list[FrozenTrial]:
-    """The complete trials, in their order."""
-    trials = [trial for trial in active_trials(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
-    space = defined(found)[0].space if DEFINITION in found.user_attrs else None
-    for trial in trials:
-        if space is not None and trial.params.keys() != space.keys():
-            names, known = (", ".join(each) or "no parameters" for each in (trial.params, space))
-            raise InputError(f"trial {trial.number} has {names}, but {found.study_name!r} has {known}; {REMEDY}")
-    return trials
-
-
-def ranked(found: OptunaStudy) -> list[FrozenTrial]:
-    """The complete trials, best first."""
-    return sorted(complete(found), key=value_of, reverse=True)
 
 
 @dataclass
@@ -127,7 +64,7 @@ class Worker:
     def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
         """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
 
-        Raises ``training.Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
+        Raises ``Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
         was asked for is given back, to go on from its checkpoints.
         """
         end = None if timeout is None else time.monotonic() + timeout
@@ -159,7 +96,7 @@ class Worker:
                 self._train(found, study, search, asked)
             except BaseException as error:  # others, or a later call, take them up again
                 # Nor is a trial to blame for a storage, or a disk, that takes no more.
-                blameless = isinstance(error, training.Interrupted | KeyboardInterrupt | StorageError)
+                blameless = isinstance(error, Interrupted | KeyboardInterrupt | StorageError)
                 stopped = blameless or isinstance(error.__cause__, OSError)
                 reason = None if stopped else str(error) or type(error).__name__
                 hasten(found._storage)
@@ -246,13 +183,13 @@ class Worker:
                 if any(run.failure for run in runs):
                     leave += there  # the trial has failed with them
                 elif len(there) == len(runs):
-                    value = fmean(_of(metrics[run], study.metric) for run in runs)
+                    value = fmean(score_of(metrics[run], study.metric) for run in runs)
                     leave += [] if report(trial, epoch, value) else runs
             return leave
 
         for trial, runs in members.items():  # what another study, or an earlier attempt, has trained of them
             reported = trial.storage.get_trial(trial._trial_id).intermediate_values
-            for epoch, value in _known(runs, study.metric):
+            for epoch, value in known_scores(runs, study.metric):
                 if epoch not in reported and not report(trial, epoch, value):
                     break
         configs = [run.config for trial, runs in members.items() if trial not in lost | ends.keys() for run in runs]
@@ -262,7 +199,7 @@ class Worker:
             if trial in lost or not self._tell(found, study, trial, runs, ends.get(trial)):
                 self._message(f"{found.study_name} trial {trial.number}: taken for dead, and given to another")
 
-    def _train_runs(self, configs: Sequence[Config], prune: training.Prune) -> None:
+    def _train_runs(self, configs: Sequence[Config], prune: Prune) -> None:
         waited = False
         while True:
             try:
@@ -289,8 +226,8 @@ class Worker:
             failures = [run.failure["message"] for run in runs if run.failure is not None]
             if failures:
                 return self._fail(found, trial, failures[0])
-            last = [_metrics(run, end) for run in runs]
-            values = {str(run.config.seed): _of(own, study.metric) for run, own in zip(runs, last, strict=True)}
+            last = [metrics_after(run, end) for run in runs]
+            values = {str(run.config.seed): score_of(own, study.metric) for run, own in zip(runs, last, strict=True)}
             trial.set_user_attr(VALUES, values)
             trial.set_user_attr(METRICS, {name: fmean(own[name] for own in last) for name in last[0]})
             self.saved(found, trial, runs)
@@ -300,9 +237,8 @@ class Worker:
         state = TrialState.COMPLETE if end is None else TrialState.PRUNED
         told_as = found.tell(trial, value if end is None else None, state, skip_if_finished=True).state
         what = "complete" if end is None else f"pruned after epoch {end}"
-        self._message(
-            f"{found.study_name} trial {trial.number}: {_shown(study, value)}, {what}; {format_params(trial.params)}"
-        )
+        score, params = shown_value(study, value), format_params(trial.params)
+        self._message(f"{found.study_name} trial {trial.number}: {score}, {what}; {params}")
         return told_as == state
 
     def _fail(self, found: OptunaStudy, trial: Trial, reason: str) -> bool:
@@ -323,49 +259,6 @@ class Worker:
         ended = done(found.get_trials(deepcopy=False)) if self.progress is not None else []
         if self.progress is not None and len(ended) != self._told:
             values = [value_of(trial) for trial in ended if trial.state == TrialState.COMPLETE]
-            best = _shown(study, max(values)) if values else None
+            best = shown_value(study, max(values)) if values else None
             self.progress.study(found.study_name, len(ended), trials, best)
             self._told = len(ended)
-
-
-def format_params(params: Mapping[str, object]) -> str:
-    """A trial's values in one line, of floats three digits, of joined names the first."""
-    return " ".join(
-        f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in params.items()
-    )
-
-
-def _shown(study: Study, value: float) -> str:
-    """``ELBO -103.21``, or what else the study maximises."""
-    return f"{MAXIMISED[study.metric].label} {MAXIMISED[study.metric].text(value)}"
-
-
-def _of(metrics: Mapping[str, float], name: str) -> float:
-    """A validation metric. Raises ``InputError`` where the runs do not have it."""
-    if name not in metrics:
-        raise InputError(f"the runs have no {name!r}; have the study maximise one of {', '.join(metrics)}")
-    return metrics[name]
-
-
-def _known(runs: Sequence[Run], metric: str) -> list[tuple[int, float]]:
-    """The epochs that all of some runs have behind them, and the mean of a validation metric."""
-    if any(run.failure for run in runs):
-        return []
-    values = []
-    for run in runs:
-        history = run.history()
-        own = history[(history["split"] == "validation") & (history["metric"] == metric)]
-        if own.empty and len(history):
-            raise InputError(f"{run.folder} has no {metric!r}; have the study maximise another metric")
-        values.append(dict(zip(own["epoch"], own["value"], strict=True)))
-    whole = min(run.step // run.steps_per_epoch for run in runs)
-    return [(epoch, fmean(own[epoch] for own in values)) for epoch in range(1, whole + 1)]
-
-
-def _metrics(run: Run, epoch: int | None) -> dict[str, Any]:
-    """A run's validation metrics after an epoch, or its last one."""
-    history = run.history()
-    history = history[history["split"] == "validation"]
-    own = history[history["epoch"] == (history["epoch"].max() if epoch is None else epoch)]
-    return {str(name): float(value) for name, value in zip(own["metric"], own["value"], strict=True)}

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from discrete_vae.cli import command as cli
+from discrete_vae.cli.listing import find_run
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import run as runs
@@ -54,7 +55,7 @@ def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert call("list") == 0
     assert first.config.identity in capsys.readouterr().out
-    assert cli.find_run(first.config.identity[:8], folder / "runs") == first
+    assert find_run(first.config.identity[:8], folder / "runs") == first
 
 
 def test_sampling_other_models(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,9 +274,9 @@ def test_a_damaged_run_hides_no_other(folder: Path, capsys: pytest.CaptureFixtur
 def test_runs_are_found_by_whole_names_first(folder: Path) -> None:
     made = runs.Run.create(folder / "runs", Config("reinmax"))
     shutil.copytree(made.folder, f"{made.folder} copy")
-    assert cli.find_run(made.folder.name, folder / "runs") == made
+    assert find_run(made.folder.name, folder / "runs") == made
     with pytest.raises(InputError, match="could be"):
-        cli.find_run("reinmax", folder / "runs")
+        find_run("reinmax", folder / "runs")
 
 
 def test_a_damaged_run_is_found_by_its_identity(folder: Path) -> None:
@@ -283,7 +284,7 @@ def test_a_damaged_run_is_found_by_its_identity(folder: Path) -> None:
     (made.folder / "config.json").write_text("{")
     for name in (made.config.identity, made.config.identity[:4], made.folder.name, "reinmax"):
         with pytest.raises(InputError, match=r"config\.json cannot be read"):
-            cli.find_run(name, folder / "runs")
+            find_run(name, folder / "runs")
 
 
 def test_where_there_are_no_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ from reports.report import ReportContext
 from reports.tables import Panel
 from reports.tables import table as latex_table
 from studies import __main__ as studies_command
+from studies.command import choice
 from studies.gumbel_softmax import STUDY
 from tests.reports.test_studies import filled
 
@@ -253,7 +254,7 @@ def test_names_on_the_terminal_and_in_an_export(
     out = tmp_path / "trials.csv"
     for name in STORED:
         study = dataclasses.replace(STUDY, name=name)
-        monkeypatch.setattr(studies_command, "studies", lambda study=study: {study.name: study})
+        monkeypatch.setattr(choice, "studies", lambda study=study: {study.name: study})
         with pytest.raises(SystemExit) as end:
             studies_command.main(["show", f"--name={name}", "--storage", storage])
         assert not end.value.code

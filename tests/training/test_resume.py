@@ -29,6 +29,7 @@ NURSERY = """
 import json, os, sys
 from pathlib import Path
 import pandas, torch
+from discrete_vae.training import Interrupted, journal
 from discrete_vae.training import loop as training
 from discrete_vae.config import Config
 from discrete_vae.data import Split
@@ -59,13 +60,13 @@ def work(job):
     os.fsync = moment("disk", lambda descriptor: None)
     Path.replace, Path.unlink = moment("disk", Path.replace), moment("disk", unlink)
     Split.batch = moment("batch", Split.batch)
-    training.environment = lambda device: {}
+    journal.environment = lambda device: {}
     training._rehearse = lambda *arguments: None  # whose batch is no moment of training
     configs = [Config.from_dict(values) for values in job["configs"]]
     try:
         training.train(configs, Path(job["runs"]), data, checkpoint_every=1)
         end = "finished"
-    except (training.Interrupted, InputError) as error:
+    except (Interrupted, InputError) as error:
         end = f"{type(error).__name__}: {error}"
     print(json.dumps([end, passed]), flush=True)
     os._exit(0)

@@ -24,8 +24,8 @@ from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
+from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
-from discrete_vae.training import train
 from tests.tiny_images import middle
 
 SMALL = Architecture(4, 3, (16,))
@@ -303,7 +303,7 @@ def test_writing_takes_a_small_share_of_the_time(
         steps.append(step)
 
     monkeypatch.setattr(checkpoints, "write", write)
-    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now)
 
     def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> list[Run]:
         nonlocal now
@@ -616,7 +616,7 @@ def test_a_member_whose_validation_is_not_finite_fails_alone(
     value: float, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its weights may still be finite; a history has no such numbers."""
-    whole = training.evaluate_population
+    whole = journal.evaluate_population
 
     def broken(population, *rest):
         found = whole(population, *rest)
@@ -624,7 +624,7 @@ def test_a_member_whose_validation_is_not_finite_fails_alone(
         return found
 
     trained: list[Run] = []
-    monkeypatch.setattr(training, "evaluate_population", broken)
+    monkeypatch.setattr(journal, "evaluate_population", broken)
     monkeypatch.setattr(Run, "write_sessions", lambda run, *_: run in trained or trained.append(run))
     well, failed = train([config(seed=seed, epochs=1) for seed in range(2)], tmp_path, data)
     assert failed.failure is not None

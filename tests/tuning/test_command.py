@@ -28,12 +28,14 @@ from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from discrete_vae.tuning import VALUES, Search, active_trials, open_storage, open_study
+from discrete_vae.tuning import VALUES, Search, Worker, active_trials, open_storage, open_study
 from discrete_vae.tuning.attributes import deaths_of
 from discrete_vae.tuning.storage import backend
 from reports import __main__ as reports_command
 from studies import __main__ as command
 from studies import studies
+from studies.command import choice
+from studies.pictures import Pictures
 from tests.tuning.tiny_worker import BASE, images, tiny
 
 
@@ -42,7 +44,7 @@ def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny study alone, on few images, in a folder of its own."""
     few = images()
     study = dataclasses.replace(tiny(2), trials=2)
-    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     monkeypatch.setattr(data, "load", lambda *_: few)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -112,7 +114,7 @@ def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_says_how_to_go_on(number, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Between trials, where no training waits for signals; in training, see test_search."""
-    whole = command.Worker._tell_progress
+    whole = Worker._tell_progress
 
     def interrupted(worker, found, study, trials):
         whole(worker, found, study, trials)
@@ -120,7 +122,7 @@ def test_ctrl_c_says_how_to_go_on(number, monkeypatch: pytest.MonkeyPatch, capsy
             signal.raise_signal(number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(command.Worker, "_tell_progress", interrupted)
+        patched.setattr(Worker, "_tell_progress", interrupted)
         assert studies_command("run", "tiny") == 130
     assert "tiny: stopped; 1 of 2 trials have ended, and the same command goes on" in capsys.readouterr().err
     assert studies_command("run", "tiny") == 0
@@ -213,7 +215,7 @@ def test_a_storage_that_takes_no_more_is_one_line_and_the_study_goes_on(
     kind, reason, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SQLite's own errors, in the midst of the second trial."""
-    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(Pictures, "__call__", lambda *_: None)
     assert studies_command("run", "tiny", "--trials", "1") == 0
 
     def breaking(_, study, trial, runs) -> None:
@@ -226,7 +228,7 @@ def test_a_storage_that_takes_no_more_is_one_line_and_the_study_goes_on(
 
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        patched.setattr(command.Pictures, "__call__", breaking)
+        patched.setattr(Pictures, "__call__", breaking)
         assert studies_command("run", "tiny") == 2
     told = [line for line in capsys.readouterr().err.splitlines() if "error" in line.lower()]
     assert len(told) == 1
@@ -330,8 +332,8 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         "learning_rate": Choices([Schedule(0.001), Schedule(0.01, decay=0.9)]),
     }
     study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)}, trials=3)
-    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
-    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    monkeypatch.setattr(Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     for trials in ("2", "4"):
         assert studies_command("run", "tiny", "--trials", trials) == 0
     made = [study.searches[""].configs(trial.params, [0], 1)[0] for trial in stored().get_trials()]
@@ -368,7 +370,7 @@ def test_a_search_that_no_configuration_takes_is_refused_at_once(
 ) -> None:
     """Before anything is made."""
     study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)})
-    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     assert studies_command("run", "tiny") == 2
     told = capsys.readouterr().err
     assert reason in told
@@ -415,8 +417,8 @@ def test_a_trial_too_large_for_the_machine_fails_alone(monkeypatch: pytest.Monke
     space = {"architecture.hidden": Choices([(8,), (10**9, 10**9)])}
     grid = GridSampler({"architecture.hidden": ["[8]", "[1000000000, 1000000000]"]}, seed=0)
     study = dataclasses.replace(tiny(1), searches={"": Search(BASE, space)}, trials=2, sampler=lambda seed: grid)
-    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
-    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    monkeypatch.setattr(Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     assert studies_command("run", "tiny") == 0
     (failed,) = (trial for trial in stored().get_trials() if trial.state == TrialState.FAIL)
     assert "of memory" in failed.user_attrs["failure"]
@@ -426,11 +428,11 @@ def test_a_sampler_that_does_not_fit_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     study = dataclasses.replace(tiny(1), sampler=lambda seed: GridSampler({"other": [1]}, seed=0))
-    monkeypatch.setattr(command, "studies", lambda: {"tiny": study})
+    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
     assert studies_command("run", "tiny") == 2
     assert "is not found in the given grid" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(command.Pictures, "__call__", lambda *_: None)
+    monkeypatch.setattr(Pictures, "__call__", lambda *_: None)
     grid = {"temperature": [0.5, 1.0]}
     search = Search(BASE, {"temperature": Float(0.1, 2.0)})
     study = dataclasses.replace(study, searches={"": search}, sampler=lambda seed: GridSampler(grid, seed=0), trials=2)
@@ -439,7 +441,7 @@ def test_a_sampler_that_does_not_fit_is_refused_at_once(
 
 
 def test_every_study_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(command, "studies", studies)
+    monkeypatch.setattr(choice, "studies", studies)
     assert studies_command("list") == 0
     told = capsys.readouterr().out
     for name, study in studies().items():

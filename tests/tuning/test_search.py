@@ -30,8 +30,9 @@ from discrete_vae.tuning import (
     open_study,
     table,
 )
+from discrete_vae.tuning.definition import differences
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
-from discrete_vae.tuning.search import SeededByTrial, differences, tpe
+from discrete_vae.tuning.sampling import SeededByTrial, tpe
 from discrete_vae.tuning.worker import METRICS, VALUES
 from reports.storage_overhead import instant
 from studies import studies

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from discrete_vae.errors import InputError
 from discrete_vae.tuning import open_storage, single_process
-from discrete_vae.tuning.storage import _away
+from discrete_vae.tuning.storage.refusals import is_away
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_what_asks_for_patience() -> None:
     def error(cause: Exception) -> OperationalError:
         return OperationalError("select", {}, cause)
 
-    assert _away(error(sqlite3.OperationalError("database is locked")))
-    assert not _away(error(sqlite3.OperationalError("attempt to write a readonly database")))
-    assert not _away(error(sqlite3.OperationalError("database or disk is full")))
-    assert _away(error(psycopg.errors.AdminShutdown("terminating connection")))
-    assert _away(error(psycopg.OperationalError("connection failed: Connection refused")))
-    assert not _away(error(psycopg.OperationalError("password authentication failed for user")))
-    assert not _away(error(psycopg.errors.DiskFull("could not extend file")))
-    assert not _away(ValueError("another thing"))
+    assert is_away(error(sqlite3.OperationalError("database is locked")))
+    assert not is_away(error(sqlite3.OperationalError("attempt to write a readonly database")))
+    assert not is_away(error(sqlite3.OperationalError("database or disk is full")))
+    assert is_away(error(psycopg.errors.AdminShutdown("terminating connection")))
+    assert is_away(error(psycopg.OperationalError("connection failed: Connection refused")))
+    assert not is_away(error(psycopg.OperationalError("password authentication failed for user")))
+    assert not is_away(error(psycopg.errors.DiskFull("could not extend file")))
+    assert not is_away(ValueError("another thing"))
 
 
 def test_a_second_worker_on_sqlite_is_warned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

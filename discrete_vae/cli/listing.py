@@ -1,0 +1,110 @@
+"""The command ``list``: a table of runs; and the run that a name stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+import discrete_vae.runs.run
+from discrete_vae.cli.console import complain
+from discrete_vae.cli.where import RUNS, RunsFolder
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.places import shown
+from discrete_vae.runs.run import Run
+
+
+def list_runs(*, runs: RunsFolder = RUNS) -> int:
+    """Show all runs: how far they are and how they do on the validation images.
+
+    Damaged runs are named on standard error, each in a line, and the exit code is 1.
+    """
+    found, damaged = discrete_vae.runs.run.survey(runs)
+    if not found and not damaged:
+        if runs != RUNS and not runs.is_dir():
+            raise InputError(f"there is no folder {runs}; name the one that was given to `train`")
+        if runs != RUNS and any(runs.iterdir()):
+            raise InputError(f"there is no run in {runs}; name the folder that was given to `train`")
+        print(f"no runs in {runs}; `discrete-vae train --help` says how to make one")
+        return 0
+    damaged |= show_runs(found)
+    for error in damaged.values():
+        complain(f"error: {error}")
+    return 1 if damaged else 0
+
+
+def find_run(name: str, runs: Path) -> Run:
+    """A run by its folder, or below ``runs`` by its name or identity or the beginning of one.
+
+    Raises ``InputError`` for a name of none or of several, and for a damaged run; another's damage is no matter.
+    """
+    if not name.strip():
+        raise InputError(f"{name!r} is no name of a run; `discrete-vae list` shows them")
+    if os.path.lexists(os.path.join(name, "config.json")):
+        return Run.open(Path(name))
+    found, damaged = discrete_vae.runs.run.survey(runs)
+    matches = {run.folder.name: run for run in found if run.config.identity.startswith(name)}
+    matches |= {run.folder.name: run for run in found if run.folder.name.startswith(name)}
+    broken = [folder for folder in damaged if name in (folder[: len(name)], folder.rpartition("-")[2][: len(name)])]
+    if not found and not damaged:
+        raise InputError(f"no run {shown(name)}: {runs} holds none; train one first")
+    if name in damaged or (broken and not matches):
+        raise damaged[name if name in damaged else broken[0]]
+    if not matches:
+        raise nearest(name[:200], [run.folder.name for run in found] + list(damaged), "run")
+    if name not in matches and len(matches) + len(broken) > 1:
+        raise InputError(f"run {name!r} could be {', '.join([*matches, *broken])}; give more of its name")
+    return matches.get(name) or next(iter(matches.values()))
+
+
+SHOWN = {
+    "elbo": "ELBO",
+    "reconstruction_hard": "reconstr.",
+    "kl": "KL",
+    "accuracy": "accuracy",
+    "wasserstein": "distance",
+    "valid": "valid",
+    "modes": "modes",
+}
+"""Metrics in the list of runs, and their heads."""
+CAPTION = "validation, nats; hard samples; a distance is by the run's own critic"
+SHARES = ("accuracy", "valid")
+"""Those from 0 to 1."""
+
+
+def _last(run: Run) -> dict[str, float]:
+    """A run's last validation metrics; none before its first epoch."""
+    history = run.history()
+    last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
+    return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+
+
+def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
+    """Show a table of runs; gives the reasons of those whose files cannot be read, by their folders' names."""
+    found: dict[Run, tuple[dict[str, float], str]] = {}
+    damaged: dict[str, InputError] = {}
+    for run in runs:
+        try:
+            run.check()
+            found[run] = _last(run), run.status
+        except InputError as error:
+            damaged[run.folder.name] = error
+    shown = {name: head for name, head in SHOWN.items() if any(name in each for each, _ in found.values())}
+    numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
+    words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
+    table = Table(
+        Column("run", no_wrap=True),
+        *numbers,
+        *words,
+        caption=CAPTION,
+    )
+    for run, (values, status) in found.items():
+        metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
+        config = run.config
+        table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {config.settings}")
+    if found:
+        Console().print(table)
+    return damaged

@@ -1,0 +1,81 @@
+"""Options that commands share: where to compute, where the runs, the data's files and the studies are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import Parameter
+
+from discrete_vae.cli.arguments import whole
+from discrete_vae.errors import InputError, check_range
+from discrete_vae.places import Folder
+from discrete_vae.secrets import VARIABLE
+
+RUNS = Path("runs")
+RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
+Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
+Threads = Annotated[int | None, whole(1, 1024), Parameter(help="Processor threads; by default torch's choice.")]
+STORAGE = "studies.sqlite"
+Storage = Annotated[
+    str,
+    Parameter(
+        help="Where studies are: an SQLite file, postgresql+psycopg://user@host/database, or grpc://host:port. A "
+        "password is best kept in ~/.pgpass or PGPASSWORD.",
+        env_var=VARIABLE,
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where to compute, and where the runs are."""
+
+    runs: RunsFolder = RUNS
+    device: Device = "auto"
+    threads: Threads = None
+
+    def compute_device(self) -> torch.device:
+        """The device, after setting the number of threads. Raises ``InputError`` if it is not there."""
+        return choose_device(self.device, self.threads)
+
+
+FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of omniglot's files; for a run of own images, where
+these lie now."""
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class DataFiles:
+    """Where the files are of data sets that are not bundled."""
+
+    folder: Annotated[Folder | None, Parameter(help=FOLDER_HELP)] = None
+    download: Annotated[bool, Parameter(help="Download mnist or fashion-mnist if not there.", negative="")] = False
+
+
+def choose_device(name: str, threads: int | None) -> torch.device:
+    """``auto`` or a device's name, after setting the number of threads if one is given.
+
+    Raises ``InputError`` for a device that torch does not know or cannot find, and for less than one thread.
+    """
+    if threads is not None:
+        check_range("threads", threads, 1, 1024)
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r} is unknown; give cpu, cuda or auto") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r} is not supported; give cpu, cuda or auto")
+    if device.type == "cpu" and device.index:
+        raise InputError(f"device {name!r} is not there; there is one processor, cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found); use --device cpu"
+        )
+    return device

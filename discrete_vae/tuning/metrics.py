@@ -1,0 +1,34 @@
+"""What a study may maximise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a study may maximise: how it is called and shown."""
+
+    label: str
+    digits: int = 2
+    unit: str = "nats"
+    span: float = 20.0
+    """How far below the best a value is still worth a colour of its own."""
+
+    def text(self, value: float) -> str:
+        """``-103.21``, without its name."""
+        return f"{value:.{self.digits}f}"
+
+    @property
+    def axis(self) -> str:
+        """``ELBO (nats)``."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    "elbo": Metric("ELBO"),
+    "reconstruction_hard": Metric("reconstruction"),
+    "accuracy": Metric("accuracy", 4, "", 0.1),
+    "valid": Metric("valid share", 4, "", 0.1),
+}
+"""Validation metrics of every epoch of which more is better, by their names in a run's history."""

@@ -1,0 +1,1 @@
+"""The commands of ``python -m studies``, one module for what belongs together."""

@@ -1,0 +1,89 @@
+"""Commands that train the trials of a study: run, and worker."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+
+from discrete_vae import data
+from discrete_vae.cli.own_images import room
+from discrete_vae.cli.where import DataFiles, Where
+from discrete_vae.progress import terminal_progress
+from discrete_vae.training import Interrupted, capacity
+from discrete_vae.tuning import Worker, done, open_storage, open_study, ranked
+from discrete_vae.tuning.storage import reached
+from studies.command.options import Work
+from studies.command.show import show_search
+from studies.pictures import Pictures
+
+
+def run_study(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
+    """Run a study here, from where it stands, until it has all of its trials.
+
+    Ctrl-C stops it; the same command goes on in the middle of the trial.
+    """
+    _work(name, work, where, files)
+
+
+def worker(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
+    """Work on a study that other workers, here or elsewhere, work on too.
+
+    It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
+    """
+    _work(name, work, where, files)
+
+
+def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
+    """Train until the study has what was asked for, then show it."""
+    study = work.study(name)
+    study.check()
+    device = where.compute_device()
+    batch = work.batch or (8 if device.type == "cuda" else 1)
+    for search in study.searches.values():
+        data.check_files(search.base.data, files.folder, files.download)
+        capacity.require_training(search.base, len(study.seeds) * batch, device)
+    storage = open_storage(work.storage, work.grace)
+    found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
+    for each, _ in found.values():
+        ranked(each)  # what cannot be read is found before anything is trained
+    end = None if work.timeout is None else time.monotonic() + work.timeout
+    with _stoppable(), terminal_progress() as progress:
+        for part, (each, search) in found.items():
+            images = data.load(search.base.data, files.folder, device, files.download, progress.counting, room(device))
+            member = Worker(
+                runs=where.runs,
+                data=images,
+                device=device,
+                batch=batch,
+                compiled=work.compile,
+                progress=progress,
+                saved=Pictures(work.artifacts, images),
+            )
+            left = None if end is None else end - time.monotonic()
+            try:
+                with reached(part):
+                    member.work(each, study, search, study.trials, left)
+            except (Interrupted, KeyboardInterrupt) as stopped:
+                raise Interrupted(
+                    f"{part}: stopped; {len(done(each.get_trials(deepcopy=False)))} of {study.trials} trials have "
+                    "ended, and the same command goes on in the middle of the next"
+                ) from stopped
+    for each, _ in found.values():
+        show_search(each, 5)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have SIGTERM stop as Ctrl-C does, and the latter also where a shell lets background processes ignore it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
