@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -16,6 +16,7 @@ from discrete_vae.cli.arguments import SCHEDULE, real, whole
 from discrete_vae.config import Config, defaults, relevance
 from discrete_vae.config.relevance import Option
 from discrete_vae.data import DataConfig
+from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.base import options_of
@@ -58,6 +59,12 @@ def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
             inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.value, annotation=annotation)
         )
     return made
+
+
+def suited(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that depend on what else is given: a likelihood of levels wants pixels as they are."""
+    likelihood = LIKELIHOODS.get(given.get("likelihood", Config.likelihood))
+    return {} if likelihood is None or likelihood.binary else {"binarisation": "none"}
 
 
 def configuration(strategy: str, task: str, given: dict[str, Any], data: DataConfig | None = None) -> Config:

@@ -49,7 +49,8 @@ class DataConfig:
     and fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
     strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
     binarisation: Binarisation = "threshold"
-    """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all."""
+    """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
+    256 levels take by default."""
     binarisation_seed: int = 0
     """Of the fixed Bernoulli draw; read under ``stochastic`` and ``dynamic`` only."""
     split_seed: int = 0

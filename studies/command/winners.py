@@ -50,11 +50,10 @@ def best(
         shown = [f"validation {own}", *(f"test {each}" for each in metrics), "test log_likelihood"]
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
-        capacity.require_training(defined(found)[0].base, fresh, device)
-        images = data.load(
-            defined(found)[0].base.data, files.folder, device, files.download, progress.counting, room(device)
-        )
+        base = defined(found)[0].base
+        capacity.require_training(base, fresh, device)
         with terminal_progress() as progress:
+            images = data.load(base.data, files.folder, device, files.download, progress.counting, room(device))
             made = train_again(
                 found,
                 images,
