@@ -70,7 +70,9 @@ def check_files(config: DataConfig, folder: Path | None, download: bool) -> None
 
 def has_files(config: DataConfig) -> bool:
     """Whether a data set comes from files of its own, which are named or downloaded."""
-    return not config.known or config.dataset in sources.SOURCES or config.dataset in omniglot.BLOBS
+    if not config.known:
+        return bool(config.source)  # else it was made of tensors
+    return config.dataset in sources.SOURCES or config.dataset in omniglot.BLOBS
 
 
 def assemble(

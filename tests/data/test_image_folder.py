@@ -126,6 +126,19 @@ def test_images_of_several_sizes_cover_the_wanted_one(tmp_path: Path) -> None:
         assert (image[:, 3] == 0).all()
 
 
+def test_nothing_is_squeezed(tmp_path: Path) -> None:
+    """Of an image five times as wide as high the middle fifth is left, and of a high one the middle rows."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    wide = np.zeros((8, 40), np.uint8)
+    wide[:, 14:26] = 200
+    for place, image in enumerate((wide, wide.T, wide)):
+        Image.fromarray(image).save(folder / f"{place}.png")
+    assert (read(folder, image_size=(4, 4), binarisation="none").train.pixels == 200).all()
+    flat = read(folder, image_size=(2, 6), binarisation="none")
+    assert flat.config.image_shape == Shape(2, 6, 1)
+
+
 def test_a_photo_that_lies_on_its_side_stands(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()

@@ -88,6 +88,17 @@ def test_a_change_of_any_image_or_label_is_another_data_set(folder: Path) -> Non
     assert len({config.fingerprint for config in (first, moved, read(folder).config)}) == 3
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_change_in_any_split_is_another_data_set(tmp_path: Path, split: str) -> None:
+    for name in ("train", "validation", "test"):
+        save(tmp_path / "own" / name, COLOUR[:5])
+    before = read(tmp_path / "own").config
+    Image.fromarray(COLOUR[9]).save(tmp_path / "own" / split / "002.png")
+    after = read(tmp_path / "own").config
+    assert before.sizes == after.sizes
+    assert before.fingerprint != after.fingerprint
+
+
 def test_binarisation_is_that_of_known_images(folder: Path) -> None:
     raw = read(folder, binarisation="none")
     data = read(folder)
