@@ -28,6 +28,7 @@ from discrete_vae.latents.quantised import Quantised
 from discrete_vae.latents.sparse import Sparse
 from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.strategies.targets import TargetStrategy
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
@@ -82,6 +83,11 @@ class Counted(Stack):
     def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         self.problem[0].calls += math.prod(inputs.shape[:-1]) // self.problem[0].rows
         return super().trace(inputs)
+
+
+def takes_model_steps(strategy: Strategy) -> bool:
+    """Whether the model's optimiser updates the strategy's parameters."""
+    return isinstance(strategy, TargetStrategy) and strategy.uses_model_optimiser
 
 
 class Problem:
@@ -185,13 +191,13 @@ class Problem:
         strategy = self.cast(kind.build(options, self.networks()))
         for name in kind.scheduled():
             setattr(strategy, name, getattr(options, name).at(0))
-        self.encoder.cut = strategy.local
+        self.encoder.cut = isinstance(strategy, TargetStrategy) and strategy.local
         return strategy
 
     def learn(self, strategy: Strategy, steps: int, learning_rate: float = 0.01) -> Strategy:
         """After so many steps on 100 copies of the examples: moving means take them in, and what descends a loss of its
         own (not what takes the model's steps) descends it by Adam."""
-        parameters = [] if strategy.uses_model_optimiser else list(strategy.parameters())
+        parameters = [] if takes_model_steps(strategy) else list(strategy.parameters())
         adam = torch.optim.Adam(parameters or [nn.Parameter(torch.zeros(()))], learning_rate)
         logits, noise = self.logits.expand(100, *self.logits.shape), self.noise(7)
         for _ in range(steps):

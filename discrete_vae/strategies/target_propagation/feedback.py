@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.strategies.base import only_gradient
+from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.target_propagation.geometries import Difference
 from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, Inverse, NoiseScales
 

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal, Self, get_args
+from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from discrete_vae.backbones.mlp import MLP
-from discrete_vae.errors import InputError, check_range, check_types, nearest
+from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import hard_sample, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
     NetworkFactory,
-    Strategy,
     kl_term_gradient,
-    only_gradient,
     register_hyperparameter,
 )
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
-from discrete_vae.strategies.target_propagation.feedback import (
-    DifferenceReconstruction,
-    LayerwiseFeedback,
-    LocalDifferenceReconstruction,
-    WeightMirror,
-    WeightProbe,
-    carry,
-)
+from discrete_vae.strategies.target_propagation.feedback import LayerwiseFeedback
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, LatentState
 from discrete_vae.strategies.target_propagation.inverses import (
     Activations,
@@ -46,95 +36,19 @@ from discrete_vae.strategies.target_propagation.inverses import (
     LearnedInverse,
     NoiseScales,
 )
-
-InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "probes", "random"]
-Code = Literal["probabilities", "sample"]
-Feedback = Literal["mean", "sample"]
-
-FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
-    "drl": DifferenceReconstruction,
-    "l-drl": LocalDifferenceReconstruction,
-    "mirror": WeightMirror,
-    "probes": WeightProbe,
-    "random": LayerwiseFeedback,
-}
+from discrete_vae.strategies.target_propagation.local import local_losses
+from discrete_vae.strategies.target_propagation.options import (
+    CHECKS,
+    FEEDBACK,
+    INVERSES,
+    Code,
+    Feedback,
+    TargetPropagationOptions,
+)
+from discrete_vae.strategies.targets import TargetStrategy
 
 
-INVERSES: dict[str, type[Inverse]] = {"encoder": EncoderInverse, "network": LearnedInverse, **FEEDBACK}
-
-
-def _check_output_target(share: float) -> None:
-    if not 0 < share <= 1:
-        raise InputError(f"output target is {share}; give a share above 0, up to 1, the observation")
-
-
-def _check_clip(length: float) -> None:
-    if not 0 <= length < math.inf:
-        raise InputError(f"clip is {length}; give a length above 0, or 0 for none")
-
-
-CHECKS: dict[str, Callable[[Any], None]] = {
-    "output_target": _check_output_target,
-    "feedback_steps": partial(check_range, "feedback steps", least=1, most=1000),
-    "warmup": partial(check_range, "warmup", least=0, most=100_000),
-    "clip": _check_clip,
-}
-
-
-@dataclass(frozen=True)
-class TargetPropagationOptions:
-    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
-
-    inverse: InverseName = "encoder"
-    """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
-    feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), a weight mirror (Akrout et al.), only its
-    probes, or random (Shibuya et al.). A mirror wants the learning rate as auxiliary learning rate, and a warmup."""
-    code: Code = "probabilities"
-    """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
-    feedback: Feedback = "mean"
-    """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
-    noise: Schedule = Schedule(0.1)
-    """Standard deviation of the noise on the code or, for DRL and L-DRL, on each layer's input; no other reads it."""
-    output_noise: Schedule = Schedule(0.1)
-    """The same on each layer's output, for DRL, where it damps, and L-DRL."""
-    geometry: geometries.Name = "euclidean"
-    """How the difference moves the code on the simplex."""
-    step: Schedule = Schedule(1.0)
-    """alpha, how far along the difference the target lies; beside a nearer target beta weighs more."""
-    temperature: Schedule = Schedule(1.0)
-    """Temperature of the probabilities in the middle of the second-order geometry."""
-    output_target: float = 1.0
-    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself. It
-    shortens the code's signal, beside which beta weighs more, and nothing else."""
-    feedback_steps: int = 1
-    """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
-    warmup: int = 0
-    """Steps that a learned inverse takes, on the first images, before the model's first."""
-    clip: float = 0.0
-    """Longest signal of a latent variable, beyond which its whole gradient is shortened, the KL's too; 0 for none."""
-    local: bool = False
-    """Whether every layer of encoder and decoder has its own target, and no gradient crosses a layer."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        choices = (("inverse", InverseName), ("code", Code), ("feedback", Feedback), ("geometry", geometries.Name))
-        for name, kind in choices:
-            if getattr(self, name) not in get_args(kind):
-                raise nearest(getattr(self, name), get_args(kind), name)
-        self.temperature.require_positive("temperature")
-        for name, check in CHECKS.items():
-            check(getattr(self, name))
-        if self.local and self.inverse not in FEEDBACK:
-            raise InputError(f"local training needs layerwise feedback, not {self.inverse!r}: {', '.join(FEEDBACK)}")
-        if self.inverse in ("drl", "l-drl"):  # whose losses have no minimum without
-            self.noise.require_positive("noise")
-            self.output_noise.require_positive("output noise")
-        if self.inverse == "mirror" and self.feedback == "sample":
-            raise InputError("a mirror takes its layers' own steps, which follow the mean x'; leave feedback at 'mean'")
-        _check(self.code, self.geometry)
-
-
-class TargetPropagation(Strategy):
+class TargetPropagation(TargetStrategy):
     """The encoder is pulled to a target; the decoder learns from the hard sample.
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to have a ``model`` with
@@ -224,6 +138,10 @@ class TargetPropagation(Strategy):
         return frozenset(idle if options.geometry == "second-order" else {*idle, "temperature"})
 
     @classmethod
+    def needs(cls, options: TargetPropagationOptions) -> frozenset[str]:
+        return frozenset({"layered"} if INVERSES[options.inverse].layerwise else ())
+
+    @classmethod
     def papers(cls, options: TargetPropagationOptions) -> str:
         inverse = INVERSES[options.inverse]
         return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
@@ -264,7 +182,8 @@ class TargetPropagation(Strategy):
         strategy_loss = torch.stack(steps).mean(0)
         if not self.local:
             return [], strategy_loss
-        pieces, own = self.local_losses(decoded, difference, pull, levels)
+        assert isinstance(self.inverse, LayerwiseFeedback)
+        pieces, own = local_losses(self.inverse, decoded, difference, pull, levels, self.feedback_steps)
         return pieces, strategy_loss + own
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
@@ -342,47 +261,13 @@ class TargetPropagation(Strategy):
             return 0.0
         return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
 
-    def local_losses(
-        self, decoded: DecodePass, difference: Difference, pull: Tensor, levels: NoiseScales
-    ) -> tuple[list[Tensor], Tensor]:
-        """A loss ``[..., B]`` of value 0 for every hidden layer, decoder first, and that of the encoder's feedback.
-
-        The gradient of each is its layer's own: the encoder's last layer learns from the pull, the decoder's from the
-        objective.
-        """
-        encoder, observation = decoded.model.encoder, decoded.model.observation
-        assert isinstance(self.inverse, LayerwiseFeedback)
-        assert decoded.flow is not None
-        assert encoder is not None
-        assert observation is not None
-        if not encoder.cut or not decoded.flow.network.cut:
-            raise InputError("layer-local training needs networks that are cut; see VAE.cut")
-        taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
-        above = list(encoder.layers)[1:]
-        flow = Activations(encoder, above, taken[1:], given[1:])
-        top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
-        if not above:  # one layer, which the pull and the KL term train
-            signals = [top]
-        else:
-            with torch.no_grad():
-                signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), top)
-                signals = [below * encoder.slope(given[0]), *signals]
-        hidden = zip([*decoded.flow.outputs[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
-        losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
-        if not above:
-            return losses, top.new_zeros(top.shape[:-2])
-        weights = self.inverse.weights("encoder")
-        steps = [self.inverse.learn(weights, flow, signals[1:], levels) for _ in range(self.feedback_steps)]
-        return losses, torch.stack(steps).mean(0)
-
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        return {} if objective.model is None else diagnose(self, logits, objective, noise)
+        def draw() -> tuple[DecodePass, Difference, Tensor, Tensor]:
+            decoded, _ = self.decode(logits, objective, noise)
+            return decoded, *self.pull(decoded)
+
+        return {} if objective.model is None else diagnose(self.inverse, draw, logits, objective, noise)
 
 
 def _weights(network: MLP) -> Sequence[Tensor]:
     return [layer.weight for layer in network.layers]  # type: ignore[misc]
-
-
-def _check(code: str, geometry: str) -> None:
-    if code == "sample" and geometry not in ("euclidean", "matching"):
-        raise InputError(f"geometry {geometry!r} corrects probabilities, not the sample; leave code at 'probabilities'")
