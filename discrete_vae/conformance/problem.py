@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import MLP
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient
@@ -153,7 +152,7 @@ class Problem:
             decode=self.decode,
             loss=lambda output: (F.softplus(output) - output * observation).sum(-1),
             context=observation,
-            model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder),
+            model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder, canonical=True),
             kl_term=lambda logits: self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )
@@ -178,7 +177,7 @@ class Problem:
             encoder=lambda: Encoder(
                 stack(PIXELS, HIDDEN, math.prod(self.family.parameter_shape)), self.family.parameter_shape
             ),
-            decoder=lambda: cast(MLP, stack(self.size, HIDDEN, PIXELS)),
+            decoder=lambda: stack(self.size, HIDDEN, PIXELS),
             baseline=lambda: stack(PIXELS, HIDDEN, 1),
             critic=lambda: stack(self.size, HIDDEN, 1),
             family=self.family,

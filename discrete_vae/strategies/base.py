@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import Categorical, at_least_float32, finite
 from discrete_vae.latents.family import Family
@@ -62,7 +61,7 @@ class NetworkFactory:
     """Runs of the population, P; None for a model without this dimension, whose shapes below lack it too."""
     encoder: Callable[[], nn.Module]
     """Observation ``[P, B, D]`` -> logits ``[P, B, N, K]``."""
-    decoder: Callable[[], MLP]
+    decoder: Callable[[], nn.Module]
     """Flattened sample ``[P, B, N K]`` -> output ``[P, B, D]``."""
     baseline: Callable[[], nn.Module]
     """Observation ``[P, B, D]`` -> a number ``[P, B, 1]``, through the encoder's hidden layers."""

@@ -60,7 +60,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, target),
-            model=Model(torch.sigmoid, target, decoder=self.decoder),
+            model=Model(torch.sigmoid, target, decoder=self.decoder, canonical=True),
             context=images,
         )
 

@@ -46,7 +46,7 @@ class VAE(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: bernoulli_nll(output, images),
-            model=Model(torch.sigmoid, images, self.encode, self.decoder, self.encoder.network),
+            model=Model(torch.sigmoid, images, self.encode, self.decoder, self.encoder.network, canonical=True),
             kl_term=lambda logits: weight * self.kl(logits),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
             context=images,
@@ -75,6 +75,7 @@ class VAE(Task):
                     encode=lambda code: self._variables(up(code)),
                     decoder=down,
                     encoder=up,
+                    canonical=True,
                 ),
                 kl_term=lambda logits: weight * self.kl(logits),
                 sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),

@@ -253,8 +253,8 @@ def decoded(network: MLP, batch: int = 50) -> DecodePass:
     objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), model=model)
     taken, given = network.trace(sample.flatten(-2))
     flow = Activations(network, list(network.layers), taken, given)
-    prediction = given[-1].sigmoid().detach()
-    return DecodePass(objective, model, sample * 0, sample * 0 + 1 / CATEGORIES, sample, prediction, observation, flow)
+    error = (observation - given[-1].sigmoid()).detach()
+    return DecodePass(objective, model, sample * 0, sample * 0 + 1 / CATEGORIES, sample, error=error, flow=flow)
 
 
 def learned(inverse: LayerwiseFeedback, work: DecodePass, steps: int, output_noise: float = 0.1) -> LayerwiseFeedback:
@@ -303,7 +303,7 @@ def test_drl_learns_to_carry_back_what_was_pushed() -> None:
     torch.testing.assert_close(top @ weights[-1].mT, torch.eye(HIDDEN, dtype=torch.float64)[None], rtol=0, atol=0.02)
     push = 1e-4 * torch.randn(work.flow.inputs[0].shape, generator=seeded(9), dtype=torch.float64)
     response = network(work.flow.inputs[0] + push) - work.flow.outputs[-1]
-    back = carry(weights, work.flow.slopes(), response)[1]
+    back = carry(work.flow.layers, weights, work.flow.slopes(), response)[1]
     assert ((back - push).norm() / push.norm()).item() < 0.3
     assert cosine(inverse.difference(work).logit_difference, steepest(work)) < 0.9  # which backpropagation's is not
 
@@ -367,9 +367,7 @@ def test_signal_is_a_share_of_itself_where_the_output_target_is_on_the_way() -> 
     work = decoded(decoder())
     inverse = WeightMirror(drawn(8))
     whole = inverse.difference(work).logit_difference
-    near = DecodePass(
-        **{**vars(work), "aim": work.prediction.lerp(work.aim, 0.25)},
-    )
+    near = replace(work, share=0.25)
     torch.testing.assert_close(inverse.difference(near).logit_difference, whole / 4)
 
 
@@ -495,7 +493,7 @@ def test_diagnostics_are_those_written_down(inverse) -> None:
         direction = direction - direction.mean(-1, keepdim=True)
 
         def around(code: Tensor, work: DecodePass = work) -> Tensor:
-            return strategy.inverse.reconstruct(work, objective.model.predict(objective.decode(code)))
+            return strategy.inverse.reconstruct(work, objective.decode(code))
 
         change = torch.autograd.functional.jvp(around, work.sample, direction)[1]
         for p, b in itertools.product(range(2), range(6)):

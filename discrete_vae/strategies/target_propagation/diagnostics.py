@@ -62,7 +62,7 @@ def diagnose(
         with torch.no_grad():
             direction = _centred((2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype))
             codes = [
-                inverse.reconstruct(decoded, model.predict(objective.decode(sample + h * direction)))
+                inverse.reconstruct(decoded, objective.decode(sample + h * direction))
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))

@@ -40,7 +40,7 @@ def local_losses(
         signals = [top]
     else:
         with torch.no_grad():
-            signals, below = carry(inverse.weights("encoder"), flow.slopes(), top)
+            signals, below = carry(above, inverse.weights("encoder"), flow.slopes(), top)
             signals = [below * encoder.slope(given[0]), *signals]
     hidden = zip([*decoded.flow.outputs[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
     losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import hard_sample, softmax
 from discrete_vae.latents.noise import Noise
@@ -102,12 +102,16 @@ class TargetPropagation(TargetStrategy):
     def rescales(self) -> bool:  # type: ignore[override]
         return self.clip > 0
 
+    @property
+    def differentiates(self) -> bool:  # type: ignore[override]
+        return self.inverse.layerwise
+
     @classmethod
     def build(cls, options: TargetPropagationOptions, networks: NetworkFactory) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
-            below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
-            inverse = FEEDBACK[options.inverse](_weights(networks.decoder()), below)
+            below = _weights(networks.encoder().network, "encoder")[1:] if options.local else []  # type: ignore[arg-type]
+            inverse = FEEDBACK[options.inverse](_weights(networks.decoder(), "decoder"), below)
         else:
             inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(networks.encoder())
         return cls(
@@ -191,6 +195,12 @@ class TargetPropagation(TargetStrategy):
         model = objective.model_with(*self.inverse.needs, *(("observation", "encoder") if self.local else ()))
         if self.local and objective.kl_term is None:
             raise InputError("layer-local training needs an objective with kl_term; give it, for no KL zeros [..., B]")
+        if self.inverse.layerwise and self.feedback == "sample" and not model.canonical:
+            raise InputError(
+                "feedback 'sample' beside layerwise feedback needs a canonical loss, such as a Bernoulli likelihood's; "
+                "leave feedback at 'mean', or give Model(canonical=True) where the derivative in the output is the "
+                "prediction less the observation"
+            )
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         flow = None
         if self.inverse.layerwise:
@@ -200,27 +210,34 @@ class TargetPropagation(TargetStrategy):
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
-        loss, aim, direct = self._aim(objective, model, sample, output)
+        loss, error, direct = self._loss(objective, model, sample, output)
+        prediction = aim = None
         with torch.no_grad():
-            prediction = model.predict(output)
-            if self.feedback == "sample":
-                prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
-            if self.output_target != 1 and flow is None:
-                aim = prediction.lerp(aim, self.output_target)
+            if flow is None or self.feedback == "sample":
+                prediction = model.predict(output)
+                aim = _aim(objective, model, prediction, error)
+                if self.feedback == "sample":
+                    prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
+                if flow is not None:
+                    error = aim - prediction
+                elif self.output_target != 1:
+                    aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
         share = self.output_target
-        return DecodePass(objective, model, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
+        return DecodePass(
+            objective, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, share
+        ), loss
 
-    def _aim(
+    def _loss(
         self, objective: Objective, model: Model, sample: Tensor, output: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The loss, and how output and sample should change for it to fall.
 
-        Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
-        a Bernoulli likelihood is the observation less the prediction.
+        The sample's part is for whatever looks at it beside the decoder. Where the observation tells all of the target,
+        neither is computed.
         """
-        if model.observation is not None and objective.deeper_loss is None:
-            return objective.loss_of(sample, output), model.observation, None
+        if not self.inverse.layerwise and model.observation is not None and objective.deeper_loss is None:
+            return objective.loss_of(sample, output), None, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()
@@ -230,8 +247,7 @@ class TargetPropagation(TargetStrategy):
             raise InputError(
                 "several layers, or a critic, look at one sample; give an inverse by layerwise feedback, such as mirror"
             )
-        prediction = model.predict(output.detach())
-        return loss, prediction if error is None else prediction - error, None if direct is None else -direct
+        return loss, torch.zeros_like(output) if error is None else -error, None if direct is None else -direct
 
     @torch.no_grad()
     def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
@@ -269,5 +285,24 @@ class TargetPropagation(TargetStrategy):
         return {} if objective.model is None else diagnose(self.inverse, draw, logits, objective, noise)
 
 
-def _weights(network: MLP) -> Sequence[Tensor]:
+def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor | None) -> Tensor:
+    """Where a mean prediction should be: the observation, or without one, or with layers behind, on from itself."""
+    if model.observation is not None and objective.deeper_loss is None:
+        return model.observation
+    assert error is not None
+    if error.shape != prediction.shape:
+        raise InputError(
+            f"the output has {error.shape[-1]} numbers for a prediction of {prediction.shape[-1]}, so its error is no "
+            "target; give an objective with observation, or an inverse by layerwise feedback, such as mirror"
+        )
+    return prediction + error
+
+
+def _weights(network: nn.Module, whose: str) -> list[Tensor]:
+    """Those of each layer. Raises ``InputError`` for a network that has no layers to look at."""
+    if not isinstance(network, Stack):
+        raise InputError(
+            f"layerwise feedback looks at the {whose}'s layers, which {type(network).__name__} does not offer; give a "
+            "backbone of layers, mlp or conv, or inverse encoder or network"
+        )
     return [layer.weight for layer in network.layers]  # type: ignore[misc]
