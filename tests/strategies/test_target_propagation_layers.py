@@ -94,7 +94,7 @@ class Conv:
 
     def warm(self, **options) -> tuple[TargetPropagation, Tensor]:
         """A mirror after its warm-up, and the logits."""
-        strategy, logits = self.strategy("mirror", warmup=400, **options), self.encoder(self.images).detach()
+        strategy, logits = self.strategy("mirror", warmup=100, **options), self.encoder(self.images).detach()
         strategy.prepare(logits, self.objective(), self.noise(), lambda loss: None)
         return strategy, logits
 
