@@ -35,6 +35,8 @@ class Likelihood:
     """Options of a run that it takes."""
     binary: ClassVar[bool] = False
     """Whether it explains binary pixels; others explain the 256 levels of grayscale or colour."""
+    canonical: ClassVar[bool] = False
+    """Whether the derivative of ``nll`` in the output is the mean observation less the observation."""
 
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         """``-log p(x)``, summed over D: ``[..., B]``."""
@@ -61,7 +63,7 @@ class Likelihood:
 class Bernoulli(Likelihood):
     """Binary pixels from their logits; grayscale intensities are taken for means of binary pixels."""
 
-    binary = True
+    binary = canonical = True
 
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         return _BernoulliNLL.apply(output, observation)  # type: ignore[no-any-return, no-untyped-call]

@@ -24,7 +24,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run, environment, parameters
 from discrete_vae.schedules import Schedule
-from discrete_vae.strategies import STRATEGIES, Objective, Strategy
+from discrete_vae.strategies import STRATEGIES, Objective, Strategy, TargetStrategy
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
@@ -172,7 +172,7 @@ class Problem:
         noise = Noise([seeded(0, "fit", device=device)], device)
         descend = descent(strategy.parameters(), torch.full((1,), 1e-3, device=device))
         batches = torch.split(self.training, STEP_IMAGES, 1)
-        if strategy.warmup:
+        if isinstance(strategy, TargetStrategy) and strategy.warmup:
             with torch.no_grad():
                 logits = model.encode(batches[0])
             strategy.prepare(logits, self.objective(batches[0]), noise, descend)

@@ -10,7 +10,7 @@ from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
-from discrete_vae.strategies.target_propagation.strategy import Code, Feedback, InverseName
+from discrete_vae.strategies.target_propagation.options import Code, Feedback, InverseName
 
 THESIS_EPOCHS = 50
 SOURCE = "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"

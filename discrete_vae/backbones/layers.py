@@ -26,7 +26,59 @@ INITIALISATIONS: dict[str, Callable[[int, int], tuple[float, float]]] = {
 """Bounds within which weights and biases start uniform: of Glorot and Bengio (2010), and of ``torch.nn.Linear``."""
 
 
-class Linear(nn.Module):
+class Products:
+    """What layerwise feedback asks of an affine layer: its linear part, by any weights of the shape of its own.
+
+    Inputs and outputs are flat. Other people's layers may derive from it; those that do not are taken for ``MATRICES``.
+    """
+
+    @property
+    def uses(self) -> int:
+        """How often each weight is used for an example."""
+        return 1
+
+    def fan_in(self, weight: Tensor) -> int:
+        """How many weights an output depends on."""
+        raise NotImplementedError
+
+    def linear(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """What it would make of inputs ``[..., P, B, in]`` by other weights, without a bias: ``[..., P, B, out]``."""
+        raise NotImplementedError
+
+    def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
+        """The transpose of ``linear``: ``[..., P, B, out] -> [..., P, B, in]``."""
+        raise NotImplementedError
+
+    def outer(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """The gradient of ``<linear(inputs, weight), outputs>`` in the weights, summed over B: ``[..., P, weight]``."""
+        raise NotImplementedError
+
+
+class MatrixProducts(Products):
+    """By matrices ``[..., P, in, out]``, of members or, without P, of one layer."""
+
+    def fan_in(self, weight: Tensor) -> int:
+        return weight.shape[-2]
+
+    def linear(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        return inputs @ weight
+
+    def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
+        return outputs @ weight.mT
+
+    def outer(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        return inputs.mT @ outputs
+
+
+MATRICES = MatrixProducts()
+
+
+def products(layer: nn.Module) -> Products:
+    """How a layer multiplies: as it says, or by a matrix."""
+    return layer if isinstance(layer, Products) else MATRICES
+
+
+class Linear(MatrixProducts, nn.Module):
     """P affine maps by matrices ``[P, in, out]``.
 
     Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator.
@@ -108,7 +160,7 @@ class Window:
         )
 
 
-class Spatial(nn.Module):
+class Spatial(Products, nn.Module):
     """What convolutions and transposed ones share: P kernels ``[P, small channels, large channels, k, k]``.
 
     Members are mapped one by one: on a processor that takes four fifths of the time of one convolution grouped by
@@ -119,7 +171,7 @@ class Spatial(nn.Module):
         self, window: Window, fans: tuple[int, int], generators: Sequence[torch.Generator], initialisation: str
     ) -> None:
         super().__init__()
-        self.window = window
+        self.window, self.fans = window, fans
         bounds = INITIALISATIONS[initialisation](*fans)
         self.weight, self.bias = (
             nn.Parameter(_uniform(shape, bound, generators))
@@ -134,16 +186,20 @@ class Spatial(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return by_member(lambda each: _stacked(self._map, each, self.weight, self.bias), inputs, len(self.weight))
 
+    @property
+    def uses(self) -> int:
+        return self.window.uses
+
+    def fan_in(self, weight: Tensor) -> int:
+        return self.fans[0]
+
     def linear(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """What it would make of inputs ``[..., P, B, in]`` by other weights, without a bias: ``[..., P, B, out]``."""
         return by_member(lambda each: _stacked(self._map, each, weight), inputs, len(weight))
 
     def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
-        """The transpose of ``linear``: ``[..., P, B, out] -> [..., P, B, in]``."""
         return by_member(lambda each: _stacked(self._transpose, each, weight), outputs, len(weight))
 
     def outer(self, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """The gradient of ``<linear(inputs, weight), outputs>`` in the weights, summed over B: ``[..., P, weight]``."""
         flat = (tensor.flatten(0, -3) for tensor in (inputs, outputs))
         return torch.unflatten(_stacked(self._outer, *flat), 0, inputs.shape[:-2])
 

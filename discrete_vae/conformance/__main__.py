@@ -16,6 +16,7 @@ from discrete_vae.cli.command import run
 from discrete_vae.conformance.capabilities import COLUMNS
 from discrete_vae.conformance.choice import accepted, read_options, resolve
 from discrete_vae.conformance.figures import DRAWS, Figures, Line, csv_line, judged, measured, name_of
+from discrete_vae.conformance.problem import takes_model_steps
 from discrete_vae.conformance.subject import Finding, Subject
 from discrete_vae.errors import InputError
 from discrete_vae.progress import TerminalProgress, terminal_progress
@@ -152,7 +153,7 @@ def learned(subject: Subject, steps: int) -> str:
     what = f"what it learns by itself ({count} parameters{', moving means' if moving else ''})"
     if not steps:
         return f"{what}: as a run begins; --steps lets it learn first"
-    own = ", but for what the model's optimiser updates" if strategy.uses_model_optimiser else ""
+    own = ", but for what the model's optimiser updates" if takes_model_steps(strategy) else ""
     return f"{what}: after {steps} steps on the problem{own}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discrete_vae.backbones.stack import Stack
 from discrete_vae.conformance.problem import Affine, Problem
 from discrete_vae.conformance.subject import Finding, Subject, close, run
 from discrete_vae.errors import InputError
@@ -63,7 +64,8 @@ class Without(Problem):
         rows = torch.arange(wide.size).view(shape)[:, self.kept].flatten()
 
         def decoder() -> Any:
-            network: Any = wide_networks.decoder()
+            network = wide_networks.decoder()
+            assert isinstance(network, Stack)
             first = network.layers[0]
             assert isinstance(first, Affine)
             first.weight = nn.Parameter(first.weight.detach()[rows])

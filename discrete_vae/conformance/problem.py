@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from discrete_vae.backbones.mlp import MLP
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient
@@ -28,6 +27,7 @@ from discrete_vae.latents.quantised import Quantised
 from discrete_vae.latents.sparse import Sparse
 from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.strategies.targets import TargetStrategy
 
 BATCH, HIDDEN, PIXELS = 2, 8, 5
 LATENTS, CATEGORIES = TERNARY = 2, 3
@@ -82,6 +82,11 @@ class Counted(Stack):
     def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         self.problem[0].calls += math.prod(inputs.shape[:-1]) // self.problem[0].rows
         return super().trace(inputs)
+
+
+def takes_model_steps(strategy: Strategy) -> bool:
+    """Whether the model's optimiser updates the strategy's parameters."""
+    return isinstance(strategy, TargetStrategy) and strategy.uses_model_optimiser
 
 
 class Problem:
@@ -147,7 +152,7 @@ class Problem:
             decode=self.decode,
             loss=lambda output: (F.softplus(output) - output * observation).sum(-1),
             context=observation,
-            model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder),
+            model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder, canonical=True),
             kl_term=lambda logits: self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -self.family.log_ratio(logits, sample),
         )
@@ -172,7 +177,7 @@ class Problem:
             encoder=lambda: Encoder(
                 stack(PIXELS, HIDDEN, math.prod(self.family.parameter_shape)), self.family.parameter_shape
             ),
-            decoder=lambda: cast(MLP, stack(self.size, HIDDEN, PIXELS)),
+            decoder=lambda: stack(self.size, HIDDEN, PIXELS),
             baseline=lambda: stack(PIXELS, HIDDEN, 1),
             critic=lambda: stack(self.size, HIDDEN, 1),
             family=self.family,
@@ -185,13 +190,13 @@ class Problem:
         strategy = self.cast(kind.build(options, self.networks()))
         for name in kind.scheduled():
             setattr(strategy, name, getattr(options, name).at(0))
-        self.encoder.cut = strategy.local
+        self.encoder.cut = isinstance(strategy, TargetStrategy) and strategy.local
         return strategy
 
     def learn(self, strategy: Strategy, steps: int, learning_rate: float = 0.01) -> Strategy:
         """After so many steps on 100 copies of the examples: moving means take them in, and what descends a loss of its
         own (not what takes the model's steps) descends it by Adam."""
-        parameters = [] if strategy.uses_model_optimiser else list(strategy.parameters())
+        parameters = [] if takes_model_steps(strategy) else list(strategy.parameters())
         adam = torch.optim.Adam(parameters or [nn.Parameter(torch.zeros(()))], learning_rate)
         logits, noise = self.logits.expand(100, *self.logits.shape), self.noise(7)
         for _ in range(steps):

@@ -8,20 +8,18 @@ from torch import Tensor
 from discrete_vae.data import Dataset
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies import Strategy
 
 IMAGES = 200
 """Enough for means to two digits."""
 
 
 def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
-    """``Strategy.diagnose`` of every member on the first validation images, ``[P]`` each; the same noise every time.
+    """``TargetStrategy.diagnose`` of members on the first validation images, ``[P]`` each; the same noise every time.
 
     Of several stochastic layers it is the last one's, whose objective is whole by itself.
-    Nothing for a strategy that has nothing to say.
+    Nothing for strategies that follow gradients.
     """
-
-    if type(population.strategy).diagnose is Strategy.diagnose:
+    if not (strategies := population.target_strategies):
         return {}
 
     def generators(stream: str) -> list[torch.Generator]:
@@ -34,4 +32,4 @@ def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
     with torch.no_grad():
         parameters = model.encode(observation)
     logits, objective = model.sample_layers(observation, parameters, 1.0, noise)[-1]
-    return population.layer_strategies[-1].diagnose(logits, objective, noise)
+    return strategies[-1].diagnose(logits, objective, noise)

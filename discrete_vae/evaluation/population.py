@@ -17,7 +17,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
-from discrete_vae.strategies import Strategy
+from discrete_vae.strategies import Strategy, TargetStrategy
 from discrete_vae.tasks import TASKS, Task
 from discrete_vae.tasks.base import Blueprint
 
@@ -64,7 +64,7 @@ class Population:
             kind.build(config.options, model.networks(layer, generators)) for layer in range(architecture.layers)
         )
         population = cls(configs, model.to(device), strategies.to(device))
-        if population.strategy.local:
+        if any(each.local for each in population.target_strategies):
             model.cut()
         return population
 
@@ -103,6 +103,11 @@ class Population:
     def layer_strategies(self) -> list[Strategy]:
         """The strategies, as such."""
         return list(self.strategies)  # type: ignore[arg-type]
+
+    @property
+    def target_strategies(self) -> list[TargetStrategy]:
+        """The strategies where they give targets in place of gradients; otherwise none."""
+        return [each for each in self.layer_strategies if isinstance(each, TargetStrategy)]
 
     @property
     def strategy(self) -> Strategy:

@@ -69,6 +69,7 @@ from discrete_vae.strategies.sparsemax_marginalisation import SparsemaxMarginali
 from discrete_vae.strategies.straight_through import StraightThrough
 from discrete_vae.strategies.sum_and_sample import SumAndSample
 from discrete_vae.strategies.target_propagation import TargetPropagation
+from discrete_vae.strategies.targets import TargetStrategy
 from discrete_vae.strategies.unordered_set import UnorderedSet
 from discrete_vae.strategies.vimco import Vimco
 from discrete_vae.strategies.vq_vae import VqVae
@@ -170,6 +171,7 @@ __all__ = [
     "SumAndSample",
     "TargetPropagation",
     "TargetPropagationAutoEncoder",
+    "TargetStrategy",
     "UnorderedSet",
     "Vimco",
     "VqVae",

@@ -15,7 +15,8 @@ from torch import Tensor
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import hard_sample
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 
 

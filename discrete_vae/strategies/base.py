@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -18,6 +16,7 @@ from discrete_vae.latents.categorical import Categorical, at_least_float32, fini
 from discrete_vae.latents.family import Family
 from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.autograd import differentiable_once, loss_once, only_gradient
 from discrete_vae.strategies.hyperparameters import TINY, hyperparameter
 from discrete_vae.strategies.objective import Cost, Layout, Objective
 
@@ -93,14 +92,10 @@ class Strategy(nn.Module):
     claim: Claim
     Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
-    local: bool = False
-    """Whether every layer of the model has a loss of its own; then no gradient passes from one to the next."""
     loss_includes_kl: bool = False
     """True if the loss already includes the KL term, ``Objective.sample_kl`` of its samples."""
     inclusive: bool = False
     """Whether its gradient in the logits is an estimate of that of ``KL(p(z | x) || q)``, instead of its loss'."""
-    uses_model_optimiser: bool = False
-    """Whether the strategy's parameters are updated by the model's optimiser."""
     categories: ClassVar[int | None] = None
     """The one number of categories that it knows, such as 2; by default any."""
     passes_gradients: ClassVar[bool] = True
@@ -112,8 +107,6 @@ class Strategy(nn.Module):
     independent: bool = False
     """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
     evaluations are comparisons, for which these use the same."""
-    warmup: int = 0
-    """Steps that ``prepare`` takes before the model's first; without any it is not called."""
     twice: ClassVar[bool] = False
     """Whether its gradient in the logits may be differentiated again, as a gradient penalty does: it is then the
     gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
@@ -198,6 +191,11 @@ class Strategy(nn.Module):
         return frozenset()
 
     @classmethod
+    def needs(cls, options: Any) -> frozenset[str]:
+        """What these options ask of the model's backbone, of ``backbones.base.CAPABILITIES``; by default nothing."""
+        return frozenset()
+
+    @classmethod
     def papers(cls, options: Any) -> str:
         """What to cite for these options: ``First author et al. year``, parted by semicolons."""
         return cls.claim.paper
@@ -279,7 +277,7 @@ class Strategy(nn.Module):
                 "strategy_loss, sample)"
             )
         if not self.twice:
-            estimate = estimate_once(estimate, given, type(self).__name__)
+            estimate = dataclasses.replace(estimate, loss=loss_once(estimate.loss, given, type(self).__name__))
         return dataclasses.replace(estimate, sample=layout.outwards(estimate.sample).to(logits.dtype))
 
     def prepared(self, logits: Tensor) -> Tensor:
@@ -298,17 +296,6 @@ class Strategy(nn.Module):
     def weights(self, logits: Tensor, sample: Tensor) -> Tensor | None:
         """How much each of several decoded samples ``[S, ..., B, N, K]`` counts in the loss; None for all the same."""
         return None
-
-    def prepare(self, logits: Tensor, objective: Objective, noise: Noise, descend: Callable[[Tensor], None]) -> None:
-        """Bring the strategy's own parameters into a state to begin with, on the untrained model's first batch.
-
-        Called once, before a run's first step. ``descend`` takes a loss ``[P]`` and updates these parameters by one
-        step of Adam. By default nothing.
-        """
-
-    def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        """What the strategy can say of its own signal on a batch, ``[...]`` each by name; by default nothing."""
-        return {}
 
 
 def register_hyperparameter(strategy: Strategy, name: str, value: float | Tensor, minimum: float = TINY) -> None:
@@ -333,11 +320,6 @@ def source(noise: Noise | None, generator: torch.Generator | None, logits: Tenso
     return (noise or Noise([generator])).on(logits.device)
 
 
-def with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
-    """The value (and gradient) of ``value``, plus the gradient of ``surrogate``, which adds nothing to the value."""
-    return value + (surrogate - surrogate.detach())
-
-
 def kl_term_gradient(objective: Objective, logits: Tensor) -> Tensor:
     """Gradient of ``Objective.kl_term``, the KL term that the task adds, in the logits: ``[..., B, N, K]``."""
     if objective.kl_term is None:
@@ -357,118 +339,3 @@ def with_kl_term_scaled(loss: Tensor, objective: Objective, logits: Tensor, scal
     if not torch.is_grad_enabled():
         return loss
     return loss + only_gradient(logits, (scale - 1) * kl_term_gradient(objective, logits), loss.dim())
-
-
-def only_gradient(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:
-    """Zeros of the first ``dimensions`` of ``tensor``'s shape, whose gradient in ``tensor`` is the given one."""
-    return _OnlyGradient.apply(tensor, gradient, dimensions)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _OnlyGradient(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(tensor: Tensor, gradient: Tensor, dimensions: int) -> Tensor:  # type: ignore[override]
-        return tensor.new_zeros(tensor.shape[:dimensions])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:  # type: ignore[override]
-        tensor, gradient, _ = inputs
-        ctx.save_for_backward(gradient.to(tensor.dtype))
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim())), None, None
-
-
-_WITHIN = threading.local()
-
-
-@contextmanager
-def differentiable_for_learning() -> Iterator[None]:
-    """Estimates that are made within it, as a part of another's objective, may be differentiated twice.
-
-    It is for a strategy that does so in what it learns by itself, which lowers its variance and cannot make it biased.
-    """
-    before = getattr(_WITHIN, "learning", False)
-    _WITHIN.learning = True
-    try:
-        yield
-    finally:
-        _WITHIN.learning = before
-
-
-def differentiable_once(logits: Tensor, name: str) -> Tensor:
-    """The logits; to differentiate their gradient raises ``InputError``, which names the strategy."""
-    if getattr(_WITHIN, "learning", False):
-        return logits
-    return _Once.apply(logits, name)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def estimate_once(estimate: Estimate, logits: Tensor, name: str) -> Estimate:
-    """The estimate; to differentiate in the logits what its loss gave others, such as a decoder, raises ``InputError``.
-
-    The sample depends on the logits, which no derivative of that gradient sees: it would be silently 0.
-    """
-    if getattr(_WITHIN, "learning", False):
-        return estimate
-    loss = _LossOnce.apply(estimate.loss, logits, name)  # type: ignore[no-untyped-call]
-    return dataclasses.replace(estimate, loss=loss)
-
-
-class _Once(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
-        return logits.view_as(logits)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:  # type: ignore[override]
-        logits, ctx.name = inputs
-        ctx.save_for_backward(logits)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (logits,) = ctx.saved_tensors  # so that a constant gradient has something to be differentiated by as well
-        return _Refused.apply(gradient, logits, ctx.name), None  # type: ignore[no-untyped-call]
-
-
-class _LossOnce(torch.autograd.Function):
-    """The same of a loss, whose gradient is not to be differentiated in the logits."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(loss: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
-        return loss.clone()  # a view must not be changed in place, as by ``loss += kl``
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
-        _, logits, ctx.name = inputs
-        ctx.save_for_backward(logits)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (logits,) = ctx.saved_tensors
-        return _Refused.apply(gradient, logits, ctx.name), None, None  # type: ignore[no-untyped-call]
-
-
-class _Refused(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(gradient: Tensor, logits: Tensor, name: str) -> Tensor:  # type: ignore[override]
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:  # type: ignore[override]
-        ctx.name = inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        raise InputError(
-            f"{ctx.name} gives no second derivatives; for these take a pathwise strategy, such as GumbelSoftmax or "
-            "ReinMax, or Marginalisation"
-        )

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Estimate, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Estimate
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.rloo import Rloo
 from discrete_vae.strategies.stick_breaking import Sticks

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.stick_breaking import Sticks
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.disarm_stick_breaking import direction
 from discrete_vae.strategies.objective import Objective
 

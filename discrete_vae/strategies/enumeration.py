@@ -7,7 +7,8 @@ from torch import Tensor
 
 from discrete_vae.latents.categorical import enumerate_states, possible
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 

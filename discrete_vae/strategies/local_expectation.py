@@ -10,7 +10,8 @@ from torch import Tensor
 
 from discrete_vae.latents.categorical import jacobian_product, one_hot, possible, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 

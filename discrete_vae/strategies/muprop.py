@@ -11,7 +11,8 @@ from torch import Tensor
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import jacobian_product, log_prob, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.score_function import ScoreFunction

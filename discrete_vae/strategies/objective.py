@@ -31,6 +31,9 @@ class Model:
     """What ``Objective.decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
     encoder: Stack | None = None
     """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    canonical: bool = False
+    """Whether the loss' derivative in the output is the prediction less the observation, as a Bernoulli likelihood's:
+    then a sample of the prediction may stand for it."""
 
 
 @dataclass(frozen=True)

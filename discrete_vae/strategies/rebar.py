@@ -16,14 +16,8 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.latents.categorical import hard_sample, log_prob, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    NetworkFactory,
-    Strategy,
-    differentiable_for_learning,
-    only_gradient,
-)
+from discrete_vae.strategies.autograd import differentiable_for_learning, only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.gumbel_rao import perturbed_given
 from discrete_vae.strategies.hyperparameters import hyperparameter, per_member
 from discrete_vae.strategies.objective import Objective, one_prediction

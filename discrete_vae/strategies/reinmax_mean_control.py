@@ -13,14 +13,8 @@ from torch import Tensor, nn
 
 from discrete_vae.latents.categorical import jacobian_product, softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    NetworkFactory,
-    Strategy,
-    only_gradient,
-    register_hyperparameter,
-)
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, register_hyperparameter
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.muprop import differentiated, slope
 from discrete_vae.strategies.objective import Objective

@@ -14,7 +14,8 @@ from torch import Tensor
 from discrete_vae.errors import InputError, check_types, check_whole
 from discrete_vae.latents.categorical import log_prob
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import Claim, Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, only_gradient
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.rloo import check_draws

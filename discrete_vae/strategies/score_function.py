@@ -14,14 +14,8 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.latents.categorical import log_prob
 from discrete_vae.latents.noise import Noise
-from discrete_vae.strategies.base import (
-    Claim,
-    Estimate,
-    NetworkFactory,
-    Strategy,
-    with_gradient_of,
-    with_kl_term_scaled,
-)
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, with_kl_term_scaled
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Objective, one_prediction
 from discrete_vae.strategies.pathwise import draw

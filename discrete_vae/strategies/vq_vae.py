@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from discrete_vae.errors import InputError, check_range, check_types
 from discrete_vae.latents.noise import Noise
 from discrete_vae.latents.quantised import Codebook, look_up, nearest
-from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import differentiable_in
 

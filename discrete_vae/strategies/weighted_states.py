@@ -8,7 +8,8 @@ from torch import Tensor
 from discrete_vae.latents.categorical import MASKED, log_prob
 from discrete_vae.latents.noise import Noise
 from discrete_vae.latents.states import log_complement
-from discrete_vae.strategies.base import Estimate, Strategy, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 
 

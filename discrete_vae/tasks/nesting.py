@@ -12,7 +12,8 @@ from torch import Tensor
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import CommonNoise, Noise, SeparateNoise
-from discrete_vae.strategies.base import Estimate, Strategy, differentiable_once, estimate_once
+from discrete_vae.strategies.autograd import differentiable_once, loss_once
+from discrete_vae.strategies.base import Estimate, Strategy
 from discrete_vae.strategies.objective import Layout, Objective
 
 
@@ -62,7 +63,8 @@ def _nested(
         return _estimate(first, rest, logits, objective, layers, noise)
     name = type(first).__name__
     logits = differentiable_once(logits, name)
-    return estimate_once(_estimate(first, rest, logits, objective, layers, noise), logits, name)
+    estimate = _estimate(first, rest, logits, objective, layers, noise)
+    return replace(estimate, loss=loss_once(estimate.loss, logits, name))
 
 
 def _estimate(

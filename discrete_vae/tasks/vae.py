@@ -47,7 +47,12 @@ class VAE(Task):
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, images),
             model=Model(
-                self.likelihood.mean, images, self.encode, layered(self.decoder), layered(self.encoder.network)
+                self.likelihood.mean,
+                images,
+                self.encode,
+                layered(self.decoder),
+                layered(self.encoder.network),
+                canonical=self.likelihood.binary,
             ),
             kl_term=lambda logits: weight * self.kl(logits),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
@@ -77,6 +82,7 @@ class VAE(Task):
                     encode=lambda code: self._variables(up(code)),
                     decoder=down,
                     encoder=up,
+                    canonical=True,
                 ),
                 kl_term=lambda logits: weight * self.kl(logits),
                 sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),

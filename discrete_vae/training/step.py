@@ -43,7 +43,8 @@ class Trainer:
         self.model, self.strategy = self.population.model, self.population.strategy
         self.model.setup(data.train, self.config, [config.seed for config in configs])
         # Adam fits whatever scale such losses have
-        own = self.config.optimiser if self.strategy.uses_model_optimiser else "adam"
+        together = any(each.uses_model_optimiser for each in self.population.target_strategies)
+        own = self.config.optimiser if together else "adam"
         self.optimisers = [
             OPTIMISERS[name](parameters, len(runs), schedules.alike(rates, [config.epochs for config in configs]))
             for name, parameters, rates in (
@@ -107,7 +108,7 @@ class Trainer:
             order = torch.randperm(len(self.data.train), generator=seeded(run.config.seed, "order", self.epoch))
             self.order[:, p] = order[: self.order[:, p].numel()].view(self.order[:, p].shape)
         self.values.copy_(self.population.schedules(self.step - offset, self.steps_per_epoch, self.steps_per_epoch))
-        if self.step == 0 and self.strategy.warmup:
+        if self.step == 0 and any(each.warmup for each in self.population.target_strategies):
             self._prepare()
 
     def _prepare(self) -> None:
@@ -124,7 +125,7 @@ class Trainer:
         with torch.no_grad():
             parameters = self.model.encode(observation)
         layers = self.model.sample_layers(observation, parameters, self.values[0, 0], noise)
-        for strategy, (logits, objective) in zip(self.population.layer_strategies, layers, strict=True):
+        for strategy, (logits, objective) in zip(self.population.target_strategies, layers, strict=True):
             strategy.prepare(logits, objective, noise, descent(strategy.parameters(), self.values[0, 2]))
 
     def _update(self) -> None:

@@ -24,7 +24,7 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
-from discrete_vae.strategies.target_propagation.strategy import INVERSES
+from discrete_vae.strategies.target_propagation.options import INVERSES
 from discrete_vae.tasks import TASKS, Architecture, CriticConfig, Supervision
 from discrete_vae.training.step import Trainer
 

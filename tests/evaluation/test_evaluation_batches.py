@@ -297,7 +297,7 @@ def test_diagnostics_see_the_first_images_of_the_validation_split(monkeypatch: p
     monkeypatch.setitem(CASES, "told", {"strategy": "target-propagation", "architecture": BINARY})
     monkeypatch.setattr(TargetPropagation, "diagnose", lambda self, logits, objective, noise: {"seen": objective})
     population = build("told")
-    seen = diagnose(population, data)["seen"].observation  # type: ignore[attr-defined]
+    seen = diagnose(population, data)["seen"].model.observation  # type: ignore[attr-defined]
     first = min(count, 200)
     assert diagnostics.IMAGES == 200
     assert seen.equal(data.validation.pixels[:first].float().expand(2, -1, -1))

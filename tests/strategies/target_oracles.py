@@ -85,7 +85,9 @@ class Problem:
         return Objective(
             decode=lambda sample: self.decoder(sample.flatten(-2)),
             loss=lambda output: (F.softplus(output) - self.observation * output).sum(-1),
-            model=Model(torch.sigmoid, self.observation, self.encoder, self.decoder, self.encoder.network),
+            model=Model(
+                torch.sigmoid, self.observation, self.encoder, self.decoder, self.encoder.network, canonical=True
+            ),
             kl_term=self.kl_term,
             deeper_loss=self.further if self.behind else None,
         )

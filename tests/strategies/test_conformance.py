@@ -76,7 +76,7 @@ from discrete_vae.strategies import (
     VqVae,
     Zgr,
 )
-from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
 from discrete_vae.strategies.target_propagation import (
     DifferenceReconstruction,
     EncoderInverse,
@@ -87,6 +87,7 @@ from discrete_vae.strategies.target_propagation import (
     WeightMirror,
     WeightProbe,
 )
+from discrete_vae.strategies.targets import TargetStrategy
 from discrete_vae.tasks import VAE, Architecture
 
 
@@ -310,7 +311,7 @@ def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **option
     """The problem for the row's family of latents, by default its first, and the strategy on it."""
     problem = Problem(row.family(*SHAPES[shape or row.shapes[0]]), **options)
     strategy = row.make(problem, temperature).to(problem.device)
-    problem.encoder.cut = strategy.local
+    problem.encoder.cut = isinstance(strategy, TargetStrategy) and strategy.local
     return problem, strategy
 
 
@@ -387,7 +388,7 @@ def test_real_vae_objective_of_a_population(row) -> None:
     def run(*seeds: int) -> tuple[VAE, Estimate]:
         vae = VAE(Architecture(*shape, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
         strategy = row.make(Problem(Categorical(*shape), torch.float32), 0.5)
-        if strategy.local:
+        if isinstance(strategy, TargetStrategy) and strategy.local:
             vae.cut()
         observation = Problem(family, torch.float32).observation.expand(len(seeds), BATCH, PIXELS)
         estimate = strategy.estimate(

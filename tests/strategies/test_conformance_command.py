@@ -28,14 +28,14 @@ from discrete_vae.strategies import (
     StraightThrough,
     TargetPropagation,
 )
-from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
 from discrete_vae.strategies.pathwise import TemperatureOptions, draw
 
 OWN = '''
 from discrete_vae.latents.categorical import log_prob
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import Claim, Estimate, ReinMax, Strategy
-from discrete_vae.strategies.base import with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
 from discrete_vae.strategies.pathwise import draw
 
 

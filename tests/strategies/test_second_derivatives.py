@@ -42,7 +42,8 @@ from discrete_vae.strategies import (
     UnorderedSet,
     Zgr,
 )
-from discrete_vae.strategies.base import Estimate, with_gradient_of
+from discrete_vae.strategies.autograd import with_gradient_of
+from discrete_vae.strategies.base import Estimate
 from discrete_vae.strategies.minimum_variance import backward_matrix
 from discrete_vae.strategies.pathwise import Pathwise, draw
 from discrete_vae.tasks.nesting import Layer, nested

@@ -35,7 +35,8 @@ from discrete_vae.strategies.target_propagation.feedback import (
 )
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.strategies.target_propagation.inverses import EncoderInverse, Inverse, LearnedInverse
-from discrete_vae.strategies.target_propagation.strategy import TargetPropagation, TargetPropagationOptions
+from discrete_vae.strategies.target_propagation.options import TargetPropagationOptions
+from discrete_vae.strategies.target_propagation.strategy import TargetPropagation
 
 __all__ = [
     "GEOMETRIES",

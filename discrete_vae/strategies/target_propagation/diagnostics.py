@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from discrete_vae.latents.categorical import jacobian_product
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.objective import Objective
-
-if TYPE_CHECKING:
-    from discrete_vae.strategies.target_propagation.strategy import TargetPropagation
+from discrete_vae.strategies.target_propagation.geometries import Difference
+from discrete_vae.strategies.target_propagation.inverses import DecodePass, Inverse
 
 DRAWS = 16
 """Samples an image over which targets are averaged, and random directions of the trace."""
@@ -24,8 +23,14 @@ DIFFERENCE = 0.01
 """Step of the numerical derivative, in units of the code."""
 
 
-def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-    """Means over a batch, ``[...]`` each.
+def diagnose(
+    inverse: Inverse,
+    draw: Callable[[], tuple[DecodePass, Difference, Tensor, Tensor]],
+    logits: Tensor,
+    objective: Objective,
+    noise: Noise,
+) -> dict[str, Tensor]:
+    """Means over a batch, ``[...]`` each. ``draw`` decodes a sample: difference, target and pull in the logits follow.
 
     - ``signal_cosine``, ``signal_ratio``: angle and relative length of the signal, as a change of the sample, beside
       the true steepest descent, minus the gradient of the loss with respect to the sample; a common part of all
@@ -43,8 +48,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
     cosines, ratios, pulls, traces, outside, targets = [], [], [], [], [], []
     for _ in range(DRAWS):
         with torch.no_grad():
-            decoded, _ = strategy.decode(logits, objective, noise)
-            difference, target, pull = strategy.pull(decoded)
+            decoded, difference, target, pull = draw()
         whole = model.decoder.without_cut() if model.decoder else contextlib.nullcontext()
         with torch.enable_grad(), whole:
             sample = decoded.sample.detach().requires_grad_()
@@ -58,7 +62,7 @@ def diagnose(strategy: TargetPropagation, logits: Tensor, objective: Objective, 
         with torch.no_grad():
             direction = _centred((2.0 * (noise.uniform(sample.shape) < 0.5) - 1).to(sample.dtype))
             codes = [
-                strategy.inverse.reconstruct(decoded, model.predict(objective.decode(sample + h * direction)))
+                inverse.reconstruct(decoded, objective.decode(sample + h * direction))
                 for h in (DIFFERENCE, -DIFFERENCE)
             ]
             traces.append((direction * (codes[0] - codes[1])).sum((-1, -2)) / (2 * DIFFERENCE))

@@ -1,7 +1,9 @@
-"""Layerwise feedback: the output error ``x - x'`` goes down a network one layer at a time, by weights of its own.
+"""Layerwise feedback: the output's error goes down a network one layer at a time, by weights of its own.
 
-From a layer's outputs to its inputs an error ``d`` becomes ``d M^T``, times the slope of the activation there. The
-rules that learn ``M`` see the layer only from outside: what comes out of it for what is put in.
+The error is minus the loss' derivative in the output, for a Bernoulli likelihood ``x - x'``. From a layer's outputs to
+its inputs an error ``d`` becomes ``d M^T``, times the slope of the activation there; of a convolution's kernels M that
+is their transposed convolution (``backbones.layers.Products``). The rules that learn ``M`` see the layer only from
+outside: what comes out of it for what is put in.
 """
 
 from __future__ import annotations
@@ -11,26 +13,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.strategies.base import only_gradient
+from discrete_vae.backbones.layers import products
+from discrete_vae.strategies.autograd import only_gradient
+from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.target_propagation.geometries import Difference
 from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, Inverse, NoiseScales
 
 
-def carry(weights: Sequence[Tensor], slopes: Sequence[Tensor], error: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Take an error at the top of some layers down: what it is at each layer's output, and at the lowest's input."""
+def carry(
+    layers: Sequence[nn.Module], weights: Sequence[Tensor], slopes: Sequence[Tensor], error: Tensor
+) -> tuple[list[Tensor], Tensor]:
+    """Take an error at the top of some layers down: what it is at each layer's output, and at the lowest's input.
+
+    A layer's weights here may be others than its own, of their shape.
+    """
     signals = [error]
-    for weight, slope in zip(reversed(weights[1:]), reversed(slopes), strict=True):
-        signals.insert(0, (signals[0] @ weight.mT) * slope)
-    return signals, signals[0] @ weights[0].mT
+    for layer, weight, slope in zip(reversed(layers[1:]), reversed(weights[1:]), reversed(slopes), strict=True):
+        signals.insert(0, products(layer).transposed(signals[0], weight) * slope)
+    return signals, products(layers[0]).transposed(signals[0], weights[0])
 
 
 class LayerwiseFeedback(Inverse):
     """Feedback weights for every layer of the decoder; by themselves fixed and random (FW-DTP, Shibuya et al. 2023).
 
-    ``decoder`` are their initial values, from the code outwards, each of the shape of its layer's own weights,
+    ``decoder`` are their initial values, from the code outwards, each of the shape of its layer's own weights, such as
     ``[..., in, out]``; ``encoder``, the same for all but the encoder's first layer, is for layer-local training alone.
-    The subclasses learn them. The error that is carried is how the prediction should change, which for a Bernoulli or
-    another canonical loss is minus its gradient in the output; no other loss is meant.
+    The subclasses learn them.
     """
 
     paper = "Shibuya et al. 2023"
@@ -54,9 +62,10 @@ class LayerwiseFeedback(Inverse):
         return [getattr(self, f"{network}{depth}") for depth in range(self.depths[network])]
 
     def difference(self, decoded: DecodePass) -> Difference:
-        flow, prediction = decoded.flow, decoded.prediction
+        flow = decoded.flow
         assert flow is not None
-        signals, below = carry(self.weights("decoder"), flow.slopes(), decoded.aim - prediction)
+        assert decoded.error is not None
+        signals, below = carry(flow.layers, self.weights("decoder"), flow.slopes(), decoded.error)
         signal = torch.unflatten(below, -1, decoded.sample.shape[-2:])
         if decoded.direct is not None:
             signal = signal + decoded.direct
@@ -69,9 +78,12 @@ class LayerwiseFeedback(Inverse):
         assert decoded.flow is not None
         return self.learn(self.weights("decoder"), decoded.flow, difference.layers, levels)
 
-    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
-        assert decoded.flow is not None
-        below = carry(self.weights("decoder"), decoded.flow.slopes(), prediction)[1]
+    def reconstruct(self, decoded: DecodePass, output: Tensor) -> Tensor:
+        flow, model = decoded.flow, decoded.model
+        assert flow is not None
+        # The loss' derivative is the prediction but for the observation, which does not depend on the output.
+        seen = model.predict(output) if model.canonical else _derivative(decoded.objective, decoded.sample, output)
+        below = carry(flow.layers, self.weights("decoder"), flow.slopes(), seen)[1]
         return torch.unflatten(below, -1, decoded.sample.shape[-2:])
 
     def learn(
@@ -100,8 +112,9 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
                 push = levels.draw(inputs, levels.inputs)
                 response = layer(inputs + push) - outputs
                 other = levels.draw(outputs, levels.outputs)
-            total = total - 2 * (push * (response @ weight.mT)).sum(-1).mean(-1)
-            total = total + (other @ weight.mT).square().sum(-1).mean(-1)
+            back = products(layer).transposed
+            total = total - 2 * (push * back(response, weight)).sum(-1).mean(-1)
+            total = total + back(other, weight).square().sum(-1).mean(-1)
         return total
 
 
@@ -129,9 +142,9 @@ class DifferenceReconstruction(LayerwiseFeedback):
                 for layer in flow.layers[i + 1 :]:
                     outputs = layer(flow.network.activation(outputs))
                 response, other = outputs - top, levels.draw(top, levels.outputs)
-            path = [weight, *(above.detach() for above in weights[i + 1 :])]
-            total = total + (carry(path, slopes[i:], response)[1] - push).square().sum(-1).mean(-1)
-            total = total + carry(path, slopes[i:], other)[1].square().sum(-1).mean(-1)
+            path, above = [weight, *(each.detach() for each in weights[i + 1 :])], flow.layers[i:]
+            total = total + (carry(above, path, slopes[i:], response)[1] - push).square().sum(-1).mean(-1)
+            total = total + carry(above, path, slopes[i:], other)[1].square().sum(-1).mean(-1)
         return total
 
 
@@ -147,7 +160,8 @@ class WeightProbe(LayerwiseFeedback):
     prepares = True
     reads = frozenset({"feedback_steps", "warmup"})
     PROBES = 20
-    """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step."""
+    """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step, or
+    to n / (n + 20 u) where a layer uses each weight u times an image."""
 
     def learn(
         self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
@@ -156,8 +170,10 @@ class WeightProbe(LayerwiseFeedback):
             for weight, layer, inputs in zip(weights, flow.layers, flow.inputs, strict=True) if self.training else ():
                 inputs = inputs[..., : self.PROBES, :].to(weight.dtype)
                 push = levels.noise.normal(inputs.shape, inputs.dtype)
-                surprise = layer(inputs + push) - layer(inputs) - push @ weight
-                weight += _mean_like(push.mT @ surprise, weight) / (inputs.shape[-2] + inputs.shape[-1])
+                own = products(layer)
+                surprise = layer(inputs + push) - layer(inputs) - own.linear(push, weight)
+                rows = inputs.shape[-2] * own.uses
+                weight += _mean_like(own.outer(push, surprise), weight) / (rows + own.fan_in(weight))
         return nothing(flow)
 
 
@@ -176,15 +192,24 @@ class WeightMirror(WeightProbe):
     ) -> Tensor:
         """Correct the weights in place; the loss has the layers' own gradients, and the value 0."""
         total = super().learn(weights, flow, signals, levels)
-        for weight, inputs, signal in zip(weights, flow.inputs, signals, strict=True):
-            gradient = -_mean_like(inputs.detach().mT @ signal, weight) / inputs.shape[-2]
-            total = total + only_gradient(weight, gradient, weight.dim() - 2)
+        for weight, layer, inputs, signal in zip(weights, flow.layers, flow.inputs, signals, strict=True):
+            each = products(layer).outer(inputs.detach(), signal)
+            gradient = -_mean_like(each, weight) / inputs.shape[-2]
+            members = weight.dim() - (each.dim() - total.dim())
+            total = total + only_gradient(weight, gradient, members)
         return total
 
 
 def nothing(flow: Activations) -> Tensor:
     """Zeros ``[...]``, a loss for each member."""
     return flow.inputs[0].new_zeros(flow.inputs[0].shape[:-2])
+
+
+def _derivative(objective: Objective, sample: Tensor, output: Tensor) -> Tensor:
+    """Of the loss in the output."""
+    with torch.enable_grad():
+        at = output.detach().requires_grad_()
+        return torch.autograd.grad(objective.loss_of(sample, at).sum(), at)[0]
 
 
 def _mean_like(value: Tensor, weight: Tensor) -> Tensor:

@@ -46,11 +46,13 @@ class DecodePass:
     logits: Tensor
     code: Tensor
     sample: Tensor
-    prediction: Tensor
-    """What the inverse is shown of the output: the mean observation x' or a sample of it, ``[..., B, D]``."""
-    aim: Tensor
-    """The output target, ``x' + eta (x - x')``: ``[..., B, D]``; for layerwise feedback the observation x itself."""
-    flow: Activations | None
+    prediction: Tensor | None = None
+    """What an inverse of observations is shown of the output: the mean x' or a sample of it, ``[..., B, D]``."""
+    aim: Tensor | None = None
+    """The output target of such an inverse, ``x' + eta (x - x')``: ``[..., B, D]``."""
+    error: Tensor | None = None
+    """How the output should change, for layerwise feedback: minus the loss' derivative, ``[..., B, D numbers]``."""
+    flow: Activations | None = None
     """The decoder's layers, for an inverse that looks at them."""
     direct: Tensor | None = None
     """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
@@ -98,8 +100,8 @@ class Inverse(nn.Module):
         """What the inverse itself learns from, ``[...]``."""
         return decoded.sample.new_zeros(decoded.sample.shape[:-3])
 
-    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
-        """The code ``[..., B, N, K]`` of any prediction ``[..., B, D]``, up to what does not depend on it."""
+    def reconstruct(self, decoded: DecodePass, output: Tensor) -> Tensor:
+        """The code ``[..., B, N, K]`` of any output of the decoder, up to what does not depend on it."""
         raise NotImplementedError
 
 
@@ -112,15 +114,17 @@ class EncoderInverse(Inverse):
     def difference(self, decoded: DecodePass) -> Difference:
         encode = decoded.model.encode
         assert encode is not None
+        assert decoded.prediction is not None
+        assert decoded.aim is not None
         image = encode(decoded.prediction)
         if decoded.aim is decoded.model.observation:  # whose code is at hand
             return Difference(decoded.code, softmax(image), decoded.logits - image)
         aim = encode(decoded.aim)
         return Difference(softmax(aim), softmax(image), aim - image)
 
-    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
+    def reconstruct(self, decoded: DecodePass, output: Tensor) -> Tensor:
         assert decoded.model.encode is not None
-        return softmax(decoded.model.encode(prediction))
+        return softmax(decoded.model.encode(decoded.model.predict(output)))
 
 
 class LearnedInverse(Inverse):
@@ -139,6 +143,8 @@ class LearnedInverse(Inverse):
         self.network = network
 
     def difference(self, decoded: DecodePass) -> Difference:
+        assert decoded.prediction is not None
+        assert decoded.aim is not None
         both = torch.cat([decoded.aim.expand_as(decoded.prediction), decoded.prediction], -2)
         aim, image = self.network(both).chunk(2, -3)
         return Difference(softmax(aim), softmax(image), aim - image)
@@ -150,5 +156,5 @@ class LearnedInverse(Inverse):
         error: Tensor = softmax(self.network(prediction)) - noisy
         return error.square().sum((-1, -2)).mean(-1)
 
-    def reconstruct(self, decoded: DecodePass, prediction: Tensor) -> Tensor:
-        return softmax(self.network(prediction))
+    def reconstruct(self, decoded: DecodePass, output: Tensor) -> Tensor:
+        return softmax(self.network(decoded.model.predict(output)))

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal, Self, get_args
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from discrete_vae.backbones.mlp import MLP
-from discrete_vae.errors import InputError, check_range, check_types, nearest
+from discrete_vae.backbones.stack import Stack
+from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import hard_sample, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
+from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import (
     Claim,
     Estimate,
     NetworkFactory,
-    Strategy,
     kl_term_gradient,
-    only_gradient,
     register_hyperparameter,
 )
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
-from discrete_vae.strategies.target_propagation.feedback import (
-    DifferenceReconstruction,
-    LayerwiseFeedback,
-    LocalDifferenceReconstruction,
-    WeightMirror,
-    WeightProbe,
-    carry,
-)
+from discrete_vae.strategies.target_propagation.feedback import LayerwiseFeedback
 from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, LatentState
 from discrete_vae.strategies.target_propagation.inverses import (
     Activations,
@@ -46,95 +36,19 @@ from discrete_vae.strategies.target_propagation.inverses import (
     LearnedInverse,
     NoiseScales,
 )
-
-InverseName = Literal["encoder", "network", "drl", "l-drl", "mirror", "probes", "random"]
-Code = Literal["probabilities", "sample"]
-Feedback = Literal["mean", "sample"]
-
-FEEDBACK: dict[str, type[LayerwiseFeedback]] = {
-    "drl": DifferenceReconstruction,
-    "l-drl": LocalDifferenceReconstruction,
-    "mirror": WeightMirror,
-    "probes": WeightProbe,
-    "random": LayerwiseFeedback,
-}
+from discrete_vae.strategies.target_propagation.local import local_losses
+from discrete_vae.strategies.target_propagation.options import (
+    CHECKS,
+    FEEDBACK,
+    INVERSES,
+    Code,
+    Feedback,
+    TargetPropagationOptions,
+)
+from discrete_vae.strategies.targets import TargetStrategy
 
 
-INVERSES: dict[str, type[Inverse]] = {"encoder": EncoderInverse, "network": LearnedInverse, **FEEDBACK}
-
-
-def _check_output_target(share: float) -> None:
-    if not 0 < share <= 1:
-        raise InputError(f"output target is {share}; give a share above 0, up to 1, the observation")
-
-
-def _check_clip(length: float) -> None:
-    if not 0 <= length < math.inf:
-        raise InputError(f"clip is {length}; give a length above 0, or 0 for none")
-
-
-CHECKS: dict[str, Callable[[Any], None]] = {
-    "output_target": _check_output_target,
-    "feedback_steps": partial(check_range, "feedback steps", least=1, most=1000),
-    "warmup": partial(check_range, "warmup", least=0, most=100_000),
-    "clip": _check_clip,
-}
-
-
-@dataclass(frozen=True)
-class TargetPropagationOptions:
-    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
-
-    inverse: InverseName = "encoder"
-    """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
-    feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), a weight mirror (Akrout et al.), only its
-    probes, or random (Shibuya et al.). A mirror wants the learning rate as auxiliary learning rate, and a warmup."""
-    code: Code = "probabilities"
-    """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
-    feedback: Feedback = "mean"
-    """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
-    noise: Schedule = Schedule(0.1)
-    """Standard deviation of the noise on the code or, for DRL and L-DRL, on each layer's input; no other reads it."""
-    output_noise: Schedule = Schedule(0.1)
-    """The same on each layer's output, for DRL, where it damps, and L-DRL."""
-    geometry: geometries.Name = "euclidean"
-    """How the difference moves the code on the simplex."""
-    step: Schedule = Schedule(1.0)
-    """alpha, how far along the difference the target lies; beside a nearer target beta weighs more."""
-    temperature: Schedule = Schedule(1.0)
-    """Temperature of the probabilities in the middle of the second-order geometry."""
-    output_target: float = 1.0
-    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself. It
-    shortens the code's signal, beside which beta weighs more, and nothing else."""
-    feedback_steps: int = 1
-    """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
-    warmup: int = 0
-    """Steps that a learned inverse takes, on the first images, before the model's first."""
-    clip: float = 0.0
-    """Longest signal of a latent variable, beyond which its whole gradient is shortened, the KL's too; 0 for none."""
-    local: bool = False
-    """Whether every layer of encoder and decoder has its own target, and no gradient crosses a layer."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        choices = (("inverse", InverseName), ("code", Code), ("feedback", Feedback), ("geometry", geometries.Name))
-        for name, kind in choices:
-            if getattr(self, name) not in get_args(kind):
-                raise nearest(getattr(self, name), get_args(kind), name)
-        self.temperature.require_positive("temperature")
-        for name, check in CHECKS.items():
-            check(getattr(self, name))
-        if self.local and self.inverse not in FEEDBACK:
-            raise InputError(f"local training needs layerwise feedback, not {self.inverse!r}: {', '.join(FEEDBACK)}")
-        if self.inverse in ("drl", "l-drl"):  # whose losses have no minimum without
-            self.noise.require_positive("noise")
-            self.output_noise.require_positive("output noise")
-        if self.inverse == "mirror" and self.feedback == "sample":
-            raise InputError("a mirror takes its layers' own steps, which follow the mean x'; leave feedback at 'mean'")
-        _check(self.code, self.geometry)
-
-
-class TargetPropagation(Strategy):
+class TargetPropagation(TargetStrategy):
     """The encoder is pulled to a target; the decoder learns from the hard sample.
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to have a ``model`` with
@@ -188,12 +102,16 @@ class TargetPropagation(Strategy):
     def rescales(self) -> bool:  # type: ignore[override]
         return self.clip > 0
 
+    @property
+    def differentiates(self) -> bool:  # type: ignore[override]
+        return self.inverse.layerwise
+
     @classmethod
     def build(cls, options: TargetPropagationOptions, networks: NetworkFactory) -> Self:
         inverse: Inverse
         if options.inverse in FEEDBACK:
-            below = _weights(networks.encoder().network)[1:] if options.local else []  # type: ignore[arg-type]
-            inverse = FEEDBACK[options.inverse](_weights(networks.decoder()), below)
+            below = _weights(networks.encoder().network, "encoder")[1:] if options.local else []  # type: ignore[arg-type]
+            inverse = FEEDBACK[options.inverse](_weights(networks.decoder(), "decoder"), below)
         else:
             inverse = EncoderInverse() if options.inverse == "encoder" else LearnedInverse(networks.encoder())
         return cls(
@@ -222,6 +140,10 @@ class TargetPropagation(Strategy):
         idle = {"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"}
         idle -= INVERSES[options.inverse].reads
         return frozenset(idle if options.geometry == "second-order" else {*idle, "temperature"})
+
+    @classmethod
+    def needs(cls, options: TargetPropagationOptions) -> frozenset[str]:
+        return frozenset({"layered"} if INVERSES[options.inverse].layerwise else ())
 
     @classmethod
     def papers(cls, options: TargetPropagationOptions) -> str:
@@ -264,7 +186,8 @@ class TargetPropagation(Strategy):
         strategy_loss = torch.stack(steps).mean(0)
         if not self.local:
             return [], strategy_loss
-        pieces, own = self.local_losses(decoded, difference, pull, levels)
+        assert isinstance(self.inverse, LayerwiseFeedback)
+        pieces, own = local_losses(self.inverse, decoded, difference, pull, levels, self.feedback_steps)
         return pieces, strategy_loss + own
 
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
@@ -272,6 +195,12 @@ class TargetPropagation(Strategy):
         model = objective.model_with(*self.inverse.needs, *(("observation", "encoder") if self.local else ()))
         if self.local and objective.kl_term is None:
             raise InputError("layer-local training needs an objective with kl_term; give it, for no KL zeros [..., B]")
+        if self.inverse.layerwise and self.feedback == "sample" and not model.canonical:
+            raise InputError(
+                "feedback 'sample' beside layerwise feedback needs a canonical loss, such as a Bernoulli likelihood's; "
+                "leave feedback at 'mean', or give Model(canonical=True) where the derivative in the output is the "
+                "prediction less the observation"
+            )
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
         flow = None
         if self.inverse.layerwise:
@@ -281,27 +210,34 @@ class TargetPropagation(Strategy):
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
             output = objective.decode(sample)
-        loss, aim, direct = self._aim(objective, model, sample, output)
+        loss, error, direct = self._loss(objective, model, sample, output)
+        prediction = aim = None
         with torch.no_grad():
-            prediction = model.predict(output)
-            if self.feedback == "sample":
-                prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
-            if self.output_target != 1 and flow is None:
-                aim = prediction.lerp(aim, self.output_target)
+            if flow is None or self.feedback == "sample":
+                prediction = model.predict(output)
+                aim = _aim(objective, model, prediction, error)
+                if self.feedback == "sample":
+                    prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
+                if flow is not None:
+                    error = aim - prediction
+                elif self.output_target != 1:
+                    aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
         share = self.output_target
-        return DecodePass(objective, model, logits.detach(), code, sample, prediction, aim, flow, direct, share), loss
+        return DecodePass(
+            objective, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, share
+        ), loss
 
-    def _aim(
+    def _loss(
         self, objective: Objective, model: Model, sample: Tensor, output: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss, where the prediction should be, and how the sample should change for the layers that look at it.
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The loss, and how output and sample should change for it to fall.
 
-        Where there is no observation, or layers are behind, the output's error is minus the gradient in it, which for
-        a Bernoulli likelihood is the observation less the prediction.
+        The sample's part is for whatever looks at it beside the decoder. Where the observation tells all of the target,
+        neither is computed.
         """
-        if model.observation is not None and objective.deeper_loss is None:
-            return objective.loss_of(sample, output), model.observation, None
+        if not self.inverse.layerwise and model.observation is not None and objective.deeper_loss is None:
+            return objective.loss_of(sample, output), None, None
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             output = output if output.requires_grad else output.detach().requires_grad_()
@@ -311,8 +247,7 @@ class TargetPropagation(Strategy):
             raise InputError(
                 "several layers, or a critic, look at one sample; give an inverse by layerwise feedback, such as mirror"
             )
-        prediction = model.predict(output.detach())
-        return loss, prediction if error is None else prediction - error, None if direct is None else -direct
+        return loss, torch.zeros_like(output) if error is None else -error, None if direct is None else -direct
 
     @torch.no_grad()
     def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
@@ -342,47 +277,32 @@ class TargetPropagation(Strategy):
             return 0.0
         return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
 
-    def local_losses(
-        self, decoded: DecodePass, difference: Difference, pull: Tensor, levels: NoiseScales
-    ) -> tuple[list[Tensor], Tensor]:
-        """A loss ``[..., B]`` of value 0 for every hidden layer, decoder first, and that of the encoder's feedback.
-
-        The gradient of each is its layer's own: the encoder's last layer learns from the pull, the decoder's from the
-        objective.
-        """
-        encoder, observation = decoded.model.encoder, decoded.model.observation
-        assert isinstance(self.inverse, LayerwiseFeedback)
-        assert decoded.flow is not None
-        assert encoder is not None
-        assert observation is not None
-        if not encoder.cut or not decoded.flow.network.cut:
-            raise InputError("layer-local training needs networks that are cut; see VAE.cut")
-        taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
-        above = list(encoder.layers)[1:]
-        flow = Activations(encoder, above, taken[1:], given[1:])
-        top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
-        if not above:  # one layer, which the pull and the KL term train
-            signals = [top]
-        else:
-            with torch.no_grad():
-                signals, below = carry(self.inverse.weights("encoder"), flow.slopes(), top)
-                signals = [below * encoder.slope(given[0]), *signals]
-        hidden = zip([*decoded.flow.outputs[:-1], *given[:-1]], [*difference.layers[:-1], *signals[:-1]], strict=True)
-        losses = [only_gradient(outputs, -signal, outputs.dim() - 1) for outputs, signal in hidden]
-        if not above:
-            return losses, top.new_zeros(top.shape[:-2])
-        weights = self.inverse.weights("encoder")
-        steps = [self.inverse.learn(weights, flow, signals[1:], levels) for _ in range(self.feedback_steps)]
-        return losses, torch.stack(steps).mean(0)
-
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        return {} if objective.model is None else diagnose(self, logits, objective, noise)
+        def draw() -> tuple[DecodePass, Difference, Tensor, Tensor]:
+            decoded, _ = self.decode(logits, objective, noise)
+            return decoded, *self.pull(decoded)
+
+        return {} if objective.model is None else diagnose(self.inverse, draw, logits, objective, noise)
 
 
-def _weights(network: MLP) -> Sequence[Tensor]:
+def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor | None) -> Tensor:
+    """Where a mean prediction should be: the observation, or without one, or with layers behind, on from itself."""
+    if model.observation is not None and objective.deeper_loss is None:
+        return model.observation
+    assert error is not None
+    if error.shape != prediction.shape:
+        raise InputError(
+            f"the output has {error.shape[-1]} numbers for a prediction of {prediction.shape[-1]}, so its error is no "
+            "target; give an objective with observation, or an inverse by layerwise feedback, such as mirror"
+        )
+    return prediction + error
+
+
+def _weights(network: nn.Module, whose: str) -> list[Tensor]:
+    """Those of each layer. Raises ``InputError`` for a network that has no layers to look at."""
+    if not isinstance(network, Stack):
+        raise InputError(
+            f"layerwise feedback looks at the {whose}'s layers, which {type(network).__name__} does not offer; give a "
+            "backbone of layers, mlp or conv, or inverse encoder or network"
+        )
     return [layer.weight for layer in network.layers]  # type: ignore[misc]
-
-
-def _check(code: str, geometry: str) -> None:
-    if code == "sample" and geometry not in ("euclidean", "matching"):
-        raise InputError(f"geometry {geometry!r} corrects probabilities, not the sample; leave code at 'probabilities'")
