@@ -179,9 +179,9 @@ def test_an_epoch_is_the_one_written_down(
 def gradients(trainer: Trainer) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Statistics of the first step, and gradients of the model's and the strategies' own parameters."""
     trainer.begin_epoch()
-    _, observation = trainer.model.critic_batches(
-        trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
-    )
+    observation = trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
+    if trainer.game:
+        _, observation = trainer.game.model.critic_batches(observation)
     statistics, finite, *found = trainer.gradients(observation, trainer.values[0], trainer.noise)
     assert finite.all()
     count = len(trainer.optimisers[0].parameters)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.data import DataConfig, Dataset, Split
+from discrete_vae.data import Dataset, Split
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
@@ -24,6 +24,7 @@ from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig, Supervision
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import described
 
 PIXELS, STEPS, BATCH, IMAGES = 6, 3, 10, 40
 DYNAMIC = described(PIXELS, 1, binarisation="dynamic")
