@@ -133,9 +133,7 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
 
 def test_evaluation_does_not_depend_on_the_memory_it_has() -> None:
     data = load(device="cuda")
-    population = Population.build(
-        [Config(architecture=SMALL, seed=seed) for seed in range(3)], 784, torch.device("cuda")
-    )
+    population = Population.build([Config(architecture=SMALL, seed=seed) for seed in range(3)], torch.device("cuda"))
     whole = evaluate_population(population, data, "test", 3)
     alone = evaluate_population(population, data, "test", 3, memory=member_memory(population))
     for name, values in whole.items():

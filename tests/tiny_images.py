@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from discrete_vae.data import Dataset, Split, load
+from discrete_vae.data import DataConfig, Dataset, Split, load
+from discrete_vae.data.config import Binarisation
+from discrete_vae.data.domain import Shape
+from discrete_vae.latents.family import Family
+from discrete_vae.likelihoods import Bernoulli
+from discrete_vae.tasks import Architecture
+from discrete_vae.tasks.base import Blueprint
 
 
 @cache
@@ -20,3 +26,14 @@ def cut(split: Split, images: int) -> Split:
     """The middle 6 x 6 pixels of the first images of a split."""
     pixels = split.pixels[:images].view(-1, 28, 28)[:, 11:17, 11:17].flatten(1)
     return replace(split, pixels=pixels, labels=split.labels[:images])
+
+
+def described(rows: int, columns: int, channels: int = 1, binarisation: Binarisation = "threshold") -> DataConfig:
+    """Images of a size, for tests that make their own: nothing is read by this configuration."""
+    shape, sizes = (rows, columns, channels), (50_000, 500, 500)
+    return DataConfig("tiny", binarisation, shape=shape, sizes=sizes, fingerprint="0" * 32)
+
+
+def blueprint(architecture: Architecture, family: Family, rows: int, columns: int, channels: int = 1) -> Blueprint:
+    """Of models of binary images."""
+    return Blueprint(architecture, family, Shape(rows, columns, channels), Bernoulli())

@@ -11,16 +11,22 @@ from discrete_vae.backbones.base import Backbone, Widths
 from discrete_vae.backbones.layers import Linear
 from discrete_vae.backbones.stack import ACTIVATIONS, Stack
 from discrete_vae.data.domain import Shape
+from discrete_vae.errors import nearest
 
 Generators = Sequence[torch.Generator]
 
 
 class MLP(Stack):
-    """P networks with layers of the given sizes: ``[P, B, sizes[0]] -> [P, B, sizes[-1]]``."""
+    """P networks with layers of the given sizes: ``[P, B, sizes[0]] -> [P, B, sizes[-1]]``.
+
+    Raises ``InputError`` for an unknown activation.
+    """
 
     def __init__(
         self, sizes: Sequence[int], activation: str, generators: Generators, initialisation: str = "glorot"
     ) -> None:
+        if activation not in ACTIVATIONS:
+            raise nearest(activation, ACTIVATIONS, "activation")
         layers = [Linear(inputs, outputs, generators, initialisation) for inputs, outputs in itertools.pairwise(sizes)]
         super().__init__(layers, ACTIVATIONS[activation])
 

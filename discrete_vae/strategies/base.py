@@ -181,11 +181,6 @@ class Strategy(nn.Module):
         return None
 
     @classmethod
-    def needs(cls, options: Any) -> frozenset[str]:
-        """Capabilities that it asks of a model's backbone (``backbones.base.CAPABILITIES``); by default none."""
-        return frozenset()
-
-    @classmethod
     def idle(cls, options: Any) -> frozenset[str]:
         """Names of its options, and of a run's, that have no effect beside these values of the others."""
         return frozenset()

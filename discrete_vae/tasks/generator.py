@@ -39,12 +39,16 @@ class Generator(AdversarialTask):
     """
 
     posterior = False
-    reads = (AdversarialTask.reads | {"style"}) - {"latents", "categories", "layers"}
+    reads = (AdversarialTask.reads | {"style"}) - {"latents", "categories", "layers", "likelihood", "pixel_scale"}
     score = "wasserstein"
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
         super().__init__(blueprint, generators, Shape(1, blueprint.architecture.style), Shape(1, 1))
         self.width = blueprint.image.size
+
+    def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """The critic, which gives one value, whatever a likelihood would take."""
+        return self.blueprint.backbone.decoder(code, self.explained, 1, self.architecture, generators)
 
     @classmethod
     def check(cls, settings: Settings) -> None:

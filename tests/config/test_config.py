@@ -32,8 +32,10 @@ def elaborate(strategy: str) -> Config:
     return Config.fitting(
         strategy=strategy,
         options=with_other_schedules(strategy),
-        architecture=Architecture(latents=4, categories=3, hidden=(16, 8), activation="relu"),
-        data=DataConfig("mnist", "dynamic", 7),
+        architecture=Architecture(4, 3, (16, 8), "relu", backbone="conv", channels=(5, 7)),
+        data=DataConfig("mnist", "none"),
+        likelihood="gaussian-fixed",
+        pixel_scale=0.3,
         epochs=3,
         batch_size=128,
         samples=3,
@@ -45,10 +47,13 @@ def elaborate(strategy: str) -> Config:
     )
 
 
+GRAYSCALE = DataConfig("mnist", "none")
 HOSTS: dict[str, dict[str, Any]] = {
     "auxiliary_learning_rate": {"strategy": "nvil"},
     "supervision": {"task": "semi-supervised", "architecture": Architecture(latents=1)},
     "criticism": {"task": "adversarial-vae"},
+    "likelihood": {"data": GRAYSCALE},
+    "pixel_scale": {"data": GRAYSCALE, "likelihood": "gaussian-fixed"},
 }
 """What a field wants beside it, to have an effect."""
 CHANGES: dict[str, Any] = {
@@ -68,6 +73,8 @@ CHANGES: dict[str, Any] = {
     "seed": 1,
     "supervision": Supervision(alpha=1.0),
     "criticism": CriticConfig(critic_steps=4),
+    "likelihood": "gaussian",
+    "pixel_scale": 0.2,
 }
 NESTED = {
     "architecture": [
@@ -77,6 +84,9 @@ NESTED = {
         Architecture(hidden=(500, 500)),
         Architecture(activation="relu"),
         Architecture(layers=2),
+        Architecture(backbone="conv"),
+        Architecture(backbone="conv", channels=(8,)),
+        Architecture(backbone="mine:networks"),
     ],
     "data": [DataConfig("mnist"), DataConfig("mnist", "dynamic"), DataConfig("mnist", "stochastic", 1)],
     "learning_rate": [

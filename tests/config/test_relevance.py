@@ -44,6 +44,9 @@ OTHERS: dict[str, Any] = {
     "latents": 4,
     "categories": 5,
     "critic_learning_rate": 0.02,
+    "backbone": "conv",
+    "channels": (3,),
+    "likelihood": "gaussian",
 }
 """Other values for options where a step up from the base's will not do."""
 CHECK = relevance.check

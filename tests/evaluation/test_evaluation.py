@@ -18,11 +18,11 @@ from discrete_vae.evaluation import evaluate, evaluate_population
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.evaluation.population import Population, fill
 from discrete_vae.latents.categorical import Categorical, enumerate_states
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.runs.run import EVALUATION, Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
-from discrete_vae.tasks.base import bernoulli_nll
 from tests.tiny_images import middle
 
 CPU = torch.device("cpu")
@@ -112,7 +112,7 @@ def enumerated(population: Population, split: Split) -> Exact:
     output = model.decode(states.expand(members, -1, -1, -1))[0].double()
     log_q = torch.einsum("bnk,snk->bs", parameters.log_softmax(-1), states.double())
     log_prior = torch.full_like(log_q, -latents * math.log(categories))
-    return moments(log_q, log_prior, -bernoulli_nll(output, observation.double().unsqueeze(1)))
+    return moments(log_q, log_prior, -Bernoulli().nll(output, observation.double().unsqueeze(1)))
 
 
 @torch.no_grad()
@@ -125,7 +125,7 @@ def integrated(population: Population, split: Split) -> Exact:
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
     log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
     output = model.decode(grid.float().view(1, -1, 1, 1))[0].double()
-    log_likelihood = torch.stack([-bernoulli_nll(output, image) for image in observation.double()])
+    log_likelihood = torch.stack([-Bernoulli().nll(output, image) for image in observation.double()])
     return moments(normal.log_prob(grid) + width, (log_prior + width).expand_as(log_likelihood), log_likelihood)
 
 
@@ -158,7 +158,7 @@ def test_a_code_without_noise_has_one_value(data: Dataset) -> None:
     observation = data.test.pixels.float()
     with torch.no_grad():
         code = population.model.encode(observation[None]).sigmoid()
-        exact = -bernoulli_nll(population.model.decode(code), observation[None]).mean().item()
+        exact = -Bernoulli().nll(population.model.decode(code), observation[None]).mean().item()
     for samples in (1, 3):
         metrics = score(population, data, samples)
         assert metrics.pop("kl") == 0
@@ -180,7 +180,7 @@ def test_without_use_of_the_latents_every_sample_gives_the_exact_value(
             for layer in (population.model.encoder.network.layers[-1], population.model.decoder.layers[0]):
                 layer.weight.zero_()
         output = population.model.decode(torch.zeros(1, 1, *population.model.family.sample_shape))
-        exact = -bernoulli_nll(output, data.test.pixels.float()[None]).mean().item()
+        exact = -Bernoulli().nll(output, data.test.pixels.float()[None]).mean().item()
         metrics = score(population, data, samples)
         for name in ("elbo", "reconstruction_hard", "log_likelihood"):
             assert metrics[name].item() == pytest.approx(exact, rel=1e-5)
@@ -238,7 +238,7 @@ def test_relaxed_reconstruction_follows_the_temperature(data: Dataset) -> None:
 
     assert abs(relaxed(1e-3) - float(exact.reconstruction.mean())) < 4 * exact.elbo_error(1) + 0.01
     output = population.model.decode(torch.full((1, 1, 3, 3), 1 / 3))
-    uniform = bernoulli_nll(output, data.test.pixels.float()[None]).mean().item()
+    uniform = Bernoulli().nll(output, data.test.pixels.float()[None]).mean().item()
     assert relaxed(1e4) == pytest.approx(-uniform, abs=0.01)
 
 

@@ -21,6 +21,7 @@ from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.strategies import TargetPropagation
 from discrete_vae.tasks import Architecture, CriticConfig, Task, generator
+from tests.tiny_images import described
 
 PIXELS = 8
 CPU = torch.device("cpu")
@@ -65,8 +66,8 @@ def images(count: int, classes: int = 4) -> Dataset:
 
 def build(case: str, members: int = 2) -> Population:
     """Members whose posteriors follow the image: the encoder's weights are those of a trained one in size."""
-    fields = {"batch_size": 10, "epochs": 1, **CASES[case]}
-    population = Population.build([Config.fitting(**fields, seed=seed) for seed in range(members)], PIXELS, CPU)
+    fields = {"batch_size": 10, "epochs": 1, "data": described(2, 4), **CASES[case]}
+    population = Population.build([Config.fitting(**fields, seed=seed) for seed in range(members)], CPU)
     with torch.no_grad():
         for parameter in population.model.encoder.parameters():
             parameter.mul_(2.0)
@@ -253,8 +254,8 @@ def test_relaxed_samples_are_the_same_however_many_hard_ones_are_drawn() -> None
 
 def reader(gains: list[float]) -> Population:
     """An encoder that reads one-hot pixels: latent n has the logits of pixels 2 n and 2 n + 1 times its gain."""
-    own = Config("reinmax", None, Architecture(len(gains), 2, ()), batch_size=10, epochs=1)
-    population = Population.build([own], 2 * len(gains), CPU)
+    own = Config("reinmax", None, Architecture(len(gains), 2, ()), described(len(gains), 2), batch_size=10, epochs=1)
+    population = Population.build([own], CPU)
     with torch.no_grad():
         (layer,) = population.model.encoder.network.layers
         layer.weight.copy_(torch.diag(torch.tensor(gains).repeat_interleave(2)))

@@ -17,8 +17,9 @@ from discrete_vae.runs import Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
+from tests.tiny_images import described
 
-PIXELS = 12
+DATA = described(3, 4)
 CPU = torch.device("cpu")
 LEARNED = "target-propagation", STRATEGIES["target-propagation"].Options("network")
 CASES: dict[str, tuple[str, Any]] = {**{name: (name, None) for name in STRATEGIES}, "learned inverse": LEARNED}
@@ -31,11 +32,13 @@ CASES["layer-local mirror"] = (
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:
     if getattr(options, "inverse", None) == "mirror":
         fields["auxiliary_learning_rate"] = fields.get("learning_rate", Schedule(3e-4))
-    return Config.fitting(strategy, options, architecture=Architecture(4, 3, (8, 6)), batch_size=1000, **fields)
+    return Config.fitting(
+        strategy, options, architecture=Architecture(4, 3, (8, 6)), data=DATA, batch_size=1000, **fields
+    )
 
 
 def build(*configs: Config) -> Population:
-    return Population.build(configs, PIXELS, CPU)
+    return Population.build(configs, CPU)
 
 
 def annealed(initial: float, decay: float = 1.0) -> Any:
@@ -105,7 +108,7 @@ def test_schedules_over_a_run_have_each_members_length() -> None:
 
 
 def test_strategies_of_all_layers_follow_their_schedules() -> None:
-    deep = Config("gumbel-softmax", annealed(0.7), Architecture(4, 3, (8,), layers=3))
+    deep = Config("gumbel-softmax", annealed(0.7), Architecture(4, 3, (8,), layers=3), DATA)
     population = build(deep, replace(deep, options=annealed(0.2), seed=1))
     population.follow(population.schedules(0, 1, 50)[0])
     for strategy in population.layer_strategies:
@@ -115,16 +118,16 @@ def test_strategies_of_all_layers_follow_their_schedules() -> None:
 def test_strategies_of_deeper_layers_have_networks_of_their_own() -> None:
     """A baseline behind looks at the sample before, and no two layers start from the same weights."""
     deep = Architecture(4, 3, (8,), layers=3)
-    state = Population.build([Config("nvil", architecture=deep)], CPU).state()
+    state = build(Config("nvil", architecture=deep, data=described(4, 5))).state()
     inputs = [state[f"strategy{layer}.baseline.layers.0.weight"].shape[1] for layer in ("", 1, 2)]
     assert inputs == [20, 12, 12]
-    state = build(Config("relax", architecture=deep)).state()
+    state = build(Config("relax", architecture=deep, data=DATA)).state()
     first = [state[f"strategy{layer}.critic.layers.0.weight"] for layer in ("", 1, 2)]
     assert len(torch.stack(first).flatten(1).unique(dim=0)) == 3
 
 
 def test_a_models_own_parameters_are_all_but_its_critics() -> None:
-    model = build(Config("reinmax", task="adversarial-vae", architecture=Architecture(4, 3, (8,)))).model
+    model = build(Config("reinmax", task="adversarial-vae", architecture=Architecture(4, 3, (8,)), data=DATA)).model
     own, critic = (set(map(id, each)) for each in (model.own_parameters(), model.critic.parameters()))
     assert critic
     assert not own & critic
@@ -147,7 +150,7 @@ def test_load_gives_each_member_its_own_checkpoint(tmp_path: Path, case: str) ->
         save(tmp_path, each, 50, build(each), 0)  # an older one, which is not read
         save(tmp_path, each, 100, saved, p)
     runs = [Run.open(tmp_path / configs[p].name) for p in (2, 0)]
-    state = Population.load(runs, PIXELS, CPU).state()
+    state = Population.load(runs, CPU).state()
     for name, tensor in saved.state().items():
         assert torch.equal(state[name], tensor[[2, 0]])
 
@@ -156,12 +159,12 @@ def test_load_names_the_run_without_a_checkpoint(tmp_path: Path) -> None:
     done = save(tmp_path, config(), 50, build(config()), 0)
     fresh = Run.create(tmp_path, config(seed=1))
     with pytest.raises(InputError, match="has no checkpoint yet; train it first") as caught:
-        Population.load([done, fresh], PIXELS, CPU)
+        Population.load([done, fresh], CPU)
     assert str(fresh.folder) in str(caught.value)
 
 
 def temperatures(runs: list[Run]) -> Tensor:
-    strategy: Any = Population.load(runs, PIXELS, CPU).strategy
+    strategy: Any = Population.load(runs, CPU).strategy
     temperature: Tensor = strategy.temperature
     return temperature
 
@@ -209,10 +212,10 @@ def test_a_checkpoint_of_other_tensors_is_refused(tmp_path: Path, case: str) -> 
     tensors = {name: tensor[0] for name, tensor in build(config()).state().items()}
     tensors |= {"sums": torch.zeros(3), "adam.model.0.first": torch.zeros(1), "noise": torch.zeros(1)}
     checkpoints.write(run.folder, 1, run.config.identity, tensors)
-    Population.load([run], PIXELS, CPU)
+    Population.load([run], CPU)
     change(tensors)
     checkpoints.write(run.folder, 1, run.config.identity, tensors)
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        Population.load([run], PIXELS, CPU)
+        Population.load([run], CPU)
     assert str(checkpoints.path_of(run.folder, 1)) in str(caught.value)
     assert "delete this file" in str(caught.value)

@@ -16,6 +16,7 @@ from discrete_vae.evaluation.gradients import gradient_error
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.strategies import (
     STRATEGIES,
     GumbelSoftmax,
@@ -29,7 +30,7 @@ from discrete_vae.strategies import (
 )
 from discrete_vae.strategies.target_propagation.feedback import WeightMirror
 from discrete_vae.tasks import TASKS, Architecture, Task
-from discrete_vae.tasks.base import bernoulli_nll
+from tests.tiny_images import blueprint, described
 
 PIXELS, BATCH, LATENTS, CATEGORIES = 8, 3, 2, 3
 FAMILY = Categorical(LATENTS, CATEGORIES)
@@ -39,7 +40,7 @@ MODELS = [("vae", 1), ("vae", 2), ("vae", 3), ("structured-prediction", 1), ("st
 def build(task: str, layers: int, members: int = 1) -> Task:
     """Identical members."""
     architecture = Architecture(LATENTS, CATEGORIES, (5,), layers=layers)
-    return TASKS[task](architecture, FAMILY, PIXELS, [seeded(1) for _ in range(members)])
+    return TASKS[task](blueprint(architecture, FAMILY, 2, PIXELS // 2), [seeded(1) for _ in range(members)])
 
 
 def images(members: int = 1) -> Tensor:
@@ -67,8 +68,8 @@ def paths(model: Task, pixels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]
             ratio = ratio - LATENTS * math.log(CATEGORIES) - probability
             output, target = model.decode(codes[0]), pixels
         else:
-            output, target = model.decode(codes[-1]), pixels[..., model.inputs :]
-        yield probability.exp()[0], -bernoulli_nll(output, target)[0], ratio[0]
+            output, target = model.decode(codes[-1]), pixels[..., model.seen.size :]
+        yield probability.exp()[0], -Bernoulli().nll(output, target)[0], ratio[0]
 
 
 def exact(model: Task, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,10 +263,12 @@ def test_every_strategy_goes_through_layers_as_a_population(task: str, layers: i
     if name == "target-propagation":
         options = STRATEGIES[name].Options("l-drl", geometry="second-order")
     architecture = Architecture(LATENTS, STRATEGIES[name].categories or CATEGORIES, (5,), layers=layers)
-    configs = [Config(name, options, architecture, task=task, seed=seed) for seed in range(3)]
+    configs = [
+        Config(name, options, architecture, described(2, PIXELS // 2), task=task, seed=seed) for seed in range(3)
+    ]
 
     def gradients(members: list[Config]) -> list[Tensor]:
-        population = Population.build(members, PIXELS, torch.device("cpu"))
+        population = Population.build(members, torch.device("cpu"))
         pixels, noise = images(len(members)), Noise([seeded(each.seed, "draw") for each in members])
         population.follow(population.schedules(0, 1, 10)[0])
         logits = population.model.encode(pixels)

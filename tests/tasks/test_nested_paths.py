@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from discrete_vae.latents.categorical import Categorical, log_prob
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.strategies import (
     STRATEGIES,
     GappedStraightThrough,
@@ -30,8 +31,8 @@ from discrete_vae.strategies import (
     Strategy,
 )
 from discrete_vae.tasks import TASKS, Architecture
-from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.tasks.nesting import Layer, nested
+from tests.tiny_images import blueprint
 
 MEMBERS, BATCH, OUTPUTS = 2, 3, 5
 SHAPES = [(2, 3), (4, 2), (3, 4)]
@@ -249,7 +250,7 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
     """Loss and gradients of a model's weights by Gumbel-Softmax, with a beta for each member."""
     architecture = Architecture(LATENTS, CATEGORIES, (5,), layers=depth)
     family = Categorical(LATENTS, CATEGORIES)
-    model = TASKS[task](architecture, family, PIXELS, [seeded(p, "weights") for p in range(MEMBERS)])
+    model = TASKS[task](blueprint(architecture, family, 2, PIXELS // 2), [seeded(p, "weights") for p in range(MEMBERS)])
     for parameter in model.parameters():
         parameter.data *= 2  # so that upper layers matter
     pixels = torch.rand(MEMBERS, BATCH, PIXELS, generator=seeded(3)).round()
@@ -280,7 +281,7 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
         samples.append(sample)
     code = samples[0 if task == "vae" else -1].flatten(-2)
     target = pixels if task == "vae" else pixels[..., PIXELS // 2 :]
-    total = total + bernoulli_nll(network(model.decoder, code), target)
+    total = total + Bernoulli().nll(network(model.decoder, code), target)
     torch.testing.assert_close(found, total, rtol=1e-5, atol=1e-5)
     exact = torch.autograd.grad(total.sum(), list(model.parameters()))
     for (name, _), one, other in zip(model.named_parameters(), given, exact, strict=True):
@@ -289,7 +290,7 @@ def test_layers_of_a_task_are_one_pass_by_relaxed_samples(task: str, depth: int)
 
 def test_a_bound_of_two_layers_weighs_each_samples_kl_by_beta() -> None:
     """``Objective.sample_kl`` of a layer behind is ``beta log q(z) / p(z)``, whose mean is its KL term."""
-    vae = TASKS["vae"](Architecture(2, 3, (4,), layers=2), Categorical(2, 3), 5, [seeded(0)])
+    vae = TASKS["vae"](blueprint(Architecture(2, 3, (4,), layers=2), Categorical(2, 3), 1, 5), [seeded(0)])
     images = torch.zeros(1, 4, 5)
     (one,), (three,) = (vae.layers(images, beta) for beta in (1.0, 3.0))
     sample = Categorical(2, 3).sample(torch.zeros(1, 4, 2, 3), Noise([seeded(1)])).squeeze(1)

@@ -16,11 +16,12 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
 from discrete_vae.latents.categorical import Categorical, one_hot
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.strategies import GumbelSoftmax, Marginalisation
 from discrete_vae.tasks import Architecture, LabelsAlone, SemiSupervised, Supervision
-from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.tasks.semi_supervised import balanced
 from discrete_vae.training import loop as training
+from tests.tiny_images import blueprint
 
 CLASSES, PIXELS, MEMBERS, BATCH = 3, 7, 2, 4
 SIZES = Architecture(latents=1, categories=CLASSES, hidden=(6,), style=1)
@@ -43,7 +44,7 @@ def split() -> data.Split:
 
 @pytest.fixture
 def model(split: data.Split) -> SemiSupervised:
-    made = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
+    made = SemiSupervised(blueprint(SIZES, Categorical(1, CLASSES), 1, PIXELS), generators("weights"))
     made.setup(split, settings(Supervision(labelled=6, alpha=2.0)), [0, 1])
     return made
 
@@ -71,7 +72,9 @@ def test_members_have_the_labelled_images_of_their_own_seeds(model: SemiSupervis
 
 
 def test_the_styles_kl_is_a_sum_over_its_variables(split: data.Split) -> None:
-    made = SemiSupervised(dataclasses.replace(SIZES, style=3), Categorical(1, CLASSES), PIXELS, generators("weights"))
+    made = SemiSupervised(
+        blueprint(dataclasses.replace(SIZES, style=3), Categorical(1, CLASSES), 1, PIXELS), generators("weights")
+    )
     pixels = split.batch(torch.arange(4).expand(MEMBERS, -1))
     classes = one_hot(torch.ones(MEMBERS, 4, 1).long(), CLASSES)
     mean, log_variance = made.infer_style(pixels, classes.squeeze(-2)).unbind(-1)
@@ -79,7 +82,7 @@ def test_the_styles_kl_is_a_sum_over_its_variables(split: data.Split) -> None:
     objective = made.objective(pixels, 0.7)
     output = objective.decode(classes)
     torch.testing.assert_close(output[..., -1], kl)
-    torch.testing.assert_close(objective.loss(output), bernoulli_nll(output[..., :-1], pixels) + 0.7 * kl)
+    torch.testing.assert_close(objective.loss(output), Bernoulli().nll(output[..., :-1], pixels) + 0.7 * kl)
 
 
 def test_half_of_a_batch_has_its_classes(model: SemiSupervised, split: data.Split) -> None:
@@ -102,7 +105,7 @@ def parts(model: SemiSupervised, images: Tensor, epsilon: Tensor, beta: float = 
         z = mean + (log_variance / 2).exp() * epsilon[..., 0, 0]
         logits = model.decoder(torch.cat([classes, z.unsqueeze(-1)], -1))
         kl = (mean**2 + log_variance.exp() - 1 - log_variance) / 2
-        costs.append(bernoulli_nll(logits, images) + beta * kl)
+        costs.append(Bernoulli().nll(logits, images) + beta * kl)
     return torch.stack(costs)
 
 
@@ -155,7 +158,7 @@ def test_the_bound_is_the_integral_over_the_style(model: SemiSupervised, split: 
     for k in range(CLASSES):
         classes = one_hot(torch.full((MEMBERS, len(z)), k), CLASSES)
         logits = model.decoder(torch.cat([classes, z.expand(MEMBERS, -1).unsqueeze(-1)], -1))
-        likelihood = torch.stack([-bernoulli_nll(logits, images[:, i : i + 1]) for i in range(3)], 1).exp()
+        likelihood = torch.stack([-Bernoulli().nll(logits, images[:, i : i + 1]) for i in range(3)], 1).exp()
         exact += (likelihood * density).sum(-1) / CLASSES
     error = weights.std(1) / math.sqrt(20_000)
     assert ((weights.mean(1) - exact).abs() < 4 * error).all()
@@ -193,7 +196,7 @@ def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
 
 def test_the_classifier_alone_learns_from_the_same_images_by_itself(model: SemiSupervised, split: data.Split) -> None:
     """The same initial weights and images, the cross-entropy alone, and no pixels explained."""
-    alone = LabelsAlone(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights"))
+    alone = LabelsAlone(blueprint(SIZES, Categorical(1, CLASSES), 1, PIXELS), generators("weights"))
     alone.setup(split, settings(Supervision(labelled=6)), [0, 1])
     assert torch.equal(alone.labelled, model.labelled)
     for one, other in zip(alone.encoder.parameters(), model.encoder.parameters(), strict=True):
@@ -220,7 +223,7 @@ def test_classes_and_images_are_multiplied_apart(model: SemiSupervised, split: d
 
 
 def test_samples_of_the_prior_have_a_class_and_a_style(model: SemiSupervised) -> None:
-    one = SemiSupervised(SIZES, Categorical(1, CLASSES), PIXELS, generators("weights")[:1])
+    one = SemiSupervised(blueprint(SIZES, Categorical(1, CLASSES), 1, PIXELS), generators("weights")[:1])
     code = one.prior_sample(5, Noise(generators("noise")[:1]))
     assert code.shape == (1, 5, 1, CLASSES + 1)
     assert (code[..., :CLASSES].sum(-1) == 1).all()

@@ -12,8 +12,10 @@ from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli as Binary
 from discrete_vae.tasks import VAE, Architecture
-from discrete_vae.tasks.base import Encoder, bernoulli_nll
+from discrete_vae.tasks.base import Encoder
+from tests.tiny_images import blueprint
 
 PIXELS = 12
 
@@ -24,7 +26,7 @@ def generators(members: int, seed: int = 0) -> list[torch.Generator]:
 
 def build(architecture: Architecture, members: int = 2, family: Any = None) -> VAE:
     family = family or Categorical(architecture.latents, architecture.categories)
-    return VAE(architecture, family, PIXELS, generators(members))
+    return VAE(blueprint(architecture, family, 3, 4), generators(members))
 
 
 def images(*shape: int) -> Tensor:
@@ -36,34 +38,34 @@ def test_bernoulli_nll_is_torchs(scale: float) -> None:
     logits = scale * torch.randn(3, 5, PIXELS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     observation = images(3, 5).double()
     expected = -Bernoulli(logits=logits).log_prob(observation).sum(-1)
-    torch.testing.assert_close(bernoulli_nll(logits, observation), expected)
+    torch.testing.assert_close(Binary().nll(logits, observation), expected)
 
 
 def test_gradients_of_bernoulli_nll() -> None:
     logits = 3 * torch.randn(2, 4, 5, generator=seeded(1), dtype=torch.float64)
     pixels = torch.rand(1, 4, 5, generator=seeded(2), dtype=torch.float64)  # broadcasts over samples
     logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda each: bernoulli_nll(each, pixels), logits)
-    assert torch.autograd.gradgradcheck(lambda each: bernoulli_nll(each, pixels), logits)
+    assert torch.autograd.gradcheck(lambda each: Binary().nll(each, pixels), logits)
+    assert torch.autograd.gradgradcheck(lambda each: Binary().nll(each, pixels), logits)
     shared = logits.detach()[:, :1].clone().requires_grad_()  # of all four images
-    assert torch.autograd.gradcheck(lambda each: bernoulli_nll(each, pixels), shared)
+    assert torch.autograd.gradcheck(lambda each: Binary().nll(each, pixels), shared)
 
 
 def test_bernoulli_nll_of_grayscale_is_the_cross_entropy() -> None:
     logits, observation = torch.tensor([[0.3, -2.0]]), torch.tensor([[0.25, 0.5]])
     expected = nn.functional.binary_cross_entropy_with_logits(logits, observation, reduction="sum")
-    torch.testing.assert_close(bernoulli_nll(logits, observation), expected[None])
+    torch.testing.assert_close(Binary().nll(logits, observation), expected[None])
 
 
 def test_bernoulli_nll_is_finite_far_out_and_broadcasts() -> None:
     logits = torch.tensor([1e4, -1e4, 1e4])
-    assert bernoulli_nll(logits, torch.tensor([1.0, 0.0, 0.0])).item() == pytest.approx(1e4)
-    assert bernoulli_nll(torch.zeros(2, 7, 4, PIXELS), images(2, 1, 4)).shape == (2, 7, 4)
-    assert bernoulli_nll(torch.zeros(PIXELS), images()).item() == pytest.approx(PIXELS * math.log(2))
+    assert Binary().nll(logits, torch.tensor([1.0, 0.0, 0.0])).item() == pytest.approx(1e4)
+    assert Binary().nll(torch.zeros(2, 7, 4, PIXELS), images(2, 1, 4)).shape == (2, 7, 4)
+    assert Binary().nll(torch.zeros(PIXELS), images()).item() == pytest.approx(PIXELS * math.log(2))
 
 
 def test_shapes_of_the_thesis() -> None:
-    model = VAE(Architecture(), Categorical(30, 10), 784, generators(1))
+    model = VAE(blueprint(Architecture(), Categorical(30, 10), 28, 28), generators(1))
     shapes = {name: tuple(each.shape[1:]) for name, each in model.named_parameters() if name.endswith("weight")}
     assert list(shapes.values()) == [(784, 500), (500, 300), (300, 500), (500, 784)]
     assert sum(each.numel() for each in model.parameters()) == 784 * 500 * 2 + 500 * 300 * 2 + 500 * 2 + 300 + 784
@@ -86,7 +88,8 @@ def test_encode_decode_and_kl_have_the_shapes_they_say(hidden: tuple[int, ...]) 
 
 def test_encoder_is_the_network_that_its_layers_spell_out() -> None:
     """One member's layers by hand: x W + b, softplus, x W + b, cut into N rows of K."""
-    encoder = Encoder(Architecture(4, 3, (9,)), Categorical(4, 3), PIXELS, generators(2))
+    encoder = build(Architecture(4, 3, (9,))).encoder
+    assert isinstance(encoder, Encoder)
     observation = images(2, 6)
     first, second = encoder.network.layers
     for p in range(2):
@@ -107,9 +110,8 @@ def test_activation_is_the_one_that_was_asked_for(activation: str) -> None:
 @pytest.mark.parametrize("initialisation", ["glorot", "fan-in"])
 def test_initialisation_is_the_one_that_was_asked_for(initialisation: str) -> None:
     """Of encoder, decoder and the maps between stochastic layers: uniform up to the bound of its kind."""
-    model = VAE(
-        Architecture(20, 5, (200,), layers=2, initialisation=initialisation), Categorical(20, 5), 50, [seeded(0)]
-    )
+    architecture = Architecture(20, 5, (200,), layers=2, initialisation=initialisation)
+    model = VAE(blueprint(architecture, Categorical(20, 5), 5, 10), [seeded(0)])
     weights = {name: each for name, each in model.named_parameters() if name.endswith("weight")}
     assert len(weights) > 4
     for name, weight in weights.items():
@@ -182,7 +184,7 @@ def test_a_kl_that_is_averaged_over_latents_is_caught() -> None:
     architecture = Architecture(4, 3, (9,))
     check_kl(build(architecture))
     with pytest.raises(AssertionError):
-        check_kl(Averaged(architecture, Categorical(4, 3), PIXELS, generators(2)))
+        check_kl(Averaged(blueprint(architecture, Categorical(4, 3), 3, 4), generators(2)))
 
 
 def test_gaussian_family() -> None:

@@ -112,7 +112,7 @@ def test_recorded_and_captured_steps_have_the_bits_of_plain_ones(case: str) -> N
     plain, recorded, captured = (trainer(case, 2) for _ in range(3))
     for each in (plain, captured):
         each.differentiate = partial(each.gradients, noise=each.noise)
-        each.criticise = partial(each.critic_gradients, noise=each.noise)
+        each.game.differentiate = partial(each.game.gradients, noise=each.noise)
     for _ in range(4):
         plain._update()
         recorded._update()
@@ -138,8 +138,8 @@ def test_critic_and_model_take_turns(case: str) -> None:
     critic = list(made.model.critic.parameters())
     own = made.model.own_parameters()
     assert len(critic) + len(own) == len(list(made.model.parameters()))
-    seen, moved, criticise, differentiate = [], [], made.criticise, made.differentiate
-    assert all(each.gt(0).any() for each in [made.critic_rates])
+    seen, moved, criticise, differentiate = [], [], made.game.differentiate, made.differentiate
+    assert all(each.gt(0).any() for each in [made.game.rates])
 
     def snapshot(parameters: list[Any]) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in parameters]
@@ -153,7 +153,7 @@ def test_critic_and_model_take_turns(case: str) -> None:
         moved.append(("model", snapshot(critic), snapshot(own)))
         return differentiate(observation, values)
 
-    made.criticise, made.differentiate = criticised, differentiated
+    made.game.differentiate, made.differentiate = criticised, differentiated
     made._update()
     assert [name for name, *_ in moved] == ["critic"] * steps + ["model"]
     for (_, critic_before, own_before), (_, critic_after, own_after) in itertools.pairwise(moved):
@@ -385,7 +385,8 @@ def test_every_strategy_takes_a_step_or_says_why_not(strategy: str) -> None:
             own = Config(strategy, architecture=size, batch_size=10, **fields)
             made = Trainer([Run(Path(), own)], DATA[own.data.dataset], torch.device("cpu"))
             made.differentiate = partial(made.gradients, noise=made.noise)
-            made.criticise = partial(made.critic_gradients, noise=made.noise)
+            if made.game:
+                made.game.differentiate = partial(made.game.gradients, noise=made.noise)
             made.begin_epoch()
             made._update()
         except InputError:

@@ -19,11 +19,13 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import described
 
 PIXELS, IMAGES, BATCH, STEPS = 7, 100, 5, 6
 LATENTS, CATEGORIES = 3, 2
 SHAPE = Architecture(LATENTS, CATEGORIES, (4,))
 POINTS = DataConfig("8-gaussians")
+TINY = described(PIXELS, 1)
 
 RULES: dict[str, Callable[[Sequence[Tensor]], torch.optim.Optimizer]] = {
     "adam": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.9, 0.999), eps=1e-8),
@@ -49,7 +51,7 @@ def dataset(config: DataConfig) -> Dataset:
 
 def build(*fields: dict[str, Any], folder: Path | None = None) -> Trainer:
     """A trainer of members that have these fields of their own, before its first step."""
-    shared = {"architecture": SHAPE, "batch_size": BATCH}
+    shared = {"architecture": SHAPE, "batch_size": BATCH, "data": TINY}
     configs = [Config.fitting(**{**shared, "seed": seed, **own}) for seed, own in enumerate(fields)]
     # Nothing is written without a folder.
     runs = [Run(folder / str(p) if folder else Path(), config) for p, config in enumerate(configs)]
@@ -177,9 +179,9 @@ def test_an_epoch_is_the_one_written_down(
 def gradients(trainer: Trainer) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Statistics of the first step, and gradients of the model's and the strategies' own parameters."""
     trainer.begin_epoch()
-    _, observation = trainer.model.critic_batches(
-        trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
-    )
+    observation = trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
+    if trainer.game:
+        _, observation = trainer.game.model.critic_batches(observation)
     statistics, finite, *found = trainer.gradients(observation, trainer.values[0], trainer.noise)
     assert finite.all()
     count = len(trainer.optimisers[0].parameters)
@@ -250,7 +252,7 @@ def test_a_critics_gradient_and_its_models_are_those_written_down(drawn: list[Te
     statistics, model, own = gradients(trainer)
     assert own == []
     (for_model,) = drawn
-    judgement, *critics = trainer.critic_gradients(seen[0], trainer.values[0], trainer.noise)
+    judgement, *critics = trainer.game.gradients(seen[0], trainer.values[0], trainer.noise)
     for_prior, for_posterior, places = drawn[1:]
     for p, beta in enumerate(betas):
         weights = copied(trainer.model.own_parameters(), p)
@@ -324,14 +326,14 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
             for rate, other in rates
         )
     )
-    critic = list(trainer.model.critic.parameters()) if trainer.model.critic else []
+    critic = list(trainer.game.model.critic.parameters()) if trainer.game else []
     parts = [trainer.model.own_parameters(), list(trainer.population.strategies.parameters()), critic]
     assert len(parts[0]) + len(critic) == len(list(trainer.model.parameters()))
     assert bool(parts[1]) == any(name in case for name in ("baseline", "inverse", "mirror"))
     given: list[list[Tensor]] = []
     judged: list[list[Tensor]] = []
     corrected: list[list[Tensor]] = []
-    differentiate, criticise = trainer.differentiate, trainer.criticise
+    differentiate, criticise = trainer.differentiate, trainer.game and trainer.game.differentiate
 
     def differentiated(*arguments: Tensor) -> tuple[Tensor, ...]:
         found = differentiate(*arguments)
@@ -344,7 +346,9 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
         judged.append([each.clone() for each in found[1:]])
         return found
 
-    trainer.differentiate, trainer.criticise = differentiated, criticised
+    trainer.differentiate = differentiated
+    if trainer.game:
+        trainer.game.differentiate = criticised
     copies = [[copied(part, p) for part in parts] for p in range(2)]
     for _ in range(2):  # epochs
         trainer.train_epoch(lambda: True)
@@ -393,7 +397,8 @@ def test_an_epoch_in_two_parts_is_one(task: str, monkeypatch: pytest.MonkeyPatch
     def trained(stop: int) -> tuple[Trainer, list[Tensor]]:
         trainer, losses, judgements = build(fields, fields), list[Tensor](), list[Tensor]()
         trainer.differentiate = recorded(trainer.differentiate, losses)
-        trainer.criticise = recorded(trainer.criticise, judgements)
+        if trainer.game:
+            trainer.game.differentiate = recorded(trainer.game.differentiate, judgements)
         while trainer.step < 2 * STEPS:
             trainer.train_epoch(lambda: trainer.step != stop)
             since = (trainer.step - 1) // STEPS * STEPS
@@ -504,12 +509,12 @@ def test_a_member_whose_critic_fails_is_not_healthy(monkeypatch: pytest.MonkeyPa
     """The model's own loss may be finite in that step."""
     own = {"task": "critic", "data": POINTS, "strategy": "backpropagation", "criticism": CriticConfig(critic_steps=2)}
     trainer = build(own, own | {"seed": 1})
-    criticise = trainer.criticise
+    criticise = trainer.game.differentiate
 
     def broken(*arguments: Any) -> tuple[Tensor, ...]:
         judgement, *gradients = criticise(*arguments)
         return judgement * torch.tensor([[1.0], [float("nan")]]), *gradients
 
-    monkeypatch.setattr(trainer, "criticise", broken)
+    monkeypatch.setattr(trainer.game, "differentiate", broken)
     trainer.train_epoch(lambda: True)
     assert trainer.healthy() == [0]

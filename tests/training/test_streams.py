@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.config import Config
-from discrete_vae.data import DataConfig, Dataset, Split
+from discrete_vae.data import Dataset, Split
 from discrete_vae.evaluation import evaluate_population
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
@@ -24,8 +24,10 @@ from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig, Supervision
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import described
 
 PIXELS, STEPS, BATCH, IMAGES = 6, 3, 10, 40
+DYNAMIC = described(PIXELS, 1, binarisation="dynamic")
 MIRROR = STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", warmup=2)
 CASES: dict[str, dict[str, Any]] = {
     "relaxed": {"strategy": "gumbel-softmax"},
@@ -95,13 +97,13 @@ def grayscale() -> Dataset:
     """Binarised afresh wherever they are gathered, in every split."""
     pixels = torch.randint(1, 255, (IMAGES, PIXELS), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     split = Split(pixels, torch.arange(IMAGES) % 2, levels=255, dynamic=True)
-    return Dataset(DataConfig("mnist", "dynamic"), split, split, split)
+    return Dataset(DYNAMIC, split, split, split)
 
 
 @functools.cache
 def live(case: str, *seeds: int) -> Recorder:
     """Three epochs of a population, its evaluations and its diagnostics, with all draws noted."""
-    fields = {"architecture": Architecture(3, 2, (5,)), "batch_size": BATCH, "data": DataConfig("mnist", "dynamic")}
+    fields = {"architecture": Architecture(3, 2, (5,)), "batch_size": BATCH, "data": DYNAMIC}
     configs = [Config.fitting(**{**fields, **CASES[case]}, seed=seed) for seed in seeds]
     data = grayscale()
     with recorded() as recorder:
