@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from discrete_vae import data
 from discrete_vae.cli.arguments import Count, whole
+from discrete_vae.cli.own_images import room
 from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.statistics import interval
@@ -50,8 +51,9 @@ def best(
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
         capacity.require_training(defined(found)[0].base, fresh, device)
-        images = data.load(defined(found)[0].base.data, files.folder, device, files.download)
         with terminal_progress() as progress:
+            config = defined(found)[0].base.data
+            images = data.load(config, files.folder, device, files.download, progress.counting, room(device))
             made = train_again(
                 found,
                 images,
