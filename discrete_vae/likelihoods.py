@@ -19,6 +19,8 @@ from discrete_vae.latents.noise import Noise
 
 LEVELS = 256
 """Values that a grayscale pixel, or a channel of a colour one, may take."""
+FIRST_LOG_SCALE = -2.0
+"""Of learned scales, where the decoder puts out 0, as it does on average before training."""
 LEAST_LOG_SCALE = -7.0
 """Of a logistic: its scale is then a quarter of a level, and all of its weight on one (Salimans et al. 2017)."""
 
@@ -120,9 +122,9 @@ class FixedGaussian(_Normal):
 
 @dataclass(frozen=True)
 class Gaussian(_Normal):
-    """Normal pixels of a mean and a log standard deviation, both put out; the deviation is at least one level, 1 / 255.
+    """Normal pixels; the mean is the first number, the log standard deviation the second less 2.
 
-    Without that bound, a pixel that is the same in all images has an infinite density.
+    The deviation is at least one level, 1 / 255: a pixel that is the same in all images would have an infinite density.
     """
 
     numbers = 2
@@ -140,7 +142,7 @@ class Gaussian(_Normal):
 
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = self._apart(output).unbind(-1)
-        return mean, log_scale.clamp_min(-math.log(LEVELS - 1))
+        return mean, (log_scale + FIRST_LOG_SCALE).clamp_min(-math.log(LEVELS - 1))
 
 
 def _normal_nll(standardised: Tensor, log_scale: Tensor | float) -> Tensor:
@@ -151,8 +153,8 @@ def _normal_nll(standardised: Tensor, log_scale: Tensor | float) -> Tensor:
 class DiscretisedLogistic(Likelihood):
     """A logistic distribution rounded to the 256 levels (Kingma et al. 2016, IAF; Salimans et al. 2017, one component).
 
-    Its location is the first number plus one half, its scale the exponential of the second. The lowest and the highest
-    level take all that lies beyond them. The mean is the location, within [0, 1].
+    Its location is the first number plus one half, its scale the exponential of the second less 2. The lowest and the
+    highest level take all that lies beyond them. The mean is the location, within [0, 1].
     """
 
     numbers = 2
@@ -179,7 +181,7 @@ class DiscretisedLogistic(Likelihood):
 
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale = self._apart(output).unbind(-1)
-        return location + 0.5, log_scale.clamp_min(LEAST_LOG_SCALE)
+        return location + 0.5, (log_scale + FIRST_LOG_SCALE).clamp_min(LEAST_LOG_SCALE)
 
 
 @dataclass(frozen=True)

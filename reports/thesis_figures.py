@@ -134,9 +134,7 @@ def _show(axes: Axes, images: Tensor, data: Dataset) -> None:
     shape = data.config.image_shape
     strip = np.concatenate(list(images.clamp(0, 1).reshape(-1, shape.rows, shape.columns, shape.channels).numpy()), 1)
     colours = "gray_r" if data.config.known else "gray"
-    axes.imshow(
-        strip[..., 0] if shape.channels == 1 else strip, cmap=colours, vmin=0, vmax=1, interpolation="nearest"
-    )
+    axes.imshow(strip[..., 0] if shape.channels == 1 else strip, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
 
 
 def _load(run: Run) -> Population:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -16,6 +16,7 @@ from discrete_vae.cli.arguments import SCHEDULE, real, whole
 from discrete_vae.config import Config, defaults, relevance
 from discrete_vae.config.relevance import Option
 from discrete_vae.data import DataConfig
+from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.base import options_of
@@ -82,6 +83,12 @@ def _parameter(kind: type, name: str, default: Any, group: Group) -> inspect.Par
     shown = {} if default is not None else {"show_default": False}
     annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group, **shown))]  # type: ignore[misc, valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def suited(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that depend on what else is given: a likelihood of levels wants pixels as they are."""
+    likelihood = LIKELIHOODS.get(given.get("likelihood", Config.likelihood))
+    return {} if likelihood is None or likelihood.binary else {"binarisation": "none"}
 
 
 def configuration(strategy: str, task: str, given: dict[str, Any], data: DataConfig | None = None) -> Config:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from discrete_vae.cli.arguments import typed_schedule, whole
 from discrete_vae.cli.console import complain
 from discrete_vae.cli.listing import show_runs
-from discrete_vae.cli.options import DATA, TASK, configuration, parameters
+from discrete_vae.cli.options import DATA, TASK, configuration, parameters, suited
 from discrete_vae.cli.options import RUNS as RUNS_GROUP
 from discrete_vae.cli.own_images import own_images
 from discrete_vae.cli.where import DataFiles, Where
@@ -35,7 +35,7 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
     """The command that trains with a strategy; its options are those that have an effect with it in a task."""
 
     def command(**given: Any) -> int:
-        values = {each.name: each.default for each in own} | given
+        values = {each.name: each.default for each in own} | suited(given) | given
         where, files, seeds = values["where"], values["files"], values["seeds"]
         if values["task"] not in TASKS:
             raise nearest(values["task"], TASKS, "task")

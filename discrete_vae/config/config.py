@@ -233,6 +233,9 @@ class Config:
         flat: dict[str, Any] = {}
         for name, value in changes.items():
             flat.update(value if isinstance(value, dict) else {name: value})
+        if not self.data.known:  # the fingerprint stands for what was read
+            flat = {name: value for name, value in flat.items() if name not in ("shape", "sizes")}
+            flat["fingerprint"] = self.data.fingerprint[:8]
         return " ".join(f"{name}={value}" for name, value in flat.items())
 
     @property

@@ -49,7 +49,8 @@ class DataConfig:
     and fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
     strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
     binarisation: Binarisation = "threshold"
-    """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all."""
+    """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
+    256 levels take by default."""
     binarisation_seed: int = 0
     """Of the fixed Bernoulli draw; read under ``stochastic`` and ``dynamic`` only."""
     split_seed: int = 0
@@ -144,8 +145,8 @@ class DataConfig:
         missing = [name for name in ("shape", "sizes", "fingerprint") if not getattr(self, name)]
         if missing:
             raise InputError(
-                f"{nearest(self.dataset, KNOWN, 'dataset')} Own images are read by discrete_vae.data.read(path), or "
-                f"--dataset PATH, which gives them {missing[0]}"
+                f"{sentence(nearest(self.dataset, KNOWN, 'dataset'))} Own images are read by "
+                f"discrete_vae.data.read(path), or --dataset PATH, which gives them {missing[0]}"
             )
         check_own_name(self.dataset)
         _check_numbers("shape", self.shape, 3, "rows, columns and channels")
@@ -174,6 +175,11 @@ def check_name(field: str, value: object, known: tuple[str, ...]) -> None:
     """Raise an InputError that names the nearest known name, unless ``value`` is one of ``known``."""
     if value not in known:
         raise nearest(str(value), known, field)
+
+
+def sentence(error: InputError) -> str:
+    """An error's text with an end, before another sentence."""
+    return f"{error}" if str(error).endswith("?") else f"{error}."
 
 
 def check_own_name(name: str) -> None:

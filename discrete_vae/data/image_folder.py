@@ -88,9 +88,7 @@ def _listed(path: Path) -> dict[str, list[Listed]]:
             "into one of them"
         )
     if len(set(named.values())) < len(named):
-        raise InputError(
-            f"{path} has two folders for validation: keep one of {', '.join(e.name for e in sorted(named))}"
-        )
+        raise InputError(f"{path} has two folders of one split: keep one of {', '.join(e.name for e in sorted(named))}")
     order = sorted(named, key=lambda each: ("train", "validation", "test").index(named[each]))
     parts = {named[each]: _classes(each) for each in order}
     check_parts(parts, path)

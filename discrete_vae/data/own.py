@@ -22,6 +22,7 @@ from discrete_vae.data.config import (
     check_own_name,
     check_seed,
     check_shares,
+    sentence,
 )
 from discrete_vae.data.dataset import SPLITS, Dataset, Split, binarised, fingerprint
 from discrete_vae.data.known import KNOWN
@@ -157,7 +158,7 @@ def source_of(path: Path) -> Source:
     forms = f"a path is {', '.join(each.what for each in SOURCES[:-1])}, or {SOURCES[-1].what}"
     if there:
         raise InputError(f"dataset {str(path)!r} is not understood: {forms}; a known name is one of {', '.join(KNOWN)}")
-    raise InputError(f"{nearest(str(path), KNOWN, 'dataset')} As a path, nothing is there: {forms}")
+    raise InputError(f"{sentence(nearest(str(path), KNOWN, 'dataset'))} As a path, nothing is there: {forms}")
 
 
 def _name_of(path: Path) -> str:

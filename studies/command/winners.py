@@ -50,10 +50,10 @@ def best(
         shown = [f"validation {own}", *(f"test {each}" for each in metrics), "test log_likelihood"]
         if not ranked(found):
             raise InputError(f"{found.study_name} has no complete trial; python -m studies run {name}")
-        capacity.require_training(defined(found)[0].base, fresh, device)
+        base = defined(found)[0].base
+        capacity.require_training(base, fresh, device)
         with terminal_progress() as progress:
-            config = defined(found)[0].base.data
-            images = data.load(config, files.folder, device, files.download, progress.counting, room(device))
+            images = data.load(base.data, files.folder, device, files.download, progress.counting, room(device))
             made = train_again(
                 found,
                 images,

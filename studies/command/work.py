@@ -11,11 +11,10 @@ from typing import Any
 import torch
 
 from discrete_vae import data
-from discrete_vae.cli.options import take_common
+from discrete_vae.cli.options import suited, take_common
 from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.data import DataConfig, Dataset
-from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.progress import TerminalProgress, terminal_progress
 from discrete_vae.training import Interrupted, capacity
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study, ranked
@@ -36,8 +35,7 @@ def run_study(
 
     Options of network, data and optimisation take the place of what the study fixes, such as `--dataset PATH
     --backbone conv --hidden 128`. That is another study, with the changes in its name (`gumbel-softmax+hidden=128`),
-    by which `show`, `best`, `export` and `clean` know it. A likelihood of grayscale or colour has the pixels not made
-    binary unless `--binarisation` says so.
+    by which `show`, `best`, `export` and `clean` know it.
 
     Parameters
     ----------
@@ -81,8 +79,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
     """Train until the study has what was asked for, then show it."""
     plain, device = named(name), where.compute_device()
     given = {option: value for option, value in asked.items() if value is not None}
-    if "likelihood" in given and given["likelihood"] in LIKELIHOODS and not LIKELIHOODS[given["likelihood"]].binary:
-        given.setdefault("binarisation", "none")
+    given = suited(given) | given
     with terminal_progress() as progress:
         own_data = _own_data(plain, given, files, device, progress)
     study = work.adapted(plain, given, None if own_data is None else own_data.config)

@@ -38,6 +38,8 @@ from studies.command import choice
 from studies.pictures import Pictures
 from tests.tuning.tiny_worker import BASE, images, tiny
 
+KNOWN = ("--dataset", "binarised-mnist")
+
 
 @pytest.fixture(autouse=True)
 def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +150,10 @@ def test_clean_gives_stale_trials_back(capsys: pytest.CaptureFixture[str]) -> No
         (("run", "tiny", "--batch", "-1"), "--batch: '-1'; give a whole number of at least 1"),
         (("run", "tiny", "--only", "some"), "only is 'some', but tiny is one search; leave it off"),
         (("run", "tiny", "--only", ""), "only is '', but tiny is one search; leave it off"),
-        (("run", "tiny", "--dataset", "binarised-mnist", "--folder", "."), "folder . has no effect with binarised-mnist"),
+        (
+            ("run", "tiny", "--dataset", "binarised-mnist", "--folder", "."),
+            "folder . has no effect with binarised-mnist",
+        ),
         (("run", "tiny", "--download"), "download has no effect with binarised-mnist"),
         (("run", "tiny", "--timeout", "0.5"), "give a number of at least 1"),
         (("run", "tiny", "--seeds", "10001"), "up to 10,000"),
