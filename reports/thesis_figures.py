@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -65,11 +66,11 @@ def digit(data: Dataset, index: int = 0) -> int:
 
 
 def heat_map(out: Path, run: Run, data: Dataset, index: int = 0) -> None:
-    """Figure 5.1: pi of one test image under a run, 30 rows by 10 columns."""
+    """Figure 5.1: pi of one test image under a run, a row for each latent variable."""
     pi = probabilities(run, data, [index])[0]
     with figure(out, "figure_5_1", height=3.5, width=3.9) as drawing:
         left, right = drawing.subplots(1, 2, width_ratios=[1, 2.2])
-        left.imshow(data.test.pixels[index].cpu().reshape(28, 28).numpy(), cmap="gray_r", interpolation="nearest")
+        _show(left, _images(data, [index])[0], data)
         left.set_title("test image")
         bare(left)
         image = right.imshow(pi, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -83,14 +84,14 @@ def heat_map(out: Path, run: Run, data: Dataset, index: int = 0) -> None:
 
 
 def reconstructions(out: Path, rows: Mapping[str, Run], data: Dataset) -> None:
-    """Figure 5.2: five test images above their reconstructions, one row of them a strategy."""
-    grids = {"test images": data.test.pixels[list(IMAGES)].cpu().float()}
-    grids |= {symbols(name): reconstruct(run, data, IMAGES) for name, run in rows.items()}
+    """Figure 5.2: the first five test images above their reconstructions, one row of them a strategy."""
+    index = IMAGES[: len(data.test)]
+    grids = {"test images": _images(data, index)[0]}
+    grids |= {symbols(name): reconstruct(run, data, index) for name, run in rows.items()}
     with figure(out, "figure_5_2", height=0.5 * len(grids), width=3.9) as drawing:
         panels = drawing.subplots(len(grids), 1, squeeze=False)[:, 0]
         for axes, (name, images) in zip(panels, grids.items(), strict=True):
-            strip = np.concatenate(list(images.reshape(-1, 28, 28).numpy()), 1)
-            axes.imshow(strip, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            _show(axes, images, data)
             axes.set_ylabel(name.replace(", ", "\n"), rotation=0, ha="right", va="center")
             bare(axes)
 
@@ -125,14 +126,25 @@ def learning_curves(out: Path, curves: pd.DataFrame, rows: Sequence[str]) -> Non
         drawing.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def _load(run: Run, pixels: int) -> Population:
+def _show(axes: Axes, images: Tensor, data: Dataset) -> None:
+    """Show images ``[B, D]`` in [0, 1] of a data set's shape side by side, in grayscale or colour.
+
+    Those of known data sets are white on black and shown black on white; own ones are shown as they are.
+    """
+    shape = data.config.image_shape
+    strip = np.concatenate(list(images.clamp(0, 1).reshape(-1, shape.rows, shape.columns, shape.channels).numpy()), 1)
+    colours = "gray_r" if data.config.known else "gray"
+    axes.imshow(strip[..., 0] if shape.channels == 1 else strip, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+
+
+def _load(run: Run) -> Population:
     return Population.load([run], torch.device("cpu"))
 
 
 @torch.no_grad()
 def probabilities(run: Run, data: Dataset, index: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """pi of test images: ``[B, N, K]``, to four digits."""
-    population = _load(run, data.test.pixels.shape[-1])
+    population = _load(run)
     logits = population.model.encode(_images(data, index))
     return np.asarray(logits.softmax(-1)[0].numpy().round(4))
 
@@ -140,12 +152,13 @@ def probabilities(run: Run, data: Dataset, index: Sequence[int]) -> np.ndarray[t
 @torch.no_grad()
 def reconstruct(run: Run, data: Dataset, index: Sequence[int]) -> Tensor:
     """The decoder's mean image of one hard sample of each test image: ``[B, D]``, to four digits."""
-    population = _load(run, data.test.pixels.shape[-1])
+    population = _load(run)
     model = population.model
     noise = Noise([seeded(run.config.seed, "figure 5.2")])
     sample = model.family.sample(model.encode(_images(data, index)), noise).squeeze(1)  # [1, B, N, K]
-    return torch.sigmoid(model.decode(sample))[0].round(decimals=4)
+    return model.likelihood.mean(model.decode(sample))[0].round(decimals=4)
 
 
 def _images(data: Dataset, index: Sequence[int]) -> Tensor:
+    """Test images on the processor: ``[1, B, D]``."""
     return data.test.batch(torch.tensor([list(index)], device=data.test.pixels.device)).cpu()

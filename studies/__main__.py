@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from discrete_vae.cli.command import run
 from discrete_vae.secrets import guard
@@ -24,6 +24,14 @@ python -m studies run gumbel-softmax --trials 20   # the same command goes on
 python -m studies best gumbel-softmax              # the winner on test images
 ```
 
+Studies run on other data, with other networks and from files of your own, with no change of the library:
+
+```
+python -m studies run gumbel-softmax --dataset path/to/images --backbone conv --hidden 128
+python -m studies best gumbel-softmax+                 # by the name that `run` shows, or its beginning
+python -m studies run path/to/mine.py              # a file that defines STUDY
+```
+
 A trial trains several seeds side by side; its value is the mean of their validation ELBOs after the last epoch, in
 nats, or of another metric that the study names, and it looks for the highest. Many machines share a study through
 PostgreSQL:
@@ -35,6 +43,7 @@ python -m studies worker gumbel-softmax --storage postgresql+psycopg://user@host
 Trials of one process come out the same each time; those of several do not, for what is tried next depends on what has
 ended. What is worth publishing is what `best` gives.""",
     version_flags=[],
+    default_parameter=Parameter(negative_iterable=()),
 )
 app.command(list_studies, name="list")
 app.command(run_study, name="run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -37,6 +37,8 @@ CONVERTERS = {int: whole(), tuple[int, ...]: whole(), float: real(), Schedule: S
 """How values are read, by their type; others as cyclopts does."""
 FOUND = {each.name for each in dataclasses.fields(DataConfig) if each.metadata.get("hidden")}
 """What is read from own images, and no option."""
+OF_ONE_RUN = ("strategy", "options", "task", "seed", "epochs")
+"""Fields of a configuration that are none of ``common_parameters``."""
 
 
 def task_of(tokens: Sequence[str]) -> str:
@@ -51,14 +53,36 @@ def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
     made = []
     for option in _readable(strategy, task):
         kind, group = PARTS.get(option.part, (STRATEGIES[strategy].Options, STRATEGY))
-        hint, documentation = get_type_hints(kind)[option.name], _documentation(kind).get(option.name)
-        extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
-        group = RUNS if option.name == "seed" else group
-        annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group))]  # type: ignore[misc, valid-type]
-        made.append(
-            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.value, annotation=annotation)
-        )
+        made.append(_parameter(kind, option.name, option.value, RUNS if option.name == "seed" else group))
     return made
+
+
+def common_parameters() -> list[inspect.Parameter]:
+    """The parameters of network, data and optimisation, whatever strategy and task; None unless they are given."""
+    return [
+        _parameter(kind, each.name, None, group)
+        for kind, group in (PARTS[part] for part in ("architecture", "data", None))
+        for each in dataclasses.fields(kind)
+        if each.name not in (*PARTS, *OF_ONE_RUN, *FOUND)
+    ]
+
+
+def take_common(command: Callable[..., Any]) -> None:
+    """Have a command line take ``common_parameters`` for a command, in place of its ``**`` keywords."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    made = signature.replace(parameters=[*own, *common_parameters()])
+    command.__signature__ = made  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in made.parameters.values()}
+
+
+def _parameter(kind: type, name: str, default: Any, group: Group) -> inspect.Parameter:
+    """The parameter of a class' field."""
+    hint, documentation = get_type_hints(kind)[name], _documentation(kind).get(name)
+    extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
+    shown = {} if default is not None else {"show_default": False}
+    annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group, **shown))]  # type: ignore[misc, valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def suited(given: Mapping[str, Any]) -> dict[str, Any]:

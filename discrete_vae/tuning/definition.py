@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 
 from discrete_vae.config.config import Config
+from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
 from discrete_vae.tuning.metrics import METRICS
 from discrete_vae.tuning.search import Search, fixed_values
@@ -69,6 +71,14 @@ def current(found: OptunaStudy) -> dict[str, Any]:
     Raises ``InputError`` if it cannot be read.
     """
     return {**_definition(found), "fixed": fixed_values(defined(found)[0].base)}
+
+
+def shared(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition without what may differ between workers: the place where each found the data."""
+    places = {each.name for each in dataclasses.fields(DataConfig) if not each.compare}
+    fixed = dict(definition["fixed"])
+    fixed["data"] = {name: value for name, value in fixed["data"].items() if name not in places}
+    return {**definition, "fixed": fixed}
 
 
 def metric_of(found: OptunaStudy) -> str:

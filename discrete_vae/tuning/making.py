@@ -11,7 +11,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 
 from discrete_vae.errors import InputError
-from discrete_vae.tuning.definition import DEFINITION, current, differences
+from discrete_vae.tuning.definition import DEFINITION, current, differences, shared
 from discrete_vae.tuning.sampling import SeededByTrial
 from discrete_vae.tuning.study import Study
 
@@ -42,8 +42,8 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
         if found.get_trials(deepcopy=False) or found.directions != [StudyDirection.MAXIMIZE]:
             raise InputError(f"study {name!r} in this storage is of another program; name another --storage")
         found.set_user_attr(DEFINITION, asked)
-    elif (stored := current(found)) != asked:
-        told = "; ".join(differences(stored, asked))
+    elif (stored := shared(current(found))) != shared(asked):
+        told = "; ".join(differences(stored, shared(asked)))
         raise InputError(
             f"study {name!r} in this storage is another one ({told}); ask for what is stored, name another --storage, "
             f"or remove it: python -m studies clean {study.name}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from discrete_vae.cli.arguments import Optional, real, whole
 from discrete_vae.cli.where import STORAGE, Storage
 from discrete_vae.config.config import LONGEST
+from discrete_vae.data import DataConfig
 from discrete_vae.places import Folder
 from discrete_vae.tuning import Study
+from discrete_vae.tuning.overriding import overridden
 from discrete_vae.tuning.storage import GRACE
-from studies.command.choice import chosen, named
+from studies.command.choice import chosen
 
 MEMBERS = 10_000
 """Runs that a trial may have, and trials that train side by side."""
@@ -56,10 +59,10 @@ class Work(Asked):
     grace: Annotated[float, real(1, YEAR)] = GRACE
     """Seconds without a sign of life after which a worker is taken for dead, and its trial taken up by another."""
 
-    def study(self, name: str) -> Study:
-        """The study, with what was asked for in place of its own."""
-        study = named(name)
-        searches = {part: study.searches[part] for part in chosen(study, self.only)}
+    def adapted(self, study: Study, given: Mapping[str, Any], data: DataConfig | None) -> Study:
+        """A study with what was asked for in place of its own: see ``overridden``."""
+        made = overridden(study, given, data, chosen(study, self.only))
         seeds = study.seeds if self.seeds is None else tuple(range(self.seeds))
-        trials, epochs = self.trials or study.trials, self.epochs or study.epochs
-        return dataclasses.replace(study, searches=searches, seeds=seeds, trials=trials, epochs=epochs)
+        return dataclasses.replace(
+            made, seeds=seeds, trials=self.trials or study.trials, epochs=self.epochs or study.epochs
+        )

@@ -5,44 +5,89 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
 
 from discrete_vae import data
-from discrete_vae.cli.own_images import room
+from discrete_vae.cli.options import suited, take_common
+from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.cli.where import DataFiles, Where
-from discrete_vae.progress import terminal_progress
+from discrete_vae.data import DataConfig, Dataset
+from discrete_vae.progress import TerminalProgress, terminal_progress
 from discrete_vae.training import Interrupted, capacity
-from discrete_vae.tuning import Worker, done, open_storage, open_study, ranked
+from discrete_vae.tuning import Study, Worker, done, open_storage, open_study, ranked
+from discrete_vae.tuning.overriding import common_value
 from discrete_vae.tuning.storage import reached
+from studies.command.choice import named
 from studies.command.options import Work
 from studies.command.show import show_search
 from studies.pictures import Pictures
 
 
-def run_study(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
+def run_study(
+    name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles(), **given: Any
+) -> None:
     """Run a study here, from where it stands, until it has all of its trials.
 
     Ctrl-C stops it; the same command goes on in the middle of the trial.
+
+    Options of network, data and optimisation take the place of what the study fixes, such as `--dataset PATH
+    --backbone conv --hidden 128`. That is another study, with the changes in its name (`gumbel-softmax+hidden=128`),
+    by which `show`, `best`, `export` and `clean` know it.
+
+    Parameters
+    ----------
+    name
+        A study that `list` shows, or a file of your own, PATH.py, that defines STUDY.
     """
-    _work(name, work, where, files)
+    _work(name, work, where, files, given)
 
 
-def worker(name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles()) -> None:
+def worker(
+    name: str, *, work: Work = Work(), where: Where = Where(), files: DataFiles = DataFiles(), **given: Any
+) -> None:
     """Work on a study that other workers, here or elsewhere, work on too.
 
     It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
+    Every worker of a study with other data or another network gets the same options, but for the place of the data.
+
+    Parameters
+    ----------
+    name
+        A study that `list` shows, or a file of your own, PATH.py, that defines STUDY.
     """
-    _work(name, work, where, files)
+    _work(name, work, where, files, given)
 
 
-def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
+for _command in (run_study, worker):
+    take_common(_command)
+
+
+def _own_data(
+    study: Study, given: Mapping[str, Any], files: DataFiles, device: torch.device, progress: TerminalProgress
+) -> Dataset | None:
+    """The own images that ``--dataset PATH`` names, read as the other options and the study say; None without one."""
+    if "dataset" not in given:
+        return None
+    values = vars(DataConfig()) | {"binarisation": common_value(study, "binarisation") or DataConfig.binarisation}
+    return own_images(values | dict(given), files.folder, files.download, device, progress)
+
+
+def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[str, Any]) -> None:
     """Train until the study has what was asked for, then show it."""
-    study = work.study(name)
+    plain, device = named(name), where.compute_device()
+    given = {option: value for option, value in asked.items() if value is not None}
+    given = suited(given) | given
+    with terminal_progress() as progress:
+        own_data = _own_data(plain, given, files, device, progress)
+    study = work.adapted(plain, given, None if own_data is None else own_data.config)
     study.check()
-    device = where.compute_device()
     batch = work.batch or (8 if device.type == "cuda" else 1)
     for search in study.searches.values():
-        data.check_files(search.base.data, files.folder, files.download)
+        if own_data is None:
+            data.check_files(search.base.data, files.folder, files.download)
         capacity.require_training(search.base, len(study.seeds) * batch, device)
     storage = open_storage(work.storage, work.grace)
     found = {part: (open_study(study, part, storage), search) for part, search in study.names().items()}
@@ -51,7 +96,9 @@ def _work(name: str, work: Work, where: Where, files: DataFiles) -> None:
     end = None if work.timeout is None else time.monotonic() + work.timeout
     with _stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
-            images = data.load(search.base.data, files.folder, device, files.download, progress.counting, room(device))
+            images = own_data or data.load(
+                search.base.data, files.folder, device, files.download, progress.counting, room(device)
+            )
             member = Worker(
                 runs=where.runs,
                 data=images,

@@ -38,6 +38,8 @@ from studies.command import choice
 from studies.pictures import Pictures
 from tests.tuning.tiny_worker import BASE, images, tiny
 
+KNOWN = ("--dataset", "binarised-mnist")
+
 
 @pytest.fixture(autouse=True)
 def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +152,10 @@ def test_clean_gives_stale_trials_back(capsys: pytest.CaptureFixture[str]) -> No
         (("run", "tiny", "--only", ""), "only is '', but tiny is one search; leave it off"),
         (("run", "tiny", "--folder", "."), "folder . has no effect with mnist-few"),
         (("run", "tiny", "--download"), "download has no effect with mnist-few"),
+        (
+            ("run", "tiny", "--dataset", "binarised-mnist", "--folder", "."),
+            "folder . has no effect with binarised-mnist",
+        ),
         (("run", "tiny", "--timeout", "0.5"), "give a number of at least 1"),
         (("run", "tiny", "--seeds", "10001"), "up to 10,000"),
         (("proxy", "--host", ""), "cannot listen at host ''"),
