@@ -1,6 +1,6 @@
 """One measurement of a training step beside its floor, in a process of its own: ``python -m reports.measure JSON``.
 
-The floor is a lower bound on a step's time: the matrix products of its recording, of the same
+The floor is a lower bound on a step's time: the matrix products and convolutions of its recording, of the same
 shapes and strides, and one ``torch.optim.Adam(fused=True).step()``, its Python included, over parameters of the same
 shapes; on a GPU both are captured. Floor and step take turns, and their ratio is the median of those of neighbours.
 Where other processes took too much beside (``reports.load``), turns are taken again.
@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from discrete_vae import data as datasets
 from discrete_vae.config import Config
@@ -39,6 +41,7 @@ from reports.load import TRIES, Load
 from reports.textbook import textbook
 
 PRODUCTS = ("aten.bmm.default", "aten.baddbmm.default", "aten.mm.default", "aten.addmm.default")
+CONVOLUTIONS = ("aten.convolution.default", "aten.convolution_backward.default")
 MIB = 2**20
 SINGLE = ("gumbel-softmax", "straight-through-gumbel-softmax", "reinmax", "score-function")
 """Strategies that decode one class of an image, whatever the number of classes."""
@@ -73,31 +76,43 @@ class Case:
         return cls(**{**values, "config": Config.from_dict(values["config"])})
 
 
-class _Operands(Interpreter):
-    """Runs a recording once and keeps what its matrix products multiply."""
+class _Products(Interpreter):
+    """Runs a recording once and keeps its matrix products and convolutions, with what they multiply."""
 
     def __init__(self, graph: GraphModule) -> None:
         super().__init__(graph)
-        self.pairs: list[tuple[Tensor, Tensor]] = []
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.moved = 0
+        """Numbers that they read and write."""
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if str(target) in PRODUCTS:
-            self.pairs.append(args[-2:])
-        return super().call_function(target, args, kwargs)
+        made = super().call_function(target, args, kwargs)
+        if (name := str(target)) in PRODUCTS:
+            self._keep(torch.matmul, args[-2:], made)
+        elif name in CONVOLUTIONS:
+            self._keep(target, args, made)
+        return made
+
+    def _keep(self, function: Callable[..., Any], args: Sequence[Any], made: Any) -> None:
+        copies = (
+            each.detach().clone(memory_format=torch.preserve_format) if isinstance(each, Tensor) else each
+            for each in args
+        )
+        self.calls.append((function, tuple(copies)))
+        self.moved += sum(each.numel() for each in (*args, *tree_leaves(made)) if isinstance(each, Tensor))
 
 
 def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     """A function that does a step's floor, and what it amounts to: products, operations, and bytes that have to move.
 
-    Bytes: of Adam, which reads parameters, gradients and both moments and writes all but the gradients; and of each
-    product, which reads two matrices and writes one.
+    The products are of matrices and convolutions. Bytes: of Adam, which reads parameters, gradients and both moments
+    and writes all but the gradients; and of what each product reads and writes.
     """
     observation = trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
     graph = make_fx(partial(trainer.gradients, noise=trainer.noise))(observation, trainer.values[0])
     with torch.no_grad():
-        operands = _Operands(graph)
-        operands.run(observation, trainer.values[0])
-    pairs = [(a.detach().clone(memory_format=torch.preserve_format), b.detach()) for a, b in operands.pairs]
+        products = _Products(graph)
+        products.run(observation, trainer.values[0])
     copies = [nn.Parameter(parameter.detach().clone()) for parameter in trainer.parameters]
     for copy in copies:
         copy.grad = torch.full_like(copy, 1e-3)
@@ -106,17 +121,16 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
 
     @torch.no_grad()
     def floor() -> None:
-        for a, b in pairs:
-            torch.matmul(a, b)
+        for function, args in products.calls:
+            function(*args)
         adam.step()
 
-    batches = [(math.prod(a.shape[:-2]), *a.shape[-2:], b.shape[-1]) for a, b in pairs]
-    traffic = 7 * sum(copy.numel() for copy in copies)
-    traffic += sum(p * (m * k + k * n + m * n) for p, m, k, n in batches)
+    with FlopCounterMode(display=False) as counter:
+        floor()
     return Graphed(floor, [], trainer.device) if on_gpu else floor, {
-        "products": len(pairs),
-        "gflop": sum(2 * p * m * k * n for p, m, k, n in batches) / 1e9,
-        "traffic_mib": 4 * traffic / MIB,
+        "products": len(products.calls),
+        "gflop": counter.get_total_flops() / 1e9,
+        "traffic_mib": 4 * (7 * sum(copy.numel() for copy in copies) + products.moved) / MIB,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from discrete_vae.backbones import residual
 from discrete_vae.backbones.base import Backbone, Widths, require
 from discrete_vae.backbones.conv import ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
@@ -18,6 +19,7 @@ from discrete_vae.foreign import imported
 BACKBONES: dict[str, Backbone] = {
     "mlp": MlpBackbone(),
     "conv": ConvBackbone(),
+    "residual": PlainBackbone(residual.networks, "residual"),
 }
 OWN = "module:function of your own"
 

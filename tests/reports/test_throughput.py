@@ -39,6 +39,8 @@ def test_a_case_survives_json() -> None:
         (Config("target-propagation"), 12),  # no gradient into the latents, but the encoder once more
         (Config("target-propagation", LEARNED), 19),  # and the inverse forward, twice, and its own training
         (Config(architecture=Architecture(hidden=())), 5),
+        # Eight layers forward, a call backward for each of four convolutions, and for four matrices weights and inputs.
+        (Config(architecture=Architecture(backbone="conv")), 20),
     ],
 )
 def test_the_floor_is_the_products_that_the_step_has(config: Config, products: int, tmp_path: Path) -> None:
@@ -59,6 +61,12 @@ def test_the_floor_is_the_products_that_the_step_has(config: Config, products: i
         parameters = sum(i * o + o for i, o in layers)
         moved = 28 * parameters + 4 * sum(m * k + k * n + m * n for m, k, n in shapes)
         assert counts["traffic_mib"] == pytest.approx(moved / 2**20)
+    if config.architecture.backbone == "conv":
+        # A kernel of 4 x 4 at each place of the small image; the first layer's input takes no gradient.
+        kernels = [(14 * 14, 1, 32), (7 * 7, 32, 64)]
+        outer, inner = (2 * 100 * 16 * places * large * small for places, large, small in kernels)
+        dense = 3 * 2 * 100 * (2 * 7 * 7 * 64 * 500 + 2 * 500 * 10)
+        assert counts["gflop"] == pytest.approx((dense + 5 * outer + 6 * inner) / 1e9)
 
 
 def test_functions_take_turns() -> None:
