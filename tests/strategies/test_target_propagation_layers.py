@@ -266,6 +266,27 @@ def test_sampled_feedback_needs_a_canonical_loss(inverse) -> None:
     assert estimate.loss.isfinite().all()
 
 
+def test_a_target_knows_what_is_behind() -> None:
+    """The error is the gradient's, of all that looks at the output, with a sample in place of the mean."""
+    model = Conv([0, 1], Bernoulli())
+    objective = dataclasses.replace(model.objective(), deeper_loss=lambda sample, output: output.sin().sum(-1))
+    logits = model.encoder(model.images).detach()
+    decoded, _ = model.strategy("random", feedback="sample").decode(logits, objective, model.noise())
+    assert decoded.prediction is not None
+    assert decoded.error is not None
+    assert decoded.prediction.unique().tolist() == [0, 1]
+    output = model.decoder(decoded.sample.flatten(-2)).detach()
+    torch.testing.assert_close(decoded.error, model.images - decoded.prediction - output.cos(), atol=1e-5, rtol=1e-4)
+    # An inverse of observations aims for the same, and cannot for what looks at the sample itself.
+    decoded, _ = model.strategy("network").decode(logits, objective, model.noise())
+    assert decoded.aim is not None
+    output = model.decoder(decoded.sample.flatten(-2)).detach()
+    torch.testing.assert_close(decoded.aim, model.images - output.cos(), atol=1e-5, rtol=1e-4)
+    seen = dataclasses.replace(objective, deeper_loss=lambda sample, output: sample.sum((-1, -2)))
+    with pytest.raises(InputError, match="look at one sample; give an inverse by layerwise feedback"):
+        model.strategy("network").decode(logits, seen, model.noise())
+
+
 def test_an_output_of_more_numbers_needs_an_observation() -> None:
     model = Conv([0], DiscretisedLogistic())
     objective = model.objective()
