@@ -52,7 +52,7 @@ class VAE(Task):
                 self.encode,
                 layered(self.decoder),
                 layered(self.encoder.network),
-                canonical=self.likelihood.binary,
+                canonical=self.likelihood.canonical,
             ),
             kl_term=lambda logits: weight * self.kl(logits),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),
