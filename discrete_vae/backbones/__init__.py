@@ -6,7 +6,9 @@ modules (``PlainBackbone``), and so may anybody's own, ``module:function``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from discrete_vae.backbones import residual
 from discrete_vae.backbones.base import Backbone, Widths, require
@@ -22,6 +24,7 @@ BACKBONES: dict[str, Backbone] = {
     "residual": PlainBackbone(residual.networks, "residual"),
 }
 OWN = "module:function of your own"
+EXAMPLE = "module:function, such as mine:networks of mine.py in this folder"
 
 
 def check_name(name: str) -> None:
@@ -49,11 +52,34 @@ def backbone(name: str) -> Backbone:
     check_name(name)
     if name in BACKBONES:
         return BACKBONES[name]
-    module, own = imported(name, "backbone", "module:function, such as mine:networks of mine.py in this folder")
+    module, own = imported(name, "backbone", EXAMPLE)
     function = getattr(module, own, None)
     if not callable(function):
         raise InputError(f"{module.__name__} has no function {own!r}; give one that makes an encoder and a decoder")
     return PlainBackbone(function, name)
 
 
-__all__ = ["BACKBONES", "Backbone", "PlainBackbone", "Widths", "backbone", "check_name", "idle", "known", "require"]
+def digest(name: str) -> str | None:
+    """Of the file that ``module:function`` comes from, which decides a run's numbers; None for a row.
+
+    Raises ``InputError`` as ``backbone`` does.
+    """
+    if name in BACKBONES:
+        return None
+    module, _ = imported(name, "backbone", EXAMPLE)
+    path = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "PlainBackbone",
+    "Widths",
+    "backbone",
+    "check_name",
+    "digest",
+    "idle",
+    "known",
+    "require",
+]

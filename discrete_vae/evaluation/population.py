@@ -78,6 +78,7 @@ class Population:
         for run in runs:
             if run.step == 0:
                 raise InputError(f"{run.folder} has no checkpoint yet; train it first")
+            run.check_network()
         state = population.state()
 
         def read(run: Run) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from discrete_vae import backbones
 from discrete_vae.config.config import Config
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.files import parse_json, read_text, remove_parts, writable, write_atomically
@@ -122,6 +123,16 @@ class Run:
     def finished(self) -> bool:
         """Whether the run was trained to its end."""
         return self.failure is None and self.step >= self.total_steps
+
+    def check_network(self) -> None:
+        """Raise ``InputError`` where the file of an own backbone is another than the run was trained with."""
+        name = self.config.architecture.backbone
+        now = backbones.digest(name)
+        if now is not None and any(session.get("backbone", now) != now for session in self.sessions()):
+            raise InputError(
+                f"{name} has changed since {self.folder} was trained with it; bring its file back, or train a new run "
+                "under another name of the function or another folder of runs"
+            )
 
     def check(self) -> None:
         """Raise ``InputError`` for a file of the run that cannot be read, of those that are not opened for work."""

@@ -70,7 +70,9 @@ class StructuredPrediction(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, target),
-            model=Model(self.likelihood.mean, target, decoder=layered(self.decoder), canonical=self.likelihood.canonical),
+            model=Model(
+                self.likelihood.mean, target, decoder=layered(self.decoder), canonical=self.likelihood.canonical
+            ),
             context=images,
         )
 

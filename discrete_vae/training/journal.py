@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from discrete_vae import backbones
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.yardstick import evaluate_population
 from discrete_vae.files import write_atomically
@@ -25,6 +26,8 @@ class Journal:
 
     def __init__(self, runs: Sequence[Run], step: int, device: torch.device) -> None:
         self.session = environment(device) | {"population": len(runs)}
+        if network := backbones.digest(runs[0].config.architecture.backbone):
+            self.session["backbone"] = network
         self.earlier = {run: run.sessions() for run in runs}
         self.first, self.started = step, time.monotonic()
         self.written, self.cost = self.started, 0.0

@@ -69,6 +69,7 @@ def train(
         for config in dict.fromkeys(configs):
             made.append(Run.create(runs, config))
             stack.enter_context(made[-1].held())
+            made[-1].check_network()
         for run in made:
             if progress and run.failure:
                 progress.message(" ".join(run.failure["message"].split()))
