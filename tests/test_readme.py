@@ -9,15 +9,19 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from discrete_vae.cli import command as cli
-from discrete_vae.cli.options import configuration, parameters, task_of
+from discrete_vae.cli.options import configuration, parameters, suited, task_of
+from discrete_vae.cli.own_images import own_images
 from discrete_vae.cli.train import varied
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import statistics
+from discrete_vae.progress import terminal_progress
 from discrete_vae.strategies import STRATEGIES
 from reports import __main__ as reports_command
 from reports import (
@@ -114,15 +118,23 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_commands_are_understood(command: str) -> None:
+def test_commands_are_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option is there and its value is taken; those of a training make a configuration."""
+    if (path := "path/to/images") in command:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / path).mkdir(parents=True)
+        for seed in range(140):
+            pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / path / f"{seed}.png")
     start = next(each for each in COMMANDS if command.startswith(each))
     words = shlex.split(command.removeprefix(start))
     task = task_of(words)
     _, bound, _ = COMMANDS[start](task).parse_args(words, exit_on_error=False, print_error=False)
     if words[0] == "train":
-        defaults = {each.name: each.default for each in parameters(words[1], task)}
-        made = configuration(words[1], task, defaults | bound.kwargs)
+        values = {each.name: each.default for each in parameters(words[1], task)} | suited(bound.kwargs) | bound.kwargs
+        with terminal_progress() as progress:
+            own = own_images(values, None, False, torch.device("cpu"), progress)
+        made = configuration(words[1], task, values, None if own is None else own.config)
         assert varied(made, bound.kwargs.get("vary", ()))
 
 
