@@ -12,7 +12,7 @@ from pathlib import Path
 
 from discrete_vae.backbones import residual
 from discrete_vae.backbones.base import Backbone, Widths, require
-from discrete_vae.backbones.conv import ConvBackbone
+from discrete_vae.backbones.conv import JANG, ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
 from discrete_vae.backbones.plain import PlainBackbone
 from discrete_vae.errors import InputError, nearest
@@ -21,6 +21,7 @@ from discrete_vae.foreign import imported
 BACKBONES: dict[str, Backbone] = {
     "mlp": MlpBackbone(),
     "conv": ConvBackbone(),
+    "conv-jang": JANG,
     "residual": PlainBackbone(residual.networks, "residual"),
 }
 OWN = "module:function of your own"

@@ -25,33 +25,55 @@ class ConvBackbone(Backbone):
     """A convolution of kernel 4 and stride 2 for each of ``channels``, then dense layers of ``hidden`` units.
 
     The decoder has them in reverse, with transposed convolutions. Everything is affine, with an activation between, so
-    layerwise feedback can be learned.
+    layerwise feedback can be learned. Given here, channels and hidden units are fixed, and not those of the widths.
     """
 
     layered = joins = True
 
+    def __init__(self, channels: tuple[int, ...] | None = None, hidden: tuple[int, ...] | None = None) -> None:
+        self.channels, self.hidden = channels, hidden
+
     def idle(self, widths: Widths) -> Mapping[str, str]:
-        return {} if widths.hidden or widths.channels else {"activation": "a network without hidden layers"}
+        fixed = {
+            name: "a backbone of fixed sizes" for name in ("channels", "hidden") if getattr(self, name) is not None
+        }
+        channels, hidden = self._sizes(widths)
+        return fixed if channels or hidden else {"activation": "a network without hidden layers"}
+
+    def _sizes(self, widths: Widths) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels and hidden units."""
+        return (
+            widths.channels if self.channels is None else self.channels,
+            widths.hidden if self.hidden is None else self.hidden,
+        )
 
     def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
-        down = windows(image, widths.channels)
-        sizes = ((down[-1].small if down else image).size, *widths.hidden, code)
+        channels, hidden = self._sizes(widths)
+        down = windows(image, channels)
+        sizes = ((down[-1].small if down else image).size, *hidden, code)
         dense = sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
         return dense + sum(math.prod(window.shape) for window in down)
 
     def encoder(self, image: Shape, outputs: int, widths: Widths, generators: Generators, beside: int = 0) -> Stack:
-        down = windows(image, widths.channels)
+        channels, hidden = self._sizes(widths)
+        down = windows(image, channels)
         layers: list[nn.Module] = [Convolution(window, generators, widths.initialisation) for window in down]
-        sizes = ((down[-1].small if down else image).size + beside, *widths.hidden, outputs)
+        sizes = ((down[-1].small if down else image).size + beside, *hidden, outputs)
         return Stack([*layers, *_dense(sizes, widths, generators)], ACTIVATIONS[widths.activation])
 
     def decoder(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        channels, hidden = self._sizes(widths)
         output = Shape(image.rows, image.columns, image.channels * numbers)
-        up = list(reversed(windows(output, widths.channels)))
-        sizes = (code, *reversed(widths.hidden), (up[0].small if up else output).size)
+        up = list(reversed(windows(output, channels)))
+        sizes = (code, *reversed(hidden), (up[0].small if up else output).size)
         layers = _dense(sizes, widths, generators)
         layers += [TransposedConvolution(window, generators, widths.initialisation) for window in up]
         return Stack(layers, ACTIVATIONS[widths.activation])
+
+
+JANG = ConvBackbone((32, 64, 64), (256, 128))
+"""Six layers, as Jang et al. (2017, section 4.3) have for semi-supervised images. The paper draws its networks without
+saying their widths; these are ours: three convolutions, two dense layers and the output."""
 
 
 def windows(image: Shape, channels: Sequence[int]) -> list[Window]:

@@ -33,7 +33,7 @@ class Architecture:
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
     backbone: str = "mlp"
-    """Networks of encoder and decoder: mlp, conv, residual, or module:function of your own."""
+    """Networks of encoder and decoder: mlp, conv, conv-jang (six layers), residual, or module:function of your own."""
     channels: tuple[int, ...] = (32, 64)
     """Channels of the encoder's convolutions, from the image inwards; each halves rows and columns."""
 
