@@ -22,6 +22,7 @@ from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.capture import Recorded
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import described
 
 STEPS = 12
 CASES: dict[str, tuple[str, Any]] = {name: (name, None) for name in STRATEGIES}
@@ -69,6 +70,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
         Config.fitting(
             strategy,
             replace(options, **falling) if seed else options,
+            data=described(2, 20),
             batch_size=64,
             seed=seed,
             learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
