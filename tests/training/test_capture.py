@@ -140,7 +140,7 @@ def test_a_whole_step_can_be_captured(data: Dataset, tmp_path: Path, case: str, 
     One step is traced with its noise, updates and counters, and its kernels are run again and again. A number that
     Python kept from step to step, or a tensor that changed its place, would show as another result.
     """
-    configs = members(case, count, data=data.config)
+    configs = members(case, count)
     expected = after(plain(trainer(configs, data, tmp_path)), STEPS // 2)
     captured = plain(trainer(configs, data, tmp_path))
     captured.begin_epoch()
