@@ -11,7 +11,6 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from torch.nn import functional as F
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
