@@ -237,9 +237,8 @@ def batch(image, code, numbers, widths):
     encoder, decoder = networks(image, code, numbers, widths)
     return nn.Sequential(nn.BatchNorm2d(image.channels), encoder), decoder
 """
-TRAIN = (
-    "train gumbel-softmax --latents 3 --categories 2 --hidden 6 --batch-size 5 --epochs 1 --dataset images.npy".split()
-)
+TRAIN = ["train", "gumbel-softmax", "--dataset", "images.npy", "--latents", "3", "--categories", "2", "--hidden", "6"]
+TRAIN += ["--batch-size", "5", "--epochs", "1"]
 
 
 @pytest.fixture
@@ -296,24 +295,28 @@ def test_a_name_that_leads_to_no_networks_is_refused(
 MIRROR = STRATEGIES["target-propagation"].Options("mirror", warmup=2)
 
 
+def built(*fields: Any, **named: Any) -> Population:
+    """A row is refused by the configuration, a function of one's own where it is built."""
+    return Population.build([Config(*fields, **named)], torch.device("cpu"))
+
+
 @pytest.mark.parametrize("name", ["residual", "mine_plain:networks"])
 def test_strategies_that_need_layers_are_refused(folder: Path, name: str) -> None:
-    with pytest.raises(
-        InputError, match=f"backbone {name} does not offer layers one by one.*; give these options of target-prop.* mlp"
-    ) as caught:
-        config = Config("target-propagation", MIRROR, Architecture(3, 2, (6,), backbone=name), described(5, 4))
-        Population.build([config], torch.device("cpu"))
+    sizes, told = (
+        Architecture(3, 2, (6,), backbone=name),
+        "layers one by one.*; give these options of target-prop.* mlp",
+    )
+    with pytest.raises(InputError, match=f"backbone {name} does not offer {told}") as caught:
+        built("target-propagation", MIRROR, sizes, described(5, 4))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["residual", "mine_plain:networks"])
 def test_tasks_that_join_are_refused(folder: Path, name: str) -> None:
-    with pytest.raises(
-        InputError, match=f"backbone {name} does not offer inputs side by side.*; give task semi-supervised mlp"
-    ) as caught:
-        architecture = Architecture(1, 2, (6,), style=2, backbone=name)
-        config = Config(architecture=architecture, data=described(5, 4), task="semi-supervised")
-        Population.build([config], torch.device("cpu"))
+    sizes = Architecture(1, 2, (6,), style=2, backbone=name)
+    told = f"backbone {name} does not offer inputs side by side.*; give task semi-supervised mlp"
+    with pytest.raises(InputError, match=told) as caught:
+        built(architecture=sizes, data=described(5, 4), task="semi-supervised")
     assert "\n" not in str(caught.value)
 
 
