@@ -30,7 +30,7 @@ from discrete_vae.training.loop import train
 from discrete_vae.training.step import Trainer
 
 CODE, P, B = 5, 3, 4
-IMAGES = [Shape(7, 5), Shape(28, 28), Shape(12, 12, 3)]
+IMAGES = [Shape(9, 8), Shape(28, 28), Shape(12, 12, 3)]
 CPU = torch.device("cpu")
 
 
