@@ -142,7 +142,8 @@ def test_inputs_beside_are_those_of_the_first_matrix(name: str) -> None:
     """Written down once more: the first input through what comes before the matrix, then all side by side."""
     network = encoder(name, Shape(7, 5), 0, 1, beside=3)
     assert isinstance(network, Stack)
-    nn.init.normal_(network.layers[-1].bias, generator=seeded(1))
+    for layer in network.layers:
+        nn.init.normal_(layer.bias, generator=seeded(1))
     seen, more = numbers(2, BATCH, 35), numbers(2, BATCH, 3)
     hidden, joined = seen, False
     for depth, layer in enumerate(network.layers):
@@ -171,6 +172,21 @@ def test_products_of_convolutions_are_autograds(kind: Any, large: Shape) -> None
     bias = layer(inputs) - layer.linear(inputs, weight)
     expected = layer.bias.flatten(1).unsqueeze(1).expand(-1, bias.shape[-1] // layer.bias.shape[-1], -1).flatten(1)
     torch.testing.assert_close(bias, expected.unsqueeze(1).expand_as(bias))
+
+
+def test_the_decoder_has_the_encoders_convolutions_in_reverse() -> None:
+    inwards, outwards = encoder("conv", Shape(28, 28), 0), decoder("conv", Shape(28, 28), 1, 0)
+    down = [layer.window for layer in inwards.layers if isinstance(layer, Convolution)]
+    up = [layer.window for layer in outwards.layers if isinstance(layer, TransposedConvolution)]
+    assert [window.small for window in down] == [Shape(14, 14, 3), Shape(7, 7, 4)]
+    assert up == down[::-1]
+
+
+def test_the_slope_is_the_activations_derivative() -> None:
+    network = encoder("mlp", Shape(7, 5), 0)
+    assert isinstance(network, Stack)
+    outputs = torch.linspace(-3, 3, 13)
+    torch.testing.assert_close(network.slope(outputs), torch.sigmoid(outputs))  # of softplus
 
 
 def test_a_convolution_is_torchs_of_the_image() -> None:
