@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -107,9 +108,9 @@ def _load(path: Path, reader: Reader) -> dict[str, NDArray[Any]]:
         EOFError,
         KeyError,
         zipfile.BadZipFile,
-        zipfile.zlib.error,
+        zlib.error,
         NotImplementedError,
-    ) as error:  # type: ignore[attr-defined]
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is no file of plain arrays ({reason}): write it again by numpy.savez") from error
 
