@@ -96,15 +96,15 @@ class _BernoulliNLL(torch.autograd.Function):
         return each.sum_to_size(logits.shape), None  # logits may be those of many images
 
 
-class _Normal(Likelihood):
-    """Bits of a density, of a level of 1 / 255."""
+class Density(Likelihood):
+    """A likelihood that is a density of the intensities: its bits are those of a level of 1 / 255."""
 
     def bits(self, nats: Tensor, size: int) -> Tensor | None:
         return nats / size / math.log(2) + math.log2(LEVELS - 1)
 
 
 @dataclass(frozen=True)
-class FixedGaussian(_Normal):
+class FixedGaussian(Density):
     """Normal pixels of one standard deviation around the output: squared error, in nats of a density.
 
     A density has no bound: its bits a dimension, of a level of 1 / 255, may lie below 0.
@@ -125,7 +125,7 @@ class FixedGaussian(_Normal):
 
 
 @dataclass(frozen=True)
-class Gaussian(_Normal):
+class Gaussian(Density):
     """Normal pixels; the mean is the first number, the log standard deviation the second less 2.
 
     The deviation is at least one level, 1 / 255: a pixel that is the same in all images would have an infinite density.

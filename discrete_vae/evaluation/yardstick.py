@@ -184,7 +184,9 @@ def evaluate(
         raise InputError("there is no run to evaluate; name at least one")
     for run in runs:
         if run.config.data != data.config:
-            raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
+            raise InputError(
+                f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those, or give Config(data=dataset.config)"
+            )
     data.check()
     found = {run: stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
