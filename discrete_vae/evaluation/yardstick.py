@@ -184,9 +184,7 @@ def evaluate(
         raise InputError("there is no run to evaluate; name at least one")
     for run in runs:
         if run.config.data != data.config:
-            raise InputError(
-                f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those, or give Config(data=dataset.config)"
-            )
+            raise InputError(f"the images are {data.config}, but {run.folder} is of {run.config.data}; load those")
     data.check()
     found = {run: stored(run, split, samples) for run in runs}
     groups: dict[str, list[Run]] = {}
