@@ -23,6 +23,8 @@ FIRST_LOG_SCALE = -2.0
 """Of learned scales, where the decoder puts out 0, as it does on average before training."""
 LEAST_LOG_SCALE = -7.0
 """Of a logistic: its scale is then a quarter of a level, and all of its weight on one (Salimans et al. 2017)."""
+MOST_LOG_SCALE = 20.0
+"""Of a logistic: some scales beyond it give a level a probability of 0 in float32, and a loss without bound."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class DiscretisedLogistic(Likelihood):
 
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale = self._apart(output).unbind(-1)
-        return location + 0.5, (log_scale + FIRST_LOG_SCALE).clamp_min(LEAST_LOG_SCALE)
+        return location + 0.5, (log_scale + FIRST_LOG_SCALE).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
 
 @dataclass(frozen=True)

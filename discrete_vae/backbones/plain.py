@@ -153,7 +153,11 @@ def _check(module: nn.Module, probes: Tensor, whose: str) -> None:
     """Raise ``InputError`` for outputs that depend on more than parameters and the example itself."""
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.random.fork_rng(devices=[]):
-        first, second, alone = module(probes), module(probes), module(probes[:1])
+        first, second = module(probes), module(probes)
+        try:
+            fewer = module(probes[:2])  # not one alone, which batch normalisation does not take
+        except Exception:  # of a module that is made for one size of batches
+            fewer = None
     if changed := [name for name, buffer in module.named_buffers() if not buffer.equal(kept[name])]:
         raise InputError(
             f"{whose} changes its buffer {changed[0]} when it is called, as batch normalisation does; give layers "
@@ -161,7 +165,7 @@ def _check(module: nn.Module, probes: Tensor, whose: str) -> None:
         )
     if not first.equal(second):
         raise InputError(f"{whose} draws random numbers, as dropout does; give layers without")
-    if not torch.allclose(first[:1], alone, rtol=1e-3, atol=1e-4):
+    if fewer is None or fewer.shape != first[:2].shape or not torch.allclose(first[:2], fewer, rtol=1e-3, atol=1e-4):
         raise InputError(
             f"{whose} lets the examples of a batch depend on each other; give layers that treat each by itself, e.g. "
             "GroupNorm in place of batch normalisation"

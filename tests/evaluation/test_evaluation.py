@@ -23,7 +23,7 @@ from discrete_vae.runs.run import EVALUATION, Run, checkpoints
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
-from tests.tiny_images import middle
+from tests.tiny_images import described, middle
 
 CPU = torch.device("cpu")
 IMAGES = 60
@@ -252,7 +252,8 @@ def codes(*columns: Sequence[int]) -> Dataset:
 
 def reader(*gains: float) -> Population:
     """An encoder without hidden layers that reads such a code, latent n with a gain (0: it ignores the image)."""
-    population = Population.build([config(architecture=Architecture(3, 3, ()))], CPU)
+    own = replace(config(architecture=Architecture(3, 3, ())), data=described(3, 3))
+    population = Population.build([own], CPU)
     with torch.no_grad():
         (layer,) = population.model.encoder.network.layers
         layer.weight.copy_(torch.diag(torch.tensor(gains).repeat_interleave(3)))

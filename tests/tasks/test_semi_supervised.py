@@ -175,12 +175,13 @@ def test_a_run_learns_and_is_scored(tmp_path: Path) -> None:
     few = dataclasses.replace(
         images.validation, pixels=images.validation.pixels[:500], labels=images.validation.labels[:500]
     )
-    images = dataclasses.replace(images, validation=few)
+    images = data.Dataset.of("few-of-mnist", images.train, few, few, shape=(28, 28))
     configs = [
         Config(
             name,
             task="semi-supervised",
             architecture=Architecture(latents=1, categories=10, hidden=(32,), style=4),
+            data=images.config,
             batch_size=500,
             epochs=1,
         )

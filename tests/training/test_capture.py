@@ -22,6 +22,7 @@ from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.capture import Recorded
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import described
 
 STEPS = 12
 CASES: dict[str, tuple[str, Any]] = {name: (name, None) for name in STRATEGIES}
@@ -69,6 +70,7 @@ def members(case: str, count: int, **fields: Any) -> list[Config]:
         Config.fitting(
             strategy,
             replace(options, **falling) if seed else options,
+            data=described(2, 20),
             batch_size=64,
             seed=seed,
             learning_rate=(rate := Schedule(3e-3 * (1 + seed), decay=0.9, unit="step")),
@@ -138,7 +140,7 @@ def test_a_whole_step_can_be_captured(data: Dataset, tmp_path: Path, case: str, 
     One step is traced with its noise, updates and counters, and its kernels are run again and again. A number that
     Python kept from step to step, or a tensor that changed its place, would show as another result.
     """
-    configs = members(case, count, data=data.config)
+    configs = members(case, count)
     expected = after(plain(trainer(configs, data, tmp_path)), STEPS // 2)
     captured = plain(trainer(configs, data, tmp_path))
     captured.begin_epoch()
