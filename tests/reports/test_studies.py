@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
@@ -135,7 +136,7 @@ def test_the_overhead_is_measured_and_kept(
 ) -> None:
     monkeypatch.setattr(storage_overhead, "REST", 0.0)  # nothing is taken for disturbed then
     search = tiny().searches[""]
-    small = dataclasses.replace(search, base=dataclasses.replace(search.base, strategy="gumbel-softmax"))
+    small = dataclasses.replace(search, base=dataclasses.replace(search.base, data=DataConfig()))  # which lie in a file
     study = dataclasses.replace(STUDY, searches={"": small}, epochs=1, seeds=(0,))
     preset = storage_overhead.Preset((2,), 6, study)
     bench = ReportContext(

@@ -47,7 +47,7 @@ from discrete_vae.strategies.base import Estimate
 from discrete_vae.strategies.minimum_variance import backward_matrix
 from discrete_vae.strategies.pathwise import Pathwise, draw
 from discrete_vae.tasks.nesting import Layer, nested
-from tests.tasks.test_nesting import FIRST, LAYER, LOGITS
+from tests.tasks.nested import FIRST, LAYER, LOGITS
 
 
 def normal(stream: str, *shape: int) -> Tensor:

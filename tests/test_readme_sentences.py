@@ -1,0 +1,287 @@
+"""The numbers in the README's sentences are those of the committed results."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from discrete_vae.evaluation import statistics
+from reports import (
+    critics_tables,
+    jang,
+    semi_supervised,
+    semi_supervised_tables,
+    sequences,
+    sequences_tables,
+    thesis_settings,
+)
+from reports.tables import by_seed
+from reports.target_propagation_settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
+from reports.target_propagation_tables import relations
+from tests.readme import ROOT, SAID, apart, mean, results_of, told
+
+
+def test_sentences_on_the_thesis() -> None:
+    results = results_of("thesis")
+    rows = (
+        thesis_settings.GUMBEL_HALF,
+        thesis_settings.GUMBEL_TENTH,
+        thesis_settings.TARGET_PROPAGATION,
+        thesis_settings.STRAIGHT_THROUGH,
+        thesis_settings.LEARNED_INVERSE,
+    )
+    half, tenth, rule, straight, learned = rows
+    printed = thesis_settings.PRINTED
+    gaps = {
+        row: abs(mean(results, row, "validation", printed[row].metric) - printed[row].validation) for row in printed
+    }
+    assert max(gaps[half], gaps[rule]) < 1.1
+    assert f"misses the print by {gaps[tenth]:.1f} nats" in SAID
+    assert f"{told(apart(results, rule, half, 'validation', 'reconstruction_hard'))} nats worse than" in SAID
+    assert f"is {told(apart(results, half, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
+    assert f"is {told(apart(results, learned, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
+    assert f"{told(apart(results, straight, half, 'test', 'elbo'))} nats ahead of Gumbel-Softmax" in SAID
+    assert f"{told(apart(results, half, straight, 'test', 'log_likelihood'))} nats ahead of it" in SAID
+    assert statistics.winner({row: by_seed(results, row, "test", "elbo") for row in rows}) == straight
+
+    def line(row: str, split: str, metric: str) -> float:
+        (value,) = by_seed(results, f"Sensitivity, {rule}, {row}", split, metric).values()
+        return value
+
+    none = "10 epochs: beta = 0, y = pi, f(x')"
+    training, validation = (line(none, split, "reconstruction_hard") for split in ("train", "validation"))
+    assert f"(training {training:.1f}, validation {validation:.1f})" in SAID
+    assert f"add up to {line(none, 'validation', 'code_entropy'):.0f} of 69 nats" in SAID
+    long = {"beta from 0 to 0.05 over 2% of the run": "f(x')", "beta = 0.05": "f(x')"}
+    ends = [
+        line(f"50 epochs: {beta}, y = pi, {shown}", "validation", "reconstruction_hard") for beta, shown in long.items()
+    ]
+    sample = line("50 epochs: beta = 0.05, y = pi, f(sample of x')", "validation", "reconstruction_hard")
+    above, below, sampled = (value - printed[rule].validation for value in (*ends, sample))
+    assert f"ends {above:.1f} nat above the print, a constant 0.05 ends {-below:.1f} below it" in SAID
+    assert f"ends {sampled:.1f} above it" in SAID
+
+
+def test_sentences_on_target_propagation() -> None:
+    results = results_of("target-propagation")
+    found = {metric: relations(results, metric) for metric in ("elbo", "log_likelihood")}
+
+    def pair(first: Variant, second: Variant, metric: str, digits: int = 2) -> str:
+        text = told(found[metric][first, second].difference, digits)
+        return text if text.startswith("-") else f"+{text}"
+
+    gumbel = found["elbo"][MIRROR, GUMBEL]
+    assert f"is {told(gumbel.difference)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
+    assert f"p = {gumbel.p:.1g}; {gumbel.corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
+    local = found["elbo"][LOCAL, GUMBEL]
+    assert f"it is {told(local.difference)} nats ahead (p = {local.p:.1g})" in SAID
+    for rival in (STRAIGHT_THROUGH, REINMAX):
+        for variant in (MIRROR, LOCAL):
+            assert pair(variant, rival, "elbo") in SAID
+            assert found["elbo"][variant, rival].corrected > statistics.LEVEL
+    for variant in (MIRROR, LOCAL):
+        assert pair(variant, GUMBEL, "log_likelihood") in SAID
+        assert all(
+            found["log_likelihood"][variant, rival].corrected > statistics.LEVEL
+            for rival in (GUMBEL, STRAIGHT_THROUGH, REINMAX)
+        )
+    assert f"but {found['log_likelihood'][LOCAL, GUMBEL].corrected:.2f} after Holm's correction" in SAID
+    signals = results_of("target-propagation", "signals.csv")
+    last = signals[(signals["epoch"] == 10) & (signals["metric"] == "elbo")].set_index("row")["value"]
+    for inverse, names in (
+        ("encoder", ("Euclidean (thesis)", "Fisher-Rao", "log-ratio", "matching")),
+        ("mirror", ("second-order", "Euclidean", "Fisher-Rao", "log-ratio", "matching")),
+    ):
+        values = [(name.partition(" (")[0], last[f"TP, {inverse}, {name}"]) for name in names]
+        assert ", ".join(f"{name} {value:.1f}" for name, value in values) in SAID
+        assert [value for _, value in values] == sorted((value for _, value in values), reverse=True)
+
+
+def test_sentences_on_the_reinmax_paper() -> None:
+    results = results_of("reinmax")
+    value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in ("ReinMax", "ST-GS", "Gumbel-Softmax")}
+    assert f"ReinMax has {value['ReinMax'] - value['ST-GS']:.1f} nats less" in SAID
+    assert f"and {value['ReinMax'] - value['Gumbel-Softmax']:.1f} less than Gumbel-Softmax" in SAID
+    bound = {row: mean(results, f"{row}, 10x30", "test", "log_likelihood") for row in value}
+    best, *rest = sorted(bound.values(), reverse=True)
+    assert best == bound["Gumbel-Softmax"]
+    assert f"{best:.1f}, before {rest[0]:.1f} and {rest[1]:.1f}" in SAID
+    seeds = pd.Series(by_seed(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
+    assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
+
+
+def test_sentences_on_classification() -> None:
+    """No row but one is above the labels alone beyond the seeds' spread, tests of all rows corrected."""
+    rows = semi_supervised.PRESETS["laptop"].rows
+    values = semi_supervised_tables.shown(rows, results_of("semi-supervised"))
+    gains = semi_supervised_tables.gains(rows, values)
+    ordered = sorted(gains, key=lambda row: statistics.interval(list(gains[row][0].values())).mean)
+    lowest, highest = (told(gains[row][0], 2) for row in (ordered[0], ordered[-1]))
+    assert f"the lowest gain is {lowest} points" in SAID
+    assert f"the highest {highest}" in SAID
+    (sure,) = (row for row, (_, p) in gains.items() if p < statistics.LEVEL)
+    assert f"only that of {sure} ({told(gains[sure][0], 2)}) is below 5%" in SAID
+
+
+def test_sentences_on_strings() -> None:
+    results = results_of("sequences")
+    for dataset, metric in (("expressions", "valid"), ("molecules", "valid"), ("molecules", "unique")):
+        best = sequences_tables.strongest(dataset, results, metric)
+        matched = by_seed(results, f"{best}, {dataset}", "test", metric)
+        labels = [row.label for row in sequences.PRESETS["laptop"].rows]
+        shares = {row: by_seed(results, f"{row}, {dataset}", "test", metric) for row in labels}
+        p_values = statistics.holm([statistics.welch_p(values, matched) for values in shares.values()])
+        model = statistics.interval(list(matched.values())).mean
+        signs = {
+            row: 0 if p >= statistics.LEVEL else 1 if statistics.interval(list(values.values())).mean > model else -1
+            for (row, values), p in zip(shares.items(), p_values, strict=True)
+        }
+        if (dataset, metric) == ("expressions", "valid"):
+            assert best == "4-gram model"
+            assert set(signs.values()) == {1}, "every generator writes more"
+        elif metric == "valid":
+            assert best == "2-gram model"
+            assert set(signs.values()) == {-1}, "every generator writes fewer"
+            assert f"the 2-gram model has {model:.1%}" in SAID
+            four = by_seed(results, "4-gram model, molecules", "test", "valid")
+            assert max(statistics.holm([statistics.welch_p(values, four) for values in shares.values()])) < 0.05
+        else:
+            assert signs == dict.fromkeys(labels, 1) | {"score function": 0}
+            own = statistics.interval(list(shares["score function"].values())).mean
+            assert f"the score function ({own:.1%}) is not told apart from it (p = {max(p_values):.2f})" in SAID
+
+
+def test_sentences_on_critics() -> None:
+    results = results_of("critics")
+
+    def rows(kind: str, dataset: str) -> list[str]:
+        return [f"{kind}, {dataset}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
+
+    found = critics_tables.differences(results)
+    assert len(found) == 10
+    (close, close_p, corrected), (near, near_p, _) = (found["8-gaussians", metric] for metric in ("close", "near"))
+    assert f"({told(close, 2)} more, paired p = {close_p:.1g}, but {corrected:.2f} after Holm's" in SAID
+    assert f"({told(near, 2)}, p = {near_p:.1g})" in SAID
+    (norm,) = by_seed(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
+    norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
+    assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
+    assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
+    peaks = by_seed(results, rows("critic alone", "25 Gaussians")[0], "centres", "peaks")
+    assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
+
+
+def test_sentences_on_a_critic_in_place_of_the_kl() -> None:
+    results = results_of("adversarial-vae")
+
+    def change(metric: str, digits: int = 0) -> list[str]:
+        names = ("Gumbel-Softmax", "ST-Gumbel-Softmax")
+        return [told(apart(results, f"{name}, critic", f"{name}, KL", "test", metric), digits) for name in names]
+
+    entropies = [text.removeprefix("-") for text in change("code_entropy", 2)]
+    assert f"as close to the prior as the KL does ({entropies[0]} and {entropies[1]} nats farther)" in SAID
+    means = {
+        metric: [text.partition(" ")[0].removeprefix("-") for text in change(metric)]
+        for metric in ("reconstruction_hard", "elbo", "log_likelihood")
+    }
+    assert "Reconstructions gain {} and {} nats".format(*means["reconstruction_hard"]) in SAID
+    assert (
+        "are {} and {} nats behind on the ELBO, {} and {} on the bound".format(*means["elbo"], *means["log_likelihood"])
+        in SAID
+    )
+
+
+def test_sentences_on_the_study() -> None:
+    results = pd.read_csv(ROOT / "reports" / "results" / "studies" / "results.csv", dtype={"trial": str})
+    values: dict[tuple[str, str], statistics.Seeds] = {}
+    counts = []
+    for study, trials in results[results["state"] == "complete"].groupby("row", sort=False):
+        winner = trials.groupby("trial")["value"].mean().idxmax()
+        counts.append(trials["trial"].nunique())
+        own = results[(results["row"] == study) & (results["trial"] == winner) & (results["state"] == "again")]
+        for metric in ("elbo", "log_likelihood"):
+            values[str(study).partition("/")[2], metric] = by_seed(own, str(study), "test", metric)
+
+    def difference(first: str, second: str, metric: str) -> str:
+        one, other = values[first, metric], values[second, metric]
+        return told({seed: one[seed] - other[seed] for seed in one})
+
+    gumbel, target, straight = "gumbel-softmax", "target-propagation", "straight-through-gumbel-softmax"
+    assert f"is {difference(target, gumbel, 'elbo')} nats ahead of Gumbel-Softmax on the test ELBO" in SAID
+    assert f"and {difference(target, straight, 'elbo')} ahead of its straight-through kin" in SAID
+    assert f"is {difference(gumbel, target, 'log_likelihood')} ahead of target propagation" in SAID
+    assert f"and {difference(gumbel, straight, 'log_likelihood')} of straight-through" in SAID
+    assert f"not told apart ({difference(target, straight, 'log_likelihood')})" in SAID
+    fifths = [-(-count // 5) for count in counts]
+    parts = [f"{fifth} of {count}" for fifth, count in zip(fifths, counts, strict=True)]
+    assert f"({', '.join(parts[:2])} and {parts[2]})" in SAID
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        ("target-propagation", "the runs of the full one took {:.1f} hours in sum"),
+        ("studies", "Its runs took {:.1f} hours in sum"),
+    ],
+)
+def test_how_long_was_trained(report: str, sentence: str) -> None:
+    seconds = json.loads((ROOT / "reports" / "results" / report / "provenance.json").read_text())["training_seconds"]
+    assert sentence.format(seconds / 3600) in SAID
+
+
+def test_what_is_said_of_the_tables_after_jang() -> None:
+    """Differences to print, the rank of rows, chosen rates, and the ELBO that the bound hides."""
+    results, tuning = results_of("jang"), results_of("jang", "tuning.csv")
+    bounds = {
+        task: {
+            row.removesuffix(f", {task}"): -mean(results, row, "test", "log_likelihood")
+            for row in dict.fromkeys(results["row"])
+            if row.endswith(task)
+        }
+        for task in ("SBN categorical", "VAE categorical")
+    }
+    over = {key: bounds[key[1]][key[0]] - value for key, value in jang.PAPER.published.items() if key[1] in bounds}
+    assert over.pop(("ST", "VAE categorical")) == pytest.approx(-0.9, abs=0.05)
+    assert f"every other printed number is {min(over.values()):.1f} to {max(over.values()):.1f} nats below ours" in SAID
+    orders = {task: sorted(rows, key=lambda row: rows[row]) for task, rows in bounds.items()}
+    for order in orders.values():
+        assert order[:3] == ["Gumbel-S", "ST Gumbel-S", "ST"]
+    assert orders["SBN categorical"][3:5] == ["ReinMax", "TP, mirror"]
+    assert orders["VAE categorical"][3:5] == ["TP, mirror", "ReinMax"]
+    assert "ReinMax and target propagation are 4th and 5th of 11 on structured prediction, and 5th and 4th" in SAID
+    elbos = [
+        mean(results, f"{row}, VAE categorical", "test", "elbo")
+        for row in ("ST Gumbel-S", "TP, mirror", "Gumbel-S", "ReinMax")
+    ]
+    said = "ST-Gumbel-Softmax has {:.1f}, target propagation {:.1f}, Gumbel-Softmax {:.1f} and ReinMax {:.1f}"
+    assert said.format(*elbos) in SAID
+    assert abs(mean(results, "DARN, VAE categorical", "test", "kl")) < 0.05
+    assert mean(results, "DARN, linearised, VAE categorical", "test", "kl") > 40
+    rates = {float(json.loads(each)["learning_rate"]) for each in results["parameters"]}
+    assert f"inside it: {min(rates):g} to {max(rates):g}" in SAID
+    tried = {float(json.loads(each)["learning_rate"]) for each in tuning["parameters"]}
+    assert min(tried) < min(rates) <= max(rates) < max(tried)
+    assert set(tuning["seed"]).isdisjoint(results["seed"])
+
+
+def test_what_is_said_of_gradients() -> None:
+    """Cosines of one draw at the defaults after 20 epochs, and which biases can be seen."""
+    results = results_of("gradients")
+    last = results[results["epoch"] == 20].drop_duplicates(["row", "metric"])  # the defaults come first
+    values = last.pivot(index="row", columns="metric", values="value")
+    cosine = values["cosine"]
+    ordered = list(cosine.sort_values(ascending=False).index[:2])
+    assert ordered == ["local-expectation", "rloo"]
+    told = (
+        f"`local-expectation` ({cosine['local-expectation']:.2f}), which takes N (K - 1) more evaluations; after it "
+        f"come leave-one-out with four samples ({cosine['rloo']:.2f}), RELAX ({cosine['relax']:.2f}), "
+        f"REBAR ({cosine['rebar']:.2f}; coupled {cosine['rebar, coupled']:.2f}) and ARSM ({cosine['arsm']:.2f})"
+    )
+    assert told in SAID
+    second = values.loc[["reinmax", "zgr", "minimum-variance", "target-propagation, mirror"]]
+    assert (second["bias"] < 2 * (second["variance"] / 1000) ** 0.5).all()
+    assert {f"{value:.1f}" for value in second["variance"] ** 0.5} == {"4.5"}
+    assert values["bias"]["straight-through"] > 1
+    start = results[(results["epoch"] == 0) & (results["row"] == "straight-through") & (results["metric"] == "cosine")]
+    assert f"(cosine of one draw {start['value'].iloc[0]:.2f})" in SAID

@@ -1,0 +1,159 @@
+"""The README's tables are those of the committed results."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from reports import (
+    adversarial_vae,
+    critics_tables,
+    grid,
+    grid_tables,
+    jang,
+    reinmax,
+    semi_supervised,
+    semi_supervised_tables,
+    sequences,
+    sequences_tables,
+    speed_by_classes,
+    thesis_readme,
+    thesis_settings,
+)
+from reports.latex import Latex
+from reports.target_propagation_settings import CHOSEN
+from reports.target_propagation_tables import markdown, setting
+from tests.readme import RESULTS, ROOT, TEXT
+
+
+def test_the_table_is_that_of_the_committed_results() -> None:
+    results = pd.read_csv(RESULTS / "results.csv")
+    rows = [row for row in thesis_settings.PRESETS["full"].rows() if row in set(results["row"])]
+    assert len(rows) == 5
+    made = thesis_readme.table(results, rows)
+    assert made == (RESULTS / "table_5_1.md").read_text()
+    assert made in TEXT
+
+
+def test_target_propagation_is_that_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "target-propagation"
+    chosen = json.loads((folder / "provenance.json").read_text())["settings"]["chosen"]
+    made = markdown(pd.read_csv(folder / "results.csv"), {row: Latex(text) for row, text in chosen.items()})
+    assert made == (folder / "target_propagation.md").read_text()
+    assert made in TEXT
+    # What presets without a search take is what this one found.
+    for variant, trial in CHOSEN.items():
+        assert setting(variant, trial) == chosen[variant.label]
+
+
+@pytest.mark.parametrize("report", [jang, reinmax])
+def test_other_papers_tables_are_those_of_the_committed_results(report) -> None:
+    preset, folder = report.PRESETS["laptop"], ROOT / "reports" / "results" / report.REPORT.name
+    results = pd.read_csv(folder / "results.csv")
+    values = grid.shown(preset, results, report.PAPER)
+    made = grid_tables.markdown(preset, values, report.PAPER)
+    assert made == (folder / f"{report.REPORT.name}.md").read_text()
+    assert made in TEXT
+
+
+def test_classification_is_that_of_the_committed_results() -> None:
+    """And every row with images of unknown class beats the labels alone with every seed."""
+    rows, folder = semi_supervised.PRESETS["laptop"].rows, ROOT / "reports" / "results" / "semi-supervised"
+    values = semi_supervised_tables.shown(rows, pd.read_csv(folder / "results.csv"))
+    made = semi_supervised_tables.markdown(rows, values)
+    assert made == (folder / "semi-supervised.md").read_text()
+    assert made in TEXT
+    alone = values["Labels alone"]["accuracy"]
+    for row in rows:
+        assert row.task == "labels-alone" or all(
+            value > alone[seed] for seed, value in values[row.label]["accuracy"].items()
+        )
+
+
+def test_speed_by_classes_is_that_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "speed-by-classes"
+    results = pd.read_csv(folder / "results.csv")
+    found = {
+        count: {
+            f"speed {line.strategy}": line.value
+            for line in results[(results["row"] == f"K = {count}") & (results["metric"] == "speed")].itertuples()
+        }
+        for count in speed_by_classes.PRESETS["full"].classes
+    }
+    made = speed_by_classes.markdown(found)
+    assert made == (folder / "speed-by-classes.md").read_text()
+    assert made in TEXT
+
+
+def test_critics_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "critics"
+    made = critics_tables.markdown(pd.read_csv(folder / "results.csv"))
+    assert made == (folder / "critics.md").read_text()
+    assert made in TEXT
+
+
+def test_strings_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "sequences"
+    preset = sequences.PRESETS["laptop"]
+    labels = [row.label for row in preset.rows]
+    made = sequences_tables.markdown(preset.datasets, labels, pd.read_csv(folder / "results.csv"))
+    assert made == (folder / "sequences.md").read_text()
+    assert made in TEXT
+
+
+def test_critics_in_place_of_the_kl_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "adversarial-vae"
+    results = pd.read_csv(folder / "results.csv")
+    weights = {row: json.loads(rows["parameters"].iloc[0]) for row, rows in results.groupby("row", sort=False)}
+    made = adversarial_vae.markdown(
+        adversarial_vae.PRESETS["laptop"],
+        {str(row): each["beta"] if each["task"] == "adversarial-vae" else "" for row, each in weights.items()},
+        results,
+    )
+    assert made == (folder / "adversarial-vae.md").read_text()
+    assert made in TEXT
+
+
+def test_the_ratios_are_those_of_the_committed_results() -> None:
+    folder = ROOT / "reports" / "results" / "throughput"
+    table = (folder / "strategies.md").read_text()
+    assert table in TEXT
+    ratios = pd.read_csv(folder / "results.csv").query("metric == 'step_over_floor'").set_index("row")["value"]
+    heads = [head.strip() for head in table.splitlines()[0].split("|")[2:-1]]
+    compared = 0
+    for line in table.splitlines()[2:-1]:
+        name, *cells = (cell.strip().strip("`") for cell in line.split("|")[1:-1])
+        for head, cell in zip(heads, cells, strict=True):
+            assert cell == f"{ratios[f'{name}, {head}']:.2f}"
+            compared += 1
+    assert compared == 20
+
+
+def test_the_study_is_that_of_the_committed_results() -> None:
+    """Its table, and in it the means over the fresh seeds of the winners."""
+    folder = ROOT / "reports" / "results" / "studies"
+    made = (folder / "studies.md").read_text()
+    assert made in TEXT
+    results = pd.read_csv(folder / "results.csv", dtype={"trial": str})
+    for study, trials in results[results["state"] == "complete"].groupby("row"):
+        winner = trials.groupby("trial")["value"].mean().idxmax()
+        again = results[(results["row"] == study) & (results["trial"] == winner) & (results["state"] == "again")]
+        for metric in ("elbo", "log_likelihood"):
+            values = again[(again["split"] == "test") & (again["metric"] == metric)]["value"]
+            assert len(values) == 5
+            (line,) = (line for line in made.splitlines() if line.startswith(f"| {str(study).partition('/')[2]} "))
+            assert f" {values.mean():.2f} ± " in line
+
+
+def test_what_the_storage_costs_is_what_was_measured() -> None:
+    results = pd.read_csv(ROOT / "reports" / "results" / "storage-overhead" / "results.csv")
+    values = results.set_index(["row", "metric"])["value"]
+    one, four = values["1 workers"], values["4 workers"]
+    assert f"{one['seconds']:.2f} s of one worker's time and {four['seconds']:.2f} s with four" in TEXT.replace(
+        "\n", " "
+    )
+    assert f"{one['trials_per_second']:.1f} and {four['trials_per_second']:.1f} trials a second" in TEXT
+    assert f"{one['share']:.2%} and {four['share']:.2%} of" in TEXT.replace("\n", " ")
+    assert four["share"] < 0.01
