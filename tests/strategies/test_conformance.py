@@ -89,6 +89,7 @@ from discrete_vae.strategies.target_propagation import (
 )
 from discrete_vae.strategies.targets import TargetStrategy
 from discrete_vae.tasks import VAE, Architecture
+from tests.tiny_images import blueprint
 
 
 class Planted(Strategy):
@@ -386,7 +387,7 @@ def test_real_vae_objective_of_a_population(row) -> None:
     family, shape = posed(row)[0].family, SHAPES[row.shapes[0]]
 
     def run(*seeds: int) -> tuple[VAE, Estimate]:
-        vae = VAE(Architecture(*shape, (HIDDEN,)), family, PIXELS, [seeded(seed) for seed in seeds])
+        vae = VAE(blueprint(Architecture(*shape, (HIDDEN,)), family, 1, PIXELS), [seeded(seed) for seed in seeds])
         strategy = row.make(Problem(Categorical(*shape), torch.float32), 0.5)
         if isinstance(strategy, TargetStrategy) and strategy.local:
             vae.cut()

@@ -40,6 +40,7 @@ from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES
 from discrete_vae.tasks import VAE, Architecture
 from discrete_vae.tasks.nesting import Layer, nested
 from tests.affine import Affine
+from tests.tiny_images import blueprint
 
 LATENTS, CATEGORIES, DRAWS = 3, 4, 20_000
 BETA = 3.0
@@ -170,7 +171,7 @@ def test_a_vae_is_not_left_to_its_kl() -> None:
 
     Against enumeration, over the same 3 images; undivided, the KL would be ten times too heavy.
     """
-    vae = VAE(Architecture(2, 4, ()), ScoreFunction.latent_family(2, 4), 784, [seeded(0)])
+    vae = VAE(blueprint(Architecture(2, 4, ()), ScoreFunction.latent_family(2, 4), 1, 784), [seeded(0)])
     images = (torch.rand(1, 3, 784, generator=seeded(5)) < torch.rand(1, 3, 1, generator=seeded(6))).float()
     draws, strategy, noise = 4_000, ScoreFunction(normalise=True, members=1), Noise([seeded(7)])
     with torch.no_grad():
@@ -235,7 +236,7 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
 def test_clipping_leaves_the_diagnosis_of_the_pull_alone() -> None:
     """``pull_cosine`` compares the reconstruction's pull with the reconstruction's gradient, not with the KL's."""
     family = TargetPropagation.latent_family(LATENTS, CATEGORIES)
-    vae = VAE(Architecture(LATENTS, CATEGORIES, (5,)), family, 6, [seeded(0)])
+    vae = VAE(blueprint(Architecture(LATENTS, CATEGORIES, (5,)), family, 1, 6), [seeded(0)])
     images = (torch.rand(1, 20, 6, generator=seeded(1)) < 0.5).float()
     found = []
     for clip in (0.0, 0.05):

@@ -12,10 +12,12 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import sampled_gradients
 from discrete_vae.latents.categorical import Categorical, enumerate_states, log_prob
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.strategies import Model, NetworkFactory, Objective, TargetPropagation
 from discrete_vae.strategies.target_propagation import EncoderInverse, Inverse, LearnedInverse, TargetPropagationOptions
 from discrete_vae.tasks import VAE, Architecture
-from discrete_vae.tasks.base import Encoder, bernoulli_nll
+from discrete_vae.tasks.base import Encoder
+from tests.tiny_images import blueprint
 
 BATCH, LATENTS, CATEGORIES, PIXELS = 4, 2, 3, 6
 LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)
@@ -54,7 +56,7 @@ def decode(sample: Tensor) -> Tensor:
 
 def objective(decode=decode, encode=ENCODER, predict=torch.sigmoid) -> Objective:
     model = Model(predict, OBSERVATION, encode)
-    return Objective(decode, lambda output: bernoulli_nll(output, OBSERVATION), model=model)
+    return Objective(decode, lambda output: Bernoulli().nll(output, OBSERVATION), model=model)
 
 
 def gradient(strategy: TargetPropagation, problem: Objective, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
@@ -180,14 +182,19 @@ def test_auxiliary_loss_is_the_reconstruction_of_the_noisy_code() -> None:
 def test_learned_inverse_learns_to_invert_a_fixed_decoder() -> None:
     """300 steps on one VAE's decoder: the loss falls below a third, and most codes are recovered."""
     family, architecture = Categorical(LATENTS, CATEGORIES), Architecture(LATENTS, CATEGORIES, (16,))
-    vae = VAE(architecture, family, PIXELS, [seeded(11)])
+    made = blueprint(architecture, family, 1, PIXELS)
+    vae = VAE(made, [seeded(11)])
     vae.decoder.requires_grad_(False)
     with torch.no_grad():
         for layer in vae.decoder.layers:
             layer.weight *= 3  # predictions that tell the codes apart
     strategy = TargetPropagation.build(
         TargetPropagationOptions(inverse="network"),
-        networks(lambda: Encoder(architecture, family, PIXELS, [seeded(12)])),
+        networks(
+            lambda: Encoder(
+                made.backbone.encoder(made.image, math.prod(family.parameter_shape), architecture, [seeded(12)]), family
+            )
+        ),
     )
     adam = torch.optim.Adam(strategy.parameters(), lr=1e-2)
     logits, observation, noise = (

@@ -17,6 +17,7 @@ from discrete_vae.data import Split, load
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import Categorical, enumerate_states, jacobian_product, log_prob
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import Bernoulli
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
@@ -42,8 +43,8 @@ from discrete_vae.strategies.target_propagation.geometries import Difference, La
 from discrete_vae.strategies.target_propagation.inverses import Activations, DecodePass, NoiseScales
 from discrete_vae.strategies.target_propagation.local import local_losses
 from discrete_vae.tasks import VAE, Architecture
-from discrete_vae.tasks.base import bernoulli_nll
 from discrete_vae.training.step import Trainer
+from tests.tiny_images import blueprint
 
 BATCH, LATENTS, CATEGORIES, HIDDEN, PIXELS = 4, 2, 3, 7, 12
 LOGITS = torch.randn(BATCH, LATENTS, CATEGORIES, generator=seeded(0), dtype=torch.float64)
@@ -250,7 +251,7 @@ def decoded(network: MLP, batch: int = 50) -> DecodePass:
     sample = codes[torch.randint(len(codes), (1, batch), generator=seeded(5))]
     observation = torch.rand(1, batch, PIXELS, generator=seeded(6), dtype=torch.float64).round()
     model = Model(torch.sigmoid, observation, decoder=network)
-    objective = Objective(lambda z: network(z.flatten(-2)), lambda out: bernoulli_nll(out, observation), model=model)
+    objective = Objective(lambda z: network(z.flatten(-2)), lambda out: Bernoulli().nll(out, observation), model=model)
     taken, given = network.trace(sample.flatten(-2))
     flow = Activations(network, list(network.layers), taken, given)
     error = (observation - given[-1].sigmoid()).detach()
@@ -375,7 +376,7 @@ def test_signal_is_a_share_of_itself_where_the_output_target_is_on_the_way() -> 
 
 
 def vae(local: bool = False) -> tuple[VAE, Tensor]:
-    model = VAE(Architecture(3, 4, (9, 8)), Categorical(3, 4), PIXELS, [seeded(10), seeded(11)])
+    model = VAE(blueprint(Architecture(3, 4, (9, 8)), Categorical(3, 4), 1, PIXELS), [seeded(10), seeded(11)])
     if local:
         model.cut()
     return model, torch.rand(2, 6, PIXELS, generator=seeded(12)).round()
@@ -526,7 +527,7 @@ def test_diagnostics_see_a_target_without_a_signal_and_one_outside() -> None:
     observation = torch.zeros(BATCH, size, dtype=torch.float64)
     objective = Objective(
         decode=lambda sample: sample.flatten(-2) * 40 - 20,
-        loss=lambda output: bernoulli_nll(output, observation),
+        loss=lambda output: Bernoulli().nll(output, observation),
         model=Model(
             predict=lambda output: (output + 20) / 40,
             observation=observation,
@@ -609,7 +610,7 @@ def test_a_mirror_wants_its_layers_learning_rate() -> None:
 
 def test_layer_local_training_without_hidden_layers() -> None:
     """One layer on each side: the pull trains the one, the objective the other, and no feedback is wanted above."""
-    model = VAE(Architecture(3, 4, ()), Categorical(3, 4), PIXELS, [seeded(10), seeded(11)])
+    model = VAE(blueprint(Architecture(3, 4, ()), Categorical(3, 4), 1, PIXELS), [seeded(10), seeded(11)])
     model.cut()
     observation = vae()[1]
     found = gradients(model, exact_mirror(model, local=True), observation)
