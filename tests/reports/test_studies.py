@@ -20,7 +20,7 @@ from reports.report import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE
-from tests.tuning.tiny_worker import tiny
+from tests.tuning.tiny_worker import images, tiny
 
 
 def filled(storage: str, study: Study, values: list[float | None]) -> list[optuna.Study]:
@@ -134,6 +134,7 @@ def test_the_overhead_is_measured_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_overhead, "REST", 0.0)  # nothing is taken for disturbed then
+    monkeypatch.setattr(ReportContext, "dataset", lambda self, config: images())
     search = tiny().searches[""]
     small = dataclasses.replace(search, base=dataclasses.replace(search.base, strategy="gumbel-softmax"))
     study = dataclasses.replace(STUDY, searches={"": small}, epochs=1, seeds=(0,))
