@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
@@ -20,7 +21,7 @@ from reports.report import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE
-from tests.tuning.tiny_worker import images, tiny
+from tests.tuning.tiny_worker import tiny
 
 
 def filled(storage: str, study: Study, values: list[float | None]) -> list[optuna.Study]:
@@ -134,9 +135,9 @@ def test_the_overhead_is_measured_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_overhead, "REST", 0.0)  # nothing is taken for disturbed then
-    monkeypatch.setattr(ReportContext, "dataset", lambda self, config: images())
     search = tiny().searches[""]
-    small = dataclasses.replace(search, base=dataclasses.replace(search.base, strategy="gumbel-softmax"))
+    base = dataclasses.replace(search.base, strategy="gumbel-softmax", data=DataConfig())  # which every worker loads
+    small = dataclasses.replace(search, base=base)
     study = dataclasses.replace(STUDY, searches={"": small}, epochs=1, seeds=(0,))
     preset = storage_overhead.Preset((2,), 6, study)
     bench = ReportContext(
