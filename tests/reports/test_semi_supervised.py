@@ -50,15 +50,16 @@ FILES = {
 def few() -> data.Dataset:
     """With few images to score."""
     whole = data.load()
-    splits = {
-        name: dataclasses.replace(split, pixels=split.pixels[:500], labels=split.labels[:500])
-        for name, split in (("validation", whole.validation), ("test", whole.test))
-    }
-    return dataclasses.replace(whole, **splits)
+    held_out = [
+        dataclasses.replace(split, pixels=split.pixels[:500], labels=split.labels[:500])
+        for split in (whole.validation, whole.test)
+    ]
+    return data.Dataset.of("mnist-few", whole.train, *held_out, shape=(28, 28))
 
 
 def call(out: Path, runs: Path, images: data.Dataset) -> None:
-    report = dataclasses.replace(semi_supervised.REPORT, presets={"tiny": TINY})
+    preset = dataclasses.replace(TINY, base=dataclasses.replace(TINY.base, data=images.config))
+    report = dataclasses.replace(semi_supervised.REPORT, presets={"tiny": preset})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(command.REPORTS, "semi-supervised", report)
         patch.setattr(data, "load", lambda *_: images)

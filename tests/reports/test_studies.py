@@ -136,7 +136,8 @@ def test_the_overhead_is_measured_and_kept(
 ) -> None:
     monkeypatch.setattr(storage_overhead, "REST", 0.0)  # nothing is taken for disturbed then
     search = tiny().searches[""]
-    small = dataclasses.replace(search, base=dataclasses.replace(search.base, data=DataConfig()))  # which lie in a file
+    base = dataclasses.replace(search.base, strategy="gumbel-softmax", data=DataConfig())  # which every worker loads
+    small = dataclasses.replace(search, base=base)
     study = dataclasses.replace(STUDY, searches={"": small}, epochs=1, seeds=(0,))
     preset = storage_overhead.Preset((2,), 6, study)
     bench = ReportContext(

@@ -509,7 +509,7 @@ class Leaking(ScoreFunction):
 
     def centre(self, signal: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
         centred, scale, strategy_loss = super().centre(signal, objective)
-        return centred - 0.1 * self.baseline(objective.observation).squeeze(-1), scale, strategy_loss
+        return centred - 0.1 * self.baseline(objective.context).squeeze(-1), scale, strategy_loss
 
 
 class Dropped(Rloo):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.config import Config
-from discrete_vae.data import Split, load
+from discrete_vae.data import Dataset, Split, load
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import Categorical, enumerate_states, jacobian_product, log_prob
 from discrete_vae.latents.noise import Noise, seeded
@@ -603,7 +603,7 @@ def test_bad_parts_are_refused() -> None:
 def test_a_mirror_wants_its_layers_learning_rate() -> None:
     options = TargetPropagationOptions("mirror")
     with pytest.raises(
-        InputError, match=r"auxiliary learning rate is 0.001; a mirror .* needs their learning rate, 0.002"
+        InputError, match=r"auxiliary learning rate is 0.001; a mirror .* needs their learning rate: give it 0.002"
     ):
         Config("target-propagation", options, learning_rate=Schedule(2e-3), auxiliary_learning_rate=Schedule(1e-3))
 
@@ -681,21 +681,17 @@ def trainer(folder: Path, inverse: str, **options) -> Trainer:
         return replace(split, pixels=split.pixels[:500, 300:340], labels=split.labels[:500])
 
     whole = load()
+    data = Dataset.of("part-of-mnist", cut(whole.train), cut(whole.validation), cut(whole.test), shape=(4, 10))
     config = Config.fitting(
         "target-propagation",
         TargetPropagationOptions(inverse, **options),
+        data=data.config,
         architecture=Architecture(3, 4, (11,)),
         batch_size=50,
         learning_rate=Schedule(3e-3),
         auxiliary_learning_rate=Schedule(3e-3),
     )
-    data = replace(whole, train=cut(whole.train), validation=cut(whole.validation))
     return Trainer([Run(folder, config)], data, torch.device("cpu"))
-
-
-@pytest.fixture
-def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Run, "steps_per_epoch", 10)
 
 
 def distance(training: Trainer) -> float:
@@ -708,7 +704,6 @@ def distance(training: Trainer) -> float:
     return max(((own - layer.weight).norm() / layer.weight.norm()).item() for own, layer in pairs)
 
 
-@pytest.mark.usefixtures("_short_epochs")
 def test_a_mirror_that_takes_its_layers_steps_stays_exact(tmp_path) -> None:
     """Layer-local from a warm start: equal gradients, equal moments, equal steps. By probes alone it lags behind."""
     found = {}
@@ -723,7 +718,6 @@ def test_a_mirror_that_takes_its_layers_steps_stays_exact(tmp_path) -> None:
     assert found["probes alone"] > 1e-3
 
 
-@pytest.mark.usefixtures("_short_epochs")
 @pytest.mark.parametrize("inverse", ["network", "drl", "l-drl", "mirror", "probes"])
 def test_warm_up_moves_the_inverse_alone_and_once(tmp_path, inverse) -> None:
     def after(warmup: int) -> tuple[Trainer, dict[str, Tensor]]:
@@ -741,7 +735,6 @@ def test_warm_up_moves_the_inverse_alone_and_once(tmp_path, inverse) -> None:
     assert all(before[name].equal(tensor) for name, tensor in training.state().items() if name != "sums")
 
 
-@pytest.mark.usefixtures("_short_epochs")
 @pytest.mark.parametrize("inverse", ["l-drl", "drl"])
 def test_feedback_that_descends_its_loss_finds_the_decoder_in_training(tmp_path, inverse) -> None:
     """From the weights' own size and random directions; DRL's aim is an inverse, which here is not far from them."""
