@@ -23,8 +23,8 @@ FIRST_LOG_SCALE = -2.0
 """Of learned scales, where the decoder puts out 0, as it does on average before training."""
 LEAST_LOG_SCALE = -7.0
 """Of a logistic: its scale is then a quarter of a level, and all of its weight on one (Salimans et al. 2017)."""
-MOST_LOG_SCALE = 20.0
-"""Of a logistic: some scales beyond it give a level a probability of 0 in float32, and a loss without bound."""
+MOST_LOG_SCALE = 5.0
+"""Of a logistic: nearly all of its weight is then on the two ends; beyond it float32 loses the levels and the mean."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ class _BernoulliNLL(torch.autograd.Function):
         return each.sum_to_size(logits.shape), None  # logits may be those of many images
 
 
-class _Normal(Likelihood):
-    """Bits of a density, of a level of 1 / 255."""
+class Density(Likelihood):
+    """A likelihood that is a density of the intensities: its bits are those of a level of 1 / 255."""
 
     def bits(self, nats: Tensor, size: int) -> Tensor | None:
         return nats / size / math.log(2) + math.log2(LEVELS - 1)
 
 
 @dataclass(frozen=True)
-class FixedGaussian(_Normal):
+class FixedGaussian(Density):
     """Normal pixels of one standard deviation around the output: squared error, in nats of a density.
 
     A density has no bound: its bits a dimension, of a level of 1 / 255, may lie below 0.
@@ -125,7 +125,7 @@ class FixedGaussian(_Normal):
 
 
 @dataclass(frozen=True)
-class Gaussian(_Normal):
+class Gaussian(Density):
     """Normal pixels; the mean is the first number, the log standard deviation the second less 2.
 
     The deviation is at least one level, 1 / 255: a pixel that is the same in all images would have an infinite density.
@@ -158,7 +158,7 @@ class DiscretisedLogistic(Likelihood):
     """A logistic distribution rounded to the 256 levels (Kingma et al. 2016, IAF; Salimans et al. 2017, one component).
 
     Its location is the first number plus one half, its scale the exponential of the second less 2. The lowest and the
-    highest level take all that lies beyond them. The mean is the location, within [0, 1].
+    highest level take all that lies beyond them. The mean is that before rounding, within half a level of it.
     """
 
     numbers = 2
@@ -175,7 +175,11 @@ class DiscretisedLogistic(Likelihood):
         return -each.sum(-1)
 
     def mean(self, output: Tensor) -> Tensor:
-        return self._parts(output)[0].clamp(0, 1)
+        location, log_scale = self._parts(output)
+        scale = (
+            log_scale.exp()
+        )  # the integral over t in [0, 1] of P(x > t), of which the levels' sum is the midpoint rule
+        return scale * (F.softplus(location / scale) - F.softplus((location - 1) / scale))
 
     def sample(self, output: Tensor, noise: Noise) -> Tensor:
         location, log_scale = self._parts(output)

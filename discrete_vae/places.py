@@ -28,6 +28,17 @@ def as_folder(text: str) -> Path:
     return path
 
 
+def as_place(text: str) -> Path:
+    """The folder or file of that name, which need not be there. Raises ``InputError`` for what cannot be one."""
+    path = _named(text, "file or folder")
+    mode = _mode(path, "file or folder")
+    if mode is None and path.is_symlink():
+        raise InputError(f"{shown(text)} is a link to nothing; name a file or folder")
+    if mode is not None and not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise InputError(f"{shown(text)} is no regular file; name a file or folder")
+    return path
+
+
 def as_file(text: str) -> Path:
     """The file of that name, which need not be there. Raises ``InputError`` for what cannot be one."""
     path = _named(text, "file")
@@ -68,11 +79,17 @@ def _folder(kind: type, tokens: Sequence[Token]) -> Path:
     return as_folder(tokens[0].value)
 
 
+def _place(kind: type, tokens: Sequence[Token]) -> Path:
+    return as_place(tokens[0].value)
+
+
 def _file(kind: type, tokens: Sequence[Token]) -> Path:
     return as_file(tokens[0].value)
 
 
 Folder = Annotated[Path, Parameter(converter=_folder, n_tokens=1, accepts_keys=False)]
 """An option that names a folder."""
+Place = Annotated[Path, Parameter(converter=_place, n_tokens=1, accepts_keys=False)]
+"""An option that names a folder or file to read."""
 File = Annotated[Path, Parameter(converter=_file, n_tokens=1, accepts_keys=False)]
 """An option that names a file to write."""

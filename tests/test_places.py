@@ -15,7 +15,7 @@ import studies.__main__
 from discrete_vae import places
 from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
-from discrete_vae.places import as_file, as_folder
+from discrete_vae.places import as_file, as_folder, as_place
 
 APPS = {"discrete-vae": cli.application("vae"), "studies": studies.__main__.app, "reports": reports.__main__.app}
 
@@ -36,7 +36,9 @@ def test_every_path_of_every_command_is_a_place() -> None:
     known = {"train reinmax --runs", "train reinmax --folder", "evaluate --runs", "sample --out", "list --runs"}
     assert found.keys() >= {f"discrete-vae {option}" for option in known}
     assert found.keys() >= {"studies run --artifacts", "studies export --out", "reports --out", "reports --folder"}
-    assert {name for name, converter in found.items() if converter not in (places._folder, places._file)} == set()
+    assert {
+        name for name, converter in found.items() if converter not in (places._folder, places._place, places._file)
+    } == set()
 
 
 NAMES = [
@@ -68,7 +70,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("name", "reason"), NAMES)
 def test_what_is_no_place_at_all(folder: Path, name: str, reason: str) -> None:
-    for kind in (as_folder, as_file):
+    for kind in (as_folder, as_place, as_file):
         with pytest.raises(InputError, match=reason) as caught:
             kind(name)
         assert "\n" not in str(caught.value)
@@ -87,9 +89,16 @@ def test_a_file_is_no_folder(folder: Path, name: str) -> None:
         as_file(name)
 
 
+def test_a_place_is_a_folder_or_a_file(folder: Path) -> None:
+    assert [as_place(name) for name in ("file", "folder")] == [Path("file"), Path("folder")]
+    for name, reason in (("pipe", "no regular file"), ("/dev/null", "no regular file"), ("dangling", "a link to")):
+        with pytest.raises(InputError, match=f"'{name}' is {reason}.*; name a file or folder"):
+            as_place(name)
+
+
 @pytest.mark.parametrize("name", ["new", "new/er", "größe τ 日本", "x" * 255, " a ", "-"])
 def test_what_is_not_there_can_be_made(folder: Path, name: str) -> None:
-    assert as_folder(name) == as_file(name) == Path(name)
+    assert as_folder(name) == as_place(name) == as_file(name) == Path(name)
 
 
 @pytest.mark.parametrize(

@@ -67,4 +67,6 @@ def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -
     """Raise ``InputError`` where ``whose`` needs a capability that the backbone ``name`` has not."""
     for need in needs:
         if not getattr(backbone, need):
-            raise InputError(f"backbone {name} does not offer {CAPABILITIES[need]}; give {whose} mlp or conv")
+            raise InputError(
+                f"backbone {name} does not offer {CAPABILITIES[need]}; for {whose} take backbone mlp or conv"
+            )

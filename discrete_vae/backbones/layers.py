@@ -125,7 +125,7 @@ class Window:
         if min(rows, columns) < 1:
             raise InputError(
                 f"images of {large.rows} x {large.columns} are too small for another convolution of {kernel} x "
-                f"{kernel}; give fewer channels, one number a convolution"
+                f"{kernel}; give fewer numbers to --channels, one a convolution"
             )
         return cls(large, Shape(rows, columns, channels), kernel, stride)
 

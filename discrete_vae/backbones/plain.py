@@ -6,11 +6,14 @@ no Python. ``torch.func.vmap`` over the stack is slower on a processor: it group
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from discrete_vae.backbones.base import Backbone, Widths
 from discrete_vae.backbones.layers import as_flat, as_image, by_member
@@ -22,6 +25,10 @@ Pair = Callable[[Shape, int, int, Widths], tuple[nn.Module, nn.Module]]
 a decoder from ``[B, code]`` to ``[B, C numbers, H, W]``."""
 PROBES = 3
 """Examples that a module is tried on."""
+CROWD = 33
+"""Examples of the larger batch in which one has to come out as it does alone."""
+FAR = 100
+"""How many times as large the others of such a batch are, so that what they add to one is seen."""
 
 
 class PlainBackbone(Backbone):
@@ -30,13 +37,26 @@ class PlainBackbone(Backbone):
     def __init__(self, pair: Pair, name: str) -> None:
         self.pair, self.name = pair, name
 
+    def _pair(self, image: Shape, code: int, numbers: int, widths: Widths) -> tuple[nn.Module, nn.Module]:
+        """What the function makes. Raises ``InputError`` for what is no pair."""
+        made: object = self.pair(image, code, numbers, widths)
+        if not isinstance(made, tuple | list):
+            kind = "None" if made is None else f"a {type(made).__name__}"
+            raise InputError(f"backbone {self.name} gives {kind}; give a pair of modules, encoder and decoder")
+        if len(made) != 2:
+            raise InputError(
+                f"backbone {self.name} gives a {type(made).__name__} of {len(made)}; give a pair of modules, encoder "
+                "and decoder"
+            )
+        return made[0], made[1]
+
     def encoder(
         self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0
     ) -> nn.Module:
         if beside:
             raise InputError(f"backbone {self.name} takes images alone; give mlp or conv")
         return Members(
-            lambda: self.pair(image, outputs, 1, widths)[0],
+            lambda: self._pair(image, outputs, 1, widths)[0],
             generators,
             (image.size,),
             (outputs,),
@@ -48,7 +68,7 @@ class PlainBackbone(Backbone):
         self, code: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
     ) -> nn.Module:
         return Members(
-            lambda: self.pair(image, code, numbers, widths)[1],
+            lambda: self._pair(image, code, numbers, widths)[1],
             generators,
             (code,),
             (image.channels * numbers, image.rows, image.columns),
@@ -60,9 +80,10 @@ class PlainBackbone(Backbone):
 class Members(nn.Module):
     """P modules of one kind, each with parameters of its own: flat ``[..., P, B, in] -> [..., P, B, out]``.
 
-    ``before`` and ``after`` bring a member's flat inputs and its outputs to the shapes of the module and back. Raises
-    ``InputError``, which names ``whose`` module it is, for one that cannot be trained in this way: it fails, gives
-    another shape, draws random numbers, keeps state, or lets the examples of a batch depend on each other.
+    ``before`` and ``after`` bring a member's flat inputs and its outputs to the shapes of the module and back. Frozen
+    parameters become buffers. Raises ``InputError``, which names ``whose`` module it is, for one that cannot be trained
+    in this way: it fails, gives another shape, draws random numbers, keeps state, lets the examples of a batch depend
+    on each other, has parameters without a gradient, or is made once for several members.
     """
 
     def __init__(
@@ -78,30 +99,37 @@ class Members(nn.Module):
         super().__init__()
         self.before, self.after = before, after
         probes = torch.rand(PROBES, *inputs, generator=torch.Generator().manual_seed(0))
-        modules = [_seeded(make, generator, before(probes), outputs, whose) for generator in generators]
-        self.module = modules[0]
-        _check(self.module, before(probes), whose)
-        self._stack(modules)
+        # A second one also beside a member alone, so that what is refused does not depend on how many there are.
+        beside = [torch.Generator().manual_seed(0)] if len(generators) == 1 else []
+        modules = [_seeded(make, each, before(probes), outputs, whose) for each in (*generators, *beside)]
+        _check_alike(modules, whose)
+        _check(modules[0], before(probes), whose)
+        self.module = _copied(modules[0], before(probes), whose)
+        _check_state(self.module, modules, before(probes), whose)
+        self._stack(modules[: len(generators)])
 
     def _stack(self, modules: Sequence[nn.Module]) -> None:
-        """Let the first one hold the parameters and buffers of all; what it holds in two places stays one tensor."""
+        """Let the copy hold the parameters and buffers of all; what it holds in two places stays one tensor."""
         made: dict[int, Tensor] = {}
-        first = [
-            *self.module.parameters(),
-            *self.module.buffers(),
-        ]  # kept, so that no other tensor gets an id of theirs
-        for path, owner in self.module.named_modules():
-            for held in (owner._parameters, owner._buffers):
-                for name, tensor in held.items():
-                    if tensor is None:
-                        continue
-                    if id(tensor) not in made:
-                        own = [getattr(each.get_submodule(path), name).detach() for each in modules]
-                        stacked = torch.stack(own)
-                        trained = isinstance(tensor, nn.Parameter)
-                        made[id(tensor)] = nn.Parameter(stacked, tensor.requires_grad) if trained else stacked
-                    held[name] = made[id(tensor)]  # type: ignore[assignment]
-        del first
+        places = [  # all of them first, which also keeps the tensors, so that no other one gets an id of theirs
+            (path, owner, name, tensor)
+            for path, owner in self.module.named_modules()
+            for held in (owner._parameters, owner._buffers)
+            for name, tensor in held.items()
+            if tensor is not None
+        ]
+        for path, owner, name, tensor in places:
+            trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            if id(tensor) not in made:
+                stacked = torch.stack([getattr(each.get_submodule(path), name).detach() for each in modules])
+                made[id(tensor)] = nn.Parameter(stacked) if trained else stacked
+            if isinstance(tensor, nn.Parameter) and not trained:  # a constant, of which an optimiser knows nothing
+                del owner._parameters[name]
+                owner.register_buffer(name, made[id(tensor)])
+            elif trained:
+                owner._parameters[name] = made[id(tensor)]  # type: ignore[assignment]
+            else:
+                owner._buffers[name] = made[id(tensor)]
 
     def forward(self, inputs: Tensor) -> Tensor:
         state = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
@@ -132,20 +160,52 @@ def _seeded(
             if not isinstance(module, nn.Module):
                 raise InputError(f"{whose} is a {type(module).__name__}; give a torch.nn.Module")
             with torch.no_grad():
-                given = module(probes)
+                given = module(probes.clone())
         except InputError:
             raise
-        except Exception as error:
-            told = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{whose} fails on {list(probes.shape)} ({type(error).__name__}: {told}); mend it first"
-            ) from error
+        except (Exception, SystemExit) as error:
+            raise _failing(whose, probes, error) from error
     shape = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
     if shape != [len(probes), *outputs]:
         raise InputError(f"{whose} gives {shape} for {list(probes.shape)}; it has to give {[len(probes), *outputs]}")
-    if not any(True for _ in module.parameters()):
-        raise InputError(f"{whose} has no parameters; give one that can be trained")
+    if not given.isfinite().all():
+        what = "NaN" if given.isnan().any() else "infinite numbers"
+        raise InputError(f"{whose} gives {what} for inputs between 0 and 1; mend its weights or its arithmetic")
+    if not any(each.requires_grad for each in module.parameters()):
+        raise InputError(f"{whose} has no parameters to train; give one that can be trained")
     return module
+
+
+def _failing(whose: str, inputs: Tensor, error: BaseException) -> InputError:
+    """That a module, or the function that makes it, raises an error."""
+    told = " ".join(str(error).split())[:300]
+    return InputError(f"{whose} fails on {list(inputs.shape)} ({type(error).__name__}: {told}); mend it first")
+
+
+def _check_alike(modules: Sequence[nn.Module], whose: str) -> None:
+    """Raise ``InputError`` unless each has parameters of its own, of the same names and shapes."""
+    for one, other in itertools.pairwise(modules):
+        theirs = {id(each) for each in one.parameters()}
+        if shared := [name for name, each in other.named_parameters() if id(each) in theirs]:
+            raise InputError(
+                f"{whose} has the parameter {shared[0]} of the one before; the function must make new modules at each "
+                "call"
+            )
+        if _layout(one) != _layout(other):
+            raise InputError(
+                f"{whose} has parameters or buffers of other names, shapes or kinds at another call; the function must "
+                "make modules of one kind"
+            )
+
+
+def _layout(module: nn.Module) -> list[tuple[object, ...]]:
+    """Names, shapes and kinds of what it holds, and which of it is one tensor in several places."""
+    held = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    first: dict[int, str] = {}
+    return [(name, first.setdefault(id(each), name), each.shape, each.dtype, each.requires_grad) for name, each in held]
 
 
 @torch.no_grad()
@@ -153,20 +213,114 @@ def _check(module: nn.Module, probes: Tensor, whose: str) -> None:
     """Raise ``InputError`` for outputs that depend on more than parameters and the example itself."""
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.random.fork_rng(devices=[]):
-        first, second = module(probes), module(probes)
+        given, state = probes.clone(), torch.get_rng_state()
+        version = given._version  # of its storage, which an operation in place raises though it changes no number
         try:
-            fewer = module(probes[:2])  # not one alone, which batch normalisation does not take
-        except Exception:  # of a module that is made for one size of batches
-            fewer = None
+            first, before = module(given), _numbers(module)
+            second, after = module(probes.clone()), _numbers(module)
+        except (Exception, SystemExit) as error:
+            raise _failing(whose, probes, error) from error
+        drawn = not torch.get_rng_state().equal(state)
+    if given._version != version:
+        raise InputError(f"{whose} changes its inputs in place; let it work on a copy")
     if changed := [name for name, buffer in module.named_buffers() if not buffer.equal(kept[name])]:
         raise InputError(
             f"{whose} changes its buffer {changed[0]} when it is called, as batch normalisation does; give layers "
             "without such state, e.g. GroupNorm"
         )
-    if not first.equal(second):
+    if drawn:
         raise InputError(f"{whose} draws random numbers, as dropout does; give layers without")
-    if fewer is None or fewer.shape != first[:2].shape or not torch.allclose(first[:2], fewer, rtol=1e-3, atol=1e-4):
+    if not first.equal(second):
+        raise InputError(
+            f"{whose} gives another output the second time; let it depend on inputs, parameters and buffers alone"
+        )
+    if counters := [name for name, value in after.items() if before.get(name, value) != value]:
+        raise InputError(f"{whose} changes its attribute {counters[0]} at each call; give layers without such state")
+    normalising = [
+        each
+        for each in module.modules()
+        if isinstance(each, _BatchNorm) and (each.training or each.running_mean is None)
+    ]
+    if normalising or not _separate(module, probes, whose):
         raise InputError(
             f"{whose} lets the examples of a batch depend on each other; give layers that treat each by itself, e.g. "
             "GroupNorm in place of batch normalisation"
         )
+
+
+def _numbers(module: nn.Module) -> dict[str, float]:
+    """Plain numbers among the attributes of all its modules, by name."""
+    return {
+        f"{path}.{name}".removeprefix("."): value
+        for path, each in module.named_modules()
+        for name, value in vars(each).items()
+        if isinstance(value, bool | int | float)
+    }
+
+
+def _separate(module: nn.Module, probes: Tensor, whose: str) -> bool:
+    """Whether an example alone comes out as it does beside others, which are far from it."""
+    inputs = probes[torch.arange(CROWD) % len(probes)]
+    inputs[1:] *= FAR
+    tolerance = 1e-5
+    try:  # in double precision, where rounding hides less
+        double = copy.deepcopy(module).double()
+        if double(inputs[:1].double()).dtype == torch.float64:
+            module, inputs, tolerance = double, inputs.double(), 1e-6
+    except (Exception, SystemExit):  # of a module with a precision of its own
+        pass
+    outputs = []
+    for size in (1, len(probes), CROWD):
+        try:
+            outputs.append(module(inputs[:size].clone())[:1])
+        except (Exception, SystemExit) as error:
+            raise _failing(whose, inputs[:size], error) from error
+    alone = outputs[0]
+    scale = float(alone.abs().max())
+    return all(
+        each.shape == alone.shape and torch.allclose(each, alone, rtol=0, atol=tolerance * scale + 1e-9)
+        for each in outputs[1:]
+    )
+
+
+def _copied(module: nn.Module, probes: Tensor, whose: str) -> nn.Module:
+    """A copy, as parts of a population are made. Raises ``InputError`` for a module that has none after a call."""
+    try:
+        with torch.enable_grad():
+            module(probes.clone())
+        return copy.deepcopy(module)
+    except (Exception, SystemExit) as error:
+        told = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{whose} cannot be copied ({type(error).__name__}: {told}); keep no outputs as attributes, and give "
+            "torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm"
+        ) from error
+
+
+def _check_state(copied: nn.Module, modules: Sequence[nn.Module], probes: Tensor, whose: str) -> None:
+    """Raise ``InputError`` unless parameters and buffers are all that one module differs in, and all can be trained."""
+    for module in modules:
+        state = dict(module.named_parameters()) | dict(module.named_buffers())
+        try:
+            with torch.enable_grad():
+                outputs = functional_call(copied, state, (probes.clone(),))
+                expected = module(probes.clone())
+        except (Exception, SystemExit) as error:
+            raise _failing(whose, probes, error) from error
+        if not outputs.equal(expected):
+            raise InputError(
+                f"{whose} keeps numbers outside parameters and buffers, which another call makes anew; register each "
+                "as a parameter or buffer"
+            )
+        trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+        found: Sequence[Tensor | None] = [None] * len(trained)
+        if outputs.requires_grad:
+            try:
+                found = torch.autograd.grad(outputs.sum(), list(trained.values()), allow_unused=True)
+            except (Exception, SystemExit) as error:
+                raise _failing(f"{whose}, backwards,", probes, error) from error
+        if without := [name for name, each in zip(trained, found, strict=True) if each is None]:
+            raise InputError(
+                f"{whose} gives no gradient to its parameter {without[0]}; use it outside of torch.no_grad, freeze it "
+                "by requires_grad_(False), or leave it out"
+            )

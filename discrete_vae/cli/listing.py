@@ -64,13 +64,15 @@ SHOWN = {
     "elbo": "ELBO",
     "reconstruction_hard": "reconstr.",
     "kl": "KL",
+    "bits_per_dimension": "bits/dim",
     "accuracy": "accuracy",
     "wasserstein": "distance",
     "valid": "valid",
     "modes": "modes",
 }
 """Metrics in the list of runs, and their heads."""
-CAPTION = "validation, nats; hard samples; a distance is by the run's own critic"
+CAPTION = "validation, nats; hard samples"
+DISTANCE = "; a distance is by the run's own critic"
 SHARES = ("accuracy", "valid")
 """Those from 0 to 1."""
 
@@ -99,7 +101,7 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
         Column("run", no_wrap=True),
         *numbers,
         *words,
-        caption=CAPTION,
+        caption=CAPTION + DISTANCE * ("wasserstein" in shown),
     )
     for run, (values, status) in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]

@@ -44,6 +44,8 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
             own_data = own_images(values, files.folder, files.download, device, progress)
             base = configuration(strategy, task, values, None if own_data is None else own_data.config)
             each_seed = varied(base, values["vary"])
+            if own_data and "binarisation" not in given and base.data.binarisation == "threshold":
+                progress.message(" ".join(THRESHOLDED.split()))
             capacity.require_training(base, seeds * len(each_seed), device)
             configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]
             images = own_data or load(base.data, files.folder, device, files.download)
@@ -82,6 +84,8 @@ semi-supervised, an image by its class, which a few images come with, and a Gaus
 of that without the other images; adversarial-vae, whose averaged posterior a critic pulls to the prior, with weight
 beta, in place of the KL; generator, of strings, binary images or points from noise, against a critic; critic, by
 itself, of points and noisier ones. Each has options of its own, which `--task TASK --help` shows."""
+THRESHOLDED = """the images are made binary at half intensity; for their levels give --likelihood discretised-logistic,
+or for grayscale means --binarisation none"""
 SEEDS_HELP = "How many runs to train side by side, with consecutive seeds."
 VARY_HELP = """A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these,
 all their combinations, each with every seed."""

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from discrete_vae.cli.arguments import whole
 from discrete_vae.errors import InputError, check_range
-from discrete_vae.places import Folder
+from discrete_vae.places import Folder, Place
 from discrete_vae.secrets import VARIABLE
 
 RUNS = Path("runs")
@@ -43,8 +43,8 @@ class Where:
         return choose_device(self.device, self.threads)
 
 
-FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of omniglot's files; for a run of own images, where
-these lie now."""
+FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of omniglot's files; for a run of own images that
+were moved, their new path (of the folder or file itself, or of the folder that holds it under its old name)."""
 
 
 @Parameter(name="*")
@@ -52,7 +52,7 @@ these lie now."""
 class DataFiles:
     """Where the files are of data sets that are not bundled."""
 
-    folder: Annotated[Folder | None, Parameter(help=FOLDER_HELP)] = None
+    folder: Annotated[Place | None, Parameter(help=FOLDER_HELP)] = None
     download: Annotated[bool, Parameter(help="Download mnist or fashion-mnist if not there.", negative="")] = False
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -91,8 +90,11 @@ class Config:
             raise InputError(f"options of {self.strategy} are {type(self.options).__name__}; give {options.__name__}")
         if self.likelihood not in LIKELIHOODS:
             raise nearest(self.likelihood, LIKELIHOODS, "likelihood")
-        if not 0 < self.pixel_scale < math.inf:
-            raise InputError(f"pixel scale is {self.pixel_scale}; give a standard deviation above 0")
+        if not 0.001 <= self.pixel_scale <= 10:
+            raise InputError(
+                f"pixel scale is {self.pixel_scale}; give a standard deviation from 0.001 to 10, where "
+                "intensities reach from 0 to 1"
+            )
         self.task_class.check(self)
         if self.data.domain.symbols == 2 and not LIKELIHOODS[self.likelihood].binary:
             raise InputError(

@@ -4,15 +4,17 @@ A ``.npz`` has images (``images``, ``x``, ``data``) and perhaps labels (``labels
 ``train_images`` or ``x_train``, ``test_labels`` or ``y_test``, or the split's name alone. Case does not matter.
 
 Images are ``[M, rows, columns]``, ``[M, rows, columns, channels]`` or, where the last axis is neither 1 nor 3,
-``[M, channels, rows, columns]``. Pixels are whole numbers 0..255; bool, or nothing but 0 and 1, is binary; floats are
-taken where they are k / 255.
+``[M, channels, rows, columns]``. Pixels are whole numbers 0..255, or floats k / 255. Images of nothing but 0 and 1, or
+of bool, are binary if those of all splits are. Otherwise bool and floats go from 0 to 1 and are scaled by 255. Whole
+numbers 0 and 1 then have the scale of the other splits: 0..255 if one has larger whole numbers, else 0..1.
 """
 
 from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,11 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discrete_vae.data.picture import scaled
-from discrete_vae.data.raw import ALL, SPLIT_NAMES, Part, Raw, Reader, check_parts, levels_of, numbered
+from discrete_vae.data.raw import ALL, SPLIT_NAMES, Part, Raw, Reader, check_parts, dense, numbered
 from discrete_vae.errors import InputError
+from discrete_vae.memory import amount
 
 SUFFIXES = (".npz", ".npy")
 IMAGES, LABELS = ("images", "image", "x", "data"), ("labels", "label", "y", "targets")
+PRECISION = 1e-6
+"""Largest distance of a float from k / 255: several roundings of float32, also where it is saved as float64."""
 
 
 def understands(path: Path) -> bool:
@@ -42,8 +47,11 @@ def read(path: Path, reader: Reader) -> Raw:
             more than the memory holds.
     """
     images, labels = _named(_load(path, reader), path)
-    pixels = {part: _pixels(array, f"{path}: {part} images") for part, array in images.items()}
-    check_parts(pixels, path)
+    images = {part: _laid_out(array, f"{path}: {part} images") for part, array in images.items()}
+    check_parts(images, path)
+    binary = all(map(_binary, images.values()))
+    white = 1 if binary else _white_of_integers(images.values())
+    pixels = {part: _bytes(array, binary, white, f"{path}: {part} images") for part, array in images.items()}
     shapes = {each.shape[1:] for each in pixels.values()}
     if len(shapes) > 1 and (not reader.image_size or len({shape[2] for shape in shapes}) > 1):
         raise InputError(f"{path} has images of shapes {', '.join(map(str, sorted(shapes)))}: give all one shape")
@@ -55,24 +63,24 @@ def read(path: Path, reader: Reader) -> Raw:
         numbers = {part: np.full(len(each), -1) for part, each in pixels.items()}
     else:
         numbers = _labels(labels, path)
-    if reader.image_size:
-        pixels = _scaled(pixels, reader)
+    levels = 1 if binary else 255
+    if reader.image_size and any(each.shape[1:3] != reader.image_size for each in pixels.values()):
+        pixels, levels = _scaled(pixels, levels, reader), 255
     for part, each in pixels.items():
         if len(numbers[part]) != len(each):
             raise InputError(f"{path} has {len(numbers[part])} labels for {len(each)} {part} images: give one an image")
-    levels = levels_of(pixels)
     return Raw({part: Part(each, numbers[part]) for part, each in pixels.items()}, levels)
 
 
 def _load(path: Path, reader: Reader) -> dict[str, NDArray[Any]]:
     """The arrays of a file by name, if the memory holds them; that of a .npy is called images."""
+    sizes: list[tuple[int, int]] = []
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                sizes = [_size(file)]
+                sizes.append(_size(file))
         else:
             with zipfile.ZipFile(path) as archive:
-                sizes = []
                 for name in archive.namelist():
                     with archive.open(name) as file:
                         sizes.append(_size(file))
@@ -89,7 +97,20 @@ def _load(path: Path, reader: Reader) -> dict[str, NDArray[Any]]:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); name a file .npz or .npy") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError) as error:  # type: ignore[attr-defined]
+    except MemoryError as error:
+        raise InputError(
+            f"{path} with {sum(count for _, count in sizes):,} numbers takes {amount(sum(size for size, _ in sizes))}, "
+            "more than the memory holds: give less"
+        ) from error
+    except (
+        ValueError,
+        OverflowError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is no file of plain arrays ({reason}): write it again by numpy.savez") from error
 
@@ -139,8 +160,8 @@ def _named(arrays: Mapping[str, NDArray[Any]], path: Path) -> tuple[dict[str, ND
     return images, labels
 
 
-def _pixels(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Images ``[M, rows, columns, channels]``."""
+def _laid_out(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Images ``[M, rows, columns, channels]`` of numbers that may be pixels."""
     if array.ndim not in (3, 4) or not array.size:
         raise InputError(f"{name} have shape {array.shape}: give [images, rows, columns] or [images, rows, columns, 3]")
     if array.ndim == 3:
@@ -149,34 +170,48 @@ def _pixels(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         array = np.moveaxis(array, 1, 3)
     if array.shape[3] not in (1, 3):
         raise InputError(f"{name} have {array.shape[3]} channels: give 1 (grayscale) or 3 (colour)")
-    return np.ascontiguousarray(_bytes(array, name))
-
-
-def _bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if array.dtype == np.bool_ or array.dtype == np.uint8:
-        return array.astype(np.uint8, copy=False)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "biuf":
         raise InputError(f"{name} are {array.dtype}: give uint8, bool, or floats k / 255")
     if not np.isfinite(array).all():
         raise InputError(f"{name} have numbers that are not finite: mend them")
+    return array
+
+
+def _binary(array: NDArray[Any]) -> bool:
+    """True if all numbers are 0 or 1."""
+    return array.dtype.kind == "b" or bool(((array == 0) | (array == 1)).all())
+
+
+def _white_of_integers(images: Iterable[NDArray[Any]]) -> int:
+    """The number of white in whole numbers 0 and 1, beside images that are not binary: 255 beside larger ones."""
+    larger = any(array.dtype.kind in "iu" and array.max() > 1 for array in images)
+    return 255 if larger else 1
+
+
+def _bytes(array: NDArray[Any], binary: bool, white: int, name: str) -> NDArray[np.uint8]:
+    """Pixels 0..255, or 0/1 if the images of all splits are ``binary``; ``white`` is that of whole numbers."""
+    if array.dtype.kind == "b":
+        return np.ascontiguousarray(array, np.uint8) * np.uint8(1 if binary else 255)
     low, high = array.min(), array.max()
     if array.dtype.kind in "iu":
         if low < 0 or high > 255:
             raise InputError(f"{name} are from {low} to {high}: give whole numbers from 0 to 255, or floats k / 255")
-        return array.astype(np.uint8)
+        scale = 1 if binary or white == 255 else 255
+        pixels = np.ascontiguousarray(array, np.uint8)
+        return pixels if scale == 1 else pixels * np.uint8(scale)
     remedy = "give uint8 from 0 to 255 (numpy.rint(255 * images).astype('uint8') where they are from 0 to 1)"
-    if low < 0 or high > 1:
-        raise InputError(f"{name} are floats from {low:g} to {high:g}: {remedy}")
-    whole = bool(((array == 0) | (array == 1)).all())
-    nearest: NDArray[Any] = np.rint(array if whole else array * 255)
     # To the precision of the numbers: k / 255 as well as k * (1 / 255).
-    if not whole and np.abs(array * 255 - nearest).max() > 255 * np.finfo(array.dtype).eps:
+    precision = max(PRECISION, float(np.finfo(array.dtype).eps))
+    if low < -precision or high > 1 + precision:
+        raise InputError(f"{name} are floats from {low:g} to {high:g}: {remedy}")
+    nearest: NDArray[Any] = np.rint(array if binary else array * 255)
+    if not binary and np.abs(array * 255 - nearest).max() > 255 * precision:
         raise InputError(f"{name} are floats other than k / 255, which would be rounded: {remedy}")
-    return np.asarray(nearest, np.uint8)
+    return np.ascontiguousarray(nearest, np.uint8)
 
 
 def _labels(labels: Mapping[str, NDArray[Any]], path: Path) -> dict[str, NDArray[np.int64]]:
-    """Whole numbers from 0 as they are, names by their place among all that are sorted."""
+    """Numbers of classes by part: ``dense`` of whole numbers, ``numbered`` of names."""
     flat = {}
     for part, array in labels.items():
         if array.ndim == 2 and array.shape[1] == 1:
@@ -185,25 +220,27 @@ def _labels(labels: Mapping[str, NDArray[Any]], path: Path) -> dict[str, NDArray
             raise InputError(
                 f"{path}: {part} labels are {array.dtype} {array.shape}: give one whole number or name an image"
             )
-        if array.dtype.kind in "iu" and array.size and (array.min() < 0 or array.max() >= 2**31):
+        if array.dtype.kind in "iu" and array.size and (array.min() < 0 or array.max() >= 2**63):
             raise InputError(
                 f"{path}: {part} has a label {array.min() if array.min() < 0 else array.max()}: give 0, 1, ..."
             )
+        if array.dtype.kind == "U" and not all(map(str.strip, array)):
+            place = next(place for place, name in enumerate(array) if not name.strip())
+            raise InputError(f"{path}: {part} has an empty label for image {place} (counted from 0): give one")
         flat[part] = array
     if len({array.dtype.kind == "U" for array in flat.values()}) > 1:
         raise InputError(f"{path} has labels that are numbers and labels that are names: give one kind")
     if all(array.dtype.kind != "U" for array in flat.values()):
-        return {part: array.astype(np.int64) for part, array in flat.items()}
-    numbers = numbered([str(name) for array in flat.values() for name in array])
+        numbers = dense(np.concatenate([array.astype(np.int64) for array in flat.values()]))
+    else:
+        numbers = numbered([str(name) for array in flat.values() for name in array])
     cuts = np.cumsum([len(array) for array in flat.values()])[:-1]
     return dict(zip(flat, np.split(numbers, cuts), strict=True))
 
 
-def _scaled(images: Mapping[str, NDArray[np.uint8]], reader: Reader) -> dict[str, NDArray[np.uint8]]:
-    size, white = reader.image_size, 255 if levels_of(images) == 1 else 1
-    if all(each.shape[1:3] == size for each in images.values()):
-        return dict(images)
-    made = {}
+def _scaled(images: Mapping[str, NDArray[np.uint8]], levels: int, reader: Reader) -> dict[str, NDArray[np.uint8]]:
+    """Images 0..255 of the reader's size, from those of ``levels``."""
+    size, white, made = reader.image_size, 255 // levels, {}
     with reader.counting("scaling images", sum(map(len, images.values()))) as done:
         for part, each in images.items():
             made[part] = np.empty((len(each), *size, each.shape[3]), np.uint8)

@@ -208,6 +208,8 @@ def _shape(shape: Sequence[int]) -> Shape:
 
 
 def _check_split(word: str, split: Split, shape: Shape) -> None:
+    if not isinstance(split, Split):
+        raise InputError(f"{word} is a {type(split).__name__}; give a Split(pixels, labels, levels)")
     pixels, labels = split.pixels, split.labels
     if pixels.dtype != torch.uint8 or pixels.dim() != 2:
         raise InputError(

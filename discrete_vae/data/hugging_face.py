@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from discrete_vae.data.picture import header, pixels
-from discrete_vae.data.raw import ALL, SPLIT_NAMES, Part, Raw, Reader, check_parts
+from discrete_vae.data.raw import ALL, SPLIT_NAMES, Part, Raw, Reader, check_parts, dense
 from discrete_vae.errors import InputError
 
 MARKS = ("dataset_dict.json", "state.json")
@@ -72,7 +72,10 @@ def read(path: Path, reader: Reader) -> Raw:
             parts[part] = Part(images, _labels(table, f"{path}: {part}"))
     if len({bool(len(part.labels) and part.labels[0] < 0) for part in parts.values()}) > 1:
         raise InputError(f"{path} has labels for some splits only: give all or none")
-    return Raw(parts, levels=255)
+    together = dense(np.concatenate([part.labels for part in parts.values()]))
+    cuts = np.cumsum([len(part.labels) for part in parts.values()])[:-1]
+    labels = dict(zip(parts, np.split(together, cuts), strict=True))
+    return Raw({name: Part(part.pixels, labels[name]) for name, part in parts.items()}, levels=255)
 
 
 def _splits(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -109,7 +112,7 @@ def _labels(table: Any, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     if column is None:
         return np.full(len(table), -1, np.int64)
     values = table[column][:]
-    if any(type(value) is not int or value < 0 for value in values):
-        odd = next(value for value in values if type(value) is not int or value < 0)
-        raise InputError(f"{name} has the label {str(odd)[:80]!r}: give each image a whole number from 0")
+    odd = [value for value in values if type(value) is not int or not 0 <= value < 2**63]
+    if odd:
+        raise InputError(f"{name} has the label {str(odd[0])[:80]!r}: give each image a whole number from 0")
     return np.array(values, np.int64)

@@ -139,17 +139,22 @@ def _table(path: Path, images: list[Path]) -> dict[str, str]:
     """Labels by file name."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            columns = csv.DictReader([]).fieldnames if not rows else list(rows[0])
+            reader = csv.reader(file)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({' '.join(str(error).split())}); write it as file,label") from error
-    if not rows or not {"file", "label"} <= set(columns or ()):
-        raise InputError(
-            f"{path} has the columns {', '.join(map(str, columns or ['none']))}: give file,label and a row an image"
-        )
+    columns, *rest = [row for _, row in rows] or [[]]
+    if not rest or not {"file", "label"} <= set(columns):
+        raise InputError(f"{path} has the columns {', '.join(columns) or 'none'}: give file,label and a row an image")
     found: dict[str, str] = {}
-    for row in rows:
-        name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
+    for line, row in rows[1:]:
+        if len(row) > len(columns):
+            raise InputError(
+                f"{path} has {len(row)} cells in line {line}, but {len(columns)} columns: put a name or label that has "
+                "a comma in double quotes"
+            )
+        cells = dict(zip(columns, row, strict=False))  # a row may lack the last ones
+        name, label = cells.get("file", ""), cells.get("label", "")
         if name in found:
             raise InputError(f"{path} names {name!r} twice: leave one")
         if not label:

@@ -1,5 +1,6 @@
 """From a configuration to splits on the device."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def load(
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
     ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
     from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``. Own data are read
-    where they were read before, or from ``folder``, where they lie now; ``progress`` and ``require`` are those of
+    where they were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the
+    folder that holds it under its old name; ``progress`` and ``require`` are those of
     ``read``. Wherever files lie, their content is checked, so the folder is no part of the configuration.
 
     Raises:
@@ -61,6 +63,9 @@ def check_files(config: DataConfig, folder: Path | None, download: bool) -> None
         )
     if download and config.dataset not in sources.SOURCES:
         raise InputError(f"{config.dataset} cannot be downloaded; name the folder where it lies instead")
+    # A path that does not exist is refused where its files are read, by their names.
+    if config.known and folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputError(f"{str(folder)!r} is a file; name a folder, the one that holds the files of {config.dataset}")
     if config.dataset in omniglot.BLOBS and folder is None:
         raise InputError(
             f"{config.dataset} needs the folder of {' and '.join(omniglot.BLOBS[config.dataset])}, of "

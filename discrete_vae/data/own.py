@@ -25,6 +25,7 @@ from discrete_vae.data.config import (
     sentence,
 )
 from discrete_vae.data.dataset import SPLITS, Dataset, Split, binarised, fingerprint
+from discrete_vae.data.domain import Shape
 from discrete_vae.data.known import KNOWN
 from discrete_vae.data.raw import ALL, Counting, Part, Raw, Reader, Require, silent, unlimited
 from discrete_vae.errors import InputError, nearest
@@ -109,7 +110,10 @@ def again(
     progress: Counting = silent,
     require: Require = unlimited,
 ) -> Dataset:
-    """The own images of a configuration, from where they lie now, or from where they were read.
+    """The own images of a configuration, from where they were read, or from ``place``, where they lie now.
+
+    ``place`` is the new path of the folder or file, whatever it is called now, or that of the folder that holds it
+    under its old name. The fingerprint decides.
 
     Raises:
         InputError: they are not there, or have other content; or they came from no file.
@@ -120,10 +124,34 @@ def again(
             "and read this"
         )
     path = Path(config.source) if place is None else place
-    if path.is_dir() and (inside := path / Path(config.source).name).is_file():
-        path = inside  # the folder that a file was moved to
-    if not path.exists():
-        raise InputError(f"{config.dataset} is not at {path} any more: name where it lies now (--folder, or its path)")
+    if not os.path.exists(path):
+        raise InputError(f"{config.dataset} is not at {path} any more: {_moved(config)}")
+    inside = path / Path(config.source).name
+    candidates = [inside, path] if place is not None and os.path.exists(inside) else [path]
+    failures = []
+    for candidate in candidates:
+        try:
+            return _same(config, candidate, device, progress, require)
+        except InputError as error:
+            failures.append(error)
+    if candidates == [path] and path.is_dir() and not _was_folder(config):
+        raise InputError(f"{config.dataset} is not in {path}, which has no {inside.name}: {_moved(config)}")
+    raise failures[0]
+
+
+def _was_folder(config: DataConfig) -> bool:
+    """Whether the source of own data was a folder, by its name."""
+    return not arrays.understands(Path(config.source))
+
+
+def _moved(config: DataConfig) -> str:
+    """What to do about own data that are not where they were."""
+    name = Path(config.source).name
+    return f"name where it lies now (--folder PATH, its own new path or that of the folder that holds {name})"
+
+
+def _same(config: DataConfig, path: Path, device: torch.device | str, progress: Counting, require: Require) -> Dataset:
+    """The own images of a configuration at ``path``. Raises ``InputError`` for other content."""
     found = read(
         path,
         name=config.dataset,
@@ -138,10 +166,11 @@ def again(
         require=require,
     )
     if found.config != config:
-        what = "other images or labels" if found.config.sizes == config.sizes else _counts(config, found.config)
+        same_content = found.config.fingerprint == config.fingerprint
+        remedy = "put those of the images into its config.json" if same_content else "put that back, or train a new run"
         raise InputError(
-            f"{path} is not the {config.dataset} that the run was trained on, it has {what} (fingerprint "
-            f"{found.config.fingerprint[:8]}, not {config.fingerprint[:8]}): put that back, or train a new run"
+            f"{path} is not the {config.dataset} that the run was trained on, it has "
+            f"{_differences(config, found.config)}: {remedy}"
         )
     return found
 
@@ -201,5 +230,25 @@ def _flat(part: Part, levels: int) -> Split:
     return Split(pixels, torch.from_numpy(part.labels), levels)
 
 
-def _counts(wanted: DataConfig, found: DataConfig) -> str:
-    return f"{sum(found.sizes):,} images in place of {sum(wanted.sizes):,}"
+def _differences(wanted: DataConfig, found: DataConfig) -> str:
+    """What own data have other than a configuration says: the numbers of images, their shape, their content."""
+    told = []
+    if found.sizes != wanted.sizes:
+        if sum(found.sizes) != sum(wanted.sizes):
+            told.append(f"{sum(found.sizes):,} images in place of {sum(wanted.sizes):,}")
+        else:
+            told.append(
+                f"{_listed(found.sizes)} images for training, validation and test in place of {_listed(wanted.sizes)} "
+                f"(validation {wanted.validation:g}, test {wanted.test:g})"
+            )
+    if found.shape != wanted.shape:
+        told.append(f"images of shape {Shape(*found.shape)} in place of {Shape(*wanted.shape)}")
+    if found.fingerprint != wanted.fingerprint:
+        digits = 8 if found.fingerprint[:8] != wanted.fingerprint[:8] else None
+        content = "other content" if told else "other images or labels"
+        told.append(f"{content} (fingerprint {found.fingerprint[:digits]}, not {wanted.fingerprint[:digits]})")
+    return " and ".join(told)
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return " + ".join(f"{size:,}" for size in sizes)

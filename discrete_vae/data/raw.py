@@ -16,6 +16,8 @@ ALL = "all"
 """The part of a source without splits."""
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """What sources call a split, and the split."""
+MOST_CLASSES = 100_000
+"""A label as large as this is an identifier, not the number of a class."""
 Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows that so many things are read, e.g. ``TerminalProgress.counting``; what it gives is told how many just were."""
 Require = Callable[[int, str], None]
@@ -57,16 +59,21 @@ def unlimited(size: int, what: str) -> None:
     """The ``Require`` that takes any size."""
 
 
-def levels_of(pixels: Mapping[str, NDArray[np.uint8]]) -> int:
-    """1 for pixels that are all 0 or 1, else 255."""
-    return 1 if all(each.max(initial=0) <= 1 for each in pixels.values()) else 255
-
-
 def numbered(names: list[str]) -> NDArray[np.int64]:
-    """Labels by name: whole numbers from 0 as they are, else the ``places`` of the names."""
+    """Labels by name: ``dense`` of whole numbers from 0, else the ``places`` of the names."""
     if all(name.isascii() and name.isdigit() and len(name) < 10 for name in names):
-        return np.array([int(name) for name in names], np.int64)
+        return dense(np.array([int(name) for name in names], np.int64))
     return places(names)
+
+
+def dense(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels from 0 as they are if all are below ``MOST_CLASSES``, else the place of each among all, sorted.
+
+    Identifiers such as 1073741824 would otherwise ask for as many classes.
+    """
+    if labels.max(initial=0) < MOST_CLASSES:
+        return labels
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
 
 
 def places(names: list[str]) -> NDArray[np.int64]:

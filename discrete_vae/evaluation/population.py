@@ -145,15 +145,19 @@ class Population:
         return Population(self.configs[members], *copy.deepcopy(modules, own))
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies."""
+        """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies.
+
+        A tensor in two places, a tied weight, has the name of the first.
+        """
         modules: dict[str, nn.Module] = {"model": self.model}
         modules |= {f"strategy{layer or ''}": strategy for layer, strategy in enumerate(self.layer_strategies)}
         scheduled = self.strategy.scheduled()
+        first: dict[int, str] = {}
         return {
-            f"{prefix}.{name}": tensor
+            f"{prefix}.{name}": tensor.detach()
             for prefix, module in modules.items()
-            for name, tensor in module.state_dict().items()
-            if name not in scheduled
+            for name, tensor in module.state_dict(keep_vars=True).items()  # as they are, so that their ids tell
+            if name not in scheduled and first.setdefault(id(tensor), f"{prefix}.{name}") == f"{prefix}.{name}"
         }
 
 

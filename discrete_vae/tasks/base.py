@@ -91,14 +91,12 @@ class Task(nn.Module):
         self,
         blueprint: Blueprint,
         generators: Sequence[torch.Generator],
-        seen: Shape | None = None,
-        explained: Shape | None = None,
         code: int | None = None,
     ) -> None:
         super().__init__()
         self.blueprint, self.architecture, self.family = blueprint, blueprint.architecture, blueprint.family
         self.likelihood = blueprint.likelihood
-        self.seen, self.explained = seen or blueprint.image, explained or blueprint.image
+        self.seen, self.explained = self.shapes(self.architecture, blueprint.image)
         outputs = math.prod(self.family.parameter_shape)
         network = blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
         self.encoder = Encoder(network, self.family)
@@ -141,6 +139,11 @@ class Task(nn.Module):
     def variables(cls, architecture: Architecture, domain: Domain) -> tuple[int, int]:
         """Number N of variables, and K of categories of each."""
         return architecture.latents, architecture.categories
+
+    @classmethod
+    def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
+        """What of an image the encoder sees, and what the decoder explains."""
+        return image, image
 
     @classmethod
     def batches_per_step(cls, settings: Settings) -> int:

@@ -39,11 +39,13 @@ class Generator(AdversarialTask):
     """
 
     posterior = False
-    reads = (AdversarialTask.reads | {"style"}) - {"latents", "categories", "layers", "likelihood", "pixel_scale"}
+    reads = (AdversarialTask.reads | {"style"}) - {
+        *("latents", "categories", "layers", "backbone", "channels", "likelihood", "pixel_scale"),
+    }
     score = "wasserstein"
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
-        super().__init__(blueprint, generators, Shape(1, blueprint.architecture.style), Shape(1, 1))
+        super().__init__(blueprint, generators)
         self.width = blueprint.image.size
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
@@ -57,6 +59,11 @@ class Generator(AdversarialTask):
         if points == settings.categorical:
             remedy = "backpropagation" if points else "a strategy for categorical variables"
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
+
+    @classmethod
+    def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
+        """Noise, and a critic's one value."""
+        return Shape(1, architecture.style), Shape(1, 1)
 
     @classmethod
     def variables(cls, architecture: Architecture, domain: Domain) -> tuple[int, int]:

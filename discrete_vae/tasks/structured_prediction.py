@@ -19,7 +19,7 @@ from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import softmax
 from discrete_vae.latents.noise import Noise
-from discrete_vae.settings import Settings
+from discrete_vae.settings import Architecture, Settings
 from discrete_vae.strategies.base import NetworkFactory
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.tasks.base import Blueprint, Generators, Task
@@ -36,10 +36,13 @@ class StructuredPrediction(Task):
     posterior = False
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
-        upper = replace(blueprint.image, rows=blueprint.image.rows // 2)
-        lower = replace(blueprint.image, rows=blueprint.image.rows - upper.rows)
-        super().__init__(blueprint, generators, upper, lower)
+        super().__init__(blueprint, generators)
         self.between = self._maps(math.prod(self.family.parameter_shape), generators)
+
+    @classmethod
+    def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
+        upper = replace(image, rows=image.rows // 2)
+        return upper, replace(image, rows=image.rows - upper.rows)
 
     @classmethod
     def check(cls, settings: Settings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 import torch
 
@@ -60,10 +59,9 @@ def of_training(config: Config) -> int:
         ends = [(Shape(1, shape.style), code), (Shape(1, code), 1)]
     else:
         code = shape.latents * (shape.categories if config.categorical else 1)
-        image = config.data.image_shape
-        half = replace(image, rows=max(1, image.rows // 2))  # what a network at least sees, or explains, of an image
+        seen = config.task_class.shapes(shape, config.data.image_shape)
         beside = shape.style if "style" in config.task_class.reads else 0
-        ends = [(half, code), (half, code + beside)]
+        ends = [(seen[0], code), (seen[1], code + beside)]
     weights = (shape.layers - 1) * code**2
     weights += sum(backbone.least_weights(*each, shape) for each in ends) if backbone else 0
     samples = config.batch_size * config.samples * getattr(config.options, "draws", 1)

@@ -53,7 +53,10 @@ def train(
         check_range("checkpoint every", checkpoint_every)
     for config in configs:
         if config.data != data.config:
-            raise InputError(f"the images are {data.config}, but a run asks for {config.data}; load those")
+            raise InputError(
+                f"the images are {data.config}, but a run asks for {config.data}; load those, or give "
+                "Config(data=dataset.config)"
+            )
         if config.precision == "tf32" and device.type == "cpu":
             raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
     data.check()

@@ -30,7 +30,7 @@ from discrete_vae.training.loop import train
 from discrete_vae.training.step import Trainer
 
 CODE, P, B = 5, 3, 4
-IMAGES = [Shape(7, 5), Shape(28, 28), Shape(12, 12, 3)]
+IMAGES = [Shape(9, 8), Shape(28, 28), Shape(12, 12, 3)]
 CPU = torch.device("cpu")
 
 
@@ -255,7 +255,7 @@ def test_what_has_no_effect_is_named_and_refused() -> None:
 
 def test_images_too_small_for_so_many_convolutions_are_refused() -> None:
     for image, small in ((Shape(7, 5), "1 x 1"), (Shape(2, 9), "1 x 4")):
-        told = f"images of {small} are too small for another convolution of 4 x 4; give fewer channels, one number"
+        told = f"images of {small} are too small for another convolution of 4 x 4; give fewer numbers"
         for make in (
             lambda image=image: ROWS["conv"].encoder(image, CODE, widths("conv", channels=(3, 3, 3)), generators()),
             lambda image=image: ROWS["conv"].decoder(CODE, image, 1, widths("conv", channels=(3, 3, 3)), generators()),

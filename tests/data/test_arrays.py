@@ -68,6 +68,8 @@ def test_layouts(tmp_path: Path, images: NDArray[np.uint8], shape: Shape) -> Non
         pytest.param(IMAGES.astype(np.float32) / 255, id="float32"),
         pytest.param(IMAGES.astype(np.float32) * np.float32(1 / 255), id="float32 by a product"),
         pytest.param(np.nextafter(IMAGES / 255, 0), id="float64 rounded down"),
+        pytest.param((IMAGES.astype(np.float32) / 255).astype(np.float64), id="float32 saved as float64"),
+        pytest.param(IMAGES / 255 + 9e-7, id="float64 within a millionth"),
     ],
 )
 def test_numbers_that_are_pixels(tmp_path: Path, images: NDArray[Any]) -> None:
@@ -89,6 +91,34 @@ def test_pixels_binary_in_one_split_alone_are_grayscale(tmp_path: Path) -> None:
     """A threshold at 127 of pixels 0 and 1 of 255 is 0 everywhere."""
     path = saved(tmp_path, x_train=IMAGES, x_validation=IMAGES[:3], x_test=(IMAGES > 127).astype(np.uint8))
     assert read(path).test.pixels.max() == 0
+
+
+BINARY = IMAGES[:10] > 127
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "wanted"),
+    [
+        pytest.param(IMAGES / 255, BINARY * 1.0, 255 * BINARY, id="floats, floats 0 and 1"),
+        pytest.param(IMAGES, BINARY * 1.0, 255 * BINARY, id="bytes, floats 0 and 1"),
+        pytest.param(IMAGES, BINARY, 255 * BINARY, id="bytes, bool"),
+        pytest.param(IMAGES / 255, BINARY, 255 * BINARY, id="floats, bool"),
+        pytest.param(IMAGES / 255, BINARY.astype(np.uint8), 255 * BINARY, id="floats, integers 0 and 1"),
+        pytest.param(IMAGES, BINARY.astype(np.int64), BINARY, id="bytes, integers 0 and 1"),
+        pytest.param(IMAGES, IMAGES[:10] / 255, IMAGES[:10], id="bytes, floats"),
+    ],
+)
+def test_all_splits_have_one_scale(
+    tmp_path: Path, train: NDArray[Any], test: NDArray[Any], wanted: NDArray[Any]
+) -> None:
+    """Whichever split is binary; and binary images of several types stay binary."""
+    data = read(saved(tmp_path, x_train=train, x_test=test), binarisation="none")
+    assert data.test.pixels.numpy().tolist() == wanted.reshape(10, -1).tolist()
+    assert [split.levels for split in (data.train, data.validation, data.test)] == [255] * 3
+    swapped = read(saved(tmp_path, x_train=test, x_test=train), binarisation="none")
+    assert swapped.test.pixels.max() == 255
+    assert max(swapped.train.pixels.max(), swapped.validation.pixels.max()) == wanted.max()
+    assert read(saved(tmp_path, x_train=BINARY, x_test=BINARY.astype(float))).train.levels == 1
 
 
 @pytest.mark.parametrize(
@@ -128,6 +158,33 @@ def test_labels_by_name_are_numbered_in_all_splits_alike(tmp_path: Path) -> None
     assert [split.labels.tolist() for split in (data.train, data.validation, data.test)] == [[1, 0, 1], [2], [1, 0]]
 
 
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize(
+    ("train", "test", "wanted"),
+    [
+        ([7, 99_999, 7], [3], [[7, 99_999, 7], [3]]),
+        ([2**29, 5, 2**29], [2**28, 100_000], [[3, 0, 3], [2, 1]]),
+    ],
+)
+def test_labels_that_are_identifiers_are_numbered_by_value(
+    tmp_path: Path, text: bool, train: list[int], test: list[int], wanted: list[list[int]]
+) -> None:
+    """Of a class 2^29 a task would make 2^29 classes."""
+    labels = {name: np.array(each, str if text else int) for name, each in (("y_train", train), ("y_test", test))}
+    images = {"x_train": IMAGES[:3], "x_test": IMAGES[: len(test)], "x_val": IMAGES[:1], "y_val": labels["y_train"][:1]}
+    data = read(saved(tmp_path, **images, **labels))
+    assert [data.train.labels.tolist(), data.test.labels.tolist()] == wanted
+
+
+def test_a_header_of_more_than_the_memory_holds_is_named(tmp_path: Path) -> None:
+    with (tmp_path / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 1000, 1000)}
+        )
+    with pytest.raises(InputError, match="with 1,000,000,000,000,000 numbers takes 7,276 TiB, more than the memory"):
+        read(tmp_path / "huge.npy")
+
+
 def test_a_file_of_one_array(tmp_path: Path) -> None:
     np.save(tmp_path / "own.npy", IMAGES)
     assert read(tmp_path / "own.npy").config == read(saved(tmp_path, x=IMAGES)).config
@@ -150,6 +207,7 @@ ANY = {"x": IMAGES}
     ("arrays", "message"),
     [
         ({"x": IMAGES / 256}, "floats other than k / 255, which would be rounded: give uint8"),
+        ({"x": IMAGES / 255 + 2e-6 * (IMAGES < 9)}, "floats other than k / 255"),
         ({"x": IMAGES * 1.0}, "floats from 0 to 255: give uint8"),
         ({"x": IMAGES / 255 - 0.5}, "are floats from -0.5"),
         ({"x": np.where(IMAGES > 3, IMAGES, np.nan)}, "not finite"),
@@ -167,6 +225,8 @@ ANY = {"x": IMAGES}
         ({"y": np.arange(30)}, "has no images"),
         ({**ANY, "y": np.arange(29)}, "29 labels for 30 all images"),
         ({**ANY, "y": np.arange(30) - 1}, "has a label -1: give 0, 1"),
+        ({**ANY, "y": ["cat"] * 29 + [" "]}, r"all has an empty label for image 29 \(counted from 0\): give one"),
+        ({**ANY, "y": np.full(30, 2**64 - 1, np.uint64)}, "has a label 18446744073709551615: give 0, 1"),
         ({**ANY, "y": np.eye(30)}, "labels are float64"),
         ({**ANY, "y_test": np.arange(3)}, "labels but no images of test"),
         ({"x_train": IMAGES, "y_train": np.arange(30), "x_test": IMAGES}, "labels for train, but none for test"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from discrete_vae.data import Dataset, Shape, read
@@ -108,6 +109,16 @@ def test_labels_of_a_table(tmp_path: Path, labels: str, wanted: list[int]) -> No
     known = {image.tobytes(): label for image, label in zip(GRAY, wanted, strict=False)}
     for split in (data.train, data.validation, data.test):
         assert [known[image.numpy().tobytes()] for image in split.pixels] == split.labels.tolist()
+
+
+@pytest.mark.parametrize("header", [" file , label ", "label,file", "\ufefffile,label,note"])
+def test_the_header_of_a_table(tmp_path: Path, header: str) -> None:
+    own = save(tmp_path / "own", GRAY[:4])
+    cells = {"file": "{0:03}.png", "label": '"a, {0}"', "note": "new"}
+    row = ",".join(cells[name.strip(" \ufeff")] for name in header.split(","))
+    (own / "labels.csv").write_text("\n".join([header, *map(row.format, range(4))]), encoding="utf-8")
+    data = read(own)
+    assert sorted(torch.cat([data.train.labels, data.validation.labels, data.test.labels]).tolist()) == [0, 1, 2, 3]
 
 
 def test_images_of_several_sizes_cover_the_wanted_one(tmp_path: Path) -> None:
@@ -259,6 +270,8 @@ def table(own: Path, text: str) -> None:
         (lambda own: table(own, "file,label\n000.png\n"), "has no label for '000.png'"),
         (lambda own: table(own, "name,class\n000.png,1\n"), "has the columns name, class: give file,label"),
         (lambda own: table(own, ""), "has the columns none"),
+        (lambda own: table(own, "file,label\n"), "has the columns file, label: give file,label and a row an image"),
+        (lambda own: table(own, "file,label\n000.png,cat\n\n001.png,dog, old\n"), "3 cells in line 4, but 2 columns"),
     ],
 )
 def test_folders_that_do_not_fit_together_are_named(

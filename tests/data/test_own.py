@@ -386,6 +386,81 @@ def test_a_moved_file_is_found_in_its_folder(tmp_path: Path) -> None:
         load(config, download=True)
 
 
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_a_renamed_file_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("own.npy", COLOUR)
+    np.savez("own.npz", x=COLOUR)
+    few = ["--latents", 3, "--categories", 2, "--hidden", 8, "--batch-size", 10, "--epochs", 1]
+    assert command("train", "reinmax", "--dataset", f"own.{suffix}", *few) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    shutil.move(f"own.{suffix}", f"moved.{suffix}")
+    (tmp_path / "empty").mkdir()
+    np.savez("other.npz", x=COLOUR[:30])
+    for place, message in (
+        ("", f"own is not at {tmp_path / 'own'}.{suffix} any more: name where it lies now (--folder PATH"),
+        ("empty", f"own is not in empty, which has no own.{suffix}: name where it lies now (--folder PATH"),
+        ("absent.npz", "own is not at absent.npz any more"),
+        ("other.npz", "30 images in place of 40"),
+        ("/dev/null", "'/dev/null' is no regular file; name a file or folder"),
+    ):
+        assert command("evaluate", run.name, "--samples", 2, *(["--folder", place] if place else [])) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    assert command("evaluate", run.name, "--samples", 2, "--folder", f"moved.{suffix}") == 0
+
+
+def test_a_moved_folder_is_found_by_its_path_or_in_its_folder(folder: Path, tmp_path: Path) -> None:
+    """Also where a class is called like the folder was."""
+    config = read(folder).config
+    (folder / "cats").rename(folder / "pets")
+    alike = read(folder).config
+    (tmp_path / "there").mkdir()
+    moved = Path(shutil.move(folder, tmp_path / "there" / "animals"))
+    assert load(alike, moved).config == alike
+    moved = moved.rename(moved.with_name("pets"))
+    assert load(alike, tmp_path / "there").config == alike
+    (moved / "pets").rename(moved / "cats")
+    for place in (moved, moved.parent):
+        assert load(config, place).config == config
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist", "omniglot"])
+def test_known_data_are_in_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: str) -> None:
+    (tmp_path / "own.npz").touch()
+    assert command("train", "reinmax", "--dataset", dataset, "--folder", tmp_path / "own.npz") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"own.npz' is a file; name a folder, the one that holds the files of {dataset}" in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"validation": 0.2},
+            r"28 \+ 8 \+ 4 images for training, validation and test in place of 32 \+ 4 \+ 4 "
+            r"\(validation 0.2, test 0.1\) and other content \(fingerprint (\w{8}), not (?!\1)\w{8}\): put that back",
+        ),
+        ({"shape": (7, 5, 3)}, "it has images of shape 5x7x3 in place of 7x5x3: put those of the images into its con"),
+        ({"sizes": (31, 4, 4)}, "it has 40 images in place of 39: put those of the images into its config.json"),
+        ({"split_seed": 1}, r"it has other images or labels \(fingerprint (\w{8}), not (?!\1)\w{8}\): put that back"),
+    ],
+)
+def test_what_differs_is_named(folder: Path, fields: dict[str, Any], message: str) -> None:
+    """As after a change of config.json by hand."""
+    config = read(folder).config
+    with pytest.raises(InputError, match=message):
+        load(replace(config, **fields))
+
+
+def test_fingerprints_that_differ_late_are_told_whole(folder: Path) -> None:
+    config = read(folder).config
+    last = "0" if config.fingerprint[-1] != "0" else "1"
+    with pytest.raises(InputError, match=rf"fingerprint {config.fingerprint}, not {config.fingerprint[:-1]}{last}\)"):
+        load(replace(config, fingerprint=config.fingerprint[:-1] + last))
+
+
 # The command line.
 
 
@@ -455,7 +530,7 @@ def test_the_command_line_names_what_is_wrong(
 def test_more_than_the_memory_holds_is_refused_before_it_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("discrete_vae.training.capacity.available", lambda device: 1000)
+    monkeypatch.setattr("discrete_vae.memory.available", lambda device: 1000)
     monkeypatch.setattr("discrete_vae.data.image_folder.pixels", pytest.fail)
     assert command("train", "reinmax", "--dataset", folder) == 2
     assert "40 images of 5x7x3: at least 8.2 KiB of memory, and cpu has 1,000 bytes left" in capsys.readouterr().err

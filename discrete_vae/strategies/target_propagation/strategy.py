@@ -157,7 +157,7 @@ class TargetPropagation(TargetStrategy):
         if options.inverse == "mirror" and auxiliary_learning_rate != learning_rate:
             raise InputError(
                 f"auxiliary learning rate is {auxiliary_learning_rate}; a mirror takes its layers' own steps and needs "
-                f"their learning rate, {learning_rate}"
+                f"their learning rate: give it {learning_rate} too"
             )
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
