@@ -32,6 +32,7 @@ from discrete_vae.strategies import (
     Vimco,
 )
 from discrete_vae.tasks.nesting import Layer, nested
+from tests.tasks import nested as two_layers
 from tests.tasks.nested import (
     BATCH,
     CATEGORIES,
@@ -64,7 +65,7 @@ def test_nested_estimates_keep_their_claim(name, monkeypatch) -> None:
     """9 states each: 5 standard errors in 12 + 36 elements fail by chance with probability 3e-5."""
     make = (UNBIASED | BIASED)[name]
     up = UP.clone().requires_grad_()
-    monkeypatch.setitem(globals(), "UP", up)
+    monkeypatch.setattr(two_layers, "UP", up)
     lower, upper = exact(up)
     logits = LOGITS.repeat(DRAWS, 1, 1).requires_grad_()
     estimate = nested([make(), make()], logits, FIRST, [LAYER], Noise([seeded(3)]))

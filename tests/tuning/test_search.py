@@ -273,6 +273,7 @@ CLASSES = Config(
     task="semi-supervised",
     architecture=Architecture(latents=1, hidden=(8,), style=2),
     batch_size=5000,
+    data=images().config,
 )
 SPACE = {"supervision.alpha": Float(1.0, 1e3, log=True), "supervision.labelled_weight": Float(1.0, 1e3, log=True)}
 
