@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -31,6 +32,12 @@ class Estimate:
     """``[...]``, the loss of the strategy's own parameters, 0 if it has none."""
     sample: Tensor
     """``[..., B, N, K]``, the sample that was decoded; with several of them, one more dimension in front."""
+
+    @property
+    def auxiliary(self) -> Tensor:
+        """The old name of ``strategy_loss``, for one version."""
+        warnings.warn("Estimate.auxiliary is now called strategy_loss", DeprecationWarning, stacklevel=2)
+        return self.strategy_loss
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,9 @@ def test_a_black_box_is_refused_by_strategies_that_differentiate_it(strategy) ->
     for cost in (lambda z: z.argmax(-1).sum(-1), lambda z: table[z.argmax(-1)].sum(-1)):
         with pytest.raises(InputError, match="needs an objective that has a gradient in"):
             strategy.estimate(torch.zeros(3, 2, 4), cost)
+
+
+def test_the_old_name_of_a_strategys_loss_warns() -> None:
+    estimate = Rloo(2).estimate(LOGITS, cost)
+    with pytest.warns(DeprecationWarning, match="strategy_loss"):
+        assert estimate.auxiliary is estimate.strategy_loss
