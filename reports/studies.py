@@ -39,6 +39,7 @@ from discrete_vae.tuning import (
 )
 from discrete_vae.tuning.attributes import values_of
 from discrete_vae.tuning.metrics import Metric
+from discrete_vae.tuning.overriding import MARK
 from reports.figures import COLOURS, figure, legend, plain
 from reports.latex import Latex, escape, render
 from reports.markdown import table as markdown_table
@@ -144,10 +145,17 @@ def paired(found: Sequence[OptunaStudy]) -> Latex:
 
 
 def labels(found: Sequence[OptunaStudy]) -> dict[str, str]:
-    """What the studies' names are shown as: without what precedes the slash where all are searches of one."""
+    """What the studies' names are shown as: without what precedes the slash where all are searches of one.
+
+    And without changes, such as ``+hidden=128``, that all have in common, so that what differs is seen.
+    """
     names = [study.study_name for study in found]
     of_one = len({name.partition("/")[0] for name in names}) == 1
-    return distinct((name, shown((name.partition("/")[2] or name) if of_one else name)) for name in names)
+    parts = {name: ((name.partition("/")[2] or name) if of_one else name).split(MARK) for name in names}
+    changes = [{each for each in own[1:] if "=" in each} for own in parts.values()]
+    common = set.intersection(*changes) if changes else set()
+    kept = {name: own[:1] + [each for each in own[1:] if each not in common] for name, own in parts.items()}
+    return distinct((name, shown(MARK.join(own))) for name, own in kept.items())
 
 
 def by_metric(found: Sequence[OptunaStudy]) -> list[list[OptunaStudy]]:

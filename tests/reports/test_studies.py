@@ -55,6 +55,9 @@ def test_tables_say_what_the_trials_are(tmp_path: Path) -> None:
     assert f"{winner['temperature']:.3g} & {winner['temperature']:.3g} to {winner['temperature']:.3g}" in best
     assert list(studies.labels([found, second]).values()) == ["gumbel-softmax", "temperature/gumbel-softmax"]
     assert list(studies.labels([second]).values()) == ["gumbel-softmax"]
+    changed = [f"{name}+hidden=8+dataset=images" for name in ("one", "two+epochs=3")]
+    own = [optuna.create_study(study_name=name) for name in changed]
+    assert list(studies.labels(own).values()) == ["one", "two+epochs=3"]
     assert studies.lengths([found, second]) == "10 epochs and 2 seeds a trial or 8 epochs and 2 seeds a trial"
 
 
