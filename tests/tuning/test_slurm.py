@@ -27,13 +27,15 @@ EPOCHS, TASKS, TRIALS = 6, 4, 5
 STUDY = f'''
 """The tests' study. Its workers wait for each other, so that all begin at once."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
 
-from tests.tuning.tiny_worker import tiny
+from discrete_vae.data import DataConfig
+from tests.tuning.tiny_worker import BASE, tiny
 
-STUDY = tiny({EPOCHS})
+STUDY = tiny({EPOCHS}, dataclasses.replace(BASE, data=DataConfig()))  # which every worker can load
 there = Path("there")
 there.mkdir(exist_ok=True)
 (there / os.environ["SLURM_ARRAY_TASK_ID"]).touch()
