@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
 from discrete_vae import backbones
+from discrete_vae.backbones import Backbone
 from discrete_vae.config import relevance
 from discrete_vae.data import DataConfig
 from discrete_vae.data.config import OWN
@@ -102,10 +103,7 @@ class Config:
                 "binary; give binarisation none, or likelihood bernoulli"
             )
         if backbone := backbones.known(self.architecture.backbone):  # anybody's own is asked when it is built
-            name = self.architecture.backbone
-            backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
-            needs = self.strategy_class.needs(self.options)
-            backbones.require(backbone, name, needs, f"these options of {self.strategy}")
+            self.require_of(backbone)
         if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
             raise InputError(
                 f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
@@ -148,6 +146,12 @@ class Config:
     def refitted(self, **changes: Any) -> Config:
         """This configuration with other values, without what has no effect beside them: see ``fitting``."""
         return self.fitting(**{**vars(self), **changes})
+
+    def require_of(self, backbone: Backbone) -> None:
+        """Raise ``InputError`` where the task or the strategy needs a capability that its backbone has not."""
+        name, needs = self.architecture.backbone, self.strategy_class.needs(self.options)
+        backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
+        backbones.require(backbone, name, needs, f"these options of {self.strategy}")
 
     @property
     def task_class(self) -> type[Task]:

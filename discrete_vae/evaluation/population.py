@@ -53,9 +53,7 @@ class Population:
             return [seeded(member.seed, stream) for member in configs]
 
         architecture, task, kind = config.architecture, TASKS[config.task], config.strategy_class
-        backbone, name = backbones.backbone(architecture.backbone), architecture.backbone
-        backbones.require(backbone, name, task.needs, f"task {config.task}")
-        backbones.require(backbone, name, kind.needs(config.options), f"these options of {config.strategy}")
+        config.require_of(backbones.backbone(architecture.backbone))
         domain = config.data.domain
         family = kind.latent_family(*task.variables(architecture, domain))
         image = domain.shape or Shape(1, domain.size)

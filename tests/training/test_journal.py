@@ -19,21 +19,9 @@ from discrete_vae.errors import InputError
 from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
-from tests.tiny_images import middle
 from tests.training.small_runs import config, value
 
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    """The middle 6 x 6 pixels of binarised MNIST, with 500 images to validate on: a step takes milliseconds."""
-
-    return middle()
-
-
-@pytest.fixture(autouse=True)
-def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch is 25 steps, whatever the size of a batch."""
-    monkeypatch.setattr(Run, "steps_per_epoch", 25)
+pytestmark = pytest.mark.usefixtures("short_epochs")
 
 
 def test_writing_takes_a_small_share_of_the_time(

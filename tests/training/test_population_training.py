@@ -21,21 +21,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
-from tests.tiny_images import middle
 from tests.training.small_runs import ABSURD, CASES, Told, config, distance, others, value, weights
 
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    """The middle 6 x 6 pixels of binarised MNIST, with 500 images to validate on: a step takes milliseconds."""
-
-    return middle()
-
-
-@pytest.fixture(autouse=True)
-def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch is 25 steps, whatever the size of a batch."""
-    monkeypatch.setattr(Run, "steps_per_epoch", 25)
+pytestmark = pytest.mark.usefixtures("short_epochs")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -22,21 +22,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import loop as training
 from discrete_vae.training import train
-from tests.tiny_images import middle
 from tests.training.small_runs import ABSURD, CASES, LEARNED, Told, config, distance, value, weights
 
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    """The middle 6 x 6 pixels of binarised MNIST, with 500 images to validate on: a step takes milliseconds."""
-
-    return middle()
-
-
-@pytest.fixture(autouse=True)
-def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch is 25 steps, whatever the size of a batch."""
-    monkeypatch.setattr(Run, "steps_per_epoch", 25)
+pytestmark = pytest.mark.usefixtures("short_epochs")
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(

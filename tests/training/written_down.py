@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split
-from discrete_vae.latents.noise import Noise
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
@@ -50,20 +49,6 @@ def build(*fields: dict[str, Any], folder: Path | None = None) -> Trainer:
     # Nothing is written without a folder.
     runs = [Run(folder / str(p) if folder else Path(), config) for p, config in enumerate(configs)]
     return Trainer(runs, dataset(configs[0].data), torch.device("cpu"), warn=pytest.fail)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """The uniform numbers that are handed out, in their order."""
-    numbers: list[Tensor] = []
-    uniform = Noise.uniform
-
-    def record(self: Noise, *arguments: Any) -> Tensor:
-        numbers.append(uniform(self, *arguments))
-        return numbers[-1].clone()
-
-    monkeypatch.setattr(Noise, "uniform", record)
-    return numbers
 
 
 def gumbel(uniform: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import io
 import json
 import signal
 from pathlib import Path
@@ -18,7 +17,6 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note
 from sqlalchemy import event
 
-from discrete_vae import data
 from discrete_vae.cli import command as cli
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning import Search, Worker, active_trials
@@ -29,19 +27,9 @@ from studies import studies
 from studies.command import choice
 from studies.pictures import Pictures
 from tests.tuning.studies_command import stored, studies_command, trial_of
-from tests.tuning.tiny_worker import BASE, images, tiny
+from tests.tuning.tiny_worker import BASE, tiny
 
-
-@pytest.fixture(autouse=True)
-def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny study alone, on few images, in a folder of its own."""
-    few = images()
-    study = dataclasses.replace(tiny(2), trials=2)
-    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
-    monkeypatch.setattr(data, "load", lambda *_: few)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+pytestmark = pytest.mark.usefixtures("tiny_study")
 
 
 def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import shutil
 import sqlite3
 from pathlib import Path
@@ -14,7 +13,6 @@ from optuna.distributions import CategoricalDistribution as Choices
 from optuna.distributions import FloatDistribution as Float
 from optuna.samplers import GridSampler
 
-from discrete_vae import data
 from discrete_vae.cli import command as cli
 from discrete_vae.errors import InputError
 from discrete_vae.tasks import Architecture
@@ -23,19 +21,9 @@ from reports import __main__ as reports_command
 from studies.command import choice
 from studies.pictures import Pictures
 from tests.tuning.studies_command import stored, studies_command
-from tests.tuning.tiny_worker import BASE, images, tiny
+from tests.tuning.tiny_worker import BASE, tiny
 
-
-@pytest.fixture(autouse=True)
-def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny study alone, on few images, in a folder of its own."""
-    few = images()
-    study = dataclasses.replace(tiny(2), trials=2)
-    monkeypatch.setattr(choice, "studies", lambda: {"tiny": study})
-    monkeypatch.setattr(data, "load", lambda *_: few)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+pytestmark = pytest.mark.usefixtures("tiny_study")
 
 
 @pytest.mark.parametrize(
