@@ -57,6 +57,26 @@ PRESETS = {
     "full": Preset(
         "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, GROWTH, 5, (0, 1, 2), True
     ),
+    "short": Preset(
+        "a second a measurement, nine strategies, populations to 256: for a machine that is lent for minutes",
+        1.0,
+        256,
+        {name: GROWTH[name] for name in ("hidden width", "batch")},
+        1,
+        (0,),
+        False,
+        strategies=(
+            "gumbel-softmax",
+            "straight-through-gumbel-softmax",
+            "reinmax",
+            "nvil",
+            "rloo",
+            "vimco",
+            "rebar",
+            "local-expectation",
+            "target-propagation",
+        ),
+    ),
 }
 
 
