@@ -23,7 +23,6 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +33,7 @@ from discrete_vae.evaluation.population import Population
 from discrete_vae.evaluation.yardstick import ROWS, evaluate_population
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.runs import Run
-from discrete_vae.training.capture import Graphed
+from discrete_vae.training.capture import Graphed, asked, kernels
 from discrete_vae.training.step import Trainer
 from reports import load
 from reports.load import TRIES, Load
@@ -109,10 +108,11 @@ def floor_of(trainer: Trainer) -> tuple[Callable[[], None], dict[str, float]]:
     and writes all but the gradients; and of what each product reads and writes.
     """
     observation = trainer.model.train_batch(trainer.data.train, trainer.order[0], trainer.generators)
-    graph = make_fx(partial(trainer.gradients, noise=trainer.noise))(observation, trainer.values[0])
+    inputs = (observation, trainer.values[0])
+    draws = asked(trainer.gradients, inputs, trainer.noise)
+    products = _Products(kernels(trainer.gradients, inputs, draws))
     with torch.no_grad():
-        products = _Products(graph)
-        products.run(observation, trainer.values[0])
+        products.run(*inputs, *draws)
     copies = [nn.Parameter(parameter.detach().clone()) for parameter in trainer.parameters]
     for copy in copies:
         copy.grad = torch.full_like(copy, 1e-3)
@@ -423,5 +423,5 @@ LOOPS: Mapping[str, Callable[[Case, torch.device], dict[str, float]]] = {
 
 if __name__ == "__main__":
     keep_freed_memory()
-    asked = json.loads(sys.argv[1])
-    print(json.dumps(measure(Case.from_dict(asked["case"]), torch.device(asked["device"]))))
+    question = json.loads(sys.argv[1])
+    print(json.dumps(measure(Case.from_dict(question["case"]), torch.device(question["device"]))))

@@ -47,6 +47,23 @@ class _Given(Noise):
         return self.draws.pop(0)
 
 
+def asked(function: Callable[..., Any], inputs: Sequence[Tensor], noise: Noise) -> list[Tensor]:
+    """Tensors of the shapes that ``function(*inputs, noise)`` draws; none of the noise is used up."""
+    asking = _Asked(noise.device)
+    function(*inputs, asking)
+    return asking.draws
+
+
+def kernels(function: Callable[..., Any], inputs: Sequence[Tensor], draws: Sequence[Tensor]) -> GraphModule:
+    """The kernels that ``function(*inputs, noise)`` calls, as a function of inputs and draws: no generator in it."""
+    count = len(inputs)
+
+    def given(*tensors: Tensor) -> Any:
+        return function(*tensors[:count], _Given(tensors[count:]))
+
+    return make_fx(given)(*inputs, *draws)
+
+
 class Recorded:
     """``function(*inputs, noise)``, recorded at its first call; gives the same bits, or nearly so if compiled.
 
@@ -79,16 +96,10 @@ class Recorded:
             return self.replay(*inputs, *draws)
 
     def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        asked = _Asked(self.noise.device)
-        self.function(*inputs, asked)
-        count, draws = len(inputs), asked.draws
+        draws = asked(self.function, inputs, self.noise)
         self.requests = [(draw.shape, draw.dtype) for draw in draws]
-
-        def function(*tensors: Tensor) -> Any:
-            return self.function(*tensors[:count], _Given(tensors[count:]))
-
         try:
-            graph = make_fx(function)(*inputs, *draws)
+            graph = kernels(self.function, inputs, draws)
         except Exception as error:
             self.warn(f"the step could not be recorded, and is slower for it: {_line(error)}")
             self.requests = []
