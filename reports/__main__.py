@@ -26,13 +26,11 @@ from reports import (
     reinmax,
     semi_supervised,
     sequences,
-    speed_by_classes,
-    storage_overhead,
     studies,
     target_propagation,
     thesis,
-    throughput,
 )
+from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.report import Report, ReportContext
 
 REPORTS: dict[str, Report] = {

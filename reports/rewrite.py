@@ -40,12 +40,11 @@ from reports import (
     reinmax,
     semi_supervised,
     sequences,
-    speed_by_classes,
     studies,
     target_propagation,
     thesis,
-    throughput,
 )
+from reports.benchmarks import speed_by_classes, throughput
 from reports.grid import Paper
 from reports.latex import Latex
 from reports.report import ReportContext

@@ -18,10 +18,10 @@ from reports import (
     semi_supervised_tables,
     sequences,
     sequences_tables,
-    speed_by_classes,
     thesis_readme,
     thesis_settings,
 )
+from reports.benchmarks import speed_by_classes
 from reports.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting

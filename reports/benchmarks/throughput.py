@@ -22,13 +22,13 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
-from reports import throughput_cases, throughput_tables
+from reports.benchmarks import throughput_cases, throughput_tables
+from reports.benchmarks.load import TRIES
+from reports.benchmarks.measure import MIB, Case
+from reports.benchmarks.throughput_cases import DEVICE, PRESETS, Preset
 from reports.latex import render
-from reports.load import TRIES
-from reports.measure import MIB, Case
 from reports.report import Report, ReportContext, kept, strategies
 from reports.tables import COLUMNS, evaluation_rows
-from reports.throughput_cases import DEVICE, PRESETS, Preset
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
@@ -146,8 +146,8 @@ def measure(case: Case, bench: ReportContext) -> Measurement:
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     path = bench.runs / "throughput" / f"{key}.json"
     if not path.exists():
-        command = [sys.executable, "-m", "reports.measure", json.dumps(asked)]
-        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        command = [sys.executable, "-m", "reports.benchmarks.measure", json.dumps(asked)]
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         child = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         child |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
         ended = subprocess.run(command, env=child, capture_output=True, text=True, check=False)

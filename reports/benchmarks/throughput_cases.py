@@ -10,7 +10,7 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.strategies import STRATEGIES, Enumeration
-from reports.measure import Case
+from reports.benchmarks.measure import Case
 
 Growth = Mapping[str, tuple[str, Sequence[int]]]
 """A field of the configuration or its architecture by the name of what grows, and its sizes."""

@@ -13,9 +13,9 @@ import torch
 
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
-from reports import measure, speed_by_classes, throughput
-from reports.measure import SINGLE, Case, speeds
-from reports.speed_by_classes import PRESETS, Preset
+from reports.benchmarks import measure, speed_by_classes, throughput
+from reports.benchmarks.measure import SINGLE, Case, speeds
+from reports.benchmarks.speed_by_classes import PRESETS, Preset
 from reports.tables import COLUMNS
 
 SMALL = dataclasses.replace(

@@ -29,13 +29,13 @@ from discrete_vae.runs import HISTORY, Run
 from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
-from reports import load
+from reports.benchmarks import load
+from reports.benchmarks.load import Load
+from reports.benchmarks.throughput import describe
+from reports.benchmarks.throughput_tables import mark, note
 from reports.latex import Latex, escape, render
-from reports.load import Load
 from reports.report import Report, ReportContext, kept
 from reports.tables import Panel, table
-from reports.throughput import describe
-from reports.throughput_tables import mark, note
 from studies.gumbel_softmax import STUDY
 
 REAL = "real trial"

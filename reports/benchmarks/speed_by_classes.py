@@ -12,15 +12,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from discrete_vae.config import Config
 from discrete_vae.tasks import Architecture, Supervision
-from reports import throughput
+from reports.benchmarks import throughput
+from reports.benchmarks.measure import SINGLE, Case
+from reports.benchmarks.throughput_tables import mark, markdown_note, note
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, number, render, symbols
 from reports.markdown import code
 from reports.markdown import table as markdown_table
-from reports.measure import SINGLE, Case
 from reports.report import Report, ReportContext, strategies
 from reports.tables import MISSING, Panel, table
-from reports.throughput_tables import mark, markdown_note, note
 
 PRINTED = {10: 2.0, 100: 9.9}
 """Speed of Gumbel-Softmax over that of marginalisation, by the number of classes."""

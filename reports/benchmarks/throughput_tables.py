@@ -12,15 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from discrete_vae.runs import Run
+from reports.benchmarks.load import TRIES
+from reports.benchmarks.measure import Case
+from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Growth, Preset, label, rows
 from reports.figures import COLOURS, DASHES, figure
 from reports.latex import Latex, escape, number, symbols
-from reports.load import TRIES
 from reports.markdown import Markdown, code
 from reports.markdown import table as markdown_table
-from reports.measure import Case
 from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.thesis import network
-from reports.throughput_cases import BESIDE, DEVICE, Growth, Preset, label, rows
 
 Measured = Mapping[str, Mapping[str, float]]
 """Metrics by the name of a row."""

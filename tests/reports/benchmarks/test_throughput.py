@@ -17,8 +17,8 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
 from reports import __main__ as command
-from reports import measure, throughput, throughput_cases
-from reports.measure import Case, floor_of
+from reports.benchmarks import measure, throughput, throughput_cases
+from reports.benchmarks.measure import Case, floor_of
 from reports.tables import COLUMNS
 
 CPU = torch.device("cpu")

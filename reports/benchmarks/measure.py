@@ -1,4 +1,4 @@
-"""One measurement of a training step beside its floor, in a process of its own: ``python -m reports.measure JSON``.
+"""A training step beside its floor, measured in a process of its own: ``python -m reports.benchmarks.measure JSON``.
 
 The floor is a lower bound on a step's time: the matrix products and convolutions of its recording, of the same
 shapes and strides, and one ``torch.optim.Adam(fused=True).step()``, its Python included, over parameters of the same
@@ -35,9 +35,9 @@ from discrete_vae.memory import keep_freed_memory
 from discrete_vae.runs import Run
 from discrete_vae.training.capture import Graphed, asked, kernels
 from discrete_vae.training.step import Trainer
-from reports import load
-from reports.load import TRIES, Load
-from reports.textbook import textbook
+from reports.benchmarks import load
+from reports.benchmarks.load import TRIES, Load
+from reports.benchmarks.textbook import textbook
 
 PRODUCTS = ("aten.bmm.default", "aten.baddbmm.default", "aten.mm.default", "aten.addmm.default")
 CONVOLUTIONS = ("aten.convolution.default", "aten.convolution_backward.default")
