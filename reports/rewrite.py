@@ -1,8 +1,7 @@
 """Committed reports' tables and documents again, from their own CSV files: ``python -m reports.rewrite [NAME ...]``.
 
 For a change of words, or of how a table is laid out. Nothing is trained, measured or drawn: numbers, figures, examples
-and the bibliography stay as they are, and so do the tables of the reports on speed. A report that is not here is made
-by its own command.
+and the bibliography stay as they are. A report that is not here is made by its own command.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ from reports import (
     thesis,
 )
 from reports.benchmarks import speed_by_classes, throughput
+from reports.benchmarks.measurements import by_row
 from reports.grid import Paper
 from reports.latex import Latex
 from reports.report import ReportContext
@@ -186,13 +186,14 @@ def _studies(bench: Committed) -> None:
 
 
 def _throughput(bench: Committed) -> None:
-    settings = bench.provenance_of["settings"]
-    watched = "disturbed" in set(bench.table()["metric"])
-    throughput.write_document(bench, settings["machine"], settings["measured_in"][0]["threads"], [], watched)
+    found = by_row(bench.table())
+    throughput.words(_preset(throughput, bench), bench, found, bench.provenance_of["settings"])
 
 
 def _speed_by_classes(bench: Committed) -> None:
-    speed_by_classes.write_document(_preset(speed_by_classes, bench), bench)
+    preset = _preset(speed_by_classes, bench)
+    found = speed_by_classes.by_classes(bench.table(), preset)
+    speed_by_classes.words(preset, bench, found, bench.provenance_of["settings"])
 
 
 def restored(bench: Committed) -> list[OptunaStudy]:
@@ -249,6 +250,7 @@ REWRITERS: dict[str, Callable[[Committed], None]] = {
     "adversarial-vae": _adversarial_vae,
     "studies": _studies,
     "throughput": _throughput,
+    "throughput-h200": _throughput,
     "speed-by-classes": _speed_by_classes,
 }
 
@@ -256,8 +258,8 @@ REWRITERS: dict[str, Callable[[Committed], None]] = {
 def rewrite(name: str, out: Path | None = None) -> list[str]:
     """Write a report's tables and document to ``out`` (by default where its results are); the files' names."""
     source = RESULTS / name
-    preset = json.loads((source / "provenance.json").read_text())["preset"]
-    bench = Committed(name, preset, out or source, source=source)
+    provenance = json.loads((source / "provenance.json").read_text())
+    bench = Committed(provenance["report"], provenance["preset"], out or source, source=source)
     REWRITERS[name](bench)
     return bench.written
 
