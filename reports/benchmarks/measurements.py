@@ -110,6 +110,8 @@ def write(
     environments = [each.environment for each in measured.values()]
     settings = {
         "machine": environments[0]["machine"],
+        "device": str(bench.device),
+        "threads": torch.get_num_threads(),
         "measured_in": [each for i, each in enumerate(environments) if each not in environments[:i]],
         "cases": {name: each.case.to_dict() for name, each in measured.items()},
     } | settings

@@ -27,6 +27,7 @@ from reports.tables import MISSING, Panel, table
 PRINTED = {10: 2.0, 100: 9.9}
 """Speed of Gumbel-Softmax over that of marginalisation, by the number of classes."""
 ALL = "marginalisation"
+UNWATCHED = "which depend little on what else the machine does"
 PAPERS = "Kingma et al. 2014b; Jang et al. 2017"
 Found = Mapping[int, Metrics]
 """By the number of classes."""
@@ -122,10 +123,12 @@ def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Lat
         Latex(r"\cmidrule(lr){2-6} \cmidrule(lr){7-11}"),
         Latex(rf"$K$ & marginal. & {short} & {short} & printed & MiB \\"),
     ]
+    watched = all("disturbed" in metrics for metrics in found.values())
+    load = "taken again where other processes disturbed them" if watched else UNWATCHED
     caption = Latex(
         "A training step of the semi-supervised task against the number of classes $K$, batch "
         f"{preset.base.batch_size}: medians of steps taken in turn in one process, and of the ratios within a turn, "
-        "taken again where other processes disturbed them. GS: Gumbel-Softmax, SF: score function; printed: "
+        f"{load}. GS: Gumbel-Softmax, SF: score function; printed: "
         "Gumbel-Softmax in Jang et al. Peak: of all five together. "
         f"{on(threads)}; {symbols(machine)}.{note(*found.values())}"
     )

@@ -59,8 +59,8 @@ def write(preset: Preset, bench: ReportContext, runs: Sequence[Run], cut: bool =
     frames += [
         evaluation_rows(bench.report, f"precision {run.config.precision}", run, {"validation": 1}) for run in runs
     ]
-    missing = {"device": str(bench.device), "not_measured": [name for name in asked if name not in measured]}
-    settings = measurements.write(measured, frames, runs, bench, **(missing if cut else {}))
+    missing = {"cut": True, "not_measured": [name for name in asked if name not in measured]} if cut else {}
+    settings = measurements.write(measured, frames, runs, bench, **missing)
     there = parts(preset, found, settings)
     if "evaluation.tex" in there:
         results = pd.concat(frames, ignore_index=True)
@@ -98,8 +98,9 @@ def words(
         "population.tex": lambda: throughput_tables.population_table(preset, found, machine),
         "growth.tex": lambda: throughput_tables.growth_table(preset, found),
     }
-    for name in made.keys() & set(there):
-        bench.write(name, made[name]())
+    for name in there:
+        if name in made:
+            bench.write(name, made[name]())
     bench.write("strategies.md", throughput_tables.strategies_markdown(preset, found, threads))
     bench.write("ratios.md", throughput_tables.ratios_markdown(preset, found, threads))
     watched = all("disturbed" in each for each in found.values() if each)
