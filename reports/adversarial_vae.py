@@ -16,9 +16,9 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.figures import bare, figure
 from reports.grid import tuning, validation
-from reports.latex import Latex, number, render
+from reports.kit.figures import bare, figure
+from reports.kit.latex import Latex, number, render
 from reports.report import Report, ReportContext, strategies
 from reports.selection import BETA, TRIAL_SEED, edges, require_other_seeds, seeds_told, widened
 from reports.tables import RULE, Panel, by_seed, compared, evaluation_rows, mean_ci, table

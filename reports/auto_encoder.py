@@ -11,8 +11,8 @@ from discrete_vae.config import Config
 from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, render
+from reports.kit.figures import COLOURS, DASHES, figure
+from reports.kit.latex import Latex, render
 from reports.report import Report, ReportContext, strategies
 from reports.tables import Panel, by_seed, evaluation_rows, mean_ci, table
 

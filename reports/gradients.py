@@ -29,7 +29,7 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
-from reports.latex import Latex, render
+from reports.kit.latex import Latex, render
 from reports.report import ENVIRONMENT, Report, ReportContext, kept
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)

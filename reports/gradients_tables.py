@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reports.latex import Latex, number
+from reports.kit.latex import Latex, number
 from reports.tables import Panel, table
 
 if TYPE_CHECKING:

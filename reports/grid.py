@@ -17,7 +17,7 @@ from discrete_vae.runs import Run, parameters
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.grid_tables import Values, grid_table, markdown, relations_table
-from reports.latex import render
+from reports.kit.latex import render
 from reports.report import ReportContext, strategies
 from reports.selection import (
     STEPS,

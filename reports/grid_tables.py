@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from discrete_vae.config import Config
 from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
-from reports.latex import Latex, escape, number
-from reports.markdown import table as markdown_table
+from reports.kit.latex import Latex, escape, number
+from reports.kit.markdown import table as markdown_table
 from reports.tables import MISSING, Panel, mean_ci, table
 
 if TYPE_CHECKING:

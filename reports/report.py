@@ -30,7 +30,7 @@ from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from discrete_vae.training import loop as training
-from reports import latex
+from reports.kit import latex
 from reports.tables import COLUMNS
 
 PROVENANCE = "provenance.json"

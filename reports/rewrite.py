@@ -47,7 +47,7 @@ from reports import (
     throughput,
 )
 from reports.grid import Paper
-from reports.latex import Latex
+from reports.kit.latex import Latex
 from reports.report import ReportContext
 from reports.target_propagation_settings import Variant
 

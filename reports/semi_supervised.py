@@ -18,7 +18,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Supervision
 from reports import semi_supervised_tables as tables
-from reports.latex import Latex, render
+from reports.kit.latex import Latex, render
 from reports.report import Report, ReportContext, strategies
 from reports.selection import TRIAL_SEED, edges, rate_axis, require_other_seeds, seeds_told, widened
 from reports.tables import evaluation_rows

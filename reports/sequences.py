@@ -19,7 +19,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
 from reports import sequences_tables as tables
-from reports.latex import Latex, render
+from reports.kit.latex import Latex, render
 from reports.report import Report, ReportContext, strategies
 from reports.tables import evaluation_rows
 

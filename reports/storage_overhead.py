@@ -30,7 +30,7 @@ from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
 from reports import load
-from reports.latex import Latex, escape, render
+from reports.kit.latex import Latex, escape, render
 from reports.load import Load
 from reports.report import Report, ReportContext, kept
 from reports.tables import Panel, table

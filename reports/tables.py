@@ -10,7 +10,7 @@ import pandas as pd
 
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run, parameters
-from reports.latex import Latex, escape, number, render
+from reports.kit.latex import Latex, escape, number, render
 
 COLUMNS = ["report", "row", "strategy", "parameters", "seed", "split", "metric", "value", "run"]
 MISSING = Latex("--")

@@ -10,7 +10,7 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports import target_propagation_figures
-from reports.latex import Latex, render
+from reports.kit.latex import Latex, render
 from reports.report import Report, ReportContext, strategies
 from reports.tables import COLUMNS, evaluation_rows
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset

@@ -14,7 +14,7 @@ from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from reports import thesis_figures, thesis_readme
-from reports.latex import Latex, escape, number, render, symbols
+from reports.kit.latex import Latex, escape, number, render, symbols
 from reports.report import Report, ReportContext, strategies
 from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, evaluation_rows, mean_ci, table
 from reports.thesis_settings import (

@@ -23,7 +23,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from reports import throughput_cases, throughput_tables
-from reports.latex import render
+from reports.kit.latex import render
 from reports.load import TRIES
 from reports.measure import MIB, Case
 from reports.report import Report, ReportContext, kept, strategies

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from discrete_vae.runs import Run
-from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, escape, number, symbols
+from reports.kit.figures import COLOURS, DASHES, figure
+from reports.kit.latex import Latex, escape, number, symbols
+from reports.kit.markdown import Markdown, code
+from reports.kit.markdown import table as markdown_table
 from reports.load import TRIES
-from reports.markdown import Markdown, code
-from reports.markdown import table as markdown_table
 from reports.measure import Case
 from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.thesis import network

@@ -22,7 +22,7 @@ from reports import (
     thesis_readme,
     thesis_settings,
 )
-from reports.latex import Latex
+from reports.kit.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
 from tests.readme import RESULTS, ROOT, TEXT

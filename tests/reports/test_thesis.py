@@ -17,7 +17,8 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports import latex, thesis
+from reports import thesis
+from reports.kit import latex
 from reports.tables import COLUMNS
 from reports.thesis_settings import (
     GUMBEL_HALF,

@@ -14,7 +14,7 @@ import jinja2
 
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
-from reports import characters
+from reports.kit import characters
 
 _FORMULAS = re.compile(
     r"\b(?P<greek>tau|beta|pi)\b|(?P<letter>\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b)|(?P<times>\bx(?= \d))"
@@ -49,8 +49,10 @@ def number(value: float, digits: int = 2) -> Latex:
     return Latex(f"${round(value, digits) + 0.0:.{digits}f}$")
 
 
+_KIT = Path(__file__).parent
+
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=jinja2.FileSystemLoader([_KIT / "templates", _KIT.parent / "templates"]),
     block_start_string="<%",
     block_end_string="%>",
     variable_start_string="<<",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports.names import visible
+from reports.kit.names import visible
 
 _SPECIAL = re.compile(
     r"""
