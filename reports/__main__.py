@@ -33,7 +33,7 @@ from reports import (
     thesis,
     throughput,
 )
-from reports.report import Report, ReportContext
+from reports.kit.context import Report, ReportContext
 
 REPORTS: dict[str, Report] = {
     "thesis": thesis.REPORT,

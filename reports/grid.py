@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,13 +14,13 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.evaluation import statistics
-from discrete_vae.runs import Run, parameters
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.grid_tables import Values, grid_table, markdown, relations_table
+from reports.kit.context import ReportContext, strategies
 from reports.kit.latex import render
-from reports.report import ReportContext, strategies
-from reports.selection import (
+from reports.kit.search import (
     STEPS,
     TEMPERATURE,
     TRIAL_SEED,
@@ -29,7 +30,7 @@ from reports.selection import (
     seeds_told,
     widened,
 )
-from reports.tables import by_seed, evaluation_rows
+from reports.kit.tables import by_seed, changes, evaluation_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,11 @@ class Preset:
         require_other_seeds([self.trial_seed], self.seeds)
 
     @property
+    def evaluated(self) -> Mapping[str, int]:
+        """Samples an image on each split."""
+        return {"train": 1, "validation": 1, "test": self.samples}
+
+    @property
     def summary(self) -> str:
         """What it computes, in a line."""
         return (
@@ -135,12 +141,15 @@ def tune(preset: Preset, bench: ReportContext) -> tuple[dict[tuple[str, str], li
     trials: list[tuple[str, str, Run]] = []
     for cell in preset.cells:
         for row in preset.rows:
-            tried = bench.train(cell.configs(row, preset.rates, preset.trial_epochs, preset.trial_seed))
-            tried = widened(tried, bench.train, validation, [rate_axis(row.shared_rate), TEMPERATURE], preset.growth)
+            train = partial(bench.train, epochs=(preset.trial_epochs,))
+            tried = train(cell.configs(row, preset.rates, preset.trial_epochs, preset.trial_seed))
+            tried = widened(tried, train, validation, [rate_axis(row.shared_rate), TEMPERATURE], preset.growth)
             trials += [(row.label, cell.label, run) for run in tried]
             best = max(tried, key=validation)
             finals = [dataclasses.replace(best.config, epochs=preset.epochs, seed=seed) for seed in preset.seeds]
-            chosen[row.label, cell.label] = bench.train(finals) if best.failure is None else [best]
+            chosen[row.label, cell.label] = (
+                bench.train(finals, samples=preset.evaluated) if best.failure is None else [best]
+            )
     return chosen, trials
 
 
@@ -156,10 +165,8 @@ def validation(run: Run) -> float:
 def make(preset: Preset, bench: ReportContext, paper: Paper) -> None:
     """Train and evaluate what is missing, then write the table with the paper's numbers beside it, and the document."""
     chosen, trials = tune(preset, bench)
-    samples = {"train": 1, "validation": 1, "test": preset.samples}
+    samples = preset.evaluated
     final = [run for runs in chosen.values() for run in runs]
-    for split, count in samples.items():
-        bench.evaluate(final, split, count)
     results = pd.concat(
         [
             evaluation_rows(bench.report, f"{row}, {cell}", run, samples)
@@ -274,12 +281,13 @@ def tuning(trials: Sequence[tuple[str, Run]]) -> pd.DataFrame:
         {
             "row": row,
             "strategy": run.config.strategy,
-            "parameters": parameters(run.config),
+            "parameters": changes(run.config),
             "seed": run.config.seed,
             "split": "validation",
             "metric": "elbo",
             "value": None if run.failure is not None else validation(run),
             "run": run.config.name,
+            "epoch": run.config.epochs,
         }
         for row, run in trials
     )

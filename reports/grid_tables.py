@@ -11,7 +11,7 @@ from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
 from reports.kit.latex import Latex, escape, number
 from reports.kit.markdown import table as markdown_table
-from reports.tables import MISSING, Panel, mean_ci, table
+from reports.kit.tables import MISSING, Panel, mean_ci, table
 
 if TYPE_CHECKING:
     from reports.grid import Chosen, Paper, Preset, Row

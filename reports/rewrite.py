@@ -47,8 +47,8 @@ from reports import (
     throughput,
 )
 from reports.grid import Paper
+from reports.kit.context import ReportContext
 from reports.kit.latex import Latex
-from reports.report import ReportContext
 from reports.target_propagation_settings import Variant
 
 RESULTS = Path(__file__).parent / "results"

@@ -14,7 +14,7 @@ from discrete_vae.schedules import Schedule
 from reports.kit.figures import COLOURS, DASHES, figure
 from reports.kit.latex import Latex, escape
 from reports.kit.markdown import table as markdown_table
-from reports.tables import MISSING, RULE, Panel, by_seed, table
+from reports.kit.tables import MISSING, RULE, Panel, by_seed, table
 
 if TYPE_CHECKING:
     from reports.sequences import Preset, Row

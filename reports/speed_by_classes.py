@@ -13,13 +13,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from discrete_vae.config import Config
 from discrete_vae.tasks import Architecture, Supervision
 from reports import throughput
+from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.figures import COLOURS, DASHES, figure
 from reports.kit.latex import Latex, number, render, symbols
 from reports.kit.markdown import code
 from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, Panel, table
 from reports.measure import SINGLE, Case
-from reports.report import Report, ReportContext, strategies
-from reports.tables import MISSING, Panel, table
 from reports.throughput_tables import mark, markdown_note, note
 
 PRINTED = {10: 2.0, 100: 9.9}

@@ -30,10 +30,10 @@ from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
 from reports import load
+from reports.kit.context import Report, ReportContext, kept
 from reports.kit.latex import Latex, escape, render
+from reports.kit.tables import Panel, table
 from reports.load import Load
-from reports.report import Report, ReportContext, kept
-from reports.tables import Panel, table
 from reports.throughput import describe
 from reports.throughput_tables import mark, note
 from studies.gumbel_softmax import STUDY

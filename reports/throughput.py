@@ -23,11 +23,11 @@ from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from reports import throughput_cases, throughput_tables
+from reports.kit.context import Report, ReportContext, kept, strategies
 from reports.kit.latex import render
+from reports.kit.tables import COLUMNS, evaluation_rows
 from reports.load import TRIES
 from reports.measure import MIB, Case
-from reports.report import Report, ReportContext, kept, strategies
-from reports.tables import COLUMNS, evaluation_rows
 from reports.throughput_cases import DEVICE, PRESETS, Preset
 
 
@@ -43,8 +43,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     measurements |= populations
     tell_disturbed(measurements, bench)
     found = {name: measurement.metrics for name, measurement in measurements.items()}
-    runs = bench.train(throughput_cases.precisions(preset, bench.device))
-    bench.evaluate(runs, "validation", 1)
+    runs = bench.train(throughput_cases.precisions(preset, bench.device), samples={"validation": 1})
 
     frames = [tidy(bench, name, measurement) for name, measurement in measurements.items()]
     frames += [

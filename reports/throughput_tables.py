@@ -16,9 +16,9 @@ from reports.kit.figures import COLOURS, DASHES, figure
 from reports.kit.latex import Latex, escape, number, symbols
 from reports.kit.markdown import Markdown, code
 from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.load import TRIES
 from reports.measure import Case
-from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.thesis import network
 from reports.throughput_cases import BESIDE, DEVICE, Growth, Preset, label, rows
 

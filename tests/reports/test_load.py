@@ -16,9 +16,9 @@ import torch
 from discrete_vae.config import Config
 from discrete_vae.tasks import Architecture
 from reports import load, measure, speed_by_classes, storage_overhead, throughput, throughput_tables
+from reports.kit.context import ReportContext
 from reports.load import Counters, Load, between, drift, least_disturbed, spread
 from reports.measure import Case, Turns, paired
-from reports.report import ReportContext
 
 IDLE = Load(0.02, 1.0, 2, 2, 0.05, 0.02)
 BUSY = dataclasses.replace(IDLE, others=1.0)

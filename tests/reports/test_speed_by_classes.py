@@ -14,9 +14,9 @@ import torch
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import measure, speed_by_classes, throughput
+from reports.kit.tables import COLUMNS
 from reports.measure import SINGLE, Case, speeds
 from reports.speed_by_classes import PRESETS, Preset
-from reports.tables import COLUMNS
 
 SMALL = dataclasses.replace(
     PRESETS["quick"].base, architecture=Architecture(latents=1, hidden=(16,), style=3), batch_size=50

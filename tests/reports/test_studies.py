@@ -17,7 +17,7 @@ from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 from reports import storage_overhead, studies
-from reports.report import ReportContext
+from reports.kit.context import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE

@@ -19,7 +19,7 @@ from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
 from reports.kit import latex
-from reports.tables import COLUMNS
+from reports.kit.tables import COLUMNS
 from reports.thesis_settings import (
     GUMBEL_HALF,
     PRESETS,

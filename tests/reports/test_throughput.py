@@ -18,8 +18,8 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
 from reports import __main__ as command
 from reports import measure, throughput, throughput_cases
+from reports.kit.tables import COLUMNS
 from reports.measure import Case, floor_of
-from reports.tables import COLUMNS
 
 CPU = torch.device("cpu")
 SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
