@@ -36,7 +36,6 @@ from reports import (
     gradients,
     grid,
     jang,
-    latex,
     reinmax,
     semi_supervised,
     sequences,
@@ -47,6 +46,7 @@ from reports import (
     throughput,
 )
 from reports.grid import Paper
+from reports.kit import latex
 from reports.kit.latex import Latex
 from reports.report import ReportContext
 from reports.target_propagation_settings import Variant
