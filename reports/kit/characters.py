@@ -247,6 +247,17 @@ COMMANDS: dict[str, str] = (
 )
 """The LaTeX source of what does not stand for itself."""
 
+SYMBOLS = {name: each for each, name in reversed((_LETTERS | _MATH).items()) if name.isalpha()} | {
+    "le": "≤",
+    "ge": "≥",
+    "ne": "≠",
+    "to": "→",
+    "dots": "…",
+    "ldots": "…",
+    "cdots": "…",
+}
+"""The character that a command of a formula stands for."""
+
 _RAISED = {"<super>": "textsuperscript", "<sub>": "textsubscript"}
 _CLUSTER = re.compile(r".[\u0300-\u036f]*", re.DOTALL)
 _LIGATURES = re.compile(r"([-',])(?=\1)")

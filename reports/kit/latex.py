@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -51,26 +51,37 @@ def number(value: float, digits: int = 2) -> Latex:
 
 _KIT = Path(__file__).parent
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader([_KIT / "templates", _KIT.parent / "templates"]),
-    block_start_string="<%",
-    block_end_string="%>",
-    variable_start_string="<<",
-    variable_end_string=">>",
-    comment_start_string="<#",
-    comment_end_string="#>",
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,
-    finalize=escape,
-)
+
+def environment(finalize: Callable[[object], str], undefined: type[jinja2.Undefined]) -> jinja2.Environment:
+    """Templates with ``<< values >>``, ``<% statements %>`` and ``<# comments #>``, signs that text seldom has."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([_KIT / "templates", _KIT.parent / "templates"]),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=undefined,
+        autoescape=False,
+        finalize=finalize,
+    )
+
+
+_ENVIRONMENT = environment(escape, jinja2.StrictUndefined)
 
 
 def render(template: str, **values: object) -> Latex:
     """A file of ``templates/`` with its ``<< values >>`` filled in, all that is not ``Latex`` escaped."""
     return Latex(_ENVIRONMENT.get_template(template).render(**values))
+
+
+def document(title: str, body: Latex) -> Latex:
+    """A whole document: the title, the body, and the references of ``references.bib`` beside it."""
+    return render("document.tex", title=title, body=body)
 
 
 def engine() -> list[str] | None:

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from reports.kit.names import visible
+from reports.kit import prose
+from reports.kit.prose import Prose as Markdown
+from reports.kit.prose import escape
 
-_SPECIAL = re.compile(
-    r"""
-    (?P<entity>[<>&])
-    | [\\`*|\[\]~$]
-    | (?<![^\W_])_ | _(?![^\W_])  # one within a word is no emphasis
-    """,
-    re.VERBOSE,
-)
-_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-
-
-class Markdown(str):
-    """Text that is Markdown already; every other string is escaped on its way into a table."""
-
-
-def escape(text: object) -> Markdown:
-    """Plain text as Markdown of one line that shows the same characters."""
-    if isinstance(text, Markdown):
-        return text
-    return Markdown(_SPECIAL.sub(lambda found: _ENTITIES.get(found[0]) or f"\\{found[0]}", visible(str(text))))
+__all__ = ["Markdown", "code", "escape", "table"]
 
 
 def code(text: str) -> Markdown:
-    """Text as code, within more backticks than it has in a row; a bar is escaped as tables want it."""
-    text = visible(text).replace("|", r"\|")
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    edge = " " if text.startswith("`") or text.endswith("`") else ""
-    return Markdown(f"{fence}{edge}{text}{edge}{fence}")
+    """Text as code; a bar is escaped as tables want it."""
+    return Markdown(prose.code(text).replace("|", r"\|"))
 
 
 def table(heads: Sequence[object], rows: Sequence[Sequence[object]], left: int = 1) -> str:
