@@ -17,7 +17,6 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.grid import tuning, validation
 from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.figures import bare, figure
 from reports.kit.latex import Latex, number, render

@@ -102,6 +102,8 @@ REPORT = Comparison(
     [Metric("test", "log_likelihood", "ours", better=-1, scale=-1)],
     "Negative bound of the test images in nats, lower is better.",
     Path(__file__).with_name("text.md"),
-    published={(row, task): each for task, printed in PRINTED.items() for row, each in zip(ROWS, printed, strict=False)},
+    published={
+        (row, task): each for task, printed in PRINTED.items() for row, each in zip(ROWS, printed, strict=False)
+    },
     pairs=[(row, "Gumbel-S") for row in ("SF", "MuProp", "ST", "ST Gumbel-S", "ReinMax", "TP, mirror")],
 )

@@ -15,7 +15,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
-from reports.kit.results import BOLD, TESTED, Metric, by_name, cells, differences_table
+from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tables import evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
@@ -29,7 +29,7 @@ class Comparison:
     """A comparison of strategies; ``python -m reports`` makes it, also from a file of a user's own.
 
     >>> REPORT = Comparison(
-    ...     "pair", "Two strategies", [Row("GS", "gumbel-softmax"), Row("ReinMax", "reinmax")], {"quick": Preset(epochs=2)}
+    ...     "pair", "Two strategies", [Row("GS", "gumbel-softmax"), Row("ST", "straight-through")], {"quick": Preset(2)}
     ... )
     """
 
@@ -41,7 +41,7 @@ class Comparison:
     metrics: Sequence[Metric] = (Metric("validation", "elbo", group="ELBO"), Metric("test", "elbo", group="ELBO"))
     """Columns, of every task."""
     caption: str = ""
-    """Markdown before what the table's caption says of itself: lengths, seeds, how settings were chosen, what is bold."""
+    """Markdown before what the table's caption says of itself: lengths, seeds, how settings were chosen."""
     text: str | Path = "[table: results]\n"
     """Markdown, or a file of it: what it places and asks for by name, see ``ReportContext.write_text``."""
     chosen_by: str = "elbo"
@@ -73,7 +73,7 @@ class Comparison:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
-            tried = settings(task, row, preset)
+            tried = settings(row, task, preset)
             if len(tried) > 1:
                 length = preset.trial_epochs or preset.epochs
                 wanted += [run for each in tried for run in lasting(each, length, preset.trial_seeds)]
@@ -131,15 +131,13 @@ class Comparison:
 
     def differences(self, preset: Preset, results: pd.DataFrame) -> Table:
         """Pairs of rows by the first metric, on every task."""
-        (metric, *_), known = self.metrics, set(results["row"])
-        pairs = [
-            (line(one, task.label), line(other, task.label))
-            for task in preset.tasks or self.tasks
-            for one, other in self.pairs
-            if {line(one, task.label), line(other, task.label)} <= known
-        ]
-        caption = f"Differences of the first column in nats: {TESTED}"
-        return differences_table("differences", caption, results, pairs, [metric])
+        metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
+        columns = []
+        for task in preset.tasks or self.tasks:
+            printed = {row: value for (row, label), value in self.published.items() if label == task.label}
+            columns.append(Difference(metric, task.label or metric.head, task.label, printed))
+        pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
+        return differences_table("differences", f"Differences, in nats: {TESTED}", results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
@@ -155,11 +153,6 @@ class Comparison:
         }
 
 
-def line(row: str, task: str) -> str:
-    """What a row on a task is called among the tidy rows."""
-    return f"{row}, {task}" if task else row
-
-
 def setting(entry: Entry) -> str:
     """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
     if not entry.trials:
@@ -168,9 +161,9 @@ def setting(entry: Entry) -> str:
     temperatures = {getattr(each.options, "temperature", None) for each in tried}
     parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
     if len(temperatures) > 1:
-        parts.append(f"tau {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
+        parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
     if len({each.beta for each in tried}) > 1:
-        parts.append(f"beta {short(config.beta)}{'†' * ('beta' in entry.ends)}")
+        parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
     return ", ".join(parts)
 
 
@@ -178,7 +171,7 @@ def short(schedule: object) -> str:
     """A schedule's initial value, and what is left of it after an update where it decays."""
     if not isinstance(schedule, Schedule):
         return DASH
-    decay = f" × {schedule.decay:g}/{schedule.every}" if schedule.decay != 1 else ""
+    decay = f" × {schedule.decay:g}/{schedule.every}" if schedule.decay != 1 else ""  # noqa: RUF001
     return f"{schedule.initial:g}{decay}"
 
 
@@ -192,6 +185,6 @@ def told(preset: Preset, entries: Entries) -> str:
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
             f"with seed {trials}. †: at the end of what was tried."
         )
-    failed = [line(*key) for key, entry in entries.items() if sum(run.finished for run in entry.runs) < len(preset.seeds)]
+    failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
     said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)
     return " ".join(said)

@@ -30,7 +30,7 @@ def write(
     cited: Iterable[tuple[str, object]],
     papers: str = "",
 ) -> None:
-    """Write ``NAME.tex`` and ``report.html`` around tables and figures, and compile the former where LaTeX is installed.
+    """Write ``NAME.tex`` and ``report.html`` around tables and figures; compile the former where LaTeX is installed.
 
     The text is Markdown (``reports.kit.prose``); ``<< name >>`` asks for one of ``values``. Tables and figures that it
     does not place follow it. Each table is written as ``.tex`` and ``.md`` too. The documents close with what to cite

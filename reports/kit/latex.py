@@ -21,7 +21,8 @@ _FORMULAS = re.compile(
 )
 INSTALL = (
     "to get the PDF, install a LaTeX engine "
-    "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended lmodern; or tectonic)"
+    "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended texlive-science lmodern; "
+    "or tectonic)"
 )
 
 

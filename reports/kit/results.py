@@ -1,9 +1,9 @@
-"""What tidy results say of rows: cells of tables with their winners, paired differences, and numbers by name for text."""
+"""What tidy results say of rows: cells of tables with winners, paired differences, and numbers by name for text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -43,9 +43,7 @@ class Metric:
         """A row's numbers by seed, as they are shown; empty where it was not measured."""
         here = (results["row"] == row) & (results["split"] == self.split) & (results["metric"] == self.metric)
         found = results[here & results["value"].notna()]
-        return {
-            int(seed): self.scale * float(value) for seed, value in zip(found["seed"], found["value"], strict=True)
-        }
+        return {int(seed): self.scale * float(value) for seed, value in zip(found["seed"], found["value"], strict=True)}
 
 
 def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[str, Cell]:
@@ -73,7 +71,7 @@ def difference(one: statistics.Seeds, other: statistics.Seeds) -> statistics.See
 def differences(
     results: pd.DataFrame, pairs: Sequence[tuple[str, str]], metric: Metric
 ) -> dict[tuple[str, str], tuple[statistics.Seeds, float, float]]:
-    """Of every pair of rows that both have the metric: the difference, the paired test's p, and p after Holm's correction."""
+    """Of every pair of rows that have the metric: the difference, the paired test's p, and p after Holm's correction."""
     values = {pair: (metric.of(results, pair[0]), metric.of(results, pair[1])) for pair in pairs}
     values = {pair: both for pair, both in values.items() if both[0].keys() & both[1].keys()}
     p_values = [statistics.paired_p(*both) for both in values.values()]
@@ -100,33 +98,55 @@ BOLD = (
 """What bold numbers are, for a caption."""
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Columns of a table of differences: a metric, and the rows that it is of."""
+
+    metric: Metric
+    head: str
+    task: str = ""
+    """Rows are looked for as ``line(row, task)``."""
+    printed: Mapping[str, float] = field(default_factory=dict)
+    """A paper's numbers of the rows."""
+
+
 def differences_table(
-    name: str, caption: str, results: pd.DataFrame, pairs: Sequence[tuple[str, str]], metrics: Sequence[Metric]
+    name: str, caption: str, results: pd.DataFrame, pairs: Sequence[tuple[str, str]], columns: Sequence[Difference]
 ) -> Table:
-    """A line a pair: for each metric the difference and, of enough seeds, its tests. Groups are the metrics' heads."""
-    found = [differences(results, pairs, metric) for metric in metrics]
-    rows: list[list[Cell]] = []
-    for pair in pairs:
-        if not any(pair in each for each in found):
-            continue
-        line: list[Cell] = [f"{pair[0]} less {pair[1]}"]
-        for metric, each in zip(metrics, found, strict=True):
-            values, *p = each.get(pair, ({}, 1.0, 1.0))
-            tested = len(values) >= statistics.MINIMUM_SEEDS
-            line += [Number.mean(values, metric.digits), *(p_text(each) if tested else DASH for each in p)]
-        rows.append(line)
-    heads = [Column(head, metric.head) for metric in metrics for head in ("difference", "$p$", "Holm")]
-    return Table(name, caption, [Column("", text=True), *heads], rows)
+    """A line a pair, ``one less other``: the difference, its tests if there are seeds enough, and a paper's."""
+    heads, body = [Column("", text=True)], {pair: list[Cell]([f"{pair[0]} less {pair[1]}"]) for pair in pairs}
+    for each in columns:
+        named = [(line(one, each.task), line(other, each.task)) for one, other in pairs]
+        found = differences(results, named, each.metric)
+        tested = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
+        heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if tested else ()))]
+        heads += [Column("printed", each.head)] * bool(each.printed)
+        for pair, key in zip(pairs, named, strict=True):
+            values, *p = found.get(key, ({}, 1.0, 1.0))
+            enough = len(values) >= statistics.MINIMUM_SEEDS
+            body[pair] += [Number.mean(values, each.metric.digits, signed=True)]
+            body[pair] += [p_text(value) if enough else DASH for value in p] * tested
+            if each.printed:
+                both = [each.printed.get(row) for row in pair]
+                told = None not in both
+                body[pair].append(Number(both[0] - both[1], digits=1, signed=True) if told else DASH)  # type: ignore[operator]
+    return Table(name, caption, heads, list(body.values()))
+
+
+def line(row: str, task: str) -> str:
+    """What a row on a task is called among the tidy rows."""
+    return f"{row}, {task}" if task else row
 
 
 def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """What a text's ``<< >>`` can ask for of these rows; another raises ``InputError``. What was not measured is a dash.
+    """What a text's ``<< >>`` can ask for of these rows; others raise ``InputError``. What was not measured is a dash.
 
     - ``mean(row, split, metric, digits=2, scale=1)``: the mean with its interval;
     - ``less(row, other, split, metric, digits=2, scale=1)``: the paired difference, with its sign;
     - ``p(row, other, split, metric)``: of the paired test;
     - ``best(split, metric)``: the row with the highest mean.
     """
+
     def of(row: str, split: str, metric: str, scale: float = 1.0) -> statistics.Seeds:
         if row not in rows:
             raise nearest(row, rows, "row of the results")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -19,7 +19,7 @@ SMALL = ((8, "scriptsize"), (6, "footnotesize"), (0, "small"))
 
 @dataclass(frozen=True)
 class Number:
-    """A number, maybe with half the width of its interval; as text, Markdown: ``−103.12 ± 0.24``."""
+    """A number, maybe with half the width of its interval; as text, Markdown: ``−103.12 ± 0.24``."""  # noqa: RUF002
 
     value: float
     spread: float | None = None
@@ -120,20 +120,20 @@ class Table:
 
     def html(self) -> str:
         """A ``<table>`` with its caption, in a box that scrolls where it is too wide."""
-        lines = [f'<div class="table" id="tab-{html.escape(self.name)}"><table>']
-        lines.append(f"<caption>{inline_html(self.caption)}</caption><thead>")
+        lines = [f'<figure class="table" id="tab:{html.escape(self.name)}">']
+        lines.append(f"<figcaption>{inline_html(self.caption)}</figcaption><div><table><thead>")
         if any(each.group for each in self.columns):
             groups = ((group, len(list(columns))) for group, columns in self._groups())
-            lines.append(_line(f'<th colspan="{n}" class="group">{inline_html(group)}</th>' for group, n in groups))
+            lines.append(_line(f'<th colspan="{n}" class="center">{inline_html(group)}</th>' for group, n in groups))
         lines.append(_line(f"<th{_kind(each)}>{inline_html(each.head)}</th>" for each in self.columns))
         lines.append("</thead><tbody>")
         for row in self.rows:
             if isinstance(row, Section):
-                lines.append(f'<tr class="section"><td colspan="{len(self.columns)}">{inline_html(row.title)}</td></tr>')
+                lines.append(f'<tr class="rule"><td colspan="{len(self.columns)}">{inline_html(row.title)}</td></tr>')
             else:
                 cells = zip(row, self.columns, strict=True)
                 lines.append(_line(f"<td{_kind(each)}>{inline_html(_prose(cell))}</td>" for cell, each in cells))
-        return "\n".join([*lines, "</tbody></table></div>"]) + "\n"
+        return "\n".join([*lines, "</tbody></table></div></figure>"]) + "\n"
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -182,12 +182,13 @@ def _latex(cell: Cell, column: Column) -> str:
     value, spread = cell.texts()
     text = f"{value} +- {spread}" if spread else value
     mark = f"{{{inline_latex(escape(cell.mark))}}}" if cell.mark else ""
-    return rf"{'\bfseries ' * cell.bold}{text}{mark}"
+    bold = r"\bfseries " if cell.bold else ""
+    return f"{bold}{text}{mark}"
 
 
 def _kind(column: Column) -> str:
-    return "" if column.text else ' class="number"'
+    return ' class="left"' if column.text else ""
 
 
-def _line(cells: object) -> str:
-    return f"<tr>{''.join(cells)}</tr>"  # type: ignore[call-overload]
+def _line(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"

@@ -38,7 +38,7 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
     if row.study:
         config = best_of(row.study, bench.storage)
         return Entry(config, _trained(preset, bench, config), {}, ())
-    tried = settings(task, row, preset)
+    tried = settings(row, task, preset)
     if len(tried) == 1:
         return Entry(tried[0], _trained(preset, bench, tried[0]), {}, ())
     length, trials = preset.trial_epochs or preset.epochs, dict[Config, list[Run]]()

@@ -86,9 +86,7 @@ REPORT = Comparison(
     "Negative ELBO of the training images in nats, lower is better.",
     Path(__file__).with_name("text.md"),
     published={
-        (row, f"{k}x{n}"): each
-        for row, printed in PRINTED.items()
-        for (k, n), each in zip(SIZES, printed, strict=True)
+        (row, f"{k}x{n}"): each for row, printed in PRINTED.items() for (k, n), each in zip(SIZES, printed, strict=True)
     },
     pairs=[(row, "ReinMax") for row in ("ST-GS", "ST", "Gumbel-Softmax")],
 )

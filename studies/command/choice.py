@@ -8,8 +8,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
 
-from discrete_vae.foreign import is_file
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.foreign import is_file
 from discrete_vae.secrets import redact_url
 from discrete_vae.tuning import DEFINITION, Study, defined, open_storage
 from discrete_vae.tuning.overriding import MARK
