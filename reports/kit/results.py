@@ -71,7 +71,7 @@ def difference(one: statistics.Seeds, other: statistics.Seeds) -> statistics.See
 def differences(
     results: pd.DataFrame, pairs: Sequence[tuple[str, str]], metric: Metric
 ) -> dict[tuple[str, str], tuple[statistics.Seeds, float, float]]:
-    """Of every pair of rows that have the metric: the difference, the paired test's p, and p after Holm's correction."""
+    """Of every pair of rows that have it: the difference, the paired test's p, and p after Holm's correction."""
     values = {pair: (metric.of(results, pair[0]), metric.of(results, pair[1])) for pair in pairs}
     values = {pair: both for pair, both in values.items() if both[0].keys() & both[1].keys()}
     p_values = [statistics.paired_p(*both) for both in values.values()]
