@@ -1,10 +1,13 @@
-"""Objects of other people's modules by name: ``module:name``, of a module in the current folder or an installed one."""
+"""Objects of other people's modules: by name, ``module:name``, or out of a file anywhere."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 
 from discrete_vae.errors import InputError
@@ -36,3 +39,33 @@ def imported(name: str, what: str, example: str) -> tuple[ModuleType, str]:
         raise InputError(
             f"{module_name} cannot be imported ({type(error).__name__}: {error}); mend it first"
         ) from error
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a Python file, rather than of something known."""
+    return name.endswith(".py") or os.sep in name
+
+
+def out_of_file(name: str, what: str, attribute: str) -> object:
+    """What a Python file defines under a name, such as ``STUDY``; None where it does not.
+
+    ``what`` that is, such as study, is for the messages. Raises ``InputError`` for a file that is not there or fails.
+    """
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        raise InputError(
+            f"there is no Python file {name}; give one that defines {attribute}, or a {what} that `list` shows"
+        )
+    module_name = f"{what}_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # where dataclasses of the file look for their types
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's own file raises
+        del sys.modules[module_name]
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name}: {type(error).__name__}: {reason}; correct it") from error
+    return getattr(module, attribute, None)

@@ -31,7 +31,7 @@ from reports import (
     thesis,
 )
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
-from reports.report import Report, ReportContext
+from reports.kit.context import Report, ReportContext
 
 REPORTS: dict[str, Report] = {
     "thesis": thesis.REPORT,

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -16,12 +17,11 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.figures import bare, figure
-from reports.grid import tuning, validation
-from reports.latex import Latex, number, render
-from reports.report import Report, ReportContext, strategies
-from reports.selection import BETA, TRIAL_SEED, edges, require_other_seeds, seeds_told, widened
-from reports.tables import RULE, Panel, by_seed, compared, evaluation_rows, mean_ci, table
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.figures import bare, figure
+from reports.kit.latex import Latex, number, render
+from reports.kit.search import BETA, TRIAL_SEED, edges, require_other_seeds, seeds_told, widened
+from reports.kit.tables import RULE, Panel, by_seed, compared, evaluation_rows, mean_ci, table
 
 LABELS = {"gumbel-softmax": "Gumbel-Softmax", "straight-through-gumbel-softmax": "ST-Gumbel-Softmax"}
 PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
@@ -75,18 +75,19 @@ def make(preset: Preset, bench: ReportContext) -> None:
     """Choose the critic's weight, train what is missing, then write the table, the figure and the document."""
     runs: dict[str, list[Run]] = {}
     trials: list[Run] = []
+    samples = {"validation": 1, "test": preset.samples}
     for strategy in preset.strategies:
-        tried = [bench.train(preset.configs(strategy, beta, [preset.trial_seed]))[0] for beta in preset.betas]
-        tried = widened(tried, bench.train, validation, [BETA])
+        train = partial(bench.train, epochs=(preset.epochs,))
+        tried = [train(preset.configs(strategy, beta, [preset.trial_seed]))[0] for beta in preset.betas]
+        tried = widened(tried, train, validation, [BETA])
         trials += tried
         best = max(tried, key=validation)
-        runs[f"{LABELS[strategy]}, KL"] = bench.train(preset.configs(strategy, None, preset.seeds))
+        runs[f"{LABELS[strategy]}, KL"] = bench.train(preset.configs(strategy, None, preset.seeds), samples=samples)
         weight = best.config.beta.initial
-        runs[f"{LABELS[strategy]}, critic"] = bench.train(preset.configs(strategy, weight, preset.seeds))
+        runs[f"{LABELS[strategy]}, critic"] = bench.train(
+            preset.configs(strategy, weight, preset.seeds), samples=samples
+        )
     final = [run for group in runs.values() for run in group]
-    samples = {"validation": 1, "test": preset.samples}
-    for split, count in samples.items():
-        bench.evaluate(final, split, count)
     frames = [evaluation_rows(bench.report, row, run, samples) for row, group in runs.items() for run in group]
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)

@@ -11,10 +11,10 @@ from discrete_vae.config import Config
 from discrete_vae.evaluation import statistics
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, render
-from reports.report import Report, ReportContext, strategies
-from reports.tables import Panel, by_seed, evaluation_rows, mean_ci, table
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.figures import COLOURS, DASHES, figure
+from reports.kit.latex import Latex, render
+from reports.kit.tables import Panel, by_seed, evaluation_rows, mean_ci, table
 
 ROWS = {
     "Backpropagation": "auto-encoder",
@@ -57,11 +57,9 @@ def make(preset: Preset, bench: ReportContext) -> None:
         for name, strategy in ROWS.items()
         for rate in preset.rates
     }
-    runs = {name: bench.train(configs) for name, configs in rows.items()}
-    every = [run for group in runs.values() for run in group]
-    for split in SPLITS:
-        bench.evaluate(every, split, 1)
     samples = dict.fromkeys(SPLITS, 1)
+    runs = {name: bench.train(configs, samples=samples) for name, configs in rows.items()}
+    every = [run for group in runs.values() for run in group]
     results = pd.concat(
         [evaluation_rows(bench.report, name, run, samples) for name, group in runs.items() for run in group],
         ignore_index=True,

@@ -18,8 +18,8 @@ from reports import critics_measures as measures
 from reports import critics_tables as tables
 from reports import critics_text as text
 from reports.critics_settings import MIXTURES, PRESETS, Preset
-from reports.report import Report, ReportContext, strategies
-from reports.tables import COLUMNS, evaluation_rows
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.tables import COLUMNS, evaluation_rows
 
 PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"
 LABELS = {"straight-through-gumbel-softmax": "ST-Gumbel-Softmax", "softmax": "softmax"}
@@ -28,12 +28,9 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write tables, figures and the document."""
-    alone, points = (_train(bench, each) for each in (preset.alone(), preset.points()))
-    layers = {name: bench.train(configs) for name, configs in preset.layers().items()}
-    pictures = _train(bench, preset.pictures())
-    for runs, splits in ((points, ("test",)), (pictures, tables.SPLITS)):
-        for split in splits:
-            bench.evaluate([run for group in runs.values() for run in group], split, 1)
+    alone, points = _train(bench, preset.alone()), _train(bench, preset.points(), ("test",))
+    layers = {name: bench.train(configs, weights=True) for name, configs in preset.layers().items()}
+    pictures = _train(bench, preset.pictures(), tables.SPLITS)
     norms = {
         name: [measures.layer_gradients(run, bench.dataset(run.config.data), bench.device) for run in group]
         for name, group in layers.items()
@@ -69,8 +66,9 @@ def words(
     )
 
 
-def _train(bench: ReportContext, rows: Mapping[tuple[str, str], Sequence[Config]]) -> Runs:
-    return {key: bench.train(configs) for key, configs in rows.items()}
+def _train(bench: ReportContext, rows: Mapping[tuple[str, str], Sequence[Config]], splits: Sequence[str] = ()) -> Runs:
+    samples = dict.fromkeys(splits, 1)
+    return {key: bench.train(configs, samples=samples, weights=True) for key, configs in rows.items()}
 
 
 def _results(

@@ -17,7 +17,7 @@ from discrete_vae.runs import Run
 from discrete_vae.tasks.critic import AdversarialTask
 from reports.critics_measures import values
 from reports.critics_settings import POINTS
-from reports.figures import COLOURS, DASHES, bare, figure
+from reports.kit.figures import COLOURS, DASHES, bare, figure
 
 EXTENT = 2.4
 """The surfaces are drawn from minus to plus this."""

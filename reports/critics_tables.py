@@ -6,9 +6,9 @@ import pandas as pd
 
 from discrete_vae.evaluation import statistics
 from reports.critics_settings import CLIPPING, MIXTURES, PENALTY, POINTS
-from reports.latex import Latex
-from reports.markdown import table as markdown_table
-from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, p_text, table
+from reports.kit.latex import Latex
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, p_text, table
 
 SURFACE = {"peaks": "peaks", "dip": "dip"}
 MADE = {"modes": "modes", "near": "near", "close": "close"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.critics_settings import Part, Preset
-from reports.latex import Latex, render
+from reports.kit.latex import Latex, render
 
 
 def coverage(preset: Preset) -> Latex:

@@ -29,8 +29,8 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
-from reports.latex import Latex, render
-from reports.report import ENVIRONMENT, Report, ReportContext, kept
+from reports.kit.context import ENVIRONMENT, Report, ReportContext, kept
+from reports.kit.latex import Latex, render
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
@@ -237,7 +237,7 @@ def measure(problem: Problem, row: Row, preset: Preset) -> dict[str, float]:
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train the model, measure what is missing, then write the table, the figure and the document."""
-    runs = bench.train([dataclasses.replace(preset.base, epochs=epochs) for epochs in preset.epochs])
+    runs = bench.train([dataclasses.replace(preset.base, epochs=epochs) for epochs in preset.epochs], weights=True)
     stages: list[tuple[int, Run | None]] = [(0, None), *zip(preset.epochs, runs, strict=True)]
     found: list[dict[str, Any]] = []
     environments: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures import COLOURS, figure
+from reports.kit.figures import COLOURS, figure
 
 LEAST = 3e-3
 """No bias is drawn below this."""

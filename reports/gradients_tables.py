@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reports.latex import Latex, number
-from reports.tables import Panel, table
+from reports.kit.latex import Latex, number
+from reports.kit.tables import Panel, table
 
 if TYPE_CHECKING:
     from reports.gradients import Row

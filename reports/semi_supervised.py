@@ -13,15 +13,15 @@ import pandas as pd
 
 from discrete_vae import schedules
 from discrete_vae.config import Config
-from discrete_vae.runs import Run, parameters
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, Supervision
 from reports import semi_supervised_tables as tables
-from reports.latex import Latex, render
-from reports.report import Report, ReportContext, strategies
-from reports.selection import TRIAL_SEED, edges, rate_axis, require_other_seeds, seeds_told, widened
-from reports.tables import evaluation_rows
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.latex import Latex, render
+from reports.kit.search import TRIAL_SEED, edges, rate_axis, require_other_seeds, seeds_told, widened
+from reports.kit.tables import changes, evaluation_rows
 
 PAPERS = "Kingma et al. 2014b; Jang et al. 2017"
 """Of the model and the objective, and of the table."""
@@ -60,6 +60,11 @@ class Preset:
     """Samples of the ELBO and of the bound on the test images."""
     trial_epochs: Mapping[str, int] = field(default_factory=dict)
     """Length of the runs that are tried, by task, where it is shorter."""
+
+    @property
+    def evaluated(self) -> Mapping[str, int]:
+        """Samples an image on each split."""
+        return {"validation": 1, "test": self.samples}
 
     def __post_init__(self) -> None:
         require_other_seeds(self.trial_seeds, self.seeds)
@@ -104,11 +109,9 @@ class Chosen:
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Try every setting, train the best of each row with every seed, and write tables, figure and document."""
-    chosen, trials = tune(preset, bench)
+    chosen, trials, tried = tune(preset, bench)
     final = [run for each in chosen.values() for run in each.runs]
-    samples = {"validation": 1, "test": preset.samples}
-    for split, count in samples.items():
-        bench.evaluate(final, split, count)
+    samples = preset.evaluated
     frames = [evaluation_rows(bench.report, row, run, samples) for row, each in chosen.items() for run in each.runs]
     results = pd.concat(frames, ignore_index=True)
     posterior = {row.label for row in preset.rows if row.task == "semi-supervised"}
@@ -118,7 +121,6 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_results(pd.concat(trials, ignore_index=True), "tuning.csv")
     tables.draw(bench.out, {row: each.runs for row, each in chosen.items()})
     tuning = pd.concat(trials, ignore_index=True)
-    tried = [Run.open(bench.runs / name) for name in dict.fromkeys(tuning["run"])]
     bench.write_provenance([*tried, *final], samples=samples, selection=f"validation {METRIC}")
     words(preset, bench, results, tuning, {row: (each.config, each.accuracy) for row, each in chosen.items()})
 
@@ -163,7 +165,7 @@ def _told(schedule: Schedule, epochs: int) -> str:
     )
 
 
-def tune(preset: Preset, bench: ReportContext) -> tuple[dict[str, Chosen], list[pd.DataFrame]]:
+def tune(preset: Preset, bench: ReportContext) -> tuple[dict[str, Chosen], list[pd.DataFrame], list[Run]]:
     """Each row's best by the mean validation accuracy of the trials' seeds, and all that was tried.
 
     A length that is to be chosen is read off the longest run, whose beginning a shorter one is. Where the best learning
@@ -171,6 +173,7 @@ def tune(preset: Preset, bench: ReportContext) -> tuple[dict[str, Chosen], list[
     """
     chosen: dict[str, Chosen] = {}
     trials: list[pd.DataFrame] = []
+    every: list[Run] = []
     for row in preset.rows:
         lengths = preset.lengths[row.task] if row.task not in preset.trial_epochs else [preset.trial_epochs[row.task]]
         tried = _tried(preset, row, lengths, bench)
@@ -179,12 +182,15 @@ def tune(preset: Preset, bench: ReportContext) -> tuple[dict[str, Chosen], list[
             for i, (config, runs) in enumerate(tried.items())
             for epochs in lengths
         ]
+        every += [run for runs in tried.values() for run in runs]
         trials += [_tuning(row, run, epochs) for runs in tried.values() for run in runs for epochs in lengths]
         accuracy, _, best, epochs = max(known, key=lambda each: each[:2])
         epochs = epochs if row.task not in preset.trial_epochs else preset.lengths[row.task][-1]
         final = [dataclasses.replace(best, epochs=epochs, seed=seed) for seed in preset.seeds]
-        chosen[row.label] = Chosen(dataclasses.replace(best, epochs=epochs), accuracy, bench.train(final))
-    return chosen, trials
+        chosen[row.label] = Chosen(
+            dataclasses.replace(best, epochs=epochs), accuracy, bench.train(final, samples=preset.evaluated)
+        )
+    return chosen, trials, every
 
 
 def _tried(preset: Preset, row: Row, lengths: Sequence[int], bench: ReportContext) -> dict[Config, list[Run]]:
@@ -193,7 +199,8 @@ def _tried(preset: Preset, row: Row, lengths: Sequence[int], bench: ReportContex
 
     def train(configs: Sequence[Config]) -> list[Run]:
         for config in configs:
-            tried[config] = bench.train([dataclasses.replace(config, seed=seed) for seed in preset.trial_seeds])
+            seeds = [dataclasses.replace(config, seed=seed) for seed in preset.trial_seeds]
+            tried[config] = bench.train(seeds, epochs=lengths)
         return [tried[config][0] for config in configs]
 
     def score(run: Run) -> float:
@@ -219,10 +226,10 @@ def mean_accuracy(runs: Sequence[Run], epochs: int) -> float:
 
 def _tuning(row: Row, run: Run, epochs: int) -> pd.DataFrame:
     config = dataclasses.replace(run.config, epochs=epochs)
-    known = {"row": row.label, "strategy": run.config.strategy, "parameters": parameters(config)}
+    known = {"row": row.label, "strategy": run.config.strategy, "parameters": changes(config)}
     value = None if run.failure is not None else accuracy_after(run, epochs)
     scored = {"seed": run.config.seed, "split": "validation", "metric": METRIC, "value": value}
-    return pd.DataFrame([known | scored | {"run": run.config.name}])
+    return pd.DataFrame([known | scored | {"run": run.config.name, "epoch": epochs}])
 
 
 ROWS = {

@@ -14,10 +14,10 @@ from discrete_vae.config import Config
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, escape, number
-from reports.markdown import table as markdown_table
-from reports.tables import MISSING, Panel, by_seed, mean_ci, table
+from reports.kit.figures import COLOURS, DASHES, figure
+from reports.kit.latex import Latex, escape, number
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, Panel, by_seed, mean_ci, table
 
 if TYPE_CHECKING:
     from reports.semi_supervised import Preset, Row

@@ -19,9 +19,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
 from reports import sequences_tables as tables
-from reports.latex import Latex, render
-from reports.report import Report, ReportContext, strategies
-from reports.tables import evaluation_rows
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.latex import Latex, render
+from reports.kit.tables import evaluation_rows
 
 PAPERS = "Gulrajani et al. 2017"
 ORDERS = (1, 2, 3, 4)
@@ -76,12 +76,11 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the document."""
     runs: Runs = {
-        (dataset, row.label): bench.train(preset.configs(dataset, row))
+        (dataset, row.label): bench.train(preset.configs(dataset, row), samples={"test": 1})
         for dataset in preset.datasets
         for row in preset.rows
     }
     final = [run for group in runs.values() for run in group]
-    bench.evaluate(final, "test", 1)
     frames = [
         evaluation_rows(bench.report, f"{row}, {dataset}", run, {"test": 1})
         for (dataset, row), group in runs.items()

@@ -11,10 +11,10 @@ import pandas as pd
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
-from reports.figures import COLOURS, DASHES, figure
-from reports.latex import Latex, escape
-from reports.markdown import table as markdown_table
-from reports.tables import MISSING, RULE, Panel, by_seed, table
+from reports.kit.figures import COLOURS, DASHES, figure
+from reports.kit.latex import Latex, escape
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, RULE, Panel, by_seed, table
 
 if TYPE_CHECKING:
     from reports.sequences import Preset, Row

@@ -40,13 +40,13 @@ from discrete_vae.tuning import (
 from discrete_vae.tuning.attributes import values_of
 from discrete_vae.tuning.metrics import Metric
 from discrete_vae.tuning.overriding import MARK
-from reports.figures import COLOURS, figure, legend, plain
-from reports.latex import Latex, escape, render
-from reports.markdown import table as markdown_table
-from reports.names import distinct, shown
-from reports.report import Report, ReportContext, strategies
-from reports.tables import Panel, compared, mean_ci
-from reports.tables import table as latex_table
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.figures import COLOURS, figure, legend, plain
+from reports.kit.latex import Latex, escape, render
+from reports.kit.markdown import table as markdown_table
+from reports.kit.names import distinct, shown
+from reports.kit.tables import Panel, compared, mean_ci
+from reports.kit.tables import table as latex_table
 
 BEST = 0.2
 """The share of complete trials, the best ones, whose range of a hyper-parameter is given."""

@@ -10,9 +10,9 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports import target_propagation_figures
-from reports.latex import Latex, render
-from reports.report import Report, ReportContext, strategies
-from reports.tables import COLUMNS, evaluation_rows
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.latex import Latex, render
+from reports.kit.tables import COLUMNS, evaluation_rows
 from reports.target_propagation_settings import CHOSEN, PRESETS, SHOWN, Preset
 from reports.target_propagation_tables import main_table, markdown, relations_table, setting
 from reports.target_propagation_text import budget, comparison, geometry, goals, length, lost, yardsticks
@@ -26,16 +26,16 @@ def make(preset: Preset, bench: ReportContext) -> None:
     short: dict[str, Tried] = {}
     if preset.search:
         tuned, chosen, short = tune(preset, preset.search, bench)
+    samples = {"train": 1, "validation": 1, "test": preset.samples}
     rows = {
         variant.label: bench.train(
-            [variant.config(chosen[variant], preset.epochs, seed, preset.base) for seed in preset.seeds]
+            [variant.config(chosen[variant], preset.epochs, seed, preset.base) for seed in preset.seeds],
+            samples=samples,
+            epochs=range(1, preset.epochs + 1),
         )
         for variant in preset.finalists
     }
     final = [run for runs in rows.values() for run in runs]
-    samples = {"train": 1, "validation": 1, "test": preset.samples}
-    for split, count in samples.items():
-        bench.evaluate(final, split, count)
 
     results = pd.concat(
         [evaluation_rows(bench.report, name, run, samples) for name, runs in rows.items() for run in runs],

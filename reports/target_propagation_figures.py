@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures import COLOURS, DASHES, figure, symbols
+from reports.kit.figures import COLOURS, DASHES, figure, symbols
 from reports.target_propagation_settings import L_DRL, MIRROR, PROBES, THESIS
 
 SIGNALS = (

@@ -10,7 +10,7 @@ from typing import Any
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from reports.selection import require_other_seeds
+from reports.kit.search import require_other_seeds
 
 END = 0.1
 """The learning rate falls to this share of itself over a run, whatever its length."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from discrete_vae.evaluation import statistics
-from reports.latex import Latex, number, symbols
-from reports.tables import MISSING, Panel, Row, by_seed, mean_ci, p_text, table
+from reports.kit.latex import Latex, number, symbols
+from reports.kit.tables import MISSING, Panel, Row, by_seed, mean_ci, p_text, table
 from reports.target_propagation_settings import (
     GUMBEL,
     LOCAL,

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from discrete_vae.evaluation import statistics
-from reports.latex import Latex, escape, number, symbols
-from reports.selection import edges, seeds_told
-from reports.tables import by_seed
+from reports.kit.latex import Latex, escape, number, symbols
+from reports.kit.search import edges, seeds_told
+from reports.kit.tables import by_seed
 from reports.target_propagation_settings import (
     GUMBEL,
     L_DRL,

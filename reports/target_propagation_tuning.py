@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from discrete_vae.runs import Run, parameters
-from reports.report import ReportContext
+from discrete_vae.runs import Run
+from reports.kit.context import ReportContext
+from reports.kit.tables import changes
 from reports.target_propagation_settings import Preset, Search, Trial, Variant
 
 
@@ -43,7 +44,7 @@ def tune(
         def prune(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:
             return list(metrics) if first is not None and epoch >= first else ()
 
-        runs = bench.train(configs, prune)
+        runs = bench.train(configs, prune, epochs=(first or epochs,))
         tried = [Tried(variant, trial, run, first or epochs) for trial, run in zip(trials, runs, strict=True)]
         return sorted(tried, key=lambda each: each.last("elbo"))
 
@@ -71,7 +72,7 @@ def tuning(tuned: Sequence[Tried]) -> pd.DataFrame:
                 {
                     "row": tried.variant.label,
                     "strategy": tried.run.config.strategy,
-                    "parameters": parameters(tried.run.config),
+                    "parameters": changes(tried.run.config),
                     "seed": tried.run.config.seed,
                     "split": "validation",
                     "metric": metric,

@@ -14,9 +14,9 @@ from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from reports import thesis_figures, thesis_readme
-from reports.latex import Latex, escape, number, render, symbols
-from reports.report import Report, ReportContext, strategies
-from reports.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, evaluation_rows, mean_ci, table
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.latex import Latex, escape, number, render, symbols
+from reports.kit.tables import COLUMNS, MISSING, RULE, Panel, Row, by_seed, compared, evaluation_rows, mean_ci, table
 from reports.thesis_settings import (
     GUMBEL_HALF,
     GUMBEL_TENTH,
@@ -40,14 +40,10 @@ def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write the table, the figures and the document."""
     rows, lines = preset.rows(), preset.sensitivity
     configs = [config for members in rows.values() for config in members]
-    found = bench.train([*configs, *(line.config for line in lines)])
-    runs = {run.config: run for run in found}
-    main = [runs[config] for config in configs]
-    for split in ("train", "validation"):
-        bench.evaluate(found, split, 1)
-    bench.evaluate(main, "test", preset.samples)
-
     samples = {"train": 1, "validation": 1, "test": preset.samples}
+    main = bench.train(configs, samples=samples, epochs=range(1, preset.epochs + 1))
+    found = [*main, *bench.train([line.config for line in lines], samples={"train": 1, "validation": 1})]
+    runs = {run.config: run for run in found}
     frames = [
         evaluation_rows(bench.report, name, runs[each], samples) for name, group in rows.items() for each in group
     ]

@@ -17,7 +17,7 @@ from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.categorical import relaxed_sample
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
-from reports.figures import COLOURS, DASHES, bare, figure, symbols
+from reports.kit.figures import COLOURS, DASHES, bare, figure, symbols
 
 IMAGES = tuple(range(5))
 """The first test images, not chosen ones."""

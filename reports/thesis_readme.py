@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from discrete_vae.evaluation import statistics
-from reports.markdown import table as markdown_table
-from reports.tables import by_seed
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import by_seed
 from reports.thesis_settings import PRINTED
 
 COLUMNS = {

@@ -16,8 +16,8 @@ from optuna.trial import Trial
 from discrete_vae.data import Dataset
 from discrete_vae.runs import Run
 from discrete_vae.tuning import METRICS, metric_of
-from reports.figures import COLOURS, figure
-from reports.markdown import code
+from reports.kit.figures import COLOURS, figure
+from reports.kit.markdown import code
 from reports.thesis_figures import heat_map, reconstructions
 
 UNWRITTEN = "artifacts"

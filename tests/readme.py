@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.evaluation import statistics
-from reports.tables import by_seed
+from reports.kit.tables import by_seed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"

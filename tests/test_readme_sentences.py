@@ -18,7 +18,7 @@ from reports import (
     thesis_settings,
 )
 from reports.benchmarks.measurements import by_row
-from reports.tables import by_seed
+from reports.kit.tables import by_seed
 from reports.target_propagation_settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation_tables import relations
 from tests.readme import ROOT, SAID, apart, mean, results_of, told

@@ -23,7 +23,7 @@ from reports import (
 )
 from reports.benchmarks import speed_by_classes, throughput_cases, throughput_tables
 from reports.benchmarks.measurements import by_row
-from reports.latex import Latex
+from reports.kit.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
 from tests.readme import RESULTS, ROOT, TEXT

@@ -226,16 +226,18 @@ class Config:
             "revision": self.strategy_class.revision(self.options),
             "nesting": NESTING if self.architecture.layers > 1 and self.strategy_class.revisits() else 0,
         }
-        return _digest(self._changes() | {name: value for name, value in revisions.items() if value})
+        return _digest(self.changes | {name: value for name, value in revisions.items() if value})
 
-    def _changes(self) -> dict[str, Any]:
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The strategy, and what differs from its defaults, as plain JSON values."""
         own, plain = (_plain(each, compared=True) for each in (self, Config(self.strategy)))
         return {"strategy": self.strategy, **_changes(own, plain)}
 
     @property
     def settings(self) -> str:
         """What differs from the defaults, for people: ``temperature=0.1 epochs=5``."""
-        changes = {name: value for name, value in self._changes().items() if name not in ("strategy", "seed")}
+        changes = {name: value for name, value in self.changes.items() if name not in ("strategy", "seed")}
         flat: dict[str, Any] = {}
         for name, value in changes.items():
             flat.update(value if isinstance(value, dict) else {name: value})

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.benchmarks.load import TRIES
-from reports.latex import Latex, escape
+from reports.kit.latex import Latex, escape
 
 Metrics = Mapping[str, float]
 Measured = Mapping[str, Metrics]

@@ -22,8 +22,8 @@ from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from reports.benchmarks.case import MIB, Case
-from reports.report import ReportContext, kept
-from reports.tables import COLUMNS
+from reports.kit.context import ReportContext, kept
+from reports.kit.tables import COLUMNS
 
 ROOM = "throughput"
 """The folder among the runs that keeps every case's measurement."""

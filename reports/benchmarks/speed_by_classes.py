@@ -17,12 +17,12 @@ from reports.benchmarks.marks import Metrics, disturbed, mark, markdown_note, no
 from reports.benchmarks.measurements import Measurement
 from reports.benchmarks.throughput_cases import on
 from reports.benchmarks.throughput_figures import curve, logarithmic
-from reports.figures import COLOURS, figure
-from reports.latex import Latex, number, render, symbols
-from reports.markdown import Markdown, code
-from reports.markdown import table as markdown_table
-from reports.report import Report, ReportContext, strategies
-from reports.tables import MISSING, Panel, table
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.figures import COLOURS, figure
+from reports.kit.latex import Latex, number, render, symbols
+from reports.kit.markdown import Markdown, code
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, Panel, table
 
 PRINTED = {10: 2.0, 100: 9.9}
 """Speed of Gumbel-Softmax over that of marginalisation, by the number of classes."""

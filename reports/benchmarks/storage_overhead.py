@@ -29,9 +29,9 @@ from reports.benchmarks import load
 from reports.benchmarks.load import Load
 from reports.benchmarks.marks import Measured, mark, note, tell_disturbed
 from reports.benchmarks.measurements import environment, keep
-from reports.latex import Latex, escape, render
-from reports.report import Report, ReportContext
-from reports.tables import Panel, table
+from reports.kit.context import Report, ReportContext
+from reports.kit.latex import Latex, escape, render
+from reports.kit.tables import Panel, table
 from studies.gumbel_softmax import STUDY
 
 REAL = "real trial"

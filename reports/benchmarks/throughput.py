@@ -17,9 +17,9 @@ from reports.benchmarks.marks import Measured, tell_disturbed
 from reports.benchmarks.measurements import Measurement, measure_all
 from reports.benchmarks.throughput_cases import DEVICE, PRESETS, Preset, cases, counts, populations, precisions
 from reports.benchmarks.throughput_figures import draw_growth, draw_population
-from reports.latex import render
-from reports.report import Report, ReportContext, strategies
-from reports.tables import evaluation_rows
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.latex import render
+from reports.kit.tables import evaluation_rows
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
@@ -31,8 +31,8 @@ def make(preset: Preset, bench: ReportContext) -> None:
         with stoppable():
             measure_all(cases(preset, torch.get_num_threads()), bench)
             measure_all(populations(preset), bench, enough=_fills_half)
-            runs = bench.train(precisions(preset, bench.device))
-            bench.evaluate(runs, "validation", 1)
+            # With weights: a committed run's seconds would be another machine's.
+            runs = bench.train(precisions(preset, bench.device), samples={"validation": 1}, weights=True)
     except (Interrupted, KeyboardInterrupt):
         write(preset, bench, [], cut=True)
         raise

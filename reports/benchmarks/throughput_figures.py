@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.benchmarks.marks import Metrics
-from reports.figures import COLOURS, DASHES, figure
+from reports.kit.figures import COLOURS, DASHES, figure
 
 
 def curve(axes: Axes, i: int, label: str, x: Sequence[int], y: Sequence[float]) -> None:

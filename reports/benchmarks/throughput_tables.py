@@ -10,10 +10,10 @@ import pandas as pd
 from discrete_vae.runs import Run
 from reports.benchmarks.marks import Measured, Metrics, disturbed, mark, markdown_note, note
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
-from reports.latex import Latex, number, symbols
-from reports.markdown import Markdown, code
-from reports.markdown import table as markdown_table
-from reports.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
+from reports.kit.latex import Latex, number, symbols
+from reports.kit.markdown import Markdown, code
+from reports.kit.markdown import table as markdown_table
+from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.thesis import network
 
 WHOLE = {"products", "examples_per_second", "peak_mib", "decoded_per_second", "gflop_per_second"}

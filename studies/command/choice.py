@@ -9,11 +9,12 @@ from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
 
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.foreign import is_file
 from discrete_vae.secrets import redact_url
 from discrete_vae.tuning import DEFINITION, Study, defined, open_storage
 from discrete_vae.tuning.overriding import MARK
 from studies import studies
-from studies.own import from_file, is_file
+from studies.own import from_file
 
 
 def named(name: str) -> Study:

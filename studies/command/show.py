@@ -11,7 +11,7 @@ from discrete_vae.cli.arguments import Count
 from discrete_vae.cli.where import STORAGE, Storage
 from discrete_vae.tuning import METRICS, active_trials, format_params, metric_of, ranked
 from discrete_vae.tuning.attributes import failure_of, values_of
-from reports.names import visible
+from reports.kit.names import visible
 from studies import studies
 from studies.command.choice import stored_searches
 from studies.command.options import Only

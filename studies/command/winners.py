@@ -16,7 +16,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.training import capacity
 from discrete_vae.tuning import METRICS, defined, format_params, metric_of, ranked, train_again
 from discrete_vae.tuning.metrics import Metric
-from reports.names import visible
+from reports.kit.names import visible
 from studies.command.choice import stored_searches
 from studies.command.options import MEMBERS, Asked
 from studies.command.show import console

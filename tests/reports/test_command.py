@@ -10,7 +10,7 @@ from discrete_vae.training import Interrupted
 from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
-from reports.report import ReportContext
+from reports.kit.context import ReportContext
 
 
 def end(tokens: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports.critics_measures import dips, peaks
 from reports.critics_settings import PENALTY, PRESETS, Part, Preset
-from reports.tables import COLUMNS
+from reports.kit.tables import COLUMNS
 
 TINY = Preset(
     critics=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),

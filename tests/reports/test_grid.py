@@ -19,8 +19,8 @@ from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import jang, reinmax
 from reports.grid import Cell, Preset, Row
-from reports.selection import STEPS
-from reports.tables import COLUMNS
+from reports.kit.search import STEPS
+from reports.kit.tables import COLUMNS
 
 SBN = Config(
     architecture=Architecture(3, 3, (), layers=2), task="structured-prediction", optimiser="sgd", batch_size=2000

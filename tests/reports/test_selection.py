@@ -15,7 +15,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from reports import adversarial_vae, grid, jang, reinmax, semi_supervised, target_propagation_settings
-from reports.selection import TEMPERATURE, beyond, edges, rate_axis, require_other_seeds, seeds_told, widened
+from reports.kit.search import TEMPERATURE, beyond, edges, rate_axis, require_other_seeds, seeds_told, widened
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,8 @@ from discrete_vae.tasks import Architecture, Supervision
 from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import semi_supervised
+from reports.kit.tables import COLUMNS
 from reports.semi_supervised import PRESETS, ROWS, Preset
-from reports.tables import COLUMNS
 
 TINY = Preset(
     base=dataclasses.replace(

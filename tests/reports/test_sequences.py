@@ -13,7 +13,7 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from reports import adversarial_vae, sequences, sequences_tables
-from reports.report import ReportContext
+from reports.kit.context import ReportContext
 
 SMALL = Architecture(hidden=(8,), activation="relu", style=3)
 

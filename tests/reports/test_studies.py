@@ -18,7 +18,7 @@ from discrete_vae.tuning import Study, open_storage, open_study
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 from reports import studies
 from reports.benchmarks import storage_overhead
-from reports.report import ReportContext
+from reports.kit.context import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE

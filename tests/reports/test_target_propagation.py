@@ -14,9 +14,10 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports import auto_encoder, latex
-from reports.report import ReportContext
-from reports.tables import COLUMNS
+from reports import auto_encoder
+from reports.kit import latex
+from reports.kit.context import ReportContext
+from reports.kit.tables import COLUMNS
 from reports.target_propagation_settings import (
     CHOSEN,
     GUMBEL,

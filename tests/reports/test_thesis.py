@@ -17,8 +17,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports import latex, thesis
-from reports.tables import COLUMNS
+from reports import thesis
+from reports.kit import latex
+from reports.kit.tables import COLUMNS
 from reports.thesis_settings import (
     GUMBEL_HALF,
     PRESETS,

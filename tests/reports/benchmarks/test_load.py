@@ -21,7 +21,7 @@ from reports.benchmarks.load import Counters, Load, between, drift, least_distur
 from reports.benchmarks.measurements import Measurement
 from reports.benchmarks.throughput_cases import PRESETS
 from reports.benchmarks.turns import Turns, paired
-from reports.report import ReportContext
+from reports.kit.context import ReportContext
 
 IDLE = Load(0.02, 1.0, 2, 2, 0.05, 0.02)
 BUSY = dataclasses.replace(IDLE, others=1.0)

@@ -20,12 +20,12 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
 from reports import __main__ as command
-from reports import latex
 from reports.benchmarks import measure, measurements, throughput, throughput_cases, turns
 from reports.benchmarks.case import Case
 from reports.benchmarks.floor import floor_of
-from reports.report import ReportContext
-from reports.tables import COLUMNS
+from reports.kit import latex
+from reports.kit.context import ReportContext
+from reports.kit.tables import COLUMNS
 
 CPU = torch.device("cpu")
 SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from discrete_vae.config import Config
 from discrete_vae.evaluation import statistics
-from discrete_vae.runs import Run, parameters
-from reports.latex import Latex, escape, number, render
+from discrete_vae.runs import Run
+from reports.kit.latex import Latex, escape, number, render
 
-COLUMNS = ["report", "row", "strategy", "parameters", "seed", "split", "metric", "value", "run"]
+COLUMNS = ["report", "row", "strategy", "parameters", "seed", "split", "samples", "metric", "value", "run"]
 MISSING = Latex("--")
 RULE = Latex(r"\midrule")
 
@@ -29,7 +31,7 @@ def evaluation_rows(report: str, row: str, run: Run, samples: Mapping[str, int])
         "report": report,
         "row": row,
         "strategy": run.config.strategy,
-        "parameters": parameters(run.config),
+        "parameters": changes(run.config),
         "seed": run.config.seed,
         "run": run.config.name,
     }
@@ -38,6 +40,16 @@ def evaluation_rows(report: str, row: str, run: Run, samples: Mapping[str, int])
     made = (rows["samples"] == rows["split"].map(samples)) | (rows["metric"] == "reconstruction_relaxed")
     rows = rows[made & rows["split"].isin(list(samples))]
     return rows.assign(**known).reindex(columns=COLUMNS)
+
+
+def changes(config: Config) -> str:
+    """What differs from the defaults, but for strategy and seed, as JSON on one line."""
+    return json.dumps({name: value for name, value in config.changes.items() if name not in ("strategy", "seed")})
+
+
+def configuration(strategy: str, parameters: str) -> Config:
+    """The configuration of a line of a tidy table, but for its seed: the inverse of ``changes``."""
+    return Config.from_dict({"strategy": strategy, **json.loads(parameters)})
 
 
 def by_seed(results: pd.DataFrame, row: str, split: str, metric: str) -> dict[int, float]:

@@ -22,22 +22,14 @@ from discrete_vae.config import Config
 from discrete_vae.runs.spreadsheets import read_csv, to_csv
 from discrete_vae.tuning import DEFINITION, Search, Study
 from reports import __main__ as command
-from reports import (
-    characters,
-    grid_tables,
-    jang,
-    latex,
-    markdown,
-    semi_supervised,
-    semi_supervised_tables,
-    studies,
-)
-from reports.figures import figure, legend, plain
-from reports.latex import Latex, compile_document, escape, symbols
-from reports.names import LONGEST, distinct, shown, visible
-from reports.report import ReportContext
-from reports.tables import Panel
-from reports.tables import table as latex_table
+from reports import grid_tables, jang, semi_supervised, semi_supervised_tables, studies
+from reports.kit import characters, latex, markdown
+from reports.kit.context import ReportContext
+from reports.kit.figures import figure, legend, plain
+from reports.kit.latex import Latex, compile_document, escape, symbols
+from reports.kit.names import LONGEST, distinct, shown, visible
+from reports.kit.tables import Panel
+from reports.kit.tables import table as latex_table
 from studies import __main__ as studies_command
 from studies.command import choice
 from studies.gumbel_softmax import STUDY

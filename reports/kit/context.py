@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,15 @@ from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from discrete_vae.training import loop as training
-from reports import latex
-from reports.tables import COLUMNS
+from discrete_vae.training.resuming import pruned_before
+from reports.kit import documents, latex
+from reports.kit.cache import PROVENANCE, Cache, Known
+from reports.kit.table import Table
+from reports.kit.tables import COLUMNS
 
-PROVENANCE = "provenance.json"
+RESULTS = Path(__file__).parents[1] / "results"
+"""Committed ones, a folder a report."""
+NO_SAMPLES: Mapping[str, int] = {}
 WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
 """Kinds of files that reports write."""
 
@@ -66,6 +72,8 @@ class ReportContext:
     download: bool = False
     storage: str = STORAGE
     """Of Optuna studies, for the report on them."""
+    retrain: bool = False
+    """Whether to train what committed tables know already."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -89,6 +97,11 @@ class ReportContext:
             with tempfile.TemporaryFile(dir=self.out) as probe:
                 probe.write(b"room for a file")
 
+    @cached_property
+    def cache(self) -> Cache:
+        """What the committed results and the report's own folder know of runs."""
+        return Cache(dict.fromkeys([self.out, RESULTS / self.report, *sorted(RESULTS.glob("*"))]))
+
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
         if config not in self._data:
@@ -96,21 +109,41 @@ class ReportContext:
             self._data[config] = data.load(config, files[0], self.device, files[1])
         return self._data[config]
 
-    def train(self, configs: Sequence[Config], prune: Prune = never) -> list[Run]:
-        """The runs of all configurations, in their order; those that are not finished are trained, or until pruned."""
-        made: dict[Config, Run] = {}
+    def train(
+        self,
+        configs: Sequence[Config],
+        prune: Prune = never,
+        *,
+        samples: Mapping[str, int] = NO_SAMPLES,
+        epochs: Collection[int] = (),
+        weights: bool = False,
+    ) -> list[Run]:
+        """The runs of all configurations, in their order, evaluated with so many ``samples`` on each split.
+
+        A run that committed tables know is taken from there (``Known``) if they hold those evaluations and the
+        validation metrics after those ``epochs``, and if its ``weights`` are not needed; the others are trained, or
+        until pruned, where the runs' folder does not have them.
+        """
+        found: dict[Config, Run] = {}
+        if not (weights or self.retrain):
+            known = [run for each in dict.fromkeys(configs) if (run := self.cache.find(each, self.runs))]
+            left = pruned_before(known, prune)
+            found = {run.config: run for run in known if run in left or _told(run, samples, epochs)}
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
-                wanted = [config for config in configs if config.data == images]
-                found = training.train(
-                    wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
-                )
-                made |= {run.config: run for run in found}
-        return [made[config] for config in configs]
+                wanted = [config for config in configs if config.data == images and config not in found]
+                if wanted:
+                    made = training.train(
+                        wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
+                    )
+                    found |= {run.config: run for run in made}
+        for split, count in samples.items():
+            self._evaluate([run for run in found.values() if not isinstance(run, Known)], split, count)
+        return [found[config] for config in configs]
 
-    def evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
+    def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
         """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
-        missing = [run for run in dict.fromkeys(runs) if run.finished and evaluation.stored(run, split, samples).empty]
+        missing = [run for run in runs if run.finished and evaluation.stored(run, split, samples).empty]
         for images in dict.fromkeys(run.config.data for run in missing):
             group, dataset = [run for run in missing if run.config.data == images], self.dataset(images)
             label = f"evaluation, {split}, {samples} sample{'s' * (samples > 1)}"
@@ -119,6 +152,21 @@ class ReportContext:
                 progress.counting(label, len(group) * len(dataset.split(split))) as done,
             ):
                 evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+
+    def drawn(self, names: Sequence[str], runs: Iterable[Run]) -> bool:
+        """Take over this report's committed pictures, if all of the runs come from its committed tables.
+
+        For pictures of weights, which do not travel with the tables. Says whether they were there.
+        """
+        source = RESULTS / self.report
+        files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
+        own = all(isinstance(run, Known) and run.source == source for run in runs)
+        if not own or not all(path.is_file() for path in files):
+            return False
+        for path in files:
+            if source != self.out:
+                write_atomically(self.out / path.name, path.read_bytes())
+        return True
 
     def draw(self, run: Run, count: int, stream: str) -> Tensor:
         """Observations from a run's model, by a stream of noise that is the same in every call: ``[count, D]``."""
@@ -138,6 +186,10 @@ class ReportContext:
         """Write the tidy table: one number a line."""
         results = results.assign(report=self.report, seed=results["seed"].astype("Int64"))
         order = [*COLUMNS, *(column for column in results.columns if column not in COLUMNS)]
+        if "samples" not in results or results["samples"].isna().all():  # of a history, or a measurement
+            order.remove("samples")
+        else:
+            results = results.assign(samples=results["samples"].astype("Int64"))
         self.write(name, to_csv(results.reindex(columns=order)))
 
     def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
@@ -145,31 +197,30 @@ class ReportContext:
         self.write(PROVENANCE, json.dumps(self.provenance(runs, settings), indent=2) + "\n")
 
     def provenance(self, runs: Sequence[Run], settings: Mapping[str, object]) -> dict[str, object]:
-        """Command, settings, environments and runs; nothing of this call's time or machine."""
-        runs = list(dict.fromkeys(runs))
-        environments: dict[str, list[str]] = {}
-        described = []
-        for run in runs:
-            # A population's seconds are shared among its members; older runs tell its size at the start only.
-            seconds = sum(
-                session.get("member_seconds", session.get("seconds", 0.0) / max(1, session.get("population", 1)))
-                for session in run.sessions()
-            )
+        """Command, settings, environments and runs; nothing of this call's time or machine.
+
+        A run that was not trained for this report names the results that its numbers come from.
+        """
+        environments: dict[str, int] = {}
+        described: list[dict[str, Any]] = []
+        for run in dict.fromkeys(runs):
+            places = []
             for session in run.sessions():
-                known = {name: session.get(name) for name in ENVIRONMENT}
-                names = environments.setdefault(json.dumps(known, sort_keys=True), [])
-                names += [run.config.name] if run.config.name not in names else []
-            described.append(
-                {
-                    "run": run.config.name,
-                    "identity": run.config.identity,
-                    "status": run.status,
-                    "seed": run.config.seed,
-                    "training_seconds": round(seconds, 2),
-                    "configuration": run.config.to_dict(),
-                }
-            )
-        everywhere = [json.loads(text) | {"runs": len(names)} for text, names in environments.items()]
+                known = json.dumps({name: session.get(name) for name in ENVIRONMENT}, sort_keys=True)
+                places.append(environments.setdefault(known, len(environments)))
+            entry: dict[str, Any] = {
+                "run": run.config.name,
+                "identity": run.config.identity,
+                "status": run.status,
+                "seed": run.config.seed,
+                "training_seconds": run.entry["training_seconds"] if isinstance(run, Known) else _seconds(run),
+                "environments": sorted(set(places)),
+                "configuration": run.config.to_dict(),
+            }
+            if isinstance(run, Known) and run.source not in (self.out, RESULTS / self.report):
+                entry["source"] = run.source.name
+            described.append(entry)
+        everywhere = [json.loads(text) for text in environments]
         return {
             "report": self.report,
             "preset": self.preset,
@@ -178,10 +229,23 @@ class ReportContext:
             "seeds": sorted({run.config.seed for run in runs}),
             "commits": sorted({str(each["commit"]) for each in everywhere if each["commit"]}),
             "devices": sorted({str(each["device"]) for each in everywhere}),
-            "training_seconds": round(sum(float(str(each["training_seconds"])) for each in described), 1),
+            "training_seconds": round(sum(float(each["training_seconds"]) for each in described), 1),
             "environments": everywhere,
             "runs": described,
         }
+
+    def write_text(
+        self,
+        title: str,
+        text: str | Path,
+        tables: Sequence[Table],
+        values: Mapping[str, Any],
+        figures: Sequence[str] = (),
+        cited: Iterable[tuple[str, object]] = (),
+        papers: str = "",
+    ) -> None:
+        """Write the report's documents: see ``reports.kit.documents.write``."""
+        documents.write(self, title, text, tables, values, figures, cited, papers)
 
     def write_document(
         self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]], others: str = ""
@@ -197,6 +261,25 @@ class ReportContext:
         console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
         if not compiled:
             console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
+
+
+def _told(run: Known, samples: Mapping[str, int], epochs: Collection[int]) -> bool:
+    """Whether the tables hold these evaluations of a finished run, and its validation metrics after these epochs."""
+    if run.failure is not None:
+        return True
+    history = run.history()
+    after = set(history.loc[history["split"] == "validation", "epoch"])
+    evaluated = all(len(evaluation.stored(run, split, count)) for split, count in samples.items())
+    return run.finished and evaluated and after.issuperset(epochs)
+
+
+def _seconds(run: Run) -> float:
+    """What its training took; a population's seconds are shared among its members."""
+    sessions = run.sessions()  # older ones tell the population's size at the start only
+    shares = (
+        each.get("member_seconds", each.get("seconds", 0.0) / max(1, each.get("population", 1))) for each in sessions
+    )
+    return round(float(sum(shares)), 2)
 
 
 def _owner(path: Path) -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from discrete_vae.errors import InputError
-from reports import latex
-from reports.latex import Latex, compile_document, escape, number, render, symbols
+from reports.kit import latex
+from reports.kit.latex import Latex, compile_document, escape, number, render, symbols
 
 SPECIAL = r"\ { } $ & # ^ _ ~ % < >"
 NEEDS_LATEX = pytest.mark.skipif(latex.engine() is None, reason="no LaTeX engine is installed")

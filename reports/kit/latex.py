@@ -7,21 +7,22 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
 
 from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
-from reports import characters
+from reports.kit import characters
 
 _FORMULAS = re.compile(
     r"\b(?P<greek>tau|beta|pi)\b|(?P<letter>\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b)|(?P<times>\bx(?= \d))"
 )
 INSTALL = (
     "to get the PDF, install a LaTeX engine "
-    "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended lmodern; or tectonic)"
+    "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended texlive-science lmodern; "
+    "or tectonic)"
 )
 
 
@@ -49,26 +50,39 @@ def number(value: float, digits: int = 2) -> Latex:
     return Latex(f"${round(value, digits) + 0.0:.{digits}f}$")
 
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    block_start_string="<%",
-    block_end_string="%>",
-    variable_start_string="<<",
-    variable_end_string=">>",
-    comment_start_string="<#",
-    comment_end_string="#>",
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,
-    finalize=escape,
-)
+_KIT = Path(__file__).parent
+
+
+def environment(finalize: Callable[[object], str], undefined: type[jinja2.Undefined]) -> jinja2.Environment:
+    """Templates with ``<< values >>``, ``<% statements %>`` and ``<# comments #>``, signs that text seldom has."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([_KIT / "templates", _KIT.parent / "templates"]),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=undefined,
+        autoescape=False,
+        finalize=finalize,
+    )
+
+
+_ENVIRONMENT = environment(escape, jinja2.StrictUndefined)
 
 
 def render(template: str, **values: object) -> Latex:
     """A file of ``templates/`` with its ``<< values >>`` filled in, all that is not ``Latex`` escaped."""
     return Latex(_ENVIRONMENT.get_template(template).render(**values))
+
+
+def document(title: str, body: Latex) -> Latex:
+    """A whole document: the title, the body, and the references of ``references.bib`` beside it."""
+    return render("document.tex", title=title, body=body)
 
 
 def engine() -> list[str] | None:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from discrete_vae.files import write_atomically
+from discrete_vae.strategies import STRATEGIES
 
 WIDTH = 6.5
 """Inches: the text width of an A4 page with margins of 2.2 cm."""
 COLOURS = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9")
 """Okabe and Ito's palette, told apart with any colour vision."""
-DASHES = ("-", (0, (5, 1.5)), "-", (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1.5)), "-")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 STYLE: Any = {
     "font.size": 8,
@@ -87,6 +91,46 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
     made = axes.legend(list(handles.values()), [str(i) for i in range(len(handles))], **style)
     for text, name in zip(made.get_texts(), handles, strict=True):
         text.set_text(name)
+
+
+def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes of each row, by the strategies of the rows: a strategy has the same ones in every figure.
+
+    Further rows of one strategy have its colour, and dashes of their own.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seen: Counter[str] = Counter()
+    for row, strategy in rows.items():
+        place = list(STRATEGIES).index(strategy)
+        colour, dashes = place % len(COLOURS), place // len(COLOURS) + seen[strategy]
+        found[row] = {"color": COLOURS[colour], "linestyle": DASHES[dashes % len(DASHES)]}
+        seen[strategy] += 1
+    return found
+
+
+def curves(axes: Axes, history: pd.DataFrame, rows: Mapping[str, str]) -> dict[str, Artist]:
+    """Lines of the mean over seeds by epoch, in bands from the lowest to the highest seed, and the lines by row.
+
+    ``history`` has columns row, seed, epoch and value; ``rows`` says of which strategy each is (``styles``).
+    """
+    drawn: dict[str, Artist] = {}
+    for row, style in styles(rows).items():
+        found = history[history["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"])
+        if len(found):
+            axes.fill_between(found.index, found["min"], found["max"], color=style["color"], alpha=0.15, linewidth=0)
+            (drawn[row],) = axes.plot(found.index, found["mean"], **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return drawn
+
+
+def legend_below(drawing: Figure, handles: Mapping[str, Artist], columns: int = 3) -> None:
+    """A legend below all axes, where it covers no data."""
+    made = drawing.legend(
+        list(handles.values()), [str(i) for i in range(len(handles))], loc="outside lower center", ncols=columns
+    )
+    for text, name in zip(made.get_texts(), handles, strict=True):
+        text.set_text(symbols(name))
 
 
 def symbols(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What reports share: text, names, figures, and the way to a PDF."""

@@ -1,0 +1,115 @@
+"""Results as a cache: a run's identity decides its numbers, so what a committed table holds is not trained again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.files import read_text
+from discrete_vae.runs import Run
+from discrete_vae.runs.run import EVALUATION, HISTORY
+from discrete_vae.runs.spreadsheets import read_csv
+
+NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
+"""What a table tells of a run: with an epoch, its history; with a number of samples, an evaluation after training."""
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Known(Run):
+    """A run whose numbers come from committed tables; no folder stands behind it, and no weights."""
+
+    status_: str = field(compare=False)
+    numbers: pd.DataFrame = field(compare=False, repr=False)
+    entry: Mapping[str, Any] = field(compare=False, repr=False)
+    """Its entry in the provenance that lies beside the tables."""
+    source: Path = field(compare=False)
+    """The folder of the tables."""
+
+    @property
+    def status(self) -> str:
+        """As ``Run.status``, at the time of the tables."""
+        return self.status_
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.status_ == "finished"
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """Why it stopped for good; the tables keep no more than that it did."""
+        failed = self.status_ == "failed"
+        return {"step": 0, "epoch": 0, "message": f"{self.config.name} failed; see {self.source}"} if failed else None
+
+    @property
+    def step(self) -> int:
+        """Updates done, by its status: ``3 of 10 epochs``."""
+        done = self.status_.split(" of ")
+        return round(float(done[0]) * self.steps_per_epoch) if len(done) > 1 else self.total_steps * self.finished
+
+    def history(self) -> pd.DataFrame:
+        """As ``Run.history``, as far as the tables hold it."""
+        return self.numbers[self.numbers["epoch"].notna()].astype({"epoch": int})[HISTORY].drop_duplicates()
+
+    def evaluation(self) -> pd.DataFrame:
+        """As ``Run.evaluation``, as far as the tables hold it."""
+        found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].notna()]
+        return found.astype({"samples": int})[EVALUATION].drop_duplicates()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What it was trained on, as the provenance has it."""
+        return [dict(each) for each in self.entry["environments"]]
+
+
+class Cache:
+    """What the tables and the provenance in some folders say of runs."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        """Read the folders; those that hold no provenance are passed over.
+
+        Raises ``InputError`` for a table or a provenance that cannot be read.
+        """
+        self.entries: dict[str, tuple[dict[str, Any], Path]] = {}
+        tables = []
+        for folder in folders:
+            if not (folder / PROVENANCE).is_file():
+                continue
+            known = provenance(folder)
+            everywhere = known.get("environments", [])
+            for entry in known.get("runs", []):
+                told = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
+                self.entries.setdefault(entry["run"], (entry | {"environments": told}, folder))
+            for path in sorted(folder.glob("*.csv")):
+                table = read_csv(path)
+                if {"run", "split", "metric", "value"} <= set(table.columns):
+                    tables.append(table[table["run"].notna()].reindex(columns=NUMBERS))
+        numbers = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=NUMBERS)
+        self.numbers = dict(iter(numbers.groupby("run", sort=False)))
+
+    def find(self, config: Config, runs: Path) -> Known | None:
+        """The run of a configuration, as the tables have it; ``runs`` is where it would be trained."""
+        if (found := self.entries.get(config.name)) is None:
+            return None
+        entry, source = found
+        if Config.from_dict(entry["configuration"]) != config:  # a default has changed since
+            return None
+        numbers = self.numbers.get(config.name, pd.DataFrame(columns=NUMBERS))
+        return Known(runs / config.name, config, entry["status"], numbers, entry, source)
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """What the numbers of a report's folder stand on. Raises ``InputError`` if it cannot be read."""
+    path = folder / PROVENANCE
+    try:
+        found: dict[str, Any] = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}); restore it, or name another folder") from error
+    return found

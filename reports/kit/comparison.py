@@ -1,0 +1,190 @@
+"""A report that is declared: strategies in rows, tasks and metrics in columns, beside a paper's numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
+from discrete_vae.schedules import Schedule
+from reports.kit.context import ReportContext, strategies
+from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
+from reports.kit.table import DASH, Cell, Column, Number, Table
+from reports.kit.tables import evaluation_rows
+from reports.kit.trials import Entry, enter, tuning
+
+Entries = Mapping[tuple[str, str], Entry]
+"""By the labels of row and task."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of strategies; ``python -m reports`` makes it, also from a file of a user's own.
+
+    >>> REPORT = Comparison(
+    ...     "pair", "Two strategies", [Row("GS", "gumbel-softmax"), Row("ST", "straight-through")], {"quick": Preset(2)}
+    ... )
+    """
+
+    name: str
+    title: str
+    rows: Sequence[Row]
+    presets: Mapping[str, Preset]
+    tasks: Sequence[Task] = (Task(),)
+    metrics: Sequence[Metric] = (Metric("validation", "elbo", group="ELBO"), Metric("test", "elbo", group="ELBO"))
+    """Columns, of every task."""
+    caption: str = ""
+    """Markdown before what the table's caption says of itself: lengths, seeds, how settings were chosen."""
+    text: str | Path = "[table: results]\n"
+    """Markdown, or a file of it: what it places and asks for by name, see ``ReportContext.write_text``."""
+    chosen_by: str = "elbo"
+    """The validation metric that settings are chosen by; higher is better."""
+    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """A paper's numbers for the first metric, by row and task."""
+    pairs: Sequence[tuple[str, str]] = ()
+    """Rows whose differences by the first metric make a second table."""
+    papers: str = ""
+    """Cited beside what the strategies stand on: ``Jang et al. 2017; ...``."""
+    draw: Callable[[ReportContext, Entries, pd.DataFrame], Sequence[str]] = lambda bench, entries, results: ()
+    """Draws figures into the report's folder, and gives their names."""
+
+    @property
+    def summary(self) -> str:
+        """For the list of reports."""
+        return self.title
+
+    @property
+    def storage(self) -> bool:
+        """Whether a study is read."""
+        return any(row.study for row in self.rows)
+
+    def data(self, preset: Preset) -> Iterable[DataConfig]:
+        """The data of a preset's tasks."""
+        return [task.base.data for task in preset.tasks or self.tasks]
+
+    def plan(self, preset: Preset) -> list[Config]:
+        """The runs that a preset needs at the least: before any grid grows."""
+        wanted = []
+        for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+            tried = settings(row, task, preset)
+            if len(tried) > 1:
+                length = preset.trial_epochs or preset.epochs
+                wanted += [run for each in tried for run in lasting(each, length, preset.trial_seeds)]
+            wanted += lasting(tried[0], preset.epochs, preset.seeds)
+        return wanted
+
+    def make(self, preset: Preset, bench: ReportContext) -> None:
+        """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+        entries = {
+            (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
+            for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
+        }
+        named = {line(*key): entry for key, entry in entries.items()}
+        frames = [
+            evaluation_rows(bench.report, row, run, preset.evaluated)
+            for row, entry in named.items()
+            for run in entry.runs
+        ]
+        results = pd.concat(frames, ignore_index=True)
+        bench.write_results(results)
+        if any(entry.trials for entry in entries.values()):
+            bench.write_results(tuning(named, self.chosen_by), "tuning.csv")
+        trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
+        final = [run for entry in entries.values() for run in entry.runs]
+        bench.write_provenance([*trials, *final], samples=preset.evaluated, epochs=preset.epochs)
+        tables = [self.table(preset, entries, results)]
+        if self.pairs:
+            tables.append(self.differences(preset, results))
+        values = self.values(preset, entries) | by_name(results, list(named))
+        figures = self.draw(bench, entries, results)
+        cited = strategies(entry.config for entry in entries.values())
+        bench.write_text(self.title, self.text, tables, values, figures, cited, self.papers)
+
+    def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
+        """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
+        rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
+        columns, body = [Column("", text=True)], {row: list[Cell]([row]) for row in rows}
+        for task in tasks:
+            own = [entries[row, task] for row in rows]
+            lines = {line(row, task): row for row in rows}
+            for metric in self.metrics:
+                columns.append(Column(metric.head or metric.split, task or metric.group))
+                for name, cell in cells(results, list(lines), metric).items():
+                    body[lines[name]].append(cell)
+            if any((row, task) in self.published for row in rows):
+                columns.append(Column("printed", task))
+                for row in rows:
+                    printed = self.published.get((row, task))
+                    body[row].append(DASH if printed is None else Number(printed, digits=1))
+            if any(entry.trials for entry in own):
+                columns.append(Column("setting", task, text=True))
+                for row, entry in zip(rows, own, strict=True):
+                    body[row].append(setting(entry))
+        return Table("results", f"{self.caption} {told(preset, entries)}".strip(), columns, list(body.values()))
+
+    def differences(self, preset: Preset, results: pd.DataFrame) -> Table:
+        """Pairs of rows by the first metric, on every task."""
+        metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
+        columns = []
+        for task in preset.tasks or self.tasks:
+            printed = {row: value for (row, label), value in self.published.items() if label == task.label}
+            columns.append(Difference(metric, task.label or metric.head, task.label, printed))
+        pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
+        return differences_table("differences", f"Differences, in nats: {TESTED}", results, pairs, columns)
+
+    def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
+        """What the text can name beside the results: the preset's numbers, and what was tried."""
+        trials = [config for entry in entries.values() for config in entry.trials]
+        rates = sorted({config.learning_rate.initial for config in trials})
+        return {
+            "preset": next(name for name, each in self.presets.items() if each == preset),
+            "epochs": preset.epochs,
+            "seeds": len(preset.seeds),
+            "samples": f"{preset.samples:,}",
+            "rates": ", ".join(f"{rate:g}" for rate in rates),
+            "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
+        }
+
+
+def setting(entry: Entry) -> str:
+    """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
+    if not entry.trials:
+        return DASH
+    config, tried = entry.config, list(entry.trials)
+    temperatures = {getattr(each.options, "temperature", None) for each in tried}
+    parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
+    if len(temperatures) > 1:
+        parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
+    if len({each.beta for each in tried}) > 1:
+        parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
+    return ", ".join(parts)
+
+
+def short(schedule: object) -> str:
+    """A schedule's initial value, and what is left of it after an update where it decays."""
+    if not isinstance(schedule, Schedule):
+        return DASH
+    decay = f" × {schedule.decay:g}/{schedule.every}" if schedule.decay != 1 else ""  # noqa: RUF001
+    return f"{schedule.initial:g}{decay}"
+
+
+def told(preset: Preset, entries: Entries) -> str:
+    """What a table's caption says of lengths, seeds, choices and bold numbers."""
+    seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
+    said = [f"{preset.epochs} epochs, {seeds}; {preset.samples:,} samples an image of the test images; {BOLD}."]
+    if any(entry.trials for entry in entries.values()):
+        trials = ", ".join(map(str, preset.trial_seeds))
+        said.append(
+            f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
+            f"with seed {trials}. †: at the end of what was tried."
+        )
+    failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
+    said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)
+    return " ".join(said)

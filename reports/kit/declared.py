@@ -1,0 +1,103 @@
+"""What a comparison declares: rows, tasks, and how much of them is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from reports.kit.search import STEPS, TRIAL_SEED, require_other_seeds
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A strategy, and what is tried of it; of several settings the best by the validation images is trained in full."""
+
+    label: str
+    strategy: str
+    options: Sequence[Mapping[str, Any]] = ({},)
+    """Settings of its options."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the configuration that this row has otherwise than the base."""
+    tried: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Fields of which several values are tried, with every setting of the options."""
+    shared_rate: bool = False
+    """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
+    study: str = ""
+    """A study whose best trial gives the settings; nothing else is tried then."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A group of columns: what all rows are trained on."""
+
+    label: str = ""
+    base: Config = Config()  # noqa: RUF009
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Options that are set here where a row would try others."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the configuration that rows have on which they have an effect."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of a comparison is computed; rows and tasks are the comparison's, if none are named."""
+
+    epochs: int
+    seeds: Sequence[int] = (0,)
+    samples: int = 100
+    """Samples an image on the test images: of the ELBO, and of the importance-weighted bound."""
+    rates: Sequence[float] = ()
+    """Learning rates that are tried of every row; by default the base's own."""
+    trial_epochs: int = 0
+    """Length of the runs that a setting is chosen by; by default that of the table's."""
+    trial_seeds: Sequence[int] = (TRIAL_SEED,)
+    """None of ``seeds``."""
+    growth: int = STEPS
+    """How many values a grid grows by on each side at the most, while the best lies at its end."""
+    rows: Sequence[Row] = ()
+    tasks: Sequence[Task] = ()
+
+    curves: bool = False
+    """Whether the metrics of every epoch are needed, for figures."""
+
+    @property
+    def evaluated(self) -> Mapping[str, int]:
+        """Samples an image on each split."""
+        return {"train": 1, "validation": 1, "test": self.samples}
+
+    def __post_init__(self) -> None:
+        require_other_seeds(self.trial_seeds, self.seeds)
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        tried = f"settings chosen after {self.trial_epochs or self.epochs} epochs, " if self.rates else ""
+        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
+        return f"{tried}{self.epochs} epochs, {seeds}, {self.samples:,} importance samples"
+
+
+def settings(row: Row, task: Task, preset: Preset) -> list[Config]:
+    """The configurations that are tried of a row on a task; their length and seed are not set yet."""
+    kind = STRATEGIES[row.strategy].Options
+    options = [{**each, **{name: value for name, value in task.fixed.items() if name in each}} for each in row.options]
+    grid = {"learning_rate": [Schedule(rate) for rate in preset.rates]} if preset.rates else {}
+    grid |= {name: list(values) for name, values in row.tried.items()}
+    found = []
+    for own in dict.fromkeys(kind(**each) for each in options):
+        for values in itertools.product(*grid.values()):
+            fields: dict[str, Any] = {**task.fields, **row.fields, **dict(zip(grid, values, strict=True))}
+            if row.shared_rate and "learning_rate" in fields:
+                fields["auxiliary_learning_rate"] = fields["learning_rate"]
+            found.append(task.base.refitted(strategy=row.strategy, options=own, **fields))
+    return found
+
+
+def lasting(config: Config, epochs: int, seeds: Iterable[int]) -> list[Config]:
+    """A setting at a length, a run a seed."""
+    return [dataclasses.replace(config, epochs=epochs, seed=seed) for seed in seeds]

@@ -1,0 +1,169 @@
+"""What tidy results say of rows: cells of tables with winners, paired differences, and numbers by name for text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.errors import nearest
+from discrete_vae.evaluation import statistics
+from reports.kit.table import DASH, Cell, Column, Number, Table
+
+Rows = Mapping[str, statistics.Seeds]
+"""One metric by row and seed."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a split, as a column of a table."""
+
+    split: str
+    metric: str
+    head: str = ""
+    """Markdown; by default the split."""
+    group: str = ""
+    """A head above that neighbours share."""
+    better: int = 1
+    """Whether higher (1) or lower (-1) numbers win, as they are shown; 0 where neither is better."""
+    scale: float = 1.0
+    """What the number is shown times of: -1 for a paper that gives a negative ELBO, 100 for per cent."""
+    digits: int = 2
+    spread: bool = True
+    """Whether the interval is shown."""
+
+    @property
+    def column(self) -> Column:
+        """The head."""
+        return Column(self.head or self.split, self.group)
+
+    def of(self, results: pd.DataFrame, row: str) -> statistics.Seeds:
+        """A row's numbers by seed, as they are shown; empty where it was not measured."""
+        here = (results["row"] == row) & (results["split"] == self.split) & (results["metric"] == self.metric)
+        found = results[here & results["value"].notna()]
+        return {int(seed): self.scale * float(value) for seed, value in zip(found["seed"], found["value"], strict=True)}
+
+
+def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[str, Cell]:
+    """A column: the mean of each row with its interval; bold for a row that is better than every other.
+
+    Better: in a paired t-test over seeds, p < 0.05 after Holm's correction (``statistics.winner``).
+    """
+    values = {row: metric.of(results, row) for row in rows}
+    signed = {row: {seed: metric.better * each for seed, each in own.items()} for row, own in values.items()}
+    best = statistics.winner(signed) if metric.better else None
+    made: dict[str, Cell] = {}
+    for row, own in values.items():
+        cell = Number.mean(own, metric.digits)
+        if isinstance(cell, Number):
+            cell = Number(cell.value, cell.spread if metric.spread else None, metric.digits, bold=row == best)
+        made[row] = cell
+    return made
+
+
+def difference(one: statistics.Seeds, other: statistics.Seeds) -> statistics.Seeds:
+    """One less the other, over the seeds of both."""
+    return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
+
+
+def differences(
+    results: pd.DataFrame, pairs: Sequence[tuple[str, str]], metric: Metric
+) -> dict[tuple[str, str], tuple[statistics.Seeds, float, float]]:
+    """Of every pair of rows that have it: the difference, the paired test's p, and p after Holm's correction."""
+    values = {pair: (metric.of(results, pair[0]), metric.of(results, pair[1])) for pair in pairs}
+    values = {pair: both for pair, both in values.items() if both[0].keys() & both[1].keys()}
+    p_values = [statistics.paired_p(*both) for both in values.values()]
+    return {
+        pair: (difference(*both), p, corrected)
+        for (pair, both), p, corrected in zip(values.items(), p_values, statistics.holm(p_values), strict=True)
+    }
+
+
+def p_text(p: float) -> str:
+    """Two digits, or an upper bound."""
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+TESTED = (
+    "mean ± 95% interval over seeds, paired; p of the paired $t$-test by itself, and after Holm's correction for all "
+    f"tests in the column. Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
+)
+"""How differences are tested, for a caption."""
+BOLD = (
+    "bold: better than every other row in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction; "
+    f"none for fewer than {statistics.MINIMUM_SEEDS} seeds)"
+)
+"""What bold numbers are, for a caption."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Columns of a table of differences: a metric, and the rows that it is of."""
+
+    metric: Metric
+    head: str
+    task: str = ""
+    """Rows are looked for as ``line(row, task)``."""
+    printed: Mapping[str, float] = field(default_factory=dict)
+    """A paper's numbers of the rows."""
+
+
+def differences_table(
+    name: str, caption: str, results: pd.DataFrame, pairs: Sequence[tuple[str, str]], columns: Sequence[Difference]
+) -> Table:
+    """A line a pair, ``one less other``: the difference, its tests if there are seeds enough, and a paper's."""
+    heads, body = [Column("", text=True)], {pair: list[Cell]([f"{pair[0]} less {pair[1]}"]) for pair in pairs}
+    for each in columns:
+        named = [(line(one, each.task), line(other, each.task)) for one, other in pairs]
+        found = differences(results, named, each.metric)
+        tested = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
+        heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if tested else ()))]
+        heads += [Column("printed", each.head)] * bool(each.printed)
+        for pair, key in zip(pairs, named, strict=True):
+            values, *p = found.get(key, ({}, 1.0, 1.0))
+            enough = len(values) >= statistics.MINIMUM_SEEDS
+            body[pair] += [Number.mean(values, each.metric.digits, signed=True)]
+            body[pair] += [p_text(value) if enough else DASH for value in p] * tested
+            if each.printed:
+                both = [each.printed.get(row) for row in pair]
+                told = None not in both
+                body[pair].append(Number(both[0] - both[1], digits=1, signed=True) if told else DASH)  # type: ignore[operator]
+    return Table(name, caption, heads, list(body.values()))
+
+
+def line(row: str, task: str) -> str:
+    """What a row on a task is called among the tidy rows."""
+    return f"{row}, {task}" if task else row
+
+
+def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """What a text's ``<< >>`` can ask for of these rows; others raise ``InputError``. What was not measured is a dash.
+
+    - ``mean(row, split, metric, digits=2, scale=1)``: the mean with its interval;
+    - ``less(row, other, split, metric, digits=2, scale=1)``: the paired difference, with its sign;
+    - ``p(row, other, split, metric)``: of the paired test;
+    - ``best(split, metric)``: the row with the highest mean.
+    """
+
+    def of(row: str, split: str, metric: str, scale: float = 1.0) -> statistics.Seeds:
+        if row not in rows:
+            raise nearest(row, rows, "row of the results")
+        return Metric(split, metric, scale=scale).of(results, row)
+
+    def mean(row: str, split: str, metric: str, digits: int = 2, scale: float = 1.0) -> Number | str:
+        return Number.mean(of(row, split, metric, scale), digits)
+
+    def less(row: str, other: str, split: str, metric: str, digits: int = 2, scale: float = 1.0) -> Number | str:
+        both = of(row, split, metric, scale), of(other, split, metric, scale)
+        return Number.mean(difference(*both), digits, signed=True)
+
+    def p(row: str, other: str, split: str, metric: str) -> str:
+        return p_text(statistics.paired_p(of(row, split, metric), of(other, split, metric)))
+
+    def best(split: str, metric: str) -> str:
+        means = {row: statistics.interval(list(own.values())).mean for row in rows if (own := of(row, split, metric))}
+        return max(means, key=means.__getitem__, default=DASH)
+
+    return {"mean": mean, "less": less, "p": p, "best": best}
