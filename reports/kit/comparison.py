@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class Comparison:
             for metric in self.metrics:
                 columns.append(Column(metric.head or metric.split, task or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
-                    body[lines[name]].append(cell)
+                    body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
             if any((row, task) in self.published for row in rows):
                 columns.append(Column("printed", task))
                 for row in rows:
@@ -153,6 +153,14 @@ class Comparison:
         }
 
 
+def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
+    """A cell that says how many seeds did not fail, where some did."""
+    finished = sum(run.finished for run in entry.runs)
+    if finished == seeds:
+        return cell
+    return replace(cell, mark=f" ({finished}/{seeds})") if isinstance(cell, Number) else "failed"
+
+
 def setting(entry: Entry) -> str:
     """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
     if not entry.trials:
@@ -185,6 +193,6 @@ def told(preset: Preset, entries: Entries) -> str:
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
             f"with seed {trials}. †: at the end of what was tried."
         )
-    failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
-    said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)
+    if any(not run.finished for entry in entries.values() for run in entry.runs):
+        said.append("In brackets: how many seeds did not fail, where some did.")
     return " ".join(said)
