@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
@@ -55,6 +58,19 @@ class Comparison:
     draw: Callable[[ReportContext, Entries, pd.DataFrame], Sequence[str]] = lambda bench, entries, results: ()
     """Draws figures into the report's folder, and gives their names."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(f"name is {self.name!r}; give letters, digits, dots and dashes, for it names files")
+        if not self.presets:
+            raise InputError(f"{self.name} has no preset; give presets, such as {{'quick': Preset(epochs=2)}}")
+        for preset in self.presets.values():
+            _apart("row", [each.label for each in preset.rows or self.rows])
+            _apart("task", [each.label for each in preset.tasks or self.tasks])
+        rows = {row.label for group in (self.rows, *(each.rows for each in self.presets.values())) for row in group}
+        for label in (*(row for row, _ in self.published), *itertools.chain(*self.pairs)):
+            if label not in rows:
+                raise nearest(label, rows, "row")
+
     @property
     def summary(self) -> str:
         """For the list of reports."""
@@ -82,6 +98,7 @@ class Comparison:
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+        text = read_text(self.text) if isinstance(self.text, Path) else self.text
         entries = {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
@@ -94,6 +111,10 @@ class Comparison:
         ]
         results = pd.concat(frames, ignore_index=True)
         bench.write_results(results)
+        for metric in self.metrics if len(results) else ():
+            measured = results[results["split"] == metric.split]["metric"]
+            if metric.metric not in set(measured):
+                raise nearest(metric.metric, list(dict.fromkeys(measured)), f"metric of the split {metric.split}")
         if any(entry.trials for entry in entries.values()):
             bench.write_results(tuning(named, self.chosen_by), "tuning.csv")
         trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
@@ -105,7 +126,7 @@ class Comparison:
         values = self.values(preset, entries) | by_name(results, list(named))
         figures = self.draw(bench, entries, results)
         cited = strategies(entry.config for entry in entries.values())
-        bench.write_text(self.title, self.text, tables, values, figures, cited, self.papers)
+        bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
@@ -151,6 +172,14 @@ class Comparison:
             "rates": ", ".join(f"{rate:g}" for rate in rates),
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
+
+
+def _apart(what: str, labels: Sequence[str]) -> None:
+    """Raise ``InputError`` for no label, and for one that is there twice."""
+    if not labels:
+        raise InputError(f"there is no {what}; give at least one")
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"two {what}s are called {twice[0]!r}; give each a label of its own")
 
 
 def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
