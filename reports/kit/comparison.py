@@ -89,6 +89,8 @@ class Comparison:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+            if row.study:  # whose setting only its storage knows
+                continue
             tried = settings(row, task, preset)
             if len(tried) > 1:
                 length = preset.trial_epochs or preset.epochs
@@ -144,7 +146,7 @@ class Comparison:
                 for row in rows:
                     printed = self.published.get((row, task))
                     body[row].append(DASH if printed is None else Number(printed, digits=1))
-            if any(entry.trials for entry in own):
+            if any(entry.trials or entry.study for entry in own):
                 columns.append(Column("setting", task, text=True))
                 for row, entry in zip(rows, own, strict=True):
                     body[row].append(setting(entry))
@@ -192,12 +194,12 @@ def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
 
 def setting(entry: Entry) -> str:
     """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
-    if not entry.trials:
+    if not entry.trials and not entry.study:
         return DASH
     config, tried = entry.config, list(entry.trials)
     temperatures = {getattr(each.options, "temperature", None) for each in tried}
     parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
-    if len(temperatures) > 1:
+    if len(temperatures) > 1 or (entry.study and hasattr(config.options, "temperature")):
         parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
     if len({each.beta for each in tried}) > 1:
         parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
@@ -222,6 +224,8 @@ def told(preset: Preset, entries: Entries) -> str:
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
             f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
+    if studies := list(dict.fromkeys(entry.study for entry in entries.values() if entry.study)):
+        said.append(f"Settings of the best trial of a study: {', '.join(f'`{name}`' for name in studies)}.")
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append("In brackets: how many seeds did not fail, where some did.")
     return " ".join(said)

@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
+from discrete_vae.tuning import open_storage, open_study
+from discrete_vae.tuning.worker import VALUES
 from reports import jang, reinmax
 from reports.kit import context
 from reports.kit.comparison import Comparison
@@ -27,6 +30,7 @@ from reports.kit.results import Metric
 from reports.kit.search import STEPS, TRIAL_SEED
 from reports.kit.tables import COLUMNS, configuration
 from reports.kit.trials import best_of
+from tests.tuning.tiny_worker import BASE, tiny
 
 SBN = Config(
     architecture=Architecture(3, 3, (), layers=2), task="structured-prediction", optimiser="sgd", batch_size=2000
@@ -197,13 +201,43 @@ def test_failed_runs_are_told(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert not set(after["run"]) & {one, *rest}
 
 
-def test_settings_of_a_study(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
-    with pytest.raises(InputError, match="studies"):
-        best_of("plane", str(tmp_path / "missing.sqlite"))
-    optuna.create_study(study_name="plane", storage=url)
-    with pytest.raises(InputError, match="did you mean 'plane'"):
-        best_of("plain", str(tmp_path / "studies.sqlite"))
+def test_a_row_takes_the_setting_of_a_study(tmp_path: Path) -> None:
+    """That of its best trial, at the report's own length and seeds; nothing else is tried of it."""
+    storage = str(tmp_path / "studies.sqlite")
+    study = tiny(1, dataclasses.replace(BASE, data=DataConfig()))
+    name, search = next(iter(study.names().items()))
+    found = open_study(study, name, open_storage(storage))
+    for value in (-110.0, -105.0, -120.0):
+        trial = found.ask(dict(search.space))
+        trial.set_user_attr(VALUES, {"0": value})
+        found.tell(trial, value)
+    own = dataclasses.replace(
+        TINY,
+        rows=[Row("tuned", "gumbel-softmax", study=name)],
+        presets={"quick": dataclasses.replace(TINY.presets["quick"], epochs=1, seeds=(5,))},
+        tasks=[Task()],
+        published={},
+        pairs=(),
+        text="",
+    )
+    assert own.storage
+    make(tmp_path / "out", tmp_path / "runs", own, storage=storage)
+    best = found.best_trial.params
+    (config,) = {
+        configuration(*each)
+        for each in pd.read_csv(tmp_path / "out" / "results.csv")[["strategy", "parameters"]].to_numpy()
+    }
+    assert config.options.temperature.initial == pytest.approx(best["temperature"], rel=1e-6)
+    assert config.epochs == 1
+    assert f"{best['learning_rate']:g}" in (tmp_path / "out" / "results.md").read_text()
+    assert not (tmp_path / "out" / "tuning.csv").exists()
+    with pytest.raises(InputError, match="there is no"):
+        best_of(name, str(tmp_path / "missing.sqlite"))
+    with pytest.raises(InputError, match=f"did you mean '{name}'"):
+        best_of(name[:-1], storage)
+    optuna.create_study(study_name="empty", storage=f"sqlite:///{storage}")
+    with pytest.raises(InputError, match="empty"):
+        best_of("empty", storage)
 
 
 @pytest.mark.parametrize("report", [jang.REPORT, reinmax.REPORT])
