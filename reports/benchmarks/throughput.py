@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from discrete_vae.files import read_text
 from discrete_vae.runs import Run
 from discrete_vae.training.interruption import Interrupted, stoppable
 from reports.benchmarks import measurements, throughput_tables
@@ -16,6 +17,7 @@ from reports.benchmarks.measurements import Measurement, measure_all
 from reports.benchmarks.throughput_cases import PRESETS, Preset, cases, populations, precisions
 from reports.benchmarks.throughput_figures import draw_growth, draw_population
 from reports.kit.context import Report, ReportContext
+from reports.kit.prose import fill
 from reports.kit.tables import evaluation_rows
 
 
@@ -73,18 +75,18 @@ def show(preset: Preset, bench: ReportContext) -> None:
         draw_growth(bench.out, grown)
     figures = ["population"] * bool(populated) + ["growth"] * bool(grown)
     bench.write("ratios.md", throughput_tables.ratios(preset, found, threads).markdown())
+    made = throughput_tables.tables(preset, results, provenance)
     values = {
         "machine": settings["machine"],
         "threads": threads,
         "watched": all("disturbed" in each for each in found.values()),
         "tries": TRIES,
         "cut": settings.get("cut", False),
+        "tables": [table.name for table in made],
         "figures": figures,
     }
-    made = throughput_tables.tables(preset, results, provenance)
-    text = Path(__file__).with_suffix(".md")
-    cited = measurements.cited(settings)
-    bench.write_text("Training steps beside their floor", text, made, values, figures, cited)
+    text = fill(read_text(Path(__file__).with_suffix(".md")), **values)  # it places the tables that there are
+    bench.write_text("Training steps beside their floor", text, made, {}, figures, measurements.cited(settings))
 
 
 REPORT = Report("throughput", "training steps beside their floor, populations, growth, evaluation", PRESETS, make)
