@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from discrete_vae import data
+from discrete_vae import data, parallel
 from discrete_vae.citations import bibliography
 from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
@@ -29,7 +29,6 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
-from discrete_vae.training import loop as training
 from reports import latex
 from reports.tables import COLUMNS
 
@@ -66,6 +65,8 @@ class ReportContext:
     download: bool = False
     storage: str = STORAGE
     """Of Optuna studies, for the report on them."""
+    jobs: int | None = None
+    """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -102,8 +103,14 @@ class ReportContext:
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images]
-                found = training.train(
-                    wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
+                found = parallel.train(
+                    wanted,
+                    self.runs,
+                    self.dataset(images),
+                    device=self.device,
+                    progress=progress,
+                    prune=prune,
+                    jobs=self.jobs,
                 )
                 made |= {run.config: run for run in found}
         return [made[config] for config in configs]
@@ -118,7 +125,7 @@ class ReportContext:
                 terminal_progress() as progress,
                 progress.counting(label, len(group) * len(dataset.split(split))) as done,
             ):
-                evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+                parallel.evaluate(group, dataset, split, samples, device=self.device, advance=done, jobs=self.jobs)
 
     def draw(self, run: Run, count: int, stream: str) -> Tensor:
         """Observations from a run's model, by a stream of noise that is the same in every call: ``[count, D]``."""
