@@ -107,25 +107,34 @@ class Line:
 
 def serve(connection: Connection, data: Path, device: str, threads: int) -> None:
     """Do tasks until a signal or the end of the pipe. Exits with ``STOPPED`` after a signal."""
+    try:
+        stopped = _work(connection, data, device, threads)
+    except (Interrupted, KeyboardInterrupt):
+        stopped = True  # without a word: what it told last may be cut off
+    if stopped:
+        sys.exit(STOPPED)
+
+
+def _work(connection: Connection, data: Path, device: str, threads: int) -> bool:
+    """Do tasks; whether a signal came. What a task raises is told."""
     signals = Signals()
     line = Line(connection, signals)
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    warnings.showwarning = lambda message, category, *_: line.tell("warning", f"{category.__name__}: {message}")
     try:
-        torch.set_num_threads(threads)
-        keep_freed_memory()
-        warnings.showwarning = lambda message, category, *_: line.tell("warning", f"{category.__name__}: {message}")
         mapped = torch.load(data, map_location=device, mmap=True, weights_only=False)  # our own file
         while not signals.received and (task := line.next_task()):
             signals.saves = task.saves
             line.tell("done", task(mapped, torch.device(device), line))
             signals.saves = False
-    except (Interrupted, KeyboardInterrupt):
-        sys.exit(STOPPED)  # without a word: what it told last may be cut off
+    except Interrupted:
+        raise
     except Exception as error:
         error.add_note(traceback.format_exc())
-        signals.saves = True
+        signals.saves = True  # a signal does not cut this off
         line.tell("failed", (_portable(error), error.__cause__ and _portable(error.__cause__)))
-    if signals.received:
-        sys.exit(STOPPED)
+    return signals.received
 
 
 def _portable(error: BaseException) -> BaseException:
