@@ -160,13 +160,13 @@ class ReportContext:
 
         For pictures of weights, which do not travel with the tables. Says whether they were there.
         """
-        source = RESULTS / self.report
+        source = (RESULTS / self.report).resolve()
         files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
-        own = all(isinstance(run, Known) and run.source == source for run in runs)
+        own = all(isinstance(run, Known) and run.source.resolve() == source for run in runs)
         if not own or not all(path.is_file() for path in files):
             return False
         for path in files:
-            if source != self.out:
+            if source != self.out.resolve():
                 write_atomically(self.out / path.name, path.read_bytes())
         return True
 
