@@ -142,13 +142,14 @@ class Comparison:
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
-        rates = sorted({config.learning_rate.initial for config in trials})
+        rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
-            "rates": ", ".join(f"{rate:g}" for rate in rates),
+            "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),
+            "betas": ", ".join(f"{beta:g}" for beta in sorted(betas)),
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
 
