@@ -76,9 +76,9 @@ def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: P
     caption = (
         f"*{dataset.capitalize()}*, test strings. Valid: share of valid strings among hard samples. Likeliest: among "
         "each draw's likeliest symbols. Unique: share of different valid strings. Novel: share of those that are not "
-        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in nats. Real "
-        f"strings: those of the validation split. {preset.epochs} epochs; mean ± 95% interval over {len(preset.seeds)} "
-        f"seeds; {BOLD}, by the generators' valid strings."
+        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in nats. "
+        f"Real strings: those of the validation split. {preset.epochs} epochs; mean ± 95% interval over "
+        f"{len(preset.seeds)} seeds; {BOLD}, by the generators' valid strings."
     )
     return Table(dataset, caption, [Column("", text=True), *(metric.column for metric in METRICS)], body)
 
