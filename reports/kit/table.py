@@ -104,7 +104,7 @@ class Table:
                 cells = (_latex(cell, column) for cell, column in zip(row, self.columns, strict=True))
                 lines.append(" & ".join(cells) + r" \\")
         body = "\n".join(lines)
-        words = ["l" if each <= WIDEST else rf">{{\raggedright}}p{{{WIDEST / 2}em}}" for each in widths]
+        words = ["l" if each <= WIDEST else rf">{{\raggedright\arraybackslash}}p{{{WIDEST / 2}em}}" for each in widths]
         kinds = "".join(words[i] if each.text else self._format(i) for i, each in enumerate(self.columns))
         return Latex(
             "\\begin{table}[htbp]\n\\centering\n"

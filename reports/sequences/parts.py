@@ -31,7 +31,7 @@ SHARES = {"valid_argmax": "likeliest", "unique": "unique", "novel": "novel"}
 METRICS = [
     Metric("test", "valid", "valid, %", scale=100, digits=1),
     *(Metric("test", name, f"{head}, %", better=0, scale=100, digits=1) for name, head in SHARES.items()),
-    *(Metric("test", f"js_{order}", f"JS {order}", better=0, digits=4) for order in ORDERS),
+    *(Metric("test", f"js_{order}", f"JS {order}", better=0, scale=1000, digits=1) for order in ORDERS),
 ]
 EXAMPLES, SHOWN = "examples.csv", 4
 """The strings of every row that are shown, and how many."""
@@ -76,7 +76,7 @@ def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: P
     caption = (
         f"*{dataset.capitalize()}*, test strings. Valid: share of valid strings among hard samples. Likeliest: among "
         "each draw's likeliest symbols. Unique: share of different valid strings. Novel: share of those that are not "
-        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in nats. "
+        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in $10^{-3}$ nats. "
         f"Real strings: those of the validation split. {preset.epochs} epochs; mean ± 95% interval over "
         f"{len(preset.seeds)} seeds; {BOLD}, by the generators' valid strings."
     )
