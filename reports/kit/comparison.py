@@ -166,13 +166,14 @@ class Comparison:
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
-        rates = sorted({config.learning_rate.initial for config in trials})
+        rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
-            "rates": ", ".join(f"{rate:g}" for rate in rates),
+            "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),
+            "betas": ", ".join(f"{beta:g}" for beta in sorted(betas)),
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
 
@@ -218,7 +219,8 @@ def short(schedule: object) -> str:
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
-    said = [f"{preset.epochs} epochs, {seeds}; {preset.samples:,} samples an image of the test images; {BOLD}."]
+    samples = f"{preset.samples:,} sample{'s' * (preset.samples != 1)} an image"
+    said = [f"{preset.epochs} epochs, {seeds}; {samples} of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(

@@ -178,13 +178,13 @@ class ReportContext:
 
         For pictures of weights, which do not travel with the tables. Says whether they were there.
         """
-        source = RESULTS / self.report
+        source = (RESULTS / self.report).resolve()
         files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
-        own = all(isinstance(run, Known) and run.source == source for run in runs)
+        own = all(isinstance(run, Known) and run.source.resolve() == source for run in runs)
         if not own or not all(path.is_file() for path in files):
             return False
         for path in files:
-            if source != self.out:
+            if source != self.out.resolve():
                 write_atomically(self.out / path.name, path.read_bytes())
         return True
 
@@ -226,8 +226,10 @@ class ReportContext:
         for run in dict.fromkeys(runs):
             places = []
             for session in run.sessions():
-                known = json.dumps({name: session.get(name) for name in ENVIRONMENT}, sort_keys=True)
-                places.append(environments.setdefault(known, len(environments)))
+                place = {name: session.get(name) for name in ENVIRONMENT}
+                if "runs" in session:  # of an older provenance, which counts the runs and does not say which
+                    place["runs"] = session["runs"]
+                places.append(environments.setdefault(json.dumps(place, sort_keys=True), len(environments)))
             entry: dict[str, Any] = {
                 "run": run.config.name,
                 "identity": run.config.identity,
@@ -237,8 +239,12 @@ class ReportContext:
                 "environments": sorted(set(places)),
                 "configuration": run.config.to_dict(),
             }
-            if isinstance(run, Known) and run.source not in (self.out, RESULTS / self.report):
-                entry["source"] = run.source.name
+            if isinstance(run, Known):
+                entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
+                if "environments" not in run.entry:
+                    del entry["environments"]
+                if run.source not in (self.out, RESULTS / self.report):
+                    entry["source"] = run.source.name
             described.append(entry)
         everywhere = [json.loads(text) for text in environments]
         return {

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from discrete_vae.backbones.stack import Stack
-from discrete_vae.data import Dataset
+from discrete_vae.data import SYNTHETIC
 from discrete_vae.data.points import Mixture
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.tasks.critic import AdversarialTask, Critic
+from reports.kit.cache import Known
+from reports.kit.context import ReportContext
+from reports.kit.tables import COLUMNS, changes
 
 BATCH = 1000
 """Validation points that a gradient is taken at, and as many fake ones."""
 
 
-def model(run: Run, data: Dataset, device: torch.device) -> AdversarialTask:
-    """The run's task, generator and critic, of one member."""
-    found = Population.load([run], device).model
+Measured = dict[tuple[str, str], float]
+"""By split and metric."""
+
+
+def model(bench: ReportContext, run: Run) -> AdversarialTask:
+    """A run's generator and critic, of one member; it is trained if its weights are not there."""
+    found = Population.load(bench.train([run.config], weights=True), bench.device).model
     assert isinstance(found, AdversarialTask)
     return found
 
@@ -62,17 +71,43 @@ def dips(critic: Critic, mixture: Mixture, device: torch.device | None = None) -
     return torch.zeros(len(centres), device=device).index_add_(0, one, dip) / near.sum(1)
 
 
-def layer_gradients(run: Run, data: Dataset, device: torch.device) -> Tensor:
+def surface(bench: ReportContext, run: Run) -> Measured:
+    """Number of peaks at centres, and the mean and the lowest dip between them; nothing where there are no centres."""
+    mixture = SYNTHETIC[run.config.data.dataset]
+    if not isinstance(mixture, Mixture):
+        return {}
+    critic = model(bench, run).value
+    found, count = dips(critic, mixture, bench.device), peaks(critic, mixture, bench.device).sum()
+    told = {"peaks": count, "dip": found.mean(), "lowest_dip": found.min()}
+    return {("centres", name): float(value) for name, value in told.items()}
+
+
+def layer_gradients(bench: ReportContext, run: Run) -> Measured:
     """Root mean square, over points, of the length of the gradient of a point's value by each layer's output.
 
-    ``[layers]``, float64, from the input's side, before the activations; the points are real and fake ones in equal
-    number. It is the gradient of the Wasserstein part of the loss but for the points' weights, +-1 over the batch.
+    From the input's side, before the activations; the points are real and fake ones in equal number. It is the gradient
+    of the Wasserstein part of the loss but for the points' weights, +-1 over the batch.
     """
-    task = model(run, data, device).double()
-    generators = [seeded(run.config.seed, "layer gradients", device=device)]
-    real = data.validation.batch(torch.arange(BATCH, device=device)[None]).double()
-    points = torch.cat([real, real + Noise(generators).normal(real.shape, torch.float64)], -2)
-    assert isinstance(task.critic, Stack)
-    _, given = task.critic.trace(points)
+    critic = model(bench, run).double().critic
+    assert isinstance(critic, Stack)
+    batch = torch.arange(BATCH, device=bench.device)[None]
+    real = bench.dataset(run.config.data).validation.batch(batch).double()
+    noise = Noise([seeded(run.config.seed, "layer gradients", device=bench.device)])
+    _, given = critic.trace(torch.cat([real, real + noise.normal(real.shape, torch.float64)], -2))
     gradients = torch.autograd.grad(given[-1].sum(), given)
-    return torch.stack([gradient.square().sum(-1).mean().sqrt() for gradient in gradients]).cpu()
+    norms = [float(gradient.square().sum(-1).mean().sqrt()) for gradient in gradients]
+    return {("validation", f"gradient_norm_{i}"): norm for i, norm in enumerate(norms, 1)}
+
+
+MEASURES = {"critic alone": surface, "deep critic": layer_gradients}
+"""By the first part of a row's name."""
+
+
+def measured(bench: ReportContext, row: Sequence[str], run: Run) -> pd.DataFrame:
+    """The tidy rows of what is measured of a run's weights, where the committed tables do not have it already."""
+    known = run.measured() if isinstance(run, Known) else {}
+    found = known or (MEASURES[row[0]](bench, run) if row[0] in MEASURES else {})
+    own = {"strategy": run.config.strategy, "parameters": changes(run.config), "seed": run.config.seed}
+    own |= {"row": ", ".join(row), "run": run.config.name}
+    rows = [own | {"split": split, "metric": metric, "value": value} for (split, metric), value in found.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
