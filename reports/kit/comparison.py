@@ -180,10 +180,10 @@ def told(preset: Preset, entries: Entries) -> str:
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     said = [f"{preset.epochs} epochs, {seeds}; {preset.samples:,} samples an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
-        trials = ", ".join(map(str, preset.trial_seeds))
+        trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
-            f"with seed {trials}. †: at the end of what was tried."
+            f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
     failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
     said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)

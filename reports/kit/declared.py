@@ -57,22 +57,26 @@ class Preset:
     trial_epochs: int = 0
     """Length of the runs that a setting is chosen by; by default that of the table's."""
     trial_seeds: Sequence[int] = (TRIAL_SEED,)
-    """None of ``seeds``."""
+    """None of ``seeds``, unless ``shared_seeds``."""
+    shared_seeds: bool = False
+    """Whether settings may be chosen with a seed that the table has, as in results from before this was refused."""
     growth: int = STEPS
     """How many values a grid grows by on each side at the most, while the best lies at its end."""
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
-
+    splits: Sequence[str] = ("train", "validation", "test")
+    """What is evaluated, the first two with one sample an image."""
     curves: bool = False
     """Whether the metrics of every epoch are needed, for figures."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:
         """Samples an image on each split."""
-        return {"train": 1, "validation": 1, "test": self.samples}
+        return {split: self.samples if split == "test" else 1 for split in self.splits}
 
     def __post_init__(self) -> None:
-        require_other_seeds(self.trial_seeds, self.seeds)
+        if not self.shared_seeds:
+            require_other_seeds(self.trial_seeds, self.seeds)
 
     @property
     def summary(self) -> str:
