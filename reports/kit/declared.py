@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discrete_vae.config import Config
+from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.kit.search import STEPS, TRIAL_SEED, require_other_seeds
@@ -30,6 +31,17 @@ class Row:
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
     study: str = ""
     """A study whose best trial gives the settings; nothing else is tried then."""
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise nearest(self.strategy, STRATEGIES, "strategy")
+        known = [item.name for item in dataclasses.fields(STRATEGIES[self.strategy].Options)]
+        for name in itertools.chain(*self.options):
+            if name not in known:
+                raise nearest(name, known, f"option of {self.strategy}")
+        for name in (*self.fields, *self.tried):
+            if name not in (fields := [item.name for item in dataclasses.fields(Config)]):
+                raise nearest(name, fields, "field of the configuration")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +87,10 @@ class Preset:
         return {split: self.samples if split == "test" else 1 for split in self.splits}
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "samples"):
+            check_range(name, getattr(self, name))
+        if not self.seeds:
+            raise InputError("a preset has no seeds; give at least one")
         if not self.shared_seeds:
             require_other_seeds(self.trial_seeds, self.seeds)
 

@@ -19,7 +19,7 @@ from reports.kit.table import Column, Table
 from tests.reports.kit.test_prose import HOSTILE, TEXT
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-TABLE = """<table id="tab:main"><caption>Numbers</caption><thead><tr><th>row</th><th>ELBO</th></tr></thead>
+TABLE = """<p class="caption">Numbers</p><table id="tab:main"><thead><tr><th>row</th><th>ELBO</th></tr></thead>
 <tbody><tr><td>one</td><td>−103.2</td></tr><tr><td>two</td><td>−9.1</td></tr></tbody></table>
 """
 WIDE = Table("wide", "Caption", [Column("head")] * 40, [["a long cell"] * 40]).html()
