@@ -18,9 +18,10 @@ from reports import (
     thesis_settings,
 )
 from reports.benchmarks.measurements import by_row
+from reports.kit.results import Metric, differences
 from reports.kit.tables import by_seed
-from reports.target_propagation_settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
-from reports.target_propagation_tables import relations
+from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
+from reports.target_propagation.tables import PAIRS
 from tests.readme import ROOT, SAID, apart, mean, results_of, told
 
 
@@ -67,28 +68,29 @@ def test_sentences_on_the_thesis() -> None:
 
 def test_sentences_on_target_propagation() -> None:
     results = results_of("target-propagation")
-    found = {metric: relations(results, metric) for metric in ("elbo", "log_likelihood")}
+    found = {metric: differences(results, PAIRS, Metric("test", metric)) for metric in ("elbo", "log_likelihood")}
 
     def pair(first: Variant, second: Variant, metric: str, digits: int = 2) -> str:
-        text = told(found[metric][first, second].difference, digits)
+        text = told(found[metric][first.label, second.label][0], digits)
         return text if text.startswith("-") else f"+{text}"
 
-    gumbel = found["elbo"][MIRROR, GUMBEL]
-    assert f"is {told(gumbel.difference)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
-    assert f"p = {gumbel.p:.1g}; {gumbel.corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
-    local = found["elbo"][LOCAL, GUMBEL]
-    assert f"it is {told(local.difference)} nats ahead (p = {local.p:.1g})" in SAID
+    values, p, corrected = found["elbo"][MIRROR.label, GUMBEL.label]
+    assert f"is {told(values)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
+    assert f"p = {p:.1g}; {corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
+    values, p, _ = found["elbo"][LOCAL.label, GUMBEL.label]
+    assert f"it is {told(values)} nats ahead (p = {p:.1g})" in SAID
     for rival in (STRAIGHT_THROUGH, REINMAX):
         for variant in (MIRROR, LOCAL):
             assert pair(variant, rival, "elbo") in SAID
-            assert found["elbo"][variant, rival].corrected > statistics.LEVEL
+            assert found["elbo"][variant.label, rival.label][2] > statistics.LEVEL
     for variant in (MIRROR, LOCAL):
         assert pair(variant, GUMBEL, "log_likelihood") in SAID
         assert all(
-            found["log_likelihood"][variant, rival].corrected > statistics.LEVEL
+            found["log_likelihood"][variant.label, rival.label][2] > statistics.LEVEL
             for rival in (GUMBEL, STRAIGHT_THROUGH, REINMAX)
         )
-    assert f"but {found['log_likelihood'][LOCAL, GUMBEL].corrected:.2f} after Holm's correction" in SAID
+    corrected = found["log_likelihood"][LOCAL.label, GUMBEL.label][2]
+    assert f"but {corrected:.2f} after Holm's correction" in SAID
     signals = results_of("target-propagation", "signals.csv")
     last = signals[(signals["epoch"] == 10) & (signals["metric"] == "elbo")].set_index("row")["value"]
     for inverse, names in (
