@@ -13,7 +13,7 @@ from rich.console import Console
 
 from discrete_vae.cli.arguments import Optional, whole
 from discrete_vae.cli.command import run
-from discrete_vae.cli.where import STORAGE, Storage, choose_device
+from discrete_vae.cli.where import STORAGE, Jobs, Storage, choose_device
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.foreign import is_file, out_of_file
@@ -81,6 +81,7 @@ def make(
     runs: Folder = Path("runs"),
     device: str = "auto",
     threads: Annotated[int | None, whole(1, 1024), Optional] = None,
+    jobs: Jobs = None,
     folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
     storage: Storage = STORAGE,
@@ -119,7 +120,7 @@ def make(
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
     bench = ReportContext(
-        report.name, preset, out, runs, choose_device(device, threads), folder, download, storage, retrain
+        report.name, preset, out, runs, choose_device(device, threads), folder, download, storage, retrain, jobs
     )
     bench.check_out()
     announce(report, preset, bench)

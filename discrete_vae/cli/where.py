@@ -19,6 +19,16 @@ RUNS = Path("runs")
 RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.")]
 Threads = Annotated[int | None, whole(1, 1024), Parameter(help="Processor threads; by default torch's choice.")]
+Jobs = Annotated[
+    int | None,
+    whole(1, 1024),
+    Parameter(
+        help="Processes that train and evaluate, each with its share of the threads; a population is cut where there "
+        "are more processes than populations. By default 1 on a GPU or with less than 4 threads, otherwise half of the "
+        "threads, at most one process a run and one for 10,000 steps.",
+        show_default=False,
+    ),
+]
 STORAGE = "studies.sqlite"
 Storage = Annotated[
     str,

@@ -17,12 +17,15 @@ import psutil
 import torch
 
 import discrete_vae.runs.run
+from discrete_vae.config import Config
 from discrete_vae.errors import InputError
-from discrete_vae.files import write_atomically
+from discrete_vae.files import read_text, write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
+from discrete_vae.runs.spreadsheets import read_csv
 from reports.benchmarks.case import MIB, Case
-from reports.kit.context import ReportContext, kept
+from reports.kit.cache import PROVENANCE
+from reports.kit.context import ReportContext, kept, strategies
 from reports.kit.tables import COLUMNS
 
 ROOM = "throughput"
@@ -100,23 +103,33 @@ def stored(cases: Mapping[str, Case], bench: ReportContext) -> dict[str, Measure
 
 def write(
     measured: Mapping[str, Measurement],
-    rows: Sequence[pd.DataFrame],
+    lines: Sequence[pd.DataFrame],
     runs: Sequence[Run],
     bench: ReportContext,
     **settings: object,
-) -> dict[str, Any]:
-    """Write the tidy table and its provenance, which ``settings`` are added to; the provenance's settings."""
-    bench.write_results(pd.concat(rows, ignore_index=True))
+) -> None:
+    """Write the tidy table and its provenance, which ``settings`` are added to."""
+    bench.write_results(pd.concat(lines, ignore_index=True))
     environments = [each.environment for each in measured.values()]
-    settings = {
-        "machine": environments[0]["machine"],
-        "device": str(bench.device),
-        "threads": torch.get_num_threads(),
-        "measured_in": [each for i, each in enumerate(environments) if each not in environments[:i]],
-        "cases": {name: each.case.to_dict() for name, each in measured.items()},
-    } | settings
-    bench.write_provenance(runs, **settings)
-    return settings
+    bench.write_provenance(
+        runs,
+        machine=environments[0]["machine"],
+        device=str(bench.device),
+        threads=torch.get_num_threads(),
+        measured_in=[each for i, each in enumerate(environments) if each not in environments[:i]],
+        cases={name: each.case.to_dict() for name, each in measured.items()},
+        **settings,
+    )
+
+
+def written(bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The results in the report's folder and their provenance."""
+    return read_csv(bench.out / "results.csv"), json.loads(read_text(bench.out / PROVENANCE))
+
+
+def cited(settings: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """The strategies of a provenance's cases, with their options."""
+    return strategies(Config.from_dict(case["config"]) for case in settings["cases"].values())
 
 
 def tidy(bench: ReportContext, name: str, measurement: Measurement) -> pd.DataFrame:

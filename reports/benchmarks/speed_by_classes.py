@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,24 +14,20 @@ from discrete_vae.config import Config
 from discrete_vae.tasks import Architecture, Supervision
 from reports.benchmarks import measurements
 from reports.benchmarks.case import SINGLE, Case
-from reports.benchmarks.marks import Metrics, disturbed, mark, markdown_note, note, tell_disturbed
+from reports.benchmarks.marks import Measured, Metrics, cells, mark, note, tell_disturbed
 from reports.benchmarks.measurements import Measurement
 from reports.benchmarks.throughput_cases import on
 from reports.benchmarks.throughput_figures import curve, logarithmic
 from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.figures import COLOURS, figure
-from reports.kit.latex import Latex, number, render, symbols
-from reports.kit.markdown import Markdown, code
-from reports.kit.markdown import table as markdown_table
-from reports.kit.tables import MISSING, Panel, table
+from reports.kit.prose import code
+from reports.kit.table import DASH, Cell, Column, Number, Table
 
 PRINTED = {10: 2.0, 100: 9.9}
 """Speed of Gumbel-Softmax over that of marginalisation, by the number of classes."""
 ALL = "marginalisation"
 UNWATCHED = "which depend little on what else the machine does"
 PAPERS = "Kingma et al. 2014b; Jang et al. 2017"
-Found = Mapping[int, Metrics]
-"""By the number of classes."""
 
 
 @dataclass(frozen=True)
@@ -62,31 +59,11 @@ def _row(count: int) -> str:
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
-    """Measure what is missing, each number of classes in a process of its own, and write table, figure and document."""
+    """Measure what is missing, each number of classes in a process of its own, and write tables, figure and text."""
     measured = measurements.measure_all(preset.cases(), bench)
     tell_disturbed({row: each.metrics for row, each in measured.items()}, bench.runs / measurements.ROOM)
-    settings = measurements.write(measured, [_tidy(bench, *each) for each in measured.items()], [], bench)
-    found = {count: measured[_row(count)].metrics for count in preset.classes}
-    draw(bench, found)
-    words(preset, bench, found, settings)
-
-
-def words(preset: Preset, bench: ReportContext, found: Found, settings: Mapping[str, Any]) -> None:
-    """Write tables and document."""
-    threads = next(iter(settings["cases"].values()))["threads"] or 1
-    bench.write("speed_by_classes_table.tex", speed_table(preset, found, settings["machine"], threads))
-    bench.write("speed-by-classes.md", markdown(found))
-    architecture = preset.base.architecture
-    source = render(
-        "speed_by_classes.tex",
-        batch=preset.base.batch_size,
-        labelled=min(preset.base.batch_size, preset.base.supervision.labelled),
-        hidden="-".join(map(str, architecture.hidden)),
-        style=architecture.style,
-    )
-    used = [preset.base, *(preset.base.refitted(strategy=name, options=None) for name in SINGLE)]
-    parts = ["speed_by_classes_table.tex", "speed_by_classes.pdf"]
-    bench.write_document(source, parts, strategies(used), PAPERS)
+    measurements.write(measured, [_tidy(bench, *each) for each in measured.items()], [], bench)
+    show(preset, bench)
 
 
 def _tidy(bench: ReportContext, row: str, measurement: Measurement) -> pd.DataFrame:
@@ -96,60 +73,56 @@ def _tidy(bench: ReportContext, row: str, measurement: Measurement) -> pd.DataFr
     return frame.assign(metric=own[0], strategy=own[2].where(own[2] != "", frame["strategy"]))
 
 
-def by_classes(results: pd.DataFrame, preset: Preset) -> Found:
-    """The metrics that a table of results was made of."""
-    names = results["metric"].where(
-        ~results["metric"].isin(["speed", "step_ms"]), results["metric"] + " " + results["strategy"]
-    )
-    found = measurements.by_row(results.assign(metric=names))
-    return {count: found[_row(count)] for count in preset.classes}
+def show(preset: Preset, bench: ReportContext) -> None:
+    """Write tables, figure and documents of the results that the folder has."""
+    results, provenance = measurements.written(bench)
+    settings, shape = provenance["settings"], preset.base.architecture
+    names = results["metric"] + " " + results["strategy"]
+    own = results["metric"].isin(["speed", "step_ms"])
+    found = measurements.by_row(results.assign(metric=results["metric"].where(~own, names)))
+    draw(bench, {count: found[_row(count)] for count in preset.classes})
+    values = {
+        "batch": preset.base.batch_size,
+        "labelled": min(preset.base.batch_size, preset.base.supervision.labelled),
+        "hidden": "-".join(map(str, shape.hidden)),
+        "style": shape.style,
+    }
+    used = [preset.base, *(preset.base.refitted(strategy=name, options=None) for name in SINGLE)]
+    title, text = "Speed against the number of classes after Jang et al.", Path(__file__).with_suffix(".md")
+    made = tables(preset, found, settings)
+    bench.write_text(title, text, made, values, ["speed_by_classes"], strategies(used), PAPERS)
 
 
-def speed_table(preset: Preset, found: Found, machine: str, threads: int) -> Latex:
+def tables(preset: Preset, found: Measured, settings: Mapping[str, Any]) -> list[Table]:
     """Milliseconds of a step, and how many times as fast as marginalisation."""
-    body = [
-        [
-            mark(count, metrics),
-            *(number(metrics[f"step_ms {name}"], 1) for name in (ALL, *SINGLE)),
-            *(number(metrics[f"speed {name}"], 1) for name in SINGLE),
-            number(PRINTED[count], 1) if count in PRINTED else MISSING,
-            number(metrics["peak_mib"], 0),
-        ]
-        for count, metrics in found.items()
-    ]
-    short = "GS & ST-GS & ReinMax & SF"
-    heads = [
-        Latex(r" & \multicolumn{5}{c}{ms a step} & \multicolumn{5}{c}{speed, times marginalisation} & peak \\"),
-        Latex(r"\cmidrule(lr){2-6} \cmidrule(lr){7-11}"),
-        Latex(rf"$K$ & marginal. & {short} & {short} & printed & MiB \\"),
-    ]
+    threads = next(iter(settings["cases"].values()))["threads"] or 1
     watched = all("disturbed" in metrics for metrics in found.values())
     load = "taken again where other processes disturbed them" if watched else UNWATCHED
-    caption = Latex(
-        "A training step of the semi-supervised task against the number of classes $K$, batch "
-        f"{preset.base.batch_size}: medians of steps taken in turn in one process, and of the ratios within a turn, "
-        f"{load}. GS: Gumbel-Softmax, SF: score function; printed: "
-        "Gumbel-Softmax in Jang et al. Peak: of all five together. "
-        f"{on(threads)}; {symbols(machine)}.{note(*found.values())}"
+    caption = (
+        "Milliseconds of a training step of the semi-supervised task against the number of classes, batch "
+        f"{preset.base.batch_size}: medians of steps taken in turn in one process. Peak: of all five together. "
+        f"{on(threads)}; {settings['machine']}."
     )
-    panel = Panel(Latex("r" * 12), heads, body)
-    return table("speed-by-classes", caption, [panel], size="footnotesize", separation="4pt")
-
-
-def markdown(found: Found) -> str:
-    """The ratios for the README."""
-    lines = [
-        [
-            Markdown(str(count) + r" \*" * disturbed(metrics)),
-            *(f"{metrics[f'speed {name}']:.1f}" for name in SINGLE),
-            f"{PRINTED[count]:.1f}" if count in PRINTED else "",
-        ]
-        for count, metrics in found.items()
+    speed = (
+        f"Speed of a step, times marginalisation: medians of the ratios within a turn, {load}. Printed: Gumbel-Softmax "
+        "in Jang et al."
+    )
+    times: list[list[Cell]] = []
+    speeds: list[list[Cell]] = []
+    for count in preset.classes:
+        metrics = found[_row(count)]
+        own = (f"step_ms {name}" for name in (ALL, *SINGLE))
+        times.append([mark(count, metrics), *cells(metrics, *own, "peak_mib", digits=1)])
+        printed = Number(PRINTED[count], digits=1) if count in PRINTED else DASH
+        speeds.append([mark(count, metrics), *cells(metrics, *(f"speed {name}" for name in SINGLE), digits=1), printed])
+    single, marked = [Column(code(name)) for name in SINGLE], note(found.values())
+    return [
+        Table("times", caption + marked, [Column("classes"), Column(ALL), *single, Column("peak, MiB")], times),
+        Table("speeds", speed + marked, [Column("classes"), *single, Column("printed")], speeds),
     ]
-    return markdown_table(["classes", *map(code, SINGLE), "printed"], lines, left=0) + markdown_note(*found.values())
 
 
-def draw(bench: ReportContext, found: Found) -> None:
+def draw(bench: ReportContext, found: Mapping[int, Metrics]) -> None:
     """Speed over that of marginalisation against the number of classes, both axes logarithmic."""
     with figure(bench.out, "speed_by_classes", height=2.8, width=4.6) as drawing:
         axes = drawing.subplots()

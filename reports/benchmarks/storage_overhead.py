@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
@@ -27,11 +28,10 @@ from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
 from reports.benchmarks import load
 from reports.benchmarks.load import Load
-from reports.benchmarks.marks import Measured, mark, note, tell_disturbed
-from reports.benchmarks.measurements import environment, keep
+from reports.benchmarks.marks import Measured, cells, mark, note, tell_disturbed
+from reports.benchmarks.measurements import by_row, environment, keep, written
 from reports.kit.context import Report, ReportContext
-from reports.kit.latex import Latex, escape, render
-from reports.kit.tables import Panel, table
+from reports.kit.table import Cell, Column, Number, Table
 from studies.gumbel_softmax import STUDY
 
 REAL = "real trial"
@@ -92,49 +92,50 @@ def work(url: str, study: Study, runs: Path, trials: int, ready: Barrier) -> Non
     Worker(runs, images, train=instant).work(found, study, search, trials)
 
 
-def rate(url: str, preset: Preset, workers: int, runs: Path) -> float:
-    """Instant trials a second, from the first one's start to the last one's end; the study is removed afterwards."""
+@contextlib.contextmanager
+def temporary(url: str, preset: Preset) -> Iterator[tuple[Study, OptunaStudy]]:
+    """The preset's study under a name of its own; it is removed afterwards."""
     study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
+    storage = open_storage(url)
+    found = open_study(study, study.name, storage)
+    try:
+        yield study, found
+    finally:
+        optuna.delete_study(study_name=study.name, storage=storage)
+
+
+def rate(url: str, preset: Preset, workers: int, runs: Path) -> float:
+    """Instant trials a second, from the first one's start to the last one's end."""
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(workers)
-    where = runs / study.name
-    processes = [context.Process(target=work, args=(url, study, where, preset.trials, ready)) for _ in range(workers)]
-    storage = open_storage(url)
-    try:
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
+    with temporary(url, preset) as (study, found):
+        asked = (url, study, runs / study.name, preset.trials, ready)
+        processes = [context.Process(target=work, args=asked) for _ in range(workers)]
+        try:
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+        finally:
+            for process in processes:
+                process.kill()
         if any(process.exitcode for process in processes):
             raise RuntimeError("a worker ended badly; see above")
-        found = optuna.load_study(study_name=study.name, storage=storage)
         trials = done(found.get_trials(deepcopy=False))
-        starts = [trial.datetime_start for trial in trials if trial.datetime_start]
-        ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-        return len(trials) / (max(ends) - min(starts)).total_seconds()
-    finally:
-        for process in processes:
-            process.kill()
-        if study.name in optuna.get_all_study_names(storage):
-            optuna.delete_study(study_name=study.name, storage=storage)
+    starts = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    return len(trials) / (max(ends) - min(starts)).total_seconds()
 
 
 def real(bench: ReportContext, preset: Preset) -> float:
     """Seconds of a real trial, of one worker, in the same storage."""
-    study = dataclasses.replace(preset.study, name=f"overhead-{uuid.uuid4().hex[:8]}")
-    (search,) = study.searches.values()
-    storage = open_storage(bench.storage)
-    found: OptunaStudy = open_study(study, study.name, storage)
-    try:
-        with terminal_progress() as progress:
-            images = bench.dataset(search.base.data)
-            where = bench.runs / study.name
-            Worker(where, images, bench.device, progress=progress).work(found, study, search, 1)
+    (search,) = preset.study.searches.values()
+    with temporary(bench.storage, preset) as (study, found), terminal_progress() as progress:
+        images = bench.dataset(search.base.data)
+        Worker(bench.runs / study.name, images, bench.device, progress=progress).work(found, study, search, 1)
         (trial,) = done(found.get_trials(deepcopy=False))
-        assert trial.duration is not None
-        return trial.duration.total_seconds()
-    finally:
-        optuna.delete_study(study_name=study.name, storage=storage)
+    assert trial.duration is not None
+    return trial.duration.total_seconds()
 
 
 def kind(url: str) -> str:
@@ -193,50 +194,43 @@ def measure(preset: Preset, bench: ReportContext) -> dict[str, Any]:
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
-    """Measure what is missing, then write the table and the document."""
+    """Measure what is missing, then write table and text."""
     measured = measure(preset, bench)
-    found = by_row(measured)
-    tell_disturbed(found, bench.runs / ROOM)
-    rows = [{"row": row, "metric": name, "value": value} for row, own in found.items() for name, value in own.items()]
-    bench.write_results(pd.DataFrame(rows).assign(seed=None))
-    bench.write("storage_overhead_table.tex", overhead_table(preset, found, measured))
-    bench.write_provenance([], measured=measured, trials=preset.trials, epochs=preset.study.epochs)
-    bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [], "Akiba et al. 2019")
-
-
-def by_row(measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Metrics by row; what went on beside is missing from measurements that were not watched."""
     found = {REAL: {"seconds": measured["seconds"], **measured.get("load", {})}}
     for workers, value in measured["rates"].items():
         seconds = int(workers) / value
         own = {"trials_per_second": value, "seconds": seconds, "share": seconds / measured["seconds"]}
-        found[_row(workers)] = own | measured.get("loads", {}).get(workers, {})
-    return found
+        # Older measurements do not tell what went on beside.
+        found[f"{workers} workers"] = own | measured.get("loads", {}).get(workers, {})
+    tell_disturbed(found, bench.runs / ROOM)
+    lines = [{"row": row, "metric": name, "value": value} for row, own in found.items() for name, value in own.items()]
+    bench.write_results(pd.DataFrame(lines).assign(seed=None))
+    bench.write_provenance([], measured=measured, trials=preset.trials, epochs=preset.study.epochs)
+    show(preset, bench)
 
 
-def _row(workers: int | str) -> str:
-    return f"{workers} workers"
+def show(preset: Preset, bench: ReportContext) -> None:
+    """Write table and documents of the results that the folder has."""
+    results, provenance = written(bench)
+    made = overhead(preset, by_row(results), provenance["settings"]["measured"])
+    text = Path(__file__).with_suffix(".md")
+    bench.write_text("What a study's storage costs", text, [made], {}, papers="Akiba et al. 2019")
 
 
-def overhead_table(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Latex:
+def overhead(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Table:
     """Trials a second, alone and as a share of a real trial."""
-    body = [
-        [
-            mark(workers, own := found[_row(workers)]),
-            f"{own['trials_per_second']:.1f}",
-            f"{1000 * own['seconds']:.0f}",
-            f"{100 * own['share']:.2f}",
-        ]
-        for workers in measured["rates"]
-    ]
-    heads = Latex(r"workers & trials a second & ms a trial and worker & \% of a real trial \\")
-    caption = Latex(
-        f"{preset.trials} instant trials of {escape(STUDY.name)} by so many workers at once, on "
-        f"{escape(measured['storage'])} ({escape(measured['machine'])}). A real trial of {preset.study.epochs} epochs "
-        f"and {len(preset.study.seeds)} seeds took {measured['seconds']:.0f} s{mark('', found[REAL])}."
-        f"{note(*found.values())}"
+    body: list[list[Cell]] = []
+    for workers in measured["rates"]:
+        own = found[f"{workers} workers"]
+        alone = Number(1000 * own["seconds"], digits=0), Number(100 * own["share"])
+        body.append([mark(workers, own), *cells(own, "trials_per_second", digits=1), *alone])
+    caption = (
+        f"{preset.trials} instant trials of {STUDY.name} by so many workers at once, on {measured['storage']} "
+        f"({measured['machine']}). A real trial of {preset.study.epochs} epochs and {len(preset.study.seeds)} seeds "
+        f"took {measured['seconds']:.0f} s."
     )
-    return table("storage-overhead", caption, [Panel(Latex("rrrr"), [heads], body)])
+    heads = [Column(each) for each in ("workers", "trials a second", "ms a trial and worker", "% of a real trial")]
+    return Table("overhead", caption + note(found.values()), heads, body)
 
 
 REPORT = Report("storage-overhead", "what a study's storage costs, beside training", PRESETS, make, storage=True)

@@ -31,25 +31,18 @@ class Preset:
     """How long is measured and how far."""
 
     summary: str
-    seconds: float
-    """Of each measurement."""
-    members: int
-    """The largest population."""
+    seconds: float  # of each measurement
+    members: int  # of the largest population
     growth: Growth
-    """The sizes that grow."""
-    epochs: int
-    """Of the runs that show what lower precision costs."""
-    seeds: tuple[int, ...]
-    whole: bool
-    """Whether every strategy is measured on one thread too, and compiled."""
-    base: Config = Config()  # noqa: RUF009
-    """What is measured, and changed from."""
+    epochs: int  # of the runs that show what lower precision costs
+    seeds: tuple[int, ...]  # theirs
+    whole: bool  # whether every strategy is measured on one thread too, and compiled
+    base: Config = Config()  # noqa: RUF009 -- what is measured, and changed from
     strategies: tuple[str, ...] = tuple(
         name for name, kind in STRATEGIES.items() if not issubclass(kind, Enumeration) and kind.categories is None
     )
     """All but those that sum over states, of which the base has too many, and those for fewer categories than its."""
-    evaluated: tuple[int, ...] = (1, 4)
-    """Sizes of the populations that are evaluated."""
+    evaluated: tuple[int, ...] = (1, 4)  # sizes of the populations that are evaluated
 
 
 FEW = (
@@ -123,7 +116,7 @@ def label(name: str, threads: int, compiled: bool = False) -> str:
 
 
 def on(threads: int) -> str:
-    """``2 threads``."""
+    """As ``2 threads``."""
     return f"{threads} thread{'s' * (threads > 1)}"
 
 

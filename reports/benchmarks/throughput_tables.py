@@ -2,62 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from discrete_vae.runs import Run
-from reports.benchmarks.marks import Measured, Metrics, disturbed, mark, markdown_note, note
+from discrete_vae.config import Config
+from reports.benchmarks.marks import Measured, Metrics, cells, mark, note
+from reports.benchmarks.measurements import by_row
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
-from reports.kit.latex import Latex, number, symbols
-from reports.kit.markdown import Markdown, code
-from reports.kit.markdown import table as markdown_table
-from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
-from reports.thesis import network
+from reports.kit.prose import code
+from reports.kit.table import Cell, Column, Number, Section, Table
+from reports.kit.tables import by_seed
 
-WHOLE = {"products", "examples_per_second", "peak_mib", "decoded_per_second", "gflop_per_second"}
-"""Metrics without digits behind the point."""
 TEXTBOOK = "textbook loop (Gumbel-Softmax)"
+HEADS = (
+    *(Column("strategy", text=True), Column("products"), Column("floor, ms")),
+    *(Column("ms", "recorded"), Column("ratio", "recorded"), Column("ms", "compiled"), Column("ratio", "compiled")),
+    *(Column("to GS"), Column("images a second"), Column("peak, MiB")),
+)
+STEP = ("floor_ms", "step_ms", "step_over_floor")
 
 
-def text(metrics: Metrics | None, name: str, digits: int = 2) -> str:
-    """A metric; empty where it was not measured."""
-    return f"{metrics[name]:.{0 if name in WHOLE else digits}f}" if metrics and name in metrics else ""
-
-
-def cells(metrics: Metrics | None, *names: str, digits: int = 2) -> list[Latex]:
-    """Metrics in LaTeX."""
-    return [Latex(f"${shown}$") if (shown := text(metrics, name, digits)) else MISSING for name in names]
-
-
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """What was measured of a strategy on a number of threads."""
 
     recorded: Metrics | None = None
     compiled: Metrics | None = None
     beside: Metrics | None = None
 
-    @property
-    def all(self) -> tuple[Metrics | None, ...]:
-        """What a star is for."""
-        return self.recorded, self.compiled, self.beside
-
-    def columns(self) -> list[tuple[Metrics | None, str]]:
-        """Which metric of which measurement stands in each column between products and memory."""
+    def cells(self) -> list[Cell]:
+        """Of ``HEADS`` but the first."""
         return [
-            *((self.recorded, name) for name in ("floor_ms", "step_ms", "step_over_floor")),
-            *((self.compiled, name) for name in ("step_ms", "step_over_floor")),
-            (self.beside, "step_over_gumbel_softmax"),
-            (self.compiled or self.recorded, "examples_per_second"),
+            *cells(self.recorded, "products", *STEP),
+            *cells(self.compiled, "step_ms", "step_over_floor"),
+            *cells(self.beside, "step_over_gumbel_softmax"),
+            *cells(self.compiled or self.recorded, "examples_per_second"),
+            *cells(self.recorded, "peak_mib"),
         ]
 
 
 def lines(preset: Preset, found: Measured, count: int) -> dict[str, Line]:
     """By strategy, those measured on ``count`` threads; the textbook loop is compared with the first one's floor."""
-    made = {
-        name: Line(found[own], found.get(label(name, count, compiled=True)), found.get(own + BESIDE))
+    made: dict[str, Line] = {
+        code(name): Line(found[own], found.get(label(name, count, compiled=True)), found.get(own + BESIDE))
         for name in rows(preset)
         if (own := label(name, count)) in found
     }
@@ -68,94 +56,91 @@ def lines(preset: Preset, found: Measured, count: int) -> dict[str, Line]:
     return made
 
 
-def strategies_table(preset: Preset, found: Measured, threads: int, machine: str) -> Latex:
-    """Floor, step, ratio, images a second and memory of each strategy."""
-    body: list[Row | Latex] = []
-    shown: list[Metrics | None] = []
-    for count in counts(preset, threads):
-        made = lines(preset, found, count)
-        body += [RULE] * bool(body and made)
-        body += [Latex(rf"\multicolumn{{10}}{{@{{}}l}}{{\textit{{{on(count)}}}}} \\")] * bool(made)
-        for name, line in made.items():
-            middle = [cell for metrics, metric in line.columns() for cell in cells(metrics, metric)]
-            first, last = cells(line.recorded, "products", "peak_mib")
-            body.append([mark(symbols(name), *line.all), first, *middle, last])
-            shown += line.all
-    header = [
-        Latex(r" & & floor & \multicolumn{2}{c}{recorded} & \multicolumn{2}{c}{compiled} & to & images & peak \\"),
-        Latex(r"\cmidrule(lr){4-5} \cmidrule(lr){6-7}"),
-        Latex(r"Strategy & products & ms & ms & ratio & ms & ratio & GS & a second & MiB \\"),
+def tables(preset: Preset, results: pd.DataFrame, provenance: Mapping[str, Any]) -> list[Table]:
+    """All that have rows, from a table of results and its provenance."""
+    found, settings = by_row(results), provenance["settings"]
+    machine = settings["machine"]
+    seconds: dict[str, float] = {}
+    for run in provenance["runs"]:
+        name = Config.from_dict(run["configuration"]).precision
+        seconds[name] = seconds.get(name, 0.0) + run["training_seconds"]
+    made = [
+        strategies(preset, found, settings["measured_in"][0]["threads"], machine),
+        population(preset, found, machine),
+        growth(preset, found),
+        evaluation(preset, found),
+        precision(preset, results, seconds),
     ]
-    epoch = [
-        f"An epoch of Gumbel-Softmax, recorded, takes {cells(each, 'epoch_over_steps', digits=4)[0]} times its steps, "
-        f"and the validation behind it {number(100 * each['validation_over_epoch'], 1)}\\% of that. "
+    return [each for each in made if each.rows]
+
+
+def strategies(preset: Preset, found: Measured, threads: int, machine: str) -> Table:
+    """Floor, step, ratio, images a second and memory of each strategy."""
+    made = {count: lines(preset, found, count) for count in counts(preset, threads)}
+    body: list[Any] = []
+    for count, own in made.items():
+        body += [Section(on(count))] * bool(own)
+        body += [[mark(name, *line), *line.cells()] for name, line in own.items()]
+    epoch = "".join(
+        f" An epoch of Gumbel-Softmax, recorded, takes {each['epoch_over_steps']:.4f} times its steps, and the "
+        f"validation behind it {each['validation_over_epoch']:.1%} of that."
         for each in found.values()
         if "epoch_over_steps" in each
-    ]
-    caption = Latex(
-        f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
-        "its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn "
-        "in one process (medians). Recorded: "
-        "as it runs by default; compiled: with \\texttt{-{}-compile}, whose ratio is to the floor measured beside it. "
-        "To GS: the recorded step beside one of Gumbel-Softmax in the same process. "
-        f"Images a second: compiled where that was measured. {''.join(epoch)}The textbook loop "
-        "(Dataset, DataLoader, eager modules) is compared with the floor of the Gumbel-Softmax row. "
-        f"{symbols(machine)}.{note(*shown)}"
     )
-    panel = Panel(Latex("l" + "r" * 9), header, body)
-    return table("strategies", caption, [panel], size="footnotesize", separation="4pt")
+    caption = (
+        f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: its "
+        "matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn in "
+        "one process (medians). Recorded: as it runs by default; compiled: with `--compile`, whose ratio is to the "
+        "floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same process. Images "
+        f"a second: compiled where that was measured.{epoch} The textbook loop (Dataset, DataLoader, eager modules) "
+        f"is compared with the floor of the Gumbel-Softmax row. {machine}."
+    )
+    shown = [metrics for own in made.values() for line in own.values() for metrics in line]
+    return Table("strategies", caption + note(shown), HEADS, body)
 
 
-def strategies_markdown(preset: Preset, found: Measured, threads: int) -> str:
-    """The same in Markdown, without products and memory."""
-    made = [(count, *each) for count in counts(preset, threads) for each in lines(preset, found, count).items()]
-    body = [[_head(name, line.all), count, *(text(*column) for column in line.columns())] for count, name, line in made]
-    heads = ["strategy", "threads", "floor, ms", "step, ms", "step over floor", "compiled, ms", "compiled over floor"]
-    heads += ["step over Gumbel-Softmax's", "images a second (compiled where measured)"]
-    return markdown_table(heads, body) + markdown_note(*(each for _, _, line in made for each in line.all))
+def network(config: Config) -> str:
+    """Its widths and latent variables, as ``784-500-(30x10)-500-784``."""
+    shape = config.architecture
+    inward = [str(width) for width in (784, *shape.hidden)]
+    return "-".join([*inward, f"({shape.latents}\N{MULTIPLICATION SIGN}{shape.categories})", *reversed(inward)])
 
 
-def ratios_markdown(preset: Preset, found: Measured, threads: int) -> str:
-    """Ratios to the floor in Markdown, for the README."""
+def ratios(preset: Preset, found: Measured, threads: int) -> Table:
+    """Ratios to the floor, for the README."""
     columns = [lines(preset, found, count) for count in counts(preset, threads)]
-    shown = {
-        name: [each for column in columns for each in column.get(name, Line()).all[:2]]
-        for name in dict.fromkeys(name for column in columns for name in column)
-    }
-    body = [[_head(name, own), *(text(each, "step_over_floor") for each in own)] for name, own in shown.items()]
+    body: list[list[Cell]] = []
+    for name in dict.fromkeys(name for column in columns for name in column):
+        shown = [each for column in columns for each in column.get(name, Line())[:2]]
+        body.append([mark(name, *shown), *(cell for each in shown for cell in cells(each, "step_over_floor"))])
     heads = [f"{on(count)}{', compiled' * compiled}" for count in counts(preset, threads) for compiled in (0, 1)]
-    note = markdown_note(*(each for own in shown.values() for each in own))
-    return markdown_table(["step over floor", *heads], body) + note
+    return Table("ratios", "", [Column("step over floor", text=True), *map(Column, heads)], body)
 
 
-def _head(name: str, measurements: Sequence[Metrics | None]) -> Markdown:
-    """A strategy's name as code, with a star where a measurement was disturbed."""
-    return Markdown((name if name == TEXTBOOK else code(name)) + r" \*" * disturbed(*measurements))
-
-
-def population_table(preset: Preset, found: Measured, machine: str) -> Latex:
-    """Time for a member in populations of growing size, and what bounds it."""
-    rates, shown = found[DEVICE], populated(preset, found)
-    body: list[Row | Latex] = []
+def population(preset: Preset, found: Measured, machine: str) -> Table:
+    """Time for a member in populations of growing size, and what bounds it; without the device's rates no rows."""
+    rates = found.get(DEVICE, {"gflop_per_second": 0.0, "gib_per_second": 0.0})
+    shown = populated(preset, found) if DEVICE in found else {}
+    body: list[list[Cell]] = []
     for members, metrics in shown.items():
-        arithmetic = metrics["gflop"] / rates["gflop_per_second"] * 1e3
-        traffic = metrics["traffic_mib"] / 2**10 / rates["gib_per_second"] * 1e3
-        alone = [number(each / members) for each in (arithmetic, traffic, metrics["floor_ms"], metrics["step_ms"])]
-        whole = cells(metrics, "floor_ms", "step_ms", "step_over_floor")
-        body.append([mark(members, metrics), *whole, *alone, *cells(metrics, "examples_per_second", "peak_mib")])
-    header = [
-        Latex(r" & \multicolumn{3}{c}{population, ms} & \multicolumn{4}{c}{member, ms} & images & peak \\"),
-        Latex(r"\cmidrule(lr){2-4} \cmidrule(lr){5-8}"),
-        Latex(r"$P$ & floor & step & ratio & arithmetic & traffic & floor & step & a second & MiB \\"),
-    ]
-    product, copy = cells(rates, "gflop_per_second", "gib_per_second", digits=1)
-    caption = Latex(
+        bounds = {
+            "arithmetic": metrics["gflop"] / rates["gflop_per_second"] * 1e3,
+            "traffic": metrics["traffic_mib"] / 2**10 / rates["gib_per_second"] * 1e3,
+        }
+        alone = {name: value / members for name, value in ({**metrics, **bounds}).items()}
+        member = cells(alone, "arithmetic", "traffic", "floor_ms", "step_ms")
+        rest = cells(metrics, "examples_per_second", "peak_mib")
+        body.append([mark(members, metrics), *cells(metrics, *STEP), *member, *rest])
+    heads = [Column("P"), *(Column(each, "population, ms") for each in ("floor", "step", "ratio"))]
+    heads += [Column(each, "member, ms") for each in ("arithmetic", "traffic", "floor", "step")]
+    product, copy = rates["gflop_per_second"], rates["gib_per_second"]
+    caption = (
         "Populations of Gumbel-Softmax runs trained side by side as one stacked computation, recorded, not compiled. "
-        f"Arithmetic: the products' operations at the rate of one large product ({product} GFLOP a second); traffic: "
-        f"the bytes of products and Adam at the rate of a large copy ({copy} GiB a second{mark('', rates)}). "
-        f"{symbols(machine)}.{note(rates, *shown.values())}"
+        f"Arithmetic: the products' operations at the rate of one large product ({product:.0f} GFLOP a second); "
+        f"traffic: the bytes of products and Adam at the rate of a large copy ({copy:.1f} GiB a second). {machine}."
     )
-    return table("population", caption, [Panel(Latex("r" * 10), header, body)], size="footnotesize")
+    every = [rates, *shown.values()]
+    return Table("population", caption + note(every), [*heads, Column("images a second"), Column("peak, MiB")], body)
 
 
 def populated(preset: Preset, found: Measured) -> dict[int, Metrics]:
@@ -163,19 +148,18 @@ def populated(preset: Preset, found: Measured) -> dict[int, Metrics]:
     return {case.members: found[name] for name, case in populations(preset).items() if name in found}
 
 
-def growth_table(preset: Preset, found: Measured) -> Latex:
+def growth(preset: Preset, found: Measured) -> Table:
     """Step and floor as the model and the batch grow."""
-    body: list[Row | Latex] = []
+    body: list[Any] = []
     shown = grown(preset, found)
     for name, own in shown.items():
-        body += [RULE] * bool(body)
+        body += [Section()] * bool(body)
         for size, metrics in own.items():
-            names = ("floor_ms", "step_ms", "step_over_floor", "examples_per_second", "peak_mib")
-            body.append([mark(symbols(f"{name} = {size}"), metrics), *cells(metrics, *names)])
-    header = [Latex(r"Changed from the thesis & floor, ms & step, ms & ratio & images a second & peak, MiB \\")]
-    marked = note(*(metrics for own in shown.values() for metrics in own.values()))
-    caption = Latex(f"Growth of the Gumbel-Softmax step, one size changed at a time; recorded, not compiled.{marked}")
-    return table("growth", caption, [Panel(Latex("lrrrrr"), header, body)], size="footnotesize")
+            body.append([mark(f"{name} = {size}", metrics), *cells(metrics, *STEP, "examples_per_second", "peak_mib")])
+    heads = [Column(each) for each in ("floor, ms", "step, ms", "ratio", "images a second", "peak, MiB")]
+    caption = "Growth of the Gumbel-Softmax step, one size changed at a time; recorded, not compiled."
+    caption += note(metrics for own in shown.values() for metrics in own.values())
+    return Table("growth", caption, [Column("changed from the thesis", text=True), *heads], body)
 
 
 def grown(preset: Preset, found: Measured) -> dict[str, dict[int, Metrics]]:
@@ -187,33 +171,33 @@ def grown(preset: Preset, found: Measured) -> dict[str, dict[int, Metrics]]:
     return {name: own for name, own in made.items() if own}
 
 
-def evaluation_table(preset: Preset, found: Measured, results: pd.DataFrame, runs: Sequence[Run]) -> Latex:
-    """Speed of the importance-weighted bound, and what lower precision costs."""
+def evaluation(preset: Preset, found: Measured) -> Table:
+    """Speed of the importance-weighted bound."""
     shown = {members: each for members in preset.evaluated if (each := found.get(f"evaluation, P = {members}"))}
-    speed: list[Row | Latex] = []
+    body: list[list[Cell]] = []
     for members, metrics in shown.items():
-        whole = 5000 * 10_000 * members / metrics["decoded_per_second"] / 60
-        own = cells(metrics, "evaluation_over_floor", "decoded_per_second")
-        speed.append([mark(members, metrics), *own, number(whole, 1)])
-    panels = [Panel(Latex("rrrr"), [Latex(r"$P$ & ratio & decoded a second & bound, min \\")], speed)]
-    below = ""
-    if runs:
-        precision: list[Row | Latex] = []
-        for name in dict.fromkeys(run.config.precision for run in runs):
-            values = by_seed(results, f"precision {name}", "validation", "elbo")
-            group = [run for run in runs if run.config.precision == name]
-            seconds = max(sum(session.get("seconds", 0.0) for session in run.sessions()) for run in group)
-            precision.append([name, mean_ci(values), number(seconds, 0)])
-        panels.append(Panel(Latex("lrr"), [Latex(r"Arithmetic & ELBO, nats & seconds \\")], precision))
-        epochs, count = runs[0].config.epochs, len({run.config.seed for run in runs})
-        below = (
-            f" Below: validation ELBO of Gumbel-Softmax after {epochs} epoch{'s' * (epochs > 1)} by the arithmetic of "
-            f"its products, mean and 95\\% interval over {count} seed{'s' * (count > 1)} trained side by side, and the "
-            "seconds that took with validation."
-        )
-    caption = Latex(
-        "Above: the importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's "
-        "products alone, decoded samples a second, and the minutes that 5,000 samples of 10,000 images take at that "
-        f"rate for all $P$ runs (computed, not run).{below}{note(*shown.values())}"
+        minutes = Number(5000 * 10_000 * members / metrics["decoded_per_second"] / 60, digits=1)
+        body.append([mark(members, metrics), *cells(metrics, "evaluation_over_floor", "decoded_per_second"), minutes])
+    caption = (
+        "The importance-weighted bound, measured with 1,000 samples of 200 images; ratio to the decoder's products "
+        "alone, decoded samples a second, and the minutes that 5,000 samples of 10,000 images take at that rate for "
+        "all P runs (computed, not run)."
     )
-    return table("evaluation", caption, panels, size="footnotesize")
+    heads = [Column(each) for each in ("P", "ratio", "decoded a second", "bound, min")]
+    return Table("evaluation", caption + note(shown.values()), heads, body)
+
+
+def precision(preset: Preset, results: pd.DataFrame, seconds: Mapping[str, float]) -> Table:
+    """What lower precision costs; ``seconds``: of all runs of an arithmetic."""
+    body: list[list[Cell]] = [
+        [name, Number.mean(by_seed(results, f"precision {name}", "validation", "elbo")), Number(spent, digits=0)]
+        for name, spent in seconds.items()
+    ]
+    epochs, count = preset.epochs, len(preset.seeds)
+    caption = (
+        f"Validation ELBO of Gumbel-Softmax after {epochs} epoch{'s' * (epochs > 1)} by the arithmetic of its "
+        f"products, mean and 95% interval over {count} seed{'s' * (count > 1)} trained side by side, and the seconds "
+        "that took with validation."
+    )
+    heads = [Column("arithmetic", text=True), Column("ELBO, nats"), Column("seconds")]
+    return Table("precision", caption, heads, body)

@@ -18,6 +18,7 @@ from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.prose import code, escape
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tables import evaluation_rows
@@ -138,16 +139,16 @@ class Comparison:
             own = [entries[row, task] for row in rows]
             lines = {line(row, task): row for row in rows}
             for metric in self.metrics:
-                columns.append(Column(metric.head or metric.split, task or metric.group))
+                columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
                     body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
             if any((row, task) in self.published for row in rows):
-                columns.append(Column("printed", task))
+                columns.append(Column("printed", escape(task)))
                 for row in rows:
                     printed = self.published.get((row, task))
                     body[row].append(DASH if printed is None else Number(printed, digits=1))
             if any(entry.trials or entry.study for entry in own):
-                columns.append(Column("setting", task, text=True))
+                columns.append(Column("setting", escape(task), text=True))
                 for row, entry in zip(rows, own, strict=True):
                     body[row].append(setting(entry))
         return Table("results", f"{self.caption} {told(preset, entries)}".strip(), columns, list(body.values()))
@@ -158,7 +159,7 @@ class Comparison:
         columns = []
         for task in preset.tasks or self.tasks:
             printed = {row: value for (row, label), value in self.published.items() if label == task.label}
-            columns.append(Difference(metric, task.label or metric.head, task.label, printed))
+            columns.append(Difference(metric, escape(task.label) or metric.head, task.label, printed))
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
         return differences_table("differences", f"Differences, in nats: {TESTED}", results, pairs, columns)
 
@@ -227,7 +228,7 @@ def told(preset: Preset, entries: Entries) -> str:
             f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
     if studies := list(dict.fromkeys(entry.study for entry in entries.values() if entry.study)):
-        said.append(f"Settings of the best trial of a study: {', '.join(f'`{name}`' for name in studies)}.")
+        said.append(f"Settings of the best trial of a study: {', '.join(map(code, studies))}.")
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append("In brackets: how many seeds did not fail, where some did.")
     return " ".join(said)

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from discrete_vae import data
+from discrete_vae import data, parallel
 from discrete_vae.citations import bibliography
 from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
@@ -30,7 +30,6 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
-from discrete_vae.training import loop as training
 from discrete_vae.training.resuming import pruned_before
 from reports.kit import documents, latex
 from reports.kit.cache import PROVENANCE, Cache, Known
@@ -76,6 +75,8 @@ class ReportContext:
     """Of Optuna studies, for the report on them."""
     retrain: bool = False
     """Whether to train what committed tables know already."""
+    jobs: int | None = None
+    """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -135,8 +136,14 @@ class ReportContext:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
                 if wanted:
-                    made = training.train(
-                        wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
+                    made = parallel.train(
+                        wanted,
+                        self.runs,
+                        self.dataset(images),
+                        device=self.device,
+                        progress=progress,
+                        prune=prune,
+                        jobs=self.jobs,
                     )
                     found |= {run.config: run for run in made}
         for split, count in samples.items():
@@ -164,7 +171,7 @@ class ReportContext:
                 terminal_progress() as progress,
                 progress.counting(label, len(group) * len(dataset.split(split))) as done,
             ):
-                evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+                parallel.evaluate(group, dataset, split, samples, device=self.device, advance=done, jobs=self.jobs)
 
     def drawn(self, names: Sequence[str], runs: Iterable[Run]) -> bool:
         """Take over this report's committed pictures, if all of the runs come from its committed tables.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
-from discrete_vae import data
+from discrete_vae import data, parallel
 from discrete_vae.cli.options import suited, take_common
 from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.cli.where import DataFiles, Where
@@ -83,7 +84,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
         own_data = _own_data(plain, given, files, device, progress)
     study = work.adapted(plain, given, None if own_data is None else own_data.config)
     study.check()
-    batch = work.batch or (8 if device.type == "cuda" else 1)
+    batch = work.batch or (8 if device.type == "cuda" else work.jobs)
     for search in study.searches.values():
         if own_data is None:
             data.check_files(search.base.data, files.folder, files.download)
@@ -106,6 +107,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
                 compiled=work.compile,
                 progress=progress,
                 saved=Pictures(work.artifacts, images),
+                train=partial(parallel.train, jobs=work.jobs, together=len(study.seeds)),
             )
             left = None if end is None else end - time.monotonic()
             try:

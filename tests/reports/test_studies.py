@@ -153,7 +153,7 @@ def test_the_overhead_is_measured_and_kept(
     assert results["2 workers", "trials_per_second"] > 0
     expected = results["2 workers", "seconds"] / results["real trial", "seconds"]
     assert results["2 workers", "share"] == pytest.approx(expected)
-    assert "SQLite" in (tmp_path / "out" / "storage_overhead_table.tex").read_text()
+    assert "SQLite" in (tmp_path / "out" / "overhead.tex").read_text()
     alike = dataclasses.replace(preset, study=dataclasses.replace(study, pruner=lambda: study.pruner()))
     storage_overhead.make(alike, bench)
     assert (tmp_path / "out" / "results.csv").read_text() == written, "not measured again"

@@ -175,15 +175,17 @@ def test_disturbed_rows_are_marked_and_told(tmp_path: Any, capsys: pytest.Captur
     assert list(lines[lines["metric"] == "disturbed"]["value"]) == [0, 1]
 
     preset = dataclasses.replace(PRESETS["quick"], growth={"batch": ("batch_size", (1, 2))})
-    table = throughput_tables.growth_table(preset, {"batch = 1": quiet, "batch = 2": busy})
-    assert "batch = 2$^{*}$ &" in table
-    assert "batch = 1 &" in table
-    assert "disturbed the measurement in each of 3 tries" in table
-    assert "disturbed" not in throughput_tables.growth_table(preset, {"batch = 1": quiet, "batch = 2": quiet})
-    classes = {10: _speeds() | quiet, 20: _speeds() | busy}
-    assert "\n| 20 \\* |" in speed_by_classes.markdown(classes)
-    assert "\n| 10 |" in speed_by_classes.markdown(classes)
-    assert "disturbed" in speed_by_classes.markdown(classes)
+    table = throughput_tables.growth(preset, {"batch = 1": quiet, "batch = 2": busy})
+    assert r"| batch = 2 \* |" in table.markdown()
+    assert "| batch = 1 |" in table.markdown()
+    assert "disturbed the measurement in each of 3 tries" in table.caption
+    assert "disturbed" not in throughput_tables.growth(preset, {"batch = 1": quiet, "batch = 2": quiet}).caption
+    classes = dataclasses.replace(speed_by_classes.PRESETS["quick"], classes=(10, 20))
+    settings = {"machine": "one", "cases": {"K = 10": {"threads": 1}}}
+    _, speeds = speed_by_classes.tables(classes, {"K = 10": _speeds() | quiet, "K = 20": _speeds() | busy}, settings)
+    assert "\n| 20 \\* |" in speeds.markdown()
+    assert "\n| 10 |" in speeds.markdown()
+    assert "disturbed the measurement" in speeds.caption
 
 
 def _speeds() -> dict[str, float]:
@@ -196,14 +198,8 @@ def test_the_storage_s_cost_is_guarded_too(monkeypatch: pytest.MonkeyPatch) -> N
     watched(monkeypatch, IDLE, BUSY, IDLE)  # others began while it was measured
     value, beside = storage_overhead.quiet(lambda: next(values))
     assert (value, beside["disturbed"], beside["tries"]) == (2.0, 0, 2)
-    measured = {
-        "storage": "SQLite",
-        "machine": "one",
-        "seconds": 10.0,
-        "rates": {"4": 100.0},
-        "load": beside,
-        "loads": {"4": {"other_load": 1.0, "disturbed": 1.0, "tries": 3}},
-    }
-    found = storage_overhead.by_row(measured)
-    assert "4$^{*}$ &" in storage_overhead.overhead_table(storage_overhead.PRESETS["quick"], found, measured)
-    assert found["4 workers"]["disturbed"] == 1
+    measured = {"storage": "SQLite", "machine": "one", "seconds": 10.0, "rates": {"4": 100.0}}
+    found = {"4 workers": {"trials_per_second": 100.0, "seconds": 0.04, "share": 0.004, "disturbed": 1.0}}
+    table = storage_overhead.overhead(storage_overhead.PRESETS["quick"], found, measured)
+    assert r"| 4 \* | 100.0 | 40 | 0.40 |" in table.markdown()
+    assert "disturbed" in table.caption

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from discrete_vae import parallel
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
@@ -138,12 +139,12 @@ def test_committed_results_are_not_trained_again(
     committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train", lambda *args, **options: pytest.fail("trained"))
+        patch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
         make(tmp_path / "out", tmp_path / "runs")
     for name in FILES:
         assert (tmp_path / "out" / name).read_bytes() == (committed / name).read_bytes(), name
     assert not (tmp_path / "runs").exists()
-    monkeypatch.setattr(training, "train", lambda *args, **options: pytest.fail("trained"))
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
     with pytest.raises(pytest.fail.Exception, match="trained"):
         make(tmp_path / "again", tmp_path / "runs", retrain=True)
 
@@ -165,7 +166,7 @@ def test_a_new_row_is_trained_alone(committed: Path, tmp_path: Path) -> None:
 def test_longer_samples_are_not_taken_for_shorter_ones(
     committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "train", lambda *args, **options: pytest.fail("trained"))
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
     longer = {"quick": dataclasses.replace(TINY.presets["quick"], samples=4)}
     with pytest.raises(pytest.fail.Exception, match="trained"):
         make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(TINY, presets=longer))
@@ -174,7 +175,7 @@ def test_longer_samples_are_not_taken_for_shorter_ones(
 def test_rows_of_other_results_name_their_source(
     committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "train", lambda *args, **options: pytest.fail("trained"))
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
     report = dataclasses.replace(TINY, name="other", text="")
     report.make(
         report.presets["quick"],
