@@ -178,7 +178,8 @@ def short(schedule: object) -> str:
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
-    said = [f"{preset.epochs} epochs, {seeds}; {preset.samples:,} samples an image of the test images; {BOLD}."]
+    samples = f"{preset.samples:,} sample{'s' * (preset.samples != 1)} an image"
+    said = [f"{preset.epochs} epochs, {seeds}; {samples} of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials = ", ".join(map(str, preset.trial_seeds))
         said.append(

@@ -56,6 +56,8 @@ class Report:
     """The data of a preset that are not bundled, and maybe others."""
     storage: bool = False
     """Whether it reads a storage of Optuna studies."""
+    plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
+    """The runs that a preset needs at the least."""
 
 
 @dataclass
