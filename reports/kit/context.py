@@ -37,7 +37,7 @@ from reports.kit.cache import PROVENANCE, Cache, Known
 from reports.kit.table import Table
 from reports.kit.tables import COLUMNS
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 """Committed ones, a folder a report."""
 NO_SAMPLES: Mapping[str, int] = {}
 WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
@@ -162,11 +162,11 @@ class ReportContext:
         """
         source = RESULTS / self.report
         files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
-        own = all(isinstance(run, Known) and run.source == source for run in runs)
+        own = all(isinstance(run, Known) and run.source.resolve() == source for run in runs)
         if not own or not all(path.is_file() for path in files):
             return False
         for path in files:
-            if source != self.out:
+            if source != self.out.resolve():
                 write_atomically(self.out / path.name, path.read_bytes())
         return True
 
