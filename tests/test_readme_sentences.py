@@ -17,6 +17,7 @@ from reports import (
     sequences_tables,
     thesis_settings,
 )
+from reports.benchmarks.measurements import by_row
 from reports.kit.tables import by_seed
 from reports.target_propagation_settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation_tables import relations
@@ -285,3 +286,23 @@ def test_what_is_said_of_gradients() -> None:
     assert values["bias"]["straight-through"] > 1
     start = results[(results["epoch"] == 0) & (results["row"] == "straight-through") & (results["metric"] == "cosine")]
     assert f"(cosine of one draw {start['value'].iloc[0]:.2f})" in SAID
+
+
+def test_sentences_on_a_gpu() -> None:
+    found = by_row(results_of("throughput-h200"))
+    recorded, compiled = (found[f"gumbel-softmax, 1 thread{end}"] for end in ("", ", compiled"))
+    for metrics, said in (
+        (recorded, "a recorded Gumbel-Softmax step takes {step_ms:.2f} ms, {step_over_floor:.1f} times its floor;"),
+        (compiled, "compiled {step_ms:.2f} ms, {step_over_floor:.1f} times."),
+        (found["target-propagation, 1 thread"], "Target propagation takes {step_ms:.2f} ms,"),
+        (found["textbook, 1 thread"], "and the textbook loop {step_ms:.2f} ms."),
+    ):
+        assert said.format(**metrics) in SAID
+        assert metrics["disturbed"] == 0
+    provenance = json.loads((ROOT / "reports" / "results" / "throughput-h200" / "provenance.json").read_text())
+    settings = provenance["settings"]
+    assert settings["machine"].startswith("NVIDIA H200, CUDA 13.0")
+    assert "torch 2.11.0" in settings["machine"]
+    options = f"--device {settings['device']} --threads {settings['threads']}"
+    assert f"`{provenance['command']} {options}` was cut before populations and evaluation" in SAID
+    assert {name.partition(" = ")[0] for name in settings["not_measured"]} >= {"population, P", "evaluation, P"}

@@ -18,10 +18,11 @@ from reports import (
     semi_supervised_tables,
     sequences,
     sequences_tables,
-    speed_by_classes,
     thesis_readme,
     thesis_settings,
 )
+from reports.benchmarks import speed_by_classes, throughput_cases, throughput_tables
+from reports.benchmarks.measurements import by_row
 from reports.kit.latex import Latex
 from reports.target_propagation_settings import CHOSEN
 from reports.target_propagation_tables import markdown, setting
@@ -118,7 +119,7 @@ def test_critics_in_place_of_the_kl_are_those_of_the_committed_results() -> None
 
 def test_the_ratios_are_those_of_the_committed_results() -> None:
     folder = ROOT / "reports" / "results" / "throughput"
-    table = (folder / "strategies.md").read_text()
+    table = (folder / "ratios.md").read_text()
     assert table in TEXT
     ratios = pd.read_csv(folder / "results.csv").query("metric == 'step_over_floor'").set_index("row")["value"]
     heads = [head.strip() for head in table.splitlines()[0].split("|")[2:-1]]
@@ -129,6 +130,13 @@ def test_the_ratios_are_those_of_the_committed_results() -> None:
             assert cell == f"{ratios[f'{name}, {head}']:.2f}"
             compared += 1
     assert compared == 20
+
+
+def test_the_gpu_s_table_is_that_of_its_results() -> None:
+    folder = ROOT / "reports" / "results" / "throughput-h200"
+    found = by_row(pd.read_csv(folder / "results.csv"))
+    made = throughput_tables.strategies_markdown(throughput_cases.PRESETS["short"], found, 1)
+    assert made == (folder / "strategies.md").read_text()
 
 
 def test_the_study_is_that_of_the_committed_results() -> None:

@@ -18,7 +18,7 @@ from discrete_vae.runs.run import EVALUATION, HISTORY
 from discrete_vae.runs.spreadsheets import read_csv
 
 NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
-"""What a table tells of a run: with an epoch, its history; with a number of samples, an evaluation after training."""
+"""What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
 PROVENANCE = "provenance.json"
 
 
@@ -63,6 +63,11 @@ class Known(Run):
         """As ``Run.evaluation``, as far as the tables hold it."""
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].notna()]
         return found.astype({"samples": int})[EVALUATION].drop_duplicates()
+
+    def measured(self) -> dict[tuple[str, str], float]:
+        """What a report measured of its weights, by split and metric: numbers without an epoch or samples."""
+        found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].isna()]
+        return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
 
     def sessions(self) -> list[dict[str, Any]]:
         """What it was trained on, as the provenance has it."""

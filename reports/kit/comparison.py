@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
@@ -58,6 +61,19 @@ class Comparison:
     draw: Callable[[ReportContext, Entries, pd.DataFrame], Sequence[str]] = lambda bench, entries, results: ()
     """Draws figures into the report's folder, and gives their names."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(f"name is {self.name!r}; give letters, digits, dots and dashes, for it names files")
+        if not self.presets:
+            raise InputError(f"{self.name} has no preset; give presets, such as {{'quick': Preset(epochs=2)}}")
+        for preset in self.presets.values():
+            _apart("row", [each.label for each in preset.rows or self.rows])
+            _apart("task", [each.label for each in preset.tasks or self.tasks])
+        rows = {row.label for group in (self.rows, *(each.rows for each in self.presets.values())) for row in group}
+        for label in (*(row for row, _ in self.published), *itertools.chain(*self.pairs)):
+            if label not in rows:
+                raise nearest(label, rows, "row")
+
     @property
     def summary(self) -> str:
         """For the list of reports."""
@@ -76,6 +92,8 @@ class Comparison:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+            if row.study:  # whose setting only its storage knows
+                continue
             tried = settings(row, task, preset)
             if len(tried) > 1:
                 length = preset.trial_epochs or preset.epochs
@@ -85,6 +103,7 @@ class Comparison:
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+        text = read_text(self.text) if isinstance(self.text, Path) else self.text
         entries = {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
@@ -97,6 +116,10 @@ class Comparison:
         ]
         results = pd.concat(frames, ignore_index=True)
         bench.write_results(results)
+        for metric in self.metrics if len(results) else ():
+            measured = results[results["split"] == metric.split]["metric"]
+            if metric.metric not in set(measured):
+                raise nearest(metric.metric, list(dict.fromkeys(measured)), f"metric of the split {metric.split}")
         if any(entry.trials for entry in entries.values()):
             bench.write_results(tuning(named, self.chosen_by), "tuning.csv")
         trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
@@ -110,7 +133,7 @@ class Comparison:
         if self.curves:
             figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
         cited = strategies(entry.config for entry in entries.values())
-        bench.write_text(self.title, self.text, tables, values, figures, cited, self.papers)
+        bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
@@ -122,13 +145,13 @@ class Comparison:
             for metric in self.metrics:
                 columns.append(Column(metric.head or metric.split, task or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
-                    body[lines[name]].append(cell)
+                    body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
             if any((row, task) in self.published for row in rows):
                 columns.append(Column("printed", task))
                 for row in rows:
                     printed = self.published.get((row, task))
                     body[row].append(DASH if printed is None else Number(printed, digits=1))
-            if any(entry.trials for entry in own):
+            if any(entry.trials or entry.study for entry in own):
                 columns.append(Column("setting", task, text=True))
                 for row, entry in zip(rows, own, strict=True):
                     body[row].append(setting(entry))
@@ -158,14 +181,30 @@ class Comparison:
         }
 
 
+def _apart(what: str, labels: Sequence[str]) -> None:
+    """Raise ``InputError`` for no label, and for one that is there twice."""
+    if not labels:
+        raise InputError(f"there is no {what}; give at least one")
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"two {what}s are called {twice[0]!r}; give each a label of its own")
+
+
+def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
+    """A cell that says how many seeds did not fail, where some did."""
+    finished = sum(run.finished for run in entry.runs)
+    if finished == seeds:
+        return cell
+    return replace(cell, mark=f" ({finished}/{seeds})") if isinstance(cell, Number) else "failed"
+
+
 def setting(entry: Entry) -> str:
     """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
-    if not entry.trials:
+    if not entry.trials and not entry.study:
         return DASH
     config, tried = entry.config, list(entry.trials)
     temperatures = {getattr(each.options, "temperature", None) for each in tried}
     parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
-    if len(temperatures) > 1:
+    if len(temperatures) > 1 or (entry.study and hasattr(config.options, "temperature")):
         parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
     if len({each.beta for each in tried}) > 1:
         parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
@@ -186,11 +225,13 @@ def told(preset: Preset, entries: Entries) -> str:
     samples = f"{preset.samples:,} sample{'s' * (preset.samples != 1)} an image"
     said = [f"{preset.epochs} epochs, {seeds}; {samples} of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
-        trials = ", ".join(map(str, preset.trial_seeds))
+        trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
-            f"with seed {trials}. †: at the end of what was tried."
+            f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
-    failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
-    said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)
+    if studies := list(dict.fromkeys(entry.study for entry in entries.values() if entry.study)):
+        said.append(f"Settings of the best trial of a study: {', '.join(f'`{name}`' for name in studies)}.")
+    if any(not run.finished for entry in entries.values() for run in entry.runs):
+        said.append("In brackets: how many seeds did not fail, where some did.")
     return " ".join(said)

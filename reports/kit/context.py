@@ -143,6 +143,17 @@ class ReportContext:
             self._evaluate([run for run in found.values() if not isinstance(run, Known)], split, count)
         return [found[config] for config in configs]
 
+    def missing(self, configs: Sequence[Config]) -> list[Config]:
+        """Those that neither committed tables nor the runs' folder know as trained to the end."""
+        return [config for config in configs if not self._is_known(config)]
+
+    def _is_known(self, config: Config) -> bool:
+        run: Run | None = None if self.retrain else self.cache.find(config, self.runs)
+        folder = self.runs / config.name
+        if run is None and (folder / "config.json").exists():
+            run = Run.open(folder)
+        return run is not None and (run.finished or run.failure is not None)
+
     def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
         """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
         missing = [run for run in runs if run.finished and evaluation.stored(run, split, samples).empty]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discrete_vae.config import Config
+from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.kit.search import STEPS, TRIAL_SEED, require_other_seeds
@@ -30,6 +31,17 @@ class Row:
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
     study: str = ""
     """A study whose best trial gives the settings; nothing else is tried then."""
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise nearest(self.strategy, STRATEGIES, "strategy")
+        known = [item.name for item in dataclasses.fields(STRATEGIES[self.strategy].Options)]
+        for name in itertools.chain(*self.options):
+            if name not in known:
+                raise nearest(name, known, f"option of {self.strategy}")
+        for name in (*self.fields, *self.tried):
+            if name not in (fields := [item.name for item in dataclasses.fields(Config)]):
+                raise nearest(name, fields, "field of the configuration")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,22 +69,30 @@ class Preset:
     trial_epochs: int = 0
     """Length of the runs that a setting is chosen by; by default that of the table's."""
     trial_seeds: Sequence[int] = (TRIAL_SEED,)
-    """None of ``seeds``."""
+    """None of ``seeds``, unless ``shared_seeds``."""
+    shared_seeds: bool = False
+    """Whether settings may be chosen with a seed that the table has, as in results from before this was refused."""
     growth: int = STEPS
     """How many values a grid grows by on each side at the most, while the best lies at its end."""
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
-
+    splits: Sequence[str] = ("train", "validation", "test")
+    """What is evaluated, the first two with one sample an image."""
     curves: bool = False
     """Whether the metrics of every epoch are needed, for figures."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:
         """Samples an image on each split."""
-        return {"train": 1, "validation": 1, "test": self.samples}
+        return {split: self.samples if split == "test" else 1 for split in self.splits}
 
     def __post_init__(self) -> None:
-        require_other_seeds(self.trial_seeds, self.seeds)
+        for name in ("epochs", "samples"):
+            check_range(name, getattr(self, name))
+        if not self.seeds:
+            raise InputError("a preset has no seeds; give at least one")
+        if not self.shared_seeds:
+            require_other_seeds(self.trial_seeds, self.seeds)
 
     @property
     def summary(self) -> str:

@@ -49,7 +49,8 @@ class Number:
         return value.replace("-", "−") + (f" ± {spread}" if spread else "") + self.mark  # noqa: RUF001
 
     def __str__(self) -> Prose:  # type: ignore[override]
-        return Prose(f"**{self.plain()}**" if self.bold else self.plain())
+        text = escape(self.plain())
+        return Prose(f"**{text}**" if self.bold else text)
 
 
 Cell = Number | str

@@ -60,11 +60,14 @@ def test_unwritable_out_trains_nothing(
     assert not runs.exists()
 
 
+@pytest.mark.parametrize(
+    "signalled", [Interrupted("stopped by SIGINT; the same command goes on from there"), KeyboardInterrupt()]
+)
 def test_interruption_tells_how_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    signalled: BaseException, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*arguments: object) -> None:
-        raise Interrupted("stopped by SIGINT; the same command goes on from there")
+        raise signalled
 
     monkeypatch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, make=interrupt))
     assert end(["thesis", "--out", str(tmp_path)]) == 130

@@ -16,7 +16,8 @@ from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
-from reports import storage_overhead, studies
+from reports import studies
+from reports.benchmarks import storage_overhead
 from reports.kit.context import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI

@@ -34,7 +34,7 @@ from discrete_vae.tuning.definition import differences
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.sampling import SeededByTrial, tpe
 from discrete_vae.tuning.worker import METRICS, VALUES
-from reports.storage_overhead import instant
+from reports.benchmarks.storage_overhead import instant
 from studies import studies
 from tests.tuning.tiny_worker import BASE, images, tiny
 

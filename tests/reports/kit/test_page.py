@@ -18,7 +18,7 @@ from reports.kit.prose import escape, fill, html
 from tests.reports.kit.test_prose import HOSTILE, TEXT
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-TABLE = """<table id="tab:main"><caption>Numbers</caption><thead><tr><th>row</th><th>ELBO</th></tr></thead>
+TABLE = """<p class="caption">Numbers</p><table id="tab:main"><thead><tr><th>row</th><th>ELBO</th></tr></thead>
 <tbody><tr><td>one</td><td>−103.2</td></tr><tr><td>two</td><td>−9.1</td></tr></tbody></table>
 """
 WIDE = "<table><tr>" + "<td>a long cell</td>" * 40 + "</tr></table>"

@@ -15,10 +15,13 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.tasks import Architecture
-from reports import load, measure, speed_by_classes, storage_overhead, throughput, throughput_tables
+from reports.benchmarks import load, marks, measure, measurements, speed_by_classes, storage_overhead, throughput_tables
+from reports.benchmarks.case import SINGLE, Case
+from reports.benchmarks.load import Counters, Load, between, drift, least_disturbed, spread
+from reports.benchmarks.measurements import Measurement
+from reports.benchmarks.throughput_cases import PRESETS
+from reports.benchmarks.turns import Turns, paired
 from reports.kit.context import ReportContext
-from reports.load import Counters, Load, between, drift, least_disturbed, spread
-from reports.measure import Case, Turns, paired
 
 IDLE = Load(0.02, 1.0, 2, 2, 0.05, 0.02)
 BUSY = dataclasses.replace(IDLE, others=1.0)
@@ -157,29 +160,26 @@ def test_a_disturbed_epoch_is_measured_again_and_else_disturbs_its_row(monkeypat
 
 def test_disturbed_rows_are_marked_and_told(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     quiet, busy = IDLE.metrics() | {"tries": 1}, BUSY.metrics() | {"tries": 3}
-    cases = {"quiet": Case(SMALL), "busy": Case(SMALL)}
-    measurements = {
-        "quiet": throughput.Measurement(cases["quiet"], quiet, {}),
-        "busy": throughput.Measurement(cases["busy"], busy, {}),
-    }
-    bench = ReportContext("throughput", "quick", tmp_path)
-    throughput.tell_disturbed(measurements, bench)
+    found = {"quiet": quiet, "busy": busy}
+    marks.tell_disturbed(found, tmp_path)
     told = capsys.readouterr().out
     assert "disturbed: busy: others took 1.0 cores" in told
     assert "1 of 2 measurements were disturbed" in told
     assert "quiet" not in told.splitlines()[0]
-    throughput.tell_disturbed({"quiet": measurements["quiet"]}, bench)
+    marks.tell_disturbed({"quiet": quiet}, tmp_path)
     assert capsys.readouterr().out == ""
-    lines = pd.concat([throughput.tidy(bench, name, each) for name, each in measurements.items()])
+    bench = ReportContext("throughput", "quick", tmp_path)
+    lines = pd.concat(
+        [measurements.tidy(bench, name, Measurement(Case(SMALL), each, {})) for name, each in found.items()]
+    )
     assert list(lines[lines["metric"] == "disturbed"]["value"]) == [0, 1]
 
-    growth = {"batch": ("batch_size", (1, 2))}
-    found = {"batch = 1": quiet, "batch = 2": busy}
-    table = throughput_tables.growth_table(growth, found)
+    preset = dataclasses.replace(PRESETS["quick"], growth={"batch": ("batch_size", (1, 2))})
+    table = throughput_tables.growth_table(preset, {"batch = 1": quiet, "batch = 2": busy})
     assert "batch = 2$^{*}$ &" in table
     assert "batch = 1 &" in table
     assert "disturbed the measurement in each of 3 tries" in table
-    assert "disturbed" not in throughput_tables.growth_table(growth, {"batch = 1": quiet, "batch = 2": quiet})
+    assert "disturbed" not in throughput_tables.growth_table(preset, {"batch = 1": quiet, "batch = 2": quiet})
     classes = {10: _speeds() | quiet, 20: _speeds() | busy}
     assert "\n| 20 \\* |" in speed_by_classes.markdown(classes)
     assert "\n| 10 |" in speed_by_classes.markdown(classes)
@@ -187,7 +187,7 @@ def test_disturbed_rows_are_marked_and_told(tmp_path: Any, capsys: pytest.Captur
 
 
 def _speeds() -> dict[str, float]:
-    return {f"speed {name}": 1.0 for name in measure.SINGLE}
+    return {f"speed {name}": 1.0 for name in SINGLE}
 
 
 def test_the_storage_s_cost_is_guarded_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,14 +196,14 @@ def test_the_storage_s_cost_is_guarded_too(monkeypatch: pytest.MonkeyPatch) -> N
     watched(monkeypatch, IDLE, BUSY, IDLE)  # others began while it was measured
     value, beside = storage_overhead.quiet(lambda: next(values))
     assert (value, beside["disturbed"], beside["tries"]) == (2.0, 0, 2)
-    found = {
+    measured = {
         "storage": "SQLite",
         "machine": "one",
         "seconds": 10.0,
+        "rates": {"4": 100.0},
         "load": beside,
         "loads": {"4": {"other_load": 1.0, "disturbed": 1.0, "tries": 3}},
     }
-    table = storage_overhead.overhead_table(storage_overhead.PRESETS["quick"], {4: 100.0}, found)
-    assert "4$^{*}$ &" in table
-    rows = storage_overhead.tidy({4: 100.0}, 10.0, storage_overhead.loads(found))
-    assert rows.set_index(["row", "metric"])["value"]["4 workers", "disturbed"] == 1
+    found = storage_overhead.by_row(measured)
+    assert "4$^{*}$ &" in storage_overhead.overhead_table(storage_overhead.PRESETS["quick"], found, measured)
+    assert found["4 workers"]["disturbed"] == 1

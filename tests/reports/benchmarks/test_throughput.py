@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 import shutil
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +14,18 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.data import load
+from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
 from reports import __main__ as command
-from reports import measure, throughput, throughput_cases
+from reports.benchmarks import measure, measurements, throughput, throughput_cases, turns
+from reports.benchmarks.case import Case
+from reports.benchmarks.floor import floor_of
+from reports.kit import latex
+from reports.kit.context import ReportContext
 from reports.kit.tables import COLUMNS
-from reports.measure import Case, floor_of
 
 CPU = torch.device("cpu")
 SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
@@ -71,7 +77,7 @@ def test_the_floor_is_the_products_that_the_step_has(config: Config, products: i
 
 def test_functions_take_turns() -> None:
     calls: list[int] = []
-    taken = measure.take_turns([lambda: calls.append(0), lambda: calls.append(1)], Case(SMALL, seconds=0.01), CPU)
+    taken = turns.take_turns([lambda: calls.append(0), lambda: calls.append(1)], Case(SMALL, seconds=0.01), CPU)
     assert calls[6:10] == [0, 1, 0, 1]
     assert len(taken.medians) == 2
 
@@ -89,22 +95,30 @@ FILES = {
     "provenance.json",
     "throughput.tex",
     "strategies.md",
+    "ratios.md",
     *(f"{name}.tex" for name in ("strategies", "population", "growth", "evaluation")),
     *(f"{name}.{suffix}" for name in ("population", "growth") for suffix in ("pdf", "png")),
 }
 
 
-def call(out: Path, runs: Path) -> None:
+METRICS = (
+    *("products", "gflop", "traffic_mib", "floor_ms", "step_ms", "member_ms", "step_over_floor", "examples_per_second"),
+    *("peak_mib", "gflop_per_second", "gib_per_second", "evaluation_over_floor", "decoded_per_second"),
+    *("epoch_over_steps", "validation_over_epoch"),
+)
+
+
+def call(out: Path, runs: Path, code: int = 0) -> None:
     strategies = (SMALL.strategy, "target-propagation")
     growth = {"batch": ("batch_size", (100, 200))}
-    tiny = throughput.Preset("tiny", 0.02, 2, growth, 1, (0,), False, SMALL, strategies, (1,))
+    tiny = throughput_cases.Preset("tiny", 0.02, 2, growth, 1, (0,), False, SMALL, strategies, (1,))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (throughput, throughput_cases):  # other tests run beside this one, which no try escapes
-            patch.setattr(module, "Case", partial(Case, tries=1))
+        # Other tests run beside this one, which no try escapes.
+        patch.setattr(throughput_cases, "Case", partial(Case, tries=1))
         patch.setitem(command.REPORTS, "throughput", dataclasses.replace(throughput.REPORT, presets={"tiny": tiny}))
         with pytest.raises(SystemExit) as end:
             command.main(["throughput", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
-        assert end.value.code == 0
+        assert end.value.code == code
 
 
 def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,17 +142,46 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cores" in provenance["settings"]["machine"]
     written = {path.name: path.read_bytes() for path in out.iterdir()}
 
-    monkeypatch.setattr(throughput, "subprocess", None)  # nothing is measured again
+    monkeypatch.setattr(measurements, "subprocess", None)  # nothing is measured again
     call(out, runs)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".pdf"} == {
         name: content for name, content in written.items() if not name.endswith(".pdf")
     }
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cut_report_writes_what_it_has(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is cut; every next call measures one case more."""
+    asked: list[Case] = []
+
+    def take(case: Case, *_: object) -> dict[str, object]:
+        asked.append(case)
+        if len(asked) % 2 == 0:
+            signal.raise_signal(number)
+        metrics = dict.fromkeys(METRICS, 2.0) | ({"step_over_gumbel_softmax": 2.0} if case.loop == "beside" else {})
+        return {"metrics": metrics, "environment": {"machine": "M1", "threads": 1, "memory_mib": 1000}}
+
+    monkeypatch.setattr(measurements, "_measured", take)
+    monkeypatch.setattr(latex, "engine", lambda: None)
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    for done in range(1, 14):
+        call(out, runs, 130 if done < 13 else 0)
+        settings = json.loads((out / "provenance.json").read_text())["settings"]
+        assert len(settings["cases"]) == done
+        assert set(pd.read_csv(out / "results.csv")["row"]) >= settings["cases"].keys()
+        assert len(settings.get("not_measured", [])) == 13 - done
+        tables = {path.name for path in out.iterdir()}
+        assert all(part in tables for part in re.findall(r"input{(.*)}", (out / "throughput.tex").read_text()))
+        assert ("strategies.tex" in tables) == (done > 1), "the device alone is no row"
+        assert ("population.tex" in tables) == (done > 11)
+    assert tables >= FILES
+    assert "cut" not in settings
+
+
 def test_a_measurement_that_fails_says_why(tmp_path: Path) -> None:
-    bench = throughput.ReportContext("throughput", "tiny", tmp_path, tmp_path / "runs")
-    with pytest.raises(throughput.InputError, match="a measurement of gumbel-softmax x 1 failed: KeyError: 'spiral'"):
-        throughput.measure(Case(SMALL, loop="spiral", seconds=0.01), bench)
+    bench = ReportContext("throughput", "tiny", tmp_path, tmp_path / "runs")
+    with pytest.raises(InputError, match="a measurement of gumbel-softmax x 1 failed: KeyError: 'spiral'"):
+        measurements.measure(Case(SMALL, loop="spiral", seconds=0.01), bench)
     assert not (tmp_path / "runs").exists()
 
 

@@ -10,7 +10,7 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.strategies import STRATEGIES, Enumeration
-from reports.measure import Case
+from reports.benchmarks.case import Case
 
 Growth = Mapping[str, tuple[str, Sequence[int]]]
 """A field of the configuration or its architecture by the name of what grows, and its sizes."""
@@ -52,6 +52,15 @@ class Preset:
     """Sizes of the populations that are evaluated."""
 
 
+FEW = (
+    "gumbel-softmax",
+    "straight-through-gumbel-softmax",
+    "reinmax",
+    "rloo",
+    "local-expectation",
+    "target-propagation",
+)
+SHORT: Growth = {"hidden width": ("hidden", (125, 500, 2000))}
 PRESETS = {
     "quick": Preset("a second a measurement, populations to 4, a short run a precision", 1.0, 4, HALF, 1, (0,), False),
     "full": Preset(
@@ -59,22 +68,25 @@ PRESETS = {
     ),
     "short": Preset(
         "a second a measurement, six strategies, populations to 64: for a machine that is lent for minutes",
-        1.0,
-        64,
-        {"hidden width": ("hidden", (125, 500, 2000))},
-        1,
-        (0,),
-        False,
-        strategies=(
-            "gumbel-softmax",
-            "straight-through-gumbel-softmax",
-            "reinmax",
-            "rloo",
-            "local-expectation",
-            "target-propagation",
-        ),
+        *(1.0, 64, SHORT, 1, (0,), False),
+        strategies=(*FEW, "target-propagation"),
     ),
 }
+
+
+def cases(preset: Preset, threads: int) -> dict[str, Case]:
+    """All but the populations, by the names of their rows and in the order in which they are measured."""
+    found = {DEVICE: Case(preset.base, loop="device", seconds=preset.seconds)}
+    found |= _strategies(preset, threads) | _growth(preset)
+    for members in preset.evaluated:
+        found[f"evaluation, P = {members}"] = Case(preset.base, members, loop="evaluation", seconds=preset.seconds)
+    return found
+
+
+def populations(preset: Preset) -> dict[str, Case]:
+    """Gumbel-Softmax with 1, 2, 4 ... members, as far as the preset goes."""
+    sizes = [2**i for i in range(preset.members.bit_length())]
+    return {f"population, P = {members}": Case(preset.base, members, seconds=preset.seconds) for members in sizes}
 
 
 def rows(preset: Preset) -> dict[str, Config]:
@@ -84,20 +96,20 @@ def rows(preset: Preset) -> dict[str, Config]:
     return found | {LEARNED: preset.base.refitted(strategy="target-propagation", options=learned)}
 
 
-def strategies(preset: Preset, threads: int) -> dict[str, Case]:
+def _strategies(preset: Preset, threads: int) -> dict[str, Case]:
     """Each strategy on one thread and on all, recorded and compiled; and the plain loop."""
-    cases = {}
+    found = {}
     for count in counts(preset, threads):
         for name, config in rows(preset).items():
             first = config == preset.base
             case = Case(config, threads=count, epoch=first and count == threads, seconds=preset.seconds)
-            cases[label(name, count)] = case
+            found[label(name, count)] = case
             if preset.whole or first:
-                cases[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
+                found[label(name, count, compiled=True)] = replace(case, compiled=True, epoch=False)
             if not first:
-                cases[label(name, count) + BESIDE] = replace(case, loop="beside")
-        cases[label("textbook", count)] = Case(preset.base, threads=count, loop="textbook", seconds=preset.seconds)
-    return cases
+                found[label(name, count) + BESIDE] = replace(case, loop="beside")
+        found[label("textbook", count)] = Case(preset.base, threads=count, loop="textbook", seconds=preset.seconds)
+    return found
 
 
 def counts(preset: Preset, threads: int) -> list[int]:
@@ -107,30 +119,24 @@ def counts(preset: Preset, threads: int) -> list[int]:
 
 def label(name: str, threads: int, compiled: bool = False) -> str:
     """What a measurement of a strategy is called."""
-    return f"{name}, {threads} thread{'s' * (threads > 1)}{', compiled' * compiled}"
+    return f"{name}, {on(threads)}{', compiled' * compiled}"
 
 
-def growth(preset: Preset) -> dict[str, Case]:
+def on(threads: int) -> str:
+    """``2 threads``."""
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
+def _growth(preset: Preset) -> dict[str, Case]:
     """Gumbel-Softmax on larger and smaller models and batches."""
-    cases = {}
+    found, shape = {}, preset.base.architecture
     for name, (field, sizes) in preset.growth.items():
         for size in sizes:
             values: dict[str, Any] = {field: (size,) if field == "hidden" else size}
-            config = (
-                replace(preset.base, **values)
-                if field == "batch_size"
-                else replace(preset.base, architecture=replace(preset.base.architecture, **values))
-            )
-            cases[f"{name} = {size}"] = Case(config, seconds=preset.seconds)
-    return cases
-
-
-def evaluations(preset: Preset) -> dict[str, Case]:
-    """The importance-weighted bound."""
-    return {
-        f"evaluation, P = {members}": Case(preset.base, members, loop="evaluation", seconds=preset.seconds)
-        for members in preset.evaluated
-    }
+            if field != "batch_size":
+                values = {"architecture": replace(shape, **values)}
+            found[f"{name} = {size}"] = Case(replace(preset.base, **values), seconds=preset.seconds)
+    return found
 
 
 def precisions(preset: Preset, device: torch.device) -> list[Config]:

@@ -13,10 +13,11 @@ import torch
 
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
-from reports import measure, speed_by_classes, throughput
+from reports.benchmarks import measure, measurements, speed_by_classes
+from reports.benchmarks.case import SINGLE, Case
+from reports.benchmarks.measure import speeds
+from reports.benchmarks.speed_by_classes import PRESETS, Preset
 from reports.kit.tables import COLUMNS
-from reports.measure import SINGLE, Case, speeds
-from reports.speed_by_classes import PRESETS, Preset
 
 SMALL = dataclasses.replace(
     PRESETS["quick"].base, architecture=Architecture(latents=1, hidden=(16,), style=3), batch_size=50
@@ -58,7 +59,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cores" in json.loads((out / "provenance.json").read_text())["settings"]["machine"]
     written = {path.name: path.read_bytes() for path in out.iterdir()}
 
-    monkeypatch.setattr(throughput, "subprocess", None)  # nothing is measured again
+    monkeypatch.setattr(measurements, "subprocess", None)  # nothing is measured again
     again = tmp_path / "again"
     call(again, runs)
     assert all((again / name).read_bytes() == written[name] for name in FILES)
@@ -80,7 +81,7 @@ def test_a_step_has_its_floor() -> None:
 
 def test_presets_go_from_five_classes_to_a_thousand() -> None:
     for preset in PRESETS.values():
-        assert list(preset.cases()) == [5, 10, 20, 50, 100, 200, 500, 1000]
+        assert list(preset.cases()) == [f"K = {count}" for count in (5, 10, 20, 50, 100, 200, 500, 1000)]
 
 
 def test_speeds_are_those_within_a_turn() -> None:

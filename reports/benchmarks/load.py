@@ -14,16 +14,12 @@ Result = TypeVar("Result")
 
 TRIES = 3
 """Measurements of one case at the most, of which the least disturbed is kept."""
-CORE = 0.15
-"""Of a core: what others may take of it when the measurement takes all cores; an idle machine's daemons take less."""
-FREE = 0.05
-"""What they may take beside, of each core that the measurement leaves free: caches, memory and clock are shared."""
-TICK = 0.02
-"""Seconds: how exactly a system counts the time of its processes."""
-SPREAD = 0.35
-"""Interquartile range of the floor's times over their median; a floor does the same work in every turn."""
-DRIFT = 0.2
-"""By how much the medians of the two halves of the floor's times may differ, relative to the smaller one."""
+# What a measurement bears:
+CORE = 0.15  # of a core, when it takes all of them; an idle machine's daemons take less
+FREE = 0.05  # beside, of each core that it leaves free: caches, memory and clock are shared
+TICK = 0.02  # seconds: how exactly a system counts the time of its processes
+SPREAD = 0.35  # interquartile range of the floor's times over their median; a floor does the same work in every turn
+DRIFT = 0.2  # by how much the medians of the two halves of the floor's times differ, relative to the smaller one
 
 
 @dataclass(frozen=True)
@@ -40,38 +36,36 @@ def counters() -> Counters:
 
     Busy is also what the hypervisor gave to other machines.
     """
-    process, cores = psutil.Process(), psutil.cpu_times(percpu=True)
-    mine = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(cores))
-    busy = 0.0
-    for core in (cores[i] for i in mine if i < len(cores)):
+    every, busy = psutil.cpu_times(percpu=True), 0.0
+    for core in (every[i] for i in _mine(len(every)) if i < len(every)):
         known = core._asdict()
         # A guest's time is in the user's already.
         resting = sum(known.get(name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
         busy += sum(known.values()) - resting
-    return Counters(time.perf_counter(), busy, sum(process.cpu_times()[:4]))
+    return Counters(time.perf_counter(), busy, sum(psutil.Process().cpu_times()[:4]))
+
+
+def _mine(count: int) -> Sequence[int]:
+    """The cores of so many that this process may use."""
+    process = psutil.Process()
+    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(count)
 
 
 def cores() -> int:
     """How many cores this process may use."""
-    process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+    return len(_mine(psutil.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
 class Load:
     """What is known of a measurement's surroundings."""
 
-    others: float
-    """Cores that other processes and machines took, mean over ``seconds``."""
+    others: float  # cores that other processes and machines took, mean over ``seconds``
     seconds: float
-    cores: int
-    """That the measurement could use."""
-    threads: int
-    """That it did use."""
-    spread: float = 0.0
-    """See ``SPREAD``."""
-    drift: float = 0.0
-    """See ``DRIFT``."""
+    cores: int  # that the measurement could use
+    threads: int  # that it did use
+    spread: float = 0.0  # see ``SPREAD``
+    drift: float = 0.0  # see ``DRIFT``
 
     @property
     def allowed(self) -> float:
@@ -128,6 +122,22 @@ def least_disturbed(measure: Callable[[], tuple[Result, Load]], tries: int = TRI
         found.append(measure())
     result, load = min(found, key=lambda each: each[1].score)
     return result, load, len(found)
+
+
+def watched(
+    measure: Callable[[], Result],
+    threads: int,
+    tries: int,
+    floor: Callable[[Result], Sequence[float]] = lambda result: (),
+) -> tuple[Result, Load, int]:
+    """``least_disturbed`` of what is measured on so many cores; ``floor`` finds its floor's times in the result."""
+
+    def once() -> tuple[Result, Load]:
+        before = counters()
+        result = measure()
+        return result, between(before, counters(), threads, floor(result))
+
+    return least_disturbed(once, tries)
 
 
 def resting(seconds: float) -> Load:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import multiprocessing
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,25 +18,25 @@ import torch
 from optuna.study import Study as OptunaStudy
 from sqlalchemy import make_url
 
-import discrete_vae.runs.run
 from discrete_vae import data
 from discrete_vae.config import Config
-from discrete_vae.files import write_atomically
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import HISTORY, Run
 from discrete_vae.training import Prune
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study
 from discrete_vae.tuning.storage import backend
-from reports import load
-from reports.kit.context import Report, ReportContext, kept
+from reports.benchmarks import load
+from reports.benchmarks.load import Load
+from reports.benchmarks.marks import Measured, mark, note, tell_disturbed
+from reports.benchmarks.measurements import environment, keep
+from reports.kit.context import Report, ReportContext
 from reports.kit.latex import Latex, escape, render
 from reports.kit.tables import Panel, table
-from reports.load import Load
-from reports.throughput import describe
-from reports.throughput_tables import mark, note
 from studies.gumbel_softmax import STUDY
 
 REAL = "real trial"
+ROOM = "storage-overhead"
+"""The folder among the runs that keeps what was measured."""
 REST = 1.0
 """Seconds before and after a measurement in which others' load is looked at."""
 
@@ -177,12 +175,10 @@ def measure(preset: Preset, bench: ReportContext) -> dict[str, Any]:
         "study": preset.study.definition(search),
         "device": str(bench.device),
     }
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-    path = bench.runs / "storage-overhead" / f"{key}.json"
-    if not path.exists():
-        made: dict[str, Any] = {"storage": storage, "machine": describe(bench.device)}
-        made["environment"] = discrete_vae.runs.run.environment(bench.device)
-        made["environment"].pop("command")  # it may hold private paths
+
+    def take() -> dict[str, Any]:
+        known = environment(bench.device)
+        made: dict[str, Any] = {"storage": storage, "machine": known.pop("machine"), "environment": known}
         made["seconds"], made["load"] = quiet(lambda: real(bench, preset))
         made["rates"], made["loads"] = {}, {}
         count = preset.trials * len(preset.workers)
@@ -191,63 +187,54 @@ def measure(preset: Preset, bench: ReportContext) -> dict[str, Any]:
                 once = partial(rate, bench.storage, preset, workers, bench.runs)
                 made["rates"][str(workers)], made["loads"][str(workers)] = quiet(once)
                 advance(preset.trials)
-        write_atomically(path, json.dumps(made, indent=2) + "\n")
-    return kept(path, "machine", "environment", "seconds", "rates")
+        return made
+
+    return keep(bench.runs / ROOM, asked, take, "machine", "environment", "seconds", "rates")
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Measure what is missing, then write the table and the document."""
-    found = measure(preset, bench)
-    rates = {int(workers): float(value) for workers, value in found["rates"].items()}
-    for row, each in loads(found).items():
-        if each["disturbed"]:
-            print(f"disturbed: {row}: others took {each['other_load']:.1f} cores, in each of {each['tries']} tries")
-    bench.write_results(tidy(rates, found["seconds"], loads(found)))
-    bench.write("storage_overhead_table.tex", overhead_table(preset, rates, found))
-    bench.write_provenance([], measured=found, trials=preset.trials, epochs=preset.study.epochs)
+    measured = measure(preset, bench)
+    found = by_row(measured)
+    tell_disturbed(found, bench.runs / ROOM)
+    rows = [{"row": row, "metric": name, "value": value} for row, own in found.items() for name, value in own.items()]
+    bench.write_results(pd.DataFrame(rows).assign(seed=None))
+    bench.write("storage_overhead_table.tex", overhead_table(preset, found, measured))
+    bench.write_provenance([], measured=measured, trials=preset.trials, epochs=preset.study.epochs)
     bench.write_document(render("storage_overhead.tex"), ["storage_overhead_table.tex"], [], "Akiba et al. 2019")
 
 
-def loads(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """What went on beside, by row; nothing of measurements that were not watched."""
-    if "load" not in found:
-        return {}
-    return {REAL: found["load"]} | {_row(workers): each for workers, each in found["loads"].items()}
+def by_row(measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Metrics by row; what went on beside is missing from measurements that were not watched."""
+    found = {REAL: {"seconds": measured["seconds"], **measured.get("load", {})}}
+    for workers, value in measured["rates"].items():
+        seconds = int(workers) / value
+        own = {"trials_per_second": value, "seconds": seconds, "share": seconds / measured["seconds"]}
+        found[_row(workers)] = own | measured.get("loads", {}).get(workers, {})
+    return found
 
 
 def _row(workers: int | str) -> str:
     return f"{workers} workers"
 
 
-def tidy(rates: Mapping[int, float], seconds: float, beside: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """One number a line."""
-    rows: list[dict[str, Any]] = [{"row": REAL, "metric": "seconds", "value": seconds}]
-    for workers, value in rates.items():
-        each = {"trials_per_second": value, "seconds": workers / value, "share": workers / value / seconds}
-        rows += [{"row": _row(workers), "metric": name, "value": number} for name, number in each.items()]
-    rows += [
-        {"row": row, "metric": name, "value": value} for row, each in beside.items() for name, value in each.items()
-    ]
-    return pd.DataFrame(rows).assign(seed=None)
-
-
-def overhead_table(preset: Preset, rates: Mapping[int, float], found: Mapping[str, Any]) -> Latex:
+def overhead_table(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Latex:
     """Trials a second, alone and as a share of a real trial."""
-    seconds, beside = found["seconds"], loads(found)
-    body: list[list[object]] = [
+    body = [
         [
-            mark(workers, beside.get(_row(workers))),
-            f"{value:.1f}",
-            f"{1000 * workers / value:.0f}",
-            f"{100 * workers / value / seconds:.2f}",
+            mark(workers, own := found[_row(workers)]),
+            f"{own['trials_per_second']:.1f}",
+            f"{1000 * own['seconds']:.0f}",
+            f"{100 * own['share']:.2f}",
         ]
-        for workers, value in rates.items()
+        for workers in measured["rates"]
     ]
     heads = Latex(r"workers & trials a second & ms a trial and worker & \% of a real trial \\")
     caption = Latex(
         f"{preset.trials} instant trials of {escape(STUDY.name)} by so many workers at once, on "
-        f"{escape(found['storage'])} ({escape(found['machine'])}). A real trial of {preset.study.epochs} epochs and "
-        f"{len(preset.study.seeds)} seeds took {seconds:.0f} s{mark('', beside.get(REAL))}.{note(*beside.values())}"
+        f"{escape(measured['storage'])} ({escape(measured['machine'])}). A real trial of {preset.study.epochs} epochs "
+        f"and {len(preset.study.seeds)} seeds took {measured['seconds']:.0f} s{mark('', found[REAL])}."
+        f"{note(*found.values())}"
     )
     return table("storage-overhead", caption, [Panel(Latex("rrrr"), [heads], body)])
 
