@@ -37,7 +37,7 @@ from reports.kit.cache import PROVENANCE, Cache, Known
 from reports.kit.table import Table
 from reports.kit.tables import COLUMNS
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
 NO_SAMPLES: Mapping[str, int] = {}
 WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
@@ -171,7 +171,7 @@ class ReportContext:
 
         For pictures of weights, which do not travel with the tables. Says whether they were there.
         """
-        source = RESULTS / self.report
+        source = (RESULTS / self.report).resolve()
         files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
         own = all(isinstance(run, Known) and run.source.resolve() == source for run in runs)
         if not own or not all(path.is_file() for path in files):
