@@ -51,9 +51,10 @@ class Known(Run):
 
     @property
     def step(self) -> int:
-        """Updates done, by its status: ``3 of 10 epochs``."""
-        done = self.status_.split(" of ")
-        return round(float(done[0]) * self.steps_per_epoch) if len(done) > 1 else self.total_steps * self.finished
+        """Updates done; of a run that left early, as far as the tables tell its metrics."""
+        if self.finished:
+            return self.total_steps
+        return max(self.history()["epoch"], default=0) * self.steps_per_epoch
 
     def history(self) -> pd.DataFrame:
         """As ``Run.history``, as far as the tables hold it."""
