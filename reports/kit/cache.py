@@ -54,7 +54,7 @@ class Known(Run):
         """Updates done; of a run that left early, as far as the tables tell its metrics."""
         if self.finished:
             return self.total_steps
-        return max(self.history()["epoch"], default=0) * self.steps_per_epoch
+        return int(max(self.history()["epoch"], default=0)) * self.steps_per_epoch
 
     def history(self) -> pd.DataFrame:
         """As ``Run.history``, as far as the tables hold it."""
@@ -71,8 +71,8 @@ class Known(Run):
         return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What it was trained on, as the provenance has it."""
-        return [dict(each) for each in self.entry["environments"]]
+        """What it was trained on; one of these, where the provenance does not say which (``environments``)."""
+        return [dict(each) for each in self.entry["sessions"]]
 
 
 class Cache:
@@ -92,7 +92,7 @@ class Cache:
             everywhere = known.get("environments", [])
             for entry in known.get("runs", []):
                 told = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
-                self.entries.setdefault(entry["run"], (entry | {"environments": told}, folder))
+                self.entries.setdefault(entry["run"], (entry | {"sessions": told}, folder))
             for path in sorted(folder.glob("*.csv")):
                 table = read_csv(path)
                 if {"run", "split", "metric", "value"} <= set(table.columns):

@@ -219,8 +219,10 @@ class ReportContext:
         for run in dict.fromkeys(runs):
             places = []
             for session in run.sessions():
-                known = json.dumps({name: session.get(name) for name in ENVIRONMENT}, sort_keys=True)
-                places.append(environments.setdefault(known, len(environments)))
+                place = {name: session.get(name) for name in ENVIRONMENT}
+                if "runs" in session:  # of an older provenance, which counts the runs and does not say which
+                    place["runs"] = session["runs"]
+                places.append(environments.setdefault(json.dumps(place, sort_keys=True), len(environments)))
             entry: dict[str, Any] = {
                 "run": run.config.name,
                 "identity": run.config.identity,
@@ -230,8 +232,12 @@ class ReportContext:
                 "environments": sorted(set(places)),
                 "configuration": run.config.to_dict(),
             }
-            if isinstance(run, Known) and run.source not in (self.out, RESULTS / self.report):
-                entry["source"] = run.source.name
+            if isinstance(run, Known):
+                entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
+                if "environments" not in run.entry:
+                    del entry["environments"]
+                if run.source not in (self.out, RESULTS / self.report):
+                    entry["source"] = run.source.name
             described.append(entry)
         everywhere = [json.loads(text) for text in environments]
         return {
