@@ -9,12 +9,12 @@ from itertools import groupby
 
 from discrete_vae.evaluation import statistics
 from reports.kit.latex import Latex
-from reports.kit.prose import Prose, escape, inline_html, inline_latex
+from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
 DASH = "–"  # noqa: RUF001
 """A cell that has nothing to say."""
-SMALL = ((8, "scriptsize"), (6, "footnotesize"), (0, "small"))
-"""The type of a table with more columns than so many."""
+SMALL = ((8, 112, "scriptsize"), (6, 100, "footnotesize"), (0, 0, "small"))
+"""The type of a table with more columns than so many, or with wider lines: in characters, two between columns."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Table:
 
     def latex(self) -> Latex:
         r"""For ``\input`` into a document that loads booktabs and siunitx."""
-        size = next(size for least, size in SMALL if len(self.columns) > least)
+        count, width = len(self.columns), self._width()
+        size = next(size for columns, widest, size in SMALL if count > columns or width > widest)
         lines = [*self._heads(), r"\midrule"]
         for i, row in enumerate(self.rows):
             if isinstance(row, Section):
@@ -159,6 +160,11 @@ class Table:
         heads = (inline_latex(each.head) if each.text else f"{{{inline_latex(each.head)}}}" for each in self.columns)
         return [*lines, " & ".join(heads) + r" \\"]
 
+    def _width(self) -> int:
+        """Characters of the widest cells, and two between columns."""
+        rows = [[len(_plain(cell)) for cell in row] for row in self.rows if not isinstance(row, Section)]
+        return sum(2 + max(column) for column in zip(*rows, strict=True))
+
     def _format(self, column: int) -> str:
         """siunitx's column for the widest of a column's numbers."""
         cells = [row[column] for row in self.rows if not isinstance(row, Section)]
@@ -170,6 +176,10 @@ class Table:
         sign = "-" if any(value[0] in "+-" for value, _ in numbers) else ""
         spread = max((len(each.replace(".", "").lstrip("0")) for _, each in numbers), default=0)
         return f"S[table-format={sign}{whole}.{places}{f'({spread})' * bool(spread)}]"
+
+
+def _plain(cell: Cell) -> str:
+    return cell.plain() if isinstance(cell, Number) else plain(cell) if isinstance(cell, Prose) else cell
 
 
 def _prose(cell: Cell) -> Prose:
