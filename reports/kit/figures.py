@@ -97,13 +97,14 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
 def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of each row, by the strategies of the rows: a strategy has the same ones in every figure.
 
-    Further rows of one strategy have its colour, and dashes of their own.
+    Further rows of one strategy have its colour, and dashes of their own; in a figure of one strategy alone, colours too.
     """
+    alone = len(set(rows.values())) == 1
     found: dict[str, dict[str, Any]] = {}
     seen: Counter[str] = Counter()
     for row, strategy in rows.items():
         place = list(STRATEGIES).index(strategy)
-        colour, dashes = place % len(COLOURS), place // len(COLOURS) + seen[strategy]
+        colour, dashes = (place + seen[strategy] * alone) % len(COLOURS), place // len(COLOURS) + seen[strategy]
         found[row] = {"color": COLOURS[colour], "linestyle": DASHES[dashes % len(DASHES)]}
         seen[strategy] += 1
     return found
