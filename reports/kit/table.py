@@ -13,8 +13,10 @@ from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
 DASH = "–"  # noqa: RUF001
 """A cell that has nothing to say."""
-SMALL = ((8, 112, "scriptsize"), (6, 100, "footnotesize"), (0, 0, "small"))
-"""The type of a table with more columns than so many, or with wider lines: in characters, two between columns."""
+SMALL = ((8, 112, "scriptsize", 3), (6, 100, "footnotesize", 4), (0, 0, "small", 4))
+"""Type, and points beside columns, of a table with more columns than so many, or wider lines (in characters)."""
+WIDEST = 48
+"""Characters of the words of a column in LaTeX; longer ones are broken."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ class Table:
 
     def latex(self) -> Latex:
         r"""For ``\input`` into a document that loads booktabs and siunitx."""
-        count, width = len(self.columns), self._width()
-        size = next(size for columns, widest, size in SMALL if count > columns or width > widest)
+        widths = self._widths()
+        count, width = len(self.columns), sum(2 + min(each, WIDEST) for each in widths)
+        size, space = next(each[2:] for each in SMALL if count > each[0] or width > each[1])
         lines = [*self._heads(), r"\midrule"]
         for i, row in enumerate(self.rows):
             if isinstance(row, Section):
@@ -101,11 +104,12 @@ class Table:
                 cells = (_latex(cell, column) for cell, column in zip(row, self.columns, strict=True))
                 lines.append(" & ".join(cells) + r" \\")
         body = "\n".join(lines)
-        kinds = "".join("l" if each.text else self._format(i) for i, each in enumerate(self.columns))
+        words = ["l" if each <= WIDEST else rf">{{\raggedright}}p{{{WIDEST / 2}em}}" for each in widths]
+        kinds = "".join(words[i] if each.text else self._format(i) for i, each in enumerate(self.columns))
         return Latex(
             "\\begin{table}[htbp]\n\\centering\n"
             f"\\caption{{{inline_latex(self.caption)}}}\n\\label{{tab:{self.name}}}\n"
-            f"\\{size}\n\\setlength{{\\tabcolsep}}{{4pt}}\n"
+            f"\\{size}\n\\setlength{{\\tabcolsep}}{{{space}pt}}\n"
             f"\\begin{{tabular}}{{@{{}}{kinds}@{{}}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
         )
 
@@ -160,10 +164,10 @@ class Table:
         heads = (inline_latex(each.head) if each.text else f"{{{inline_latex(each.head)}}}" for each in self.columns)
         return [*lines, " & ".join(heads) + r" \\"]
 
-    def _width(self) -> int:
-        """Characters of the widest cells, and two between columns."""
+    def _widths(self) -> list[int]:
+        """Characters of the widest cell of each column."""
         rows = [[len(_plain(cell)) for cell in row] for row in self.rows if not isinstance(row, Section)]
-        return sum(2 + max(column) for column in zip(*rows, strict=True))
+        return [max(column) for column in zip(*rows, strict=True)]
 
     def _format(self, column: int) -> str:
         """siunitx's column for the widest of a column's numbers."""
