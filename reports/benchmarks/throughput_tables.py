@@ -14,7 +14,7 @@ from reports.kit.latex import Latex, number, symbols
 from reports.kit.markdown import Markdown, code
 from reports.kit.markdown import table as markdown_table
 from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
-from reports.thesis import network
+from reports.kit.names import network
 
 WHOLE = {"products", "examples_per_second", "peak_mib", "decoded_per_second", "gflop_per_second"}
 """Metrics without digits behind the point."""
@@ -93,7 +93,7 @@ def strategies_table(preset: Preset, found: Measured, threads: int, machine: str
         if "epoch_over_steps" in each
     ]
     caption = Latex(
-        f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: "
+        f"A training step of one run of {escape(network(preset.base.architecture))}, batch {preset.base.batch_size}, beside its floor: "
         "its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn "
         "in one process (medians). Recorded: "
         "as it runs by default; compiled: with \\texttt{-{}-compile}, whose ratio is to the floor measured beside it. "

@@ -15,6 +15,7 @@ from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.figures import symbols
 from reports.kit.histories import learning_curves
 from reports.kit.images import heat_map, reconstructions
+from reports.kit.names import network
 from reports.kit.prose import Prose
 from reports.kit.results import BOLD, Metric, by_name, cells
 from reports.kit.table import DASH, Cell, Column, Number, Section, Table
@@ -47,13 +48,12 @@ def make(preset: Preset, bench: ReportContext) -> None:
     drawn = [*learning_curves(bench, rows, DRAWN), *pictures(bench, rows)]
     bench.write_provenance(found, samples=preset.evaluated, epochs=preset.epochs)
     note = told(preset.epochs, [run for run in found if not run.finished])
-    shape = preset.base.architecture
     values = {
         "preset": bench.preset,
         "epochs": preset.epochs,
         "seeds": len(preset.seeds),
         "seed": preset.seeds[0],
-        "network": "-".join(map(str, (784, *shape.hidden, f"({shape.latents}×{shape.categories})", *shape.hidden[::-1], 784))),
+        "network": network(preset.base.architecture),
         "batch": preset.base.batch_size,
         "rate": preset.base.learning_rate,
         "note": Prose(note),
