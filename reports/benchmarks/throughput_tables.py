@@ -10,11 +10,11 @@ import pandas as pd
 from discrete_vae.runs import Run
 from reports.benchmarks.marks import Measured, Metrics, disturbed, mark, markdown_note, note
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
-from reports.kit.latex import Latex, number, symbols
+from reports.kit.latex import Latex, escape, number, symbols
 from reports.kit.markdown import Markdown, code
 from reports.kit.markdown import table as markdown_table
-from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 from reports.kit.names import network
+from reports.kit.tables import MISSING, RULE, Panel, Row, by_seed, mean_ci, table
 
 WHOLE = {"products", "examples_per_second", "peak_mib", "decoded_per_second", "gflop_per_second"}
 """Metrics without digits behind the point."""
@@ -92,8 +92,9 @@ def strategies_table(preset: Preset, found: Measured, threads: int, machine: str
         for each in found.values()
         if "epoch_over_steps" in each
     ]
+    shape = escape(network(preset.base.architecture))
     caption = Latex(
-        f"A training step of one run of {escape(network(preset.base.architecture))}, batch {preset.base.batch_size}, beside its floor: "
+        f"A training step of one run of {shape}, batch {preset.base.batch_size}, beside its floor: "
         "its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn "
         "in one process (medians). Recorded: "
         "as it runs by default; compiled: with \\texttt{-{}-compile}, whose ratio is to the floor measured beside it. "
