@@ -15,30 +15,21 @@ from reports import (
     semi_supervised_tables,
     sequences,
     sequences_tables,
-    thesis_settings,
 )
 from reports.benchmarks.measurements import by_row
 from reports.kit.results import Metric, differences
 from reports.kit.tables import by_seed
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation.tables import PAIRS
+from reports.thesis import from_print
+from reports.thesis.settings import PRESETS, PRINTED
 from tests.readme import ROOT, SAID, apart, mean, results_of, told
 
 
 def test_sentences_on_the_thesis() -> None:
     results = results_of("thesis")
-    rows = (
-        thesis_settings.GUMBEL_HALF,
-        thesis_settings.GUMBEL_TENTH,
-        thesis_settings.TARGET_PROPAGATION,
-        thesis_settings.STRAIGHT_THROUGH,
-        thesis_settings.LEARNED_INVERSE,
-    )
-    half, tenth, rule, straight, learned = rows
-    printed = thesis_settings.PRINTED
-    gaps = {
-        row: abs(mean(results, row, "validation", printed[row].metric) - printed[row].validation) for row in printed
-    }
+    rows = half, tenth, rule, straight, learned = list(PRESETS["full"].table)
+    gaps = {row: abs(from_print(results, row, row).value) for row in PRINTED}  # type: ignore[union-attr]
     assert max(gaps[half], gaps[rule]) < 1.1
     assert f"misses the print by {gaps[tenth]:.1f} nats" in SAID
     assert f"{told(apart(results, rule, half, 'validation', 'reconstruction_hard'))} nats worse than" in SAID
@@ -61,7 +52,7 @@ def test_sentences_on_the_thesis() -> None:
         line(f"50 epochs: {beta}, y = pi, {shown}", "validation", "reconstruction_hard") for beta, shown in long.items()
     ]
     sample = line("50 epochs: beta = 0.05, y = pi, f(sample of x')", "validation", "reconstruction_hard")
-    above, below, sampled = (value - printed[rule].validation for value in (*ends, sample))
+    above, below, sampled = (value - PRINTED[rule]["validation"] for value in (*ends, sample))
     assert f"ends {above:.1f} nat above the print, a constant 0.05 ends {-below:.1f} below it" in SAID
     assert f"ends {sampled:.1f} above it" in SAID
 

@@ -11,6 +11,7 @@ from discrete_vae.config import Config
 from reports.benchmarks.marks import Measured, Metrics, cells, mark, note
 from reports.benchmarks.measurements import by_row
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
+from reports.kit.names import network
 from reports.kit.prose import code
 from reports.kit.table import Cell, Column, Number, Section, Table
 from reports.kit.tables import by_seed
@@ -88,7 +89,7 @@ def strategies(preset: Preset, found: Measured, threads: int, machine: str) -> T
         if "epoch_over_steps" in each
     )
     caption = (
-        f"A training step of one run of {network(preset.base)}, batch {preset.base.batch_size}, beside its floor: its "
+        f"A training step of one run of {network(preset.base.architecture)}, batch {preset.base.batch_size}, beside its floor: its "
         "matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step called in turn in "
         "one process (medians). Recorded: as it runs by default; compiled: with `--compile`, whose ratio is to the "
         "floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same process. Images "
@@ -97,13 +98,6 @@ def strategies(preset: Preset, found: Measured, threads: int, machine: str) -> T
     )
     shown = [metrics for own in made.values() for line in own.values() for metrics in line]
     return Table("strategies", caption + note(shown), HEADS, body)
-
-
-def network(config: Config) -> str:
-    """Its widths and latent variables, as ``784-500-(30x10)-500-784``."""
-    shape = config.architecture
-    inward = [str(width) for width in (784, *shape.hidden)]
-    return "-".join([*inward, f"({shape.latents}\N{MULTIPLICATION SIGN}{shape.categories})", *reversed(inward)])
 
 
 def ratios(preset: Preset, found: Measured, threads: int) -> Table:

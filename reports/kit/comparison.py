@@ -18,6 +18,7 @@ from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.histories import learning_curves
 from reports.kit.prose import code, escape
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
@@ -56,6 +57,8 @@ class Comparison:
     """Rows whose differences by the first metric make a second table."""
     papers: str = ""
     """Cited beside what the strategies stand on: ``Jang et al. 2017; ...``."""
+    curves: Mapping[str, str] = field(default_factory=dict)
+    """Validation metrics that are drawn by epoch, and their titles: the figure ``learning_curves``."""
     draw: Callable[[ReportContext, Entries, pd.DataFrame], Sequence[str]] = lambda bench, entries, results: ()
     """Draws figures into the report's folder, and gives their names."""
 
@@ -127,7 +130,9 @@ class Comparison:
         if self.pairs:
             tables.append(self.differences(preset, results))
         values = self.values(preset, entries) | by_name(results, list(named))
-        figures = self.draw(bench, entries, results)
+        figures = list(self.draw(bench, entries, results))
+        if self.curves:
+            figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
         cited = strategies(entry.config for entry in entries.values())
         bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 

@@ -97,7 +97,7 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
 def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of each row, by the strategies of the rows: a strategy has the same ones in every figure.
 
-    Further rows of one strategy have its colour, and dashes of their own; in a figure of one strategy alone, colours too.
+    Further rows of one strategy have its colour, and dashes of their own; where all are of one strategy, colours too.
     """
     alone = len(set(rows.values())) == 1
     found: dict[str, dict[str, Any]] = {}

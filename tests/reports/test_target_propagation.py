@@ -15,7 +15,6 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports import auto_encoder
 from reports.kit import latex
 from reports.kit.cache import Known
 from reports.kit.context import ReportContext
@@ -190,25 +189,6 @@ def test_differences_are_told_with_their_tests() -> None:
     assert difference.plain() == "+2.50 ± 0.18"
     assert p == corrected
     assert float(p.strip("<")) < 0.001
-
-
-def test_auto_encoder_report(tmp_path) -> None:
-    preset = auto_encoder.Preset(2, (0, 1, 2), rates=(1e-3, 3e-3), base=BASE)
-    assert call("auto-encoder", preset, tmp_path / "out", tmp_path / "runs") == 0
-    results = pd.read_csv(tmp_path / "out" / "results.csv")
-    found = results[results["metric"] == "reconstruction_hard"].groupby(["row", "split"])["value"].mean()
-    assert len(found) == 12
-    assert (found > -784 * 0.6931).all()  # better than an even chance for every pixel
-    names = {path.name for path in (tmp_path / "out").iterdir()} - {"auto-encoder.pdf"}
-    assert names == {
-        "results.csv",
-        "auto_encoder_table.tex",
-        "auto_encoder_curves.pdf",
-        "auto_encoder_curves.png",
-        "auto-encoder.tex",
-        "references.bib",
-        "provenance.json",
-    }
 
 
 def test_bench_prunes_by_epoch(tmp_path) -> None:

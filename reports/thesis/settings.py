@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from discrete_vae.strategies.target_propagation.options import Code, Feedback, InverseName
+from reports.kit import declared
 
 THESIS_EPOCHS = 50
 SOURCE = "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"
@@ -20,24 +21,16 @@ GUMBEL_TENTH = "Gumbel-Softmax, tau = 0.1"
 TARGET_PROPAGATION = "Target propagation, thesis' rule"
 STRAIGHT_THROUGH = "ST-Gumbel-Softmax, tau = 0.5"
 LEARNED_INVERSE = "Target propagation, learned inverse"
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A row of the thesis' Table 5.1: reconstruction log-likelihood in nats."""
-
-    strategy: str
-    train: float
-    validation: float
-    metric: str
-    """Which of our metrics the number can be held against: the sample that the strategy trains with."""
+SPLITS = {"train": "train", "validation": "valid."}
+"""Of the printed numbers, and their heads."""
 
 
 PRINTED = {
-    GUMBEL_HALF: Printed("gumbel-softmax", -63.876, -64.401, "reconstruction_relaxed"),
-    GUMBEL_TENTH: Printed("gumbel-softmax", -68.883, -68.623, "reconstruction_relaxed"),
-    TARGET_PROPAGATION: Printed("target-propagation", -70.102, -72.545, "reconstruction_hard"),
+    GUMBEL_HALF: {"train": -63.876, "validation": -64.401},
+    GUMBEL_TENTH: {"train": -68.883, "validation": -68.623},
+    TARGET_PROPAGATION: {"train": -70.102, "validation": -72.545},
 }
+"""Reconstruction log-likelihood in nats, from the samples that the strategy trains with: relaxed, or hard."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +85,11 @@ class Line:
     config: Config
     printed: str
 
+    @property
+    def name(self) -> str:
+        """Among the rows of ``results.csv``."""
+        return f"Sensitivity, {self.printed}, {self.config.epochs} epochs: {self.label}"
+
 
 def gumbel(label: str, temperature: Schedule, learning_rate: Schedule, epochs: int, row: str = GUMBEL_HALF) -> Line:
     """Gumbel-Softmax with decays."""
@@ -141,44 +139,37 @@ FULL_SENSITIVITY = (
 
 
 @dataclass(frozen=True)
-class Preset:
+class Preset(declared.Preset):
     """How much of the thesis report is computed."""
 
-    epochs: int
-    seeds: tuple[int, ...]
-    samples: int
-    """Samples an image of the importance-weighted bound on the test images."""
-    sensitivity: Sequence[Line]
-    base: Config = field(default_factory=Config)
+    sensitivity: Sequence[Line] = ()
+    base: Config = Config()  # noqa: RUF009
     """Network and batch size of the rows of Table 5.1; its epochs and seed are not read."""
 
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
-        return (
-            f"{self.epochs} epochs, {len(self.seeds)} seeds, {self.samples:,} importance samples, "
-            f"{len(self.sensitivity)} lines of sensitivity"
-        )
+        return f"{super().summary}, {len(self.sensitivity)} lines of sensitivity"
 
-    def rows(self) -> dict[str, list[Config]]:
+    @property
+    def table(self) -> dict[str, list[Config]]:
         """The rows of Table 5.1: one configuration a seed."""
         base = dataclasses.replace(self.base, epochs=self.epochs)
 
-        def gumbel_softmax(strategy: str, temperature: float) -> Config:
-            options = GumbelSoftmaxOptions(Schedule(temperature))
-            return base.refitted(strategy=strategy, options=options)
+        def relaxed(strategy: str, temperature: float) -> Config:
+            return base.refitted(strategy=strategy, options=GumbelSoftmaxOptions(Schedule(temperature)))
 
         rows = {
-            GUMBEL_HALF: gumbel_softmax("gumbel-softmax", 0.5),
-            GUMBEL_TENTH: gumbel_softmax("gumbel-softmax", 0.1),
+            GUMBEL_HALF: relaxed("gumbel-softmax", 0.5),
+            GUMBEL_TENTH: relaxed("gumbel-softmax", 0.1),
             TARGET_PROPAGATION: THESIS_TARGET_PROPAGATION.config(base),
-            STRAIGHT_THROUGH: gumbel_softmax("straight-through-gumbel-softmax", 0.5),
+            STRAIGHT_THROUGH: relaxed("straight-through-gumbel-softmax", 0.5),
             LEARNED_INVERSE: LEARNED_INVERSE_READING.config(base),
         }
-        return {name: [dataclasses.replace(config, seed=seed) for seed in self.seeds] for name, config in rows.items()}
+        return {name: declared.lasting(config, self.epochs, self.seeds) for name, config in rows.items()}
 
 
 PRESETS = {
-    "quick": Preset(2, (0, 1), 20, QUICK_SENSITIVITY),
-    "full": Preset(THESIS_EPOCHS, (0, 1, 2), 1000, FULL_SENSITIVITY),
+    "quick": Preset(2, (0, 1), 20, sensitivity=QUICK_SENSITIVITY),
+    "full": Preset(THESIS_EPOCHS, (0, 1, 2), 1000, sensitivity=FULL_SENSITIVITY),
 }
