@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,6 @@ class Comparison:
     """Markdown, or a file of it: what it places and asks for by name, see ``ReportContext.write_text``."""
     chosen_by: str = "elbo"
     """The validation metric that settings are chosen by; higher is better."""
-    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """A paper's numbers for the first metric, by row and task."""
     pairs: Sequence[tuple[str, str]] = ()
     """Rows whose differences by the first metric make a second table."""
     papers: str = ""
@@ -73,11 +71,10 @@ class Comparison:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
-            tried = settings(row, task, preset)
-            if len(tried) > 1:
-                length = preset.trial_epochs or preset.epochs
-                wanted += [run for each in tried for run in lasting(each, length, preset.trial_seeds)]
-            wanted += lasting(tried[0], preset.epochs, preset.seeds)
+            tried, lengths = settings(row, task, preset), preset.lengths(row)
+            if len(tried) * len(lengths) > 1:
+                wanted += [run for each in tried for run in lasting(each, max(lengths), preset.trial_seeds)]
+            wanted += lasting(tried[0], max(row.lengths, default=preset.epochs), preset.seeds)
         return wanted
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
@@ -87,11 +84,11 @@ class Comparison:
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
         }
         named = {line(*key): entry for key, entry in entries.items()}
-        frames = [
-            evaluation_rows(bench.report, row, run, preset.evaluated)
-            for row, entry in named.items()
-            for run in entry.runs
-        ]
+        frames = []
+        for name, entry in named.items():
+            for found in (evaluation_rows(bench.report, name, run, preset.evaluated) for run in entry.runs):
+                own = entry.row.measured
+                frames.append(found[found["metric"].isin(own)] if own else found)
         results = pd.concat(frames, ignore_index=True)
         bench.write_results(results)
         if any(entry.trials for entry in entries.values()):
@@ -118,11 +115,11 @@ class Comparison:
                 columns.append(Column(metric.head or metric.split, task or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
                     body[lines[name]].append(cell)
-            if any((row, task) in self.published for row in rows):
-                columns.append(Column("printed", task))
-                for row in rows:
-                    printed = self.published.get((row, task))
-                    body[row].append(DASH if printed is None else Number(printed, digits=1))
+                if lines.keys() & metric.printed.keys():
+                    columns.append(Column("printed", task or metric.group))
+                    for name, row in lines.items():
+                        printed = metric.printed.get(name)
+                        body[row].append(DASH if printed is None else Number(printed, digits=1))
             if any(entry.trials for entry in own):
                 columns.append(Column("setting", task, text=True))
                 for row, entry in zip(rows, own, strict=True):
@@ -132,47 +129,55 @@ class Comparison:
     def differences(self, preset: Preset, results: pd.DataFrame) -> Table:
         """Pairs of rows by the first metric, on every task."""
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
-        columns = []
-        for task in preset.tasks or self.tasks:
-            printed = {row: value for (row, label), value in self.published.items() if label == task.label}
-            columns.append(Difference(metric, task.label or metric.head, task.label, printed))
+        tasks = [task.label for task in preset.tasks or self.tasks]
+        columns = [Difference(metric, task or metric.group, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        return differences_table("differences", f"Differences, in nats: {TESTED}", results, pairs, columns)
+        return differences_table("differences", f"Differences, in {metric.unit}: {TESTED}", results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
         rates = sorted({config.learning_rate.initial for config in trials})
+        lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
             "rates": ", ".join(f"{rate:g}" for rate in rates),
+            "lengths": ", ".join(map(str, lengths)),
+            "base": (preset.tasks or self.tasks)[0].base,
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
 
 
 def setting(entry: Entry) -> str:
-    """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
+    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
     if not entry.trials:
         return DASH
-    config, tried = entry.config, list(entry.trials)
-    temperatures = {getattr(each.options, "temperature", None) for each in tried}
-    parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
-    if len(temperatures) > 1:
-        parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
-    if len({each.beta for each in tried}) > 1:
-        parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
+
+    def values(config: Config) -> dict[str, Any]:
+        fields = {"beta": config.beta, "epochs": config.epochs}
+        return {**vars(config.options), **vars(config.supervision), **fields}
+
+    tried = [values(config) for config in entry.trials]
+    parts = [f"{entry.config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
+    for name, value in values(entry.config).items():
+        if len({each[name] for each in tried}) > 1:
+            parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
     return ", ".join(parts)
 
 
-def short(schedule: object) -> str:
-    """A schedule's initial value, and what is left of it after an update where it decays."""
-    if not isinstance(schedule, Schedule):
-        return DASH
-    decay = f" × {schedule.decay:g}/{schedule.every}" if schedule.decay != 1 else ""  # noqa: RUF001
-    return f"{schedule.initial:g}{decay}"
+SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w"}  # noqa: RUF001
+"""Of hyper-parameters in a table's cells."""
+
+
+def short(value: object) -> str:
+    """A value; of a schedule the initial one, and what is left of it after an update where it decays."""
+    if not isinstance(value, Schedule):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    decay = f" × {value.decay:g}/{value.every}" if value.decay != 1 else ""  # noqa: RUF001
+    return f"{value.initial:g}{decay}"
 
 
 def told(preset: Preset, entries: Entries) -> str:
@@ -183,7 +188,7 @@ def told(preset: Preset, entries: Entries) -> str:
         trials = ", ".join(map(str, preset.trial_seeds))
         said.append(
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
-            f"with seed {trials}. †: at the end of what was tried."
+            f"with seed {trials}{', which the table has too' * preset.shared_seeds}. †: at the end of what was tried."
         )
     failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
     said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)

@@ -54,6 +54,8 @@ class Report:
     make: Callable[[Any, ReportContext], None]
     data: Callable[[Any], Iterable[DataConfig]] = lambda preset: ()
     """The data of a preset that are not bundled, and maybe others."""
+    plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
+    """The runs that a preset needs at the least."""
     storage: bool = False
     """Whether it reads a storage of Optuna studies."""
 

@@ -28,6 +28,10 @@ class Row:
     """Fields of which several values are tried, with every setting of the options."""
     shared_rate: bool = False
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
+    lengths: Sequence[int] = ()
+    """Epochs to choose of, in place of the preset's; a shorter run is the beginning of the longest."""
+    measured: Sequence[str] = ()
+    """The metrics that say something of this row, if not all do."""
     study: str = ""
     """A study whose best trial gives the settings; nothing else is tried then."""
 
@@ -58,21 +62,29 @@ class Preset:
     """Length of the runs that a setting is chosen by; by default that of the table's."""
     trial_seeds: Sequence[int] = (TRIAL_SEED,)
     """None of ``seeds``."""
+    shared_seeds: bool = False
+    """Whether trials may have the table's seeds, as those of some committed results have; the caption says so."""
     growth: int = STEPS
     """How many values a grid grows by on each side at the most, while the best lies at its end."""
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
-
+    splits: Sequence[str] = ("train", "validation", "test")
+    """What is evaluated."""
     curves: bool = False
     """Whether the metrics of every epoch are needed, for figures."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:
         """Samples an image on each split."""
-        return {"train": 1, "validation": 1, "test": self.samples}
+        return {split: self.samples if split == "test" else 1 for split in self.splits}
+
+    def lengths(self, row: Row) -> Sequence[int]:
+        """Epochs after which a row's trials are scored."""
+        return row.lengths or (self.trial_epochs or self.epochs,)
 
     def __post_init__(self) -> None:
-        require_other_seeds(self.trial_seeds, self.seeds)
+        if not self.shared_seeds:
+            require_other_seeds(self.trial_seeds, self.seeds)
 
     @property
     def summary(self) -> str:
