@@ -51,8 +51,6 @@ class Comparison:
     """Markdown, or a file of it: what it places and asks for by name, see ``ReportContext.write_text``."""
     chosen_by: str = "elbo"
     """The validation metric that settings are chosen by; higher is better."""
-    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """A paper's numbers for the first metric, by row and task."""
     pairs: Sequence[tuple[str, str]] = ()
     """Rows whose differences by the first metric make a second table."""
     papers: str = ""
@@ -71,7 +69,7 @@ class Comparison:
             _apart("row", [each.label for each in preset.rows or self.rows])
             _apart("task", [each.label for each in preset.tasks or self.tasks])
         rows = {row.label for group in (self.rows, *(each.rows for each in self.presets.values())) for row in group}
-        for label in (*(row for row, _ in self.published), *itertools.chain(*self.pairs)):
+        for label in itertools.chain(*self.pairs):
             if label not in rows:
                 raise nearest(label, rows, "row")
 
@@ -95,11 +93,10 @@ class Comparison:
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
             if row.study:  # whose setting only its storage knows
                 continue
-            tried = settings(row, task, preset)
-            if len(tried) > 1:
-                length = preset.trial_epochs or preset.epochs
-                wanted += [run for each in tried for run in lasting(each, length, preset.trial_seeds)]
-            wanted += lasting(tried[0], preset.epochs, preset.seeds)
+            tried, lengths = settings(row, task, preset), preset.lengths(row)
+            if len(tried) * len(lengths) > 1:
+                wanted += [run for each in tried for run in lasting(each, max(lengths), preset.trial_seeds)]
+            wanted += lasting(tried[0], max(row.lengths, default=preset.epochs), preset.seeds)
         return wanted
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
@@ -110,11 +107,11 @@ class Comparison:
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
         }
         named = {line(*key): entry for key, entry in entries.items()}
-        frames = [
-            evaluation_rows(bench.report, row, run, preset.evaluated)
-            for row, entry in named.items()
-            for run in entry.runs
-        ]
+        frames = []
+        for name, entry in named.items():
+            for found in (evaluation_rows(bench.report, name, run, preset.evaluated) for run in entry.runs):
+                own = entry.row.measured
+                frames.append(found[found["metric"].isin(own)] if own else found)
         results = pd.concat(frames, ignore_index=True)
         bench.write_results(results)
         for metric in self.metrics if len(results) else ():
@@ -147,11 +144,11 @@ class Comparison:
                 columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
                     body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
-            if any((row, task) in self.published for row in rows):
-                columns.append(Column("printed", escape(task)))
-                for row in rows:
-                    printed = self.published.get((row, task))
-                    body[row].append(DASH if printed is None else Number(printed, digits=1))
+                if lines.keys() & metric.printed.keys():
+                    columns.append(Column("printed", escape(task) or metric.group))
+                    for name, row in lines.items():
+                        printed = metric.printed.get(name)
+                        body[row].append(DASH if printed is None else Number(printed, digits=1))
             if any(entry.trials or entry.study for entry in own):
                 columns.append(Column("setting", escape(task), text=True))
                 for row, entry in zip(rows, own, strict=True):
@@ -161,17 +158,16 @@ class Comparison:
     def differences(self, preset: Preset, results: pd.DataFrame) -> Table:
         """Pairs of rows by the first metric, on every task."""
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
-        columns = []
-        for task in preset.tasks or self.tasks:
-            printed = {row: value for (row, label), value in self.published.items() if label == task.label}
-            columns.append(Difference(metric, escape(task.label) or metric.head, task.label, printed))
+        tasks = [task.label for task in preset.tasks or self.tasks]
+        columns = [Difference(metric, escape(task) or metric.group, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        return differences_table("differences", f"Differences, in nats: {TESTED}", results, pairs, columns)
+        return differences_table("differences", f"Differences, in {metric.unit}: {TESTED}", results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
         rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
+        lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
@@ -179,6 +175,8 @@ class Comparison:
             "samples": f"{preset.samples:,}",
             "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),
             "betas": ", ".join(f"{beta:g}" for beta in sorted(betas)),
+            "lengths": ", ".join(map(str, lengths)),
+            "base": (preset.tasks or self.tasks)[0].base,
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
 
@@ -200,25 +198,32 @@ def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
 
 
 def setting(entry: Entry) -> str:
-    """Learning rate, and temperature and beta where they were tried: those that lie at the end of a grid are marked."""
+    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
     if not entry.trials and not entry.study:
         return DASH
-    config, tried = entry.config, list(entry.trials)
-    temperatures = {getattr(each.options, "temperature", None) for each in tried}
-    parts = [f"{config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
-    if len(temperatures) > 1 or (entry.study and hasattr(config.options, "temperature")):
-        parts.append(f"τ {short(getattr(config.options, 'temperature', None))}{'†' * ('temperature' in entry.ends)}")
-    if len({each.beta for each in tried}) > 1:
-        parts.append(f"β {short(config.beta)}{'†' * ('beta' in entry.ends)}")
+
+    def values(config: Config) -> dict[str, Any]:
+        fields = {"beta": config.beta, "epochs": config.epochs}
+        return {**vars(config.options), **vars(config.supervision), **fields}
+
+    tried = [values(config) for config in entry.trials]
+    parts = [f"{entry.config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
+    for name, value in values(entry.config).items():
+        if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
+            parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
     return ", ".join(parts)
 
 
-def short(schedule: object) -> str:
-    """A schedule's initial value, and what is left of it after an update where it decays."""
-    if not isinstance(schedule, Schedule):
-        return DASH
-    decay = f" × {schedule.decay:g}/{schedule.every}" if schedule.decay != 1 else ""  # noqa: RUF001
-    return f"{schedule.initial:g}{decay}"
+SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w"}  # noqa: RUF001
+"""Of hyper-parameters in a table's cells."""
+
+
+def short(value: object) -> str:
+    """A value; of a schedule the initial one, and what is left of it after an update where it decays."""
+    if not isinstance(value, Schedule):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    decay = f" × {value.decay:g}/{value.every}" if value.decay != 1 else ""  # noqa: RUF001
+    return f"{value.initial:g}{decay}"
 
 
 def told(preset: Preset, entries: Entries) -> str:

@@ -29,6 +29,10 @@ class Row:
     """Fields of which several values are tried, with every setting of the options."""
     shared_rate: bool = False
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
+    lengths: Sequence[int] = ()
+    """Epochs to choose of, in place of the preset's; a shorter run is the beginning of the longest."""
+    measured: Sequence[str] = ()
+    """The metrics that say something of this row, if not all do."""
     study: str = ""
     """A study whose best trial gives the settings; nothing else is tried then."""
 
@@ -85,6 +89,10 @@ class Preset:
     def evaluated(self) -> Mapping[str, int]:
         """Samples an image on each split."""
         return {split: self.samples if split == "test" else 1 for split in self.splits}
+
+    def lengths(self, row: Row) -> Sequence[int]:
+        """Epochs after which a row's trials are scored."""
+        return row.lengths or (self.trial_epochs or self.epochs,)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "samples"):

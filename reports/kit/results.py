@@ -35,6 +35,10 @@ class Metric:
     """Whether the interval is shown."""
     offset: float = 0.0
     """What is added to it then: with a ``scale`` of -1, the number is shown as a distance to here."""
+    unit: str = "nats"
+    """Of differences."""
+    printed: Mapping[str, float] = field(default_factory=dict)
+    """A paper's numbers as they are shown, by row (``line``)."""
 
     @property
     def column(self) -> Column:
@@ -109,8 +113,6 @@ class Difference:
     head: str
     task: str = ""
     """Rows are looked for as ``line(row, task)``."""
-    printed: Mapping[str, float] = field(default_factory=dict)
-    """A paper's numbers of the rows."""
 
 
 def differences_table(
@@ -120,19 +122,21 @@ def differences_table(
     heads, body = [Column("", text=True)], {pair: list[Cell]([f"{pair[0]} less {pair[1]}"]) for pair in pairs}
     for each in columns:
         named = [(line(one, each.task), line(other, each.task)) for one, other in pairs]
+        printed = each.metric.printed
+        compared = any(printed.keys() >= set(key) for key in named)
         found = differences(results, named, each.metric)
         tested = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
         heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if tested else ()))]
-        heads += [Column("printed", each.head)] * bool(each.printed)
+        heads += [Column("printed", each.head)] * compared
         for pair, key in zip(pairs, named, strict=True):
             values, *p = found.get(key, ({}, 1.0, 1.0))
             enough = len(values) >= statistics.MINIMUM_SEEDS
             body[pair] += [Number.mean(values, each.metric.digits, signed=True)]
             body[pair] += [p_text(value) if enough else DASH for value in p] * tested
-            if each.printed:
-                both = [each.printed.get(row) for row in pair]
-                told = None not in both
-                body[pair].append(Number(both[0] - both[1], digits=1, signed=True) if told else DASH)  # type: ignore[operator]
+            if compared:
+                told = printed.keys() >= set(key)
+                both = printed[key[0]] - printed[key[1]] if told else 0.0
+                body[pair].append(Number(both, digits=1, signed=True) if told else DASH)
     return Table(name, caption, heads, list(body.values()))
 
 

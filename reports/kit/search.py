@@ -68,6 +68,10 @@ BETA = Axis(
     lambda config, value: dataclasses.replace(config, beta=Schedule(value)),
 )
 
+LENGTH = Axis(
+    "epochs", lambda config: config.epochs, lambda config, value: dataclasses.replace(config, epochs=int(value))
+)
+
 
 def _constant(schedule: object) -> float | None:
     return schedule.initial if isinstance(schedule, Schedule) and schedule == Schedule(schedule.initial) else None

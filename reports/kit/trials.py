@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 import pandas as pd
@@ -15,7 +15,7 @@ from discrete_vae.tuning import defined, open_storage
 from discrete_vae.tuning.trials import ranked
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, lasting, settings
-from reports.kit.search import BETA, TEMPERATURE, at_end, rate_axis, widened
+from reports.kit.search import BETA, LENGTH, TEMPERATURE, at_end, rate_axis, widened
 from reports.kit.tables import changes
 
 
@@ -23,12 +23,13 @@ from reports.kit.tables import changes
 class Entry:
     """What became of a row on a task."""
 
+    row: Row
     config: Config
-    """The setting that was chosen."""
+    """The setting that was chosen, with the length that it was chosen by."""
     runs: Sequence[Run]
     """Of the table's seeds."""
     trials: Mapping[Config, Sequence[Run]]
-    """By setting, a run a seed; empty where there was nothing to choose."""
+    """By setting and length, a run a seed; empty where there was nothing to choose."""
     ends: Sequence[str]
     """Hyper-parameters whose chosen value lies at the end of what was tried."""
     study: str = ""
@@ -39,23 +40,25 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
     """Choose a row's setting, grow its grids while the best lies at their end, and train it with every seed."""
     if row.study:
         config = best_of(row.study, bench.storage)
-        return Entry(config, _trained(preset, bench, config), {}, (), row.study)
-    tried = settings(row, task, preset)
-    if len(tried) == 1:
-        return Entry(tried[0], _trained(preset, bench, tried[0]), {}, ())
-    length, trials = preset.trial_epochs or preset.epochs, dict[Config, list[Run]]()
+        return Entry(row, config, _trained(preset, bench, config), {}, (), row.study)
+    tried, lengths = settings(row, task, preset), preset.lengths(row)
+    if len(tried) * len(lengths) == 1:
+        return Entry(row, tried[0], _trained(preset, bench, tried[0]), {}, ())
+    trials = dict[Config, list[Run]]()
 
     def score(configs: Sequence[Config]) -> dict[Config, float]:
-        wanted = [run for config in configs for run in lasting(config, length, preset.trial_seeds)]
-        made = iter(bench.train(wanted, epochs=(length,)))
-        trials.update({config: [next(made) for _ in preset.trial_seeds] for config in configs})
-        return {config: mean(trials[config], metric) for config in configs}
+        wanted = [run for config in configs for run in lasting(config, max(lengths), preset.trial_seeds)]
+        made = iter(bench.train(wanted, epochs=lengths))
+        runs = {config: [next(made) for _ in preset.trial_seeds] for config in configs}
+        found = {replace(config, epochs=each): own for config, own in runs.items() for each in lengths}
+        trials.update(found)
+        return {config: mean(own, metric, config.epochs) for config, own in found.items()}
 
     axes = [rate_axis(row.shared_rate), TEMPERATURE, BETA]
     scores = widened(tried, score, axes, preset.growth)
     best = max(scores, key=scores.__getitem__)
-    runs = _trained(preset, bench, best) if scores[best] > float("-inf") else []
-    return Entry(best, runs, trials, at_end(best, list(scores), axes))
+    runs = _trained(preset, bench, best, bool(row.lengths)) if scores[best] > float("-inf") else []
+    return Entry(row, best, runs, trials, at_end(best, list(scores), [*axes, LENGTH]))
 
 
 def best_of(study: str, storage: str) -> Config:
@@ -70,21 +73,25 @@ def best_of(study: str, storage: str) -> Config:
     return search.configs(trials[0].params, seeds[:1], epochs)[0]
 
 
-def _trained(preset: Preset, bench: ReportContext, config: Config) -> list[Run]:
-    epochs = range(1, preset.epochs + 1) if preset.curves else ()
-    return bench.train(lasting(config, preset.epochs, preset.seeds), samples=preset.evaluated, epochs=epochs)
+def _trained(preset: Preset, bench: ReportContext, config: Config, own_length: bool = False) -> list[Run]:
+    length = config.epochs if own_length else preset.epochs
+    epochs = range(1, length + 1) if preset.curves else ()
+    return bench.train(lasting(config, length, preset.seeds), samples=preset.evaluated, epochs=epochs)
 
 
-def mean(runs: Sequence[Run], metric: str) -> float:
-    """The mean of the last validation metric; minus infinity where a run failed. Raises ``InputError`` for no such."""
-    return sum(_last(run, metric) for run in runs) / len(runs)
+def mean(runs: Sequence[Run], metric: str, epochs: int) -> float:
+    """The mean of a validation metric after so many epochs; minus infinity where a run failed.
+
+    Raises ``InputError`` where there is no such metric.
+    """
+    return sum(_after(epochs, run, metric) for run in runs) / len(runs)
 
 
-def _last(run: Run, metric: str) -> float:
+def _after(epochs: int, run: Run, metric: str) -> float:
     if run.failure is not None:
         return float("-inf")
     history = run.history()
-    found = history[(history["split"] == "validation") & (history["epoch"] == run.config.epochs)].set_index("metric")
+    found = history[(history["split"] == "validation") & (history["epoch"] == epochs)].set_index("metric")
     if metric not in found.index:
         raise InputError(f"{run.config.name} has no validation {metric} to choose by; it has {', '.join(found.index)}")
     return float(found["value"][metric])
@@ -96,15 +103,15 @@ def tuning(entries: Mapping[str, Entry], metric: str) -> pd.DataFrame:
         {
             "row": row,
             "strategy": run.config.strategy,
-            "parameters": changes(run.config),
+            "parameters": changes(replace(run.config, epochs=config.epochs)),
             "seed": run.config.seed,
             "split": "validation",
             "metric": metric,
-            "value": None if run.failure is not None else _last(run, metric),
+            "value": None if run.failure is not None else _after(config.epochs, run, metric),
             "run": run.config.name,
-            "epoch": run.config.epochs,
+            "epoch": config.epochs,
         }
         for row, entry in entries.items()
-        for runs in entry.trials.values()
+        for config, runs in entry.trials.items()
         for run in runs
     )
