@@ -39,7 +39,7 @@ from reports.kit.tables import COLUMNS
 RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
 NO_SAMPLES: Mapping[str, int] = {}
-WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
+WRITTEN = {".bib", ".csv", ".html", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
 """Kinds of files that reports write."""
 
 
