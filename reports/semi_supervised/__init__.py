@@ -93,8 +93,8 @@ REPORT = Comparison(
         Metric("validation", "accuracy", group="accuracy, %", scale=100),
         Metric("test", "elbo", group="ELBO, nats", printed=PRINTED["elbo"]),
     ],
-    "Classification with the classes of 100 training images, other ones with each seed. The ELBO is that of hard samples "
-    "of class and style. The labels alone are trained for as many epochs as were chosen.",
+    "Classification with the classes of 100 training images, other ones with each seed. The ELBO is that of hard "
+    "samples of class and style. The labels alone are trained for as many epochs as were chosen.",
     Path(__file__).with_name("text.md"),
     chosen_by="accuracy",
     pairs=[(row, ALONE) for row in ROWS if row != ALONE],
