@@ -59,6 +59,18 @@ class Report:
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
     """The runs that a preset needs at the least."""
 
+    def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
+        """Those of them that have to be trained."""
+        return bench.missing(self.plan(preset))
+
+
+class Missing(Exception):
+    """What a dry call of ``ReportContext.train`` would train."""
+
+    def __init__(self, configs: Sequence[Config]) -> None:
+        super().__init__(f"{len(configs)} runs")
+        self.configs = list(configs)
+
 
 @dataclass
 class ReportContext:
@@ -76,6 +88,8 @@ class ReportContext:
     """Of Optuna studies, for the report on them."""
     retrain: bool = False
     """Whether to train what committed tables know already."""
+    dry: bool = False
+    """Whether ``train`` raises ``Missing`` where it would train."""
     jobs: int | None = None
     """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
@@ -136,6 +150,8 @@ class ReportContext:
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
+                if self.dry and (missing := self.missing(wanted)):
+                    raise Missing(missing)
                 if wanted:
                     made = parallel.train(
                         wanted,
