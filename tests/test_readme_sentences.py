@@ -9,12 +9,9 @@ import pytest
 
 from discrete_vae.evaluation import statistics
 from reports import (
-    critics_tables,
     jang,
     semi_supervised,
     semi_supervised_tables,
-    sequences,
-    sequences_tables,
 )
 from reports.benchmarks.measurements import by_row
 from reports.kit.results import Metric, differences
@@ -23,6 +20,7 @@ from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, 
 from reports.target_propagation.tables import PAIRS
 from reports.thesis import from_print
 from reports.thesis.settings import PRESETS, PRINTED
+from reports.sequences import ROWS
 from tests.readme import ROOT, SAID, apart, mean, results_of, told
 
 
@@ -122,9 +120,10 @@ def test_sentences_on_classification() -> None:
 def test_sentences_on_strings() -> None:
     results = results_of("sequences")
     for dataset, metric in (("expressions", "valid"), ("molecules", "valid"), ("molecules", "unique")):
-        best = sequences_tables.strongest(dataset, results, metric)
+        models = [f"{order}-gram model" for order in (1, 2, 3, 4)]
+        best = max(models, key=lambda model: mean(results, f"{model}, {dataset}", "test", metric))
         matched = by_seed(results, f"{best}, {dataset}", "test", metric)
-        labels = [row.label for row in sequences.PRESETS["laptop"].rows]
+        labels = [row.label for row in ROWS]
         shares = {row: by_seed(results, f"{row}, {dataset}", "test", metric) for row in labels}
         p_values = statistics.holm([statistics.welch_p(values, matched) for values in shares.values()])
         model = statistics.interval(list(matched.values())).mean
@@ -147,22 +146,32 @@ def test_sentences_on_strings() -> None:
             assert f"the score function ({own:.1%}) is not told apart from it (p = {max(p_values):.2f})" in SAID
 
 
+MADE = ["modes", "near", "close"]
+"""What is measured of generators' points."""
+
+
 def test_sentences_on_critics() -> None:
     results = results_of("critics")
 
-    def rows(kind: str, dataset: str) -> list[str]:
-        return [f"{kind}, {dataset}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
-
-    found = critics_tables.differences(results)
-    assert len(found) == 10
-    (close, close_p, corrected), (near, near_p, _) = (found["8-gaussians", metric] for metric in ("close", "near"))
-    assert f"({told(close, 2)} more, paired p = {close_p:.1g}, but {corrected:.2f} after Holm's" in SAID
-    assert f"({told(near, 2)}, p = {near_p:.1g})" in SAID
+    values, p_values = {}, {}
+    for data in ("8 Gaussians", "25 Gaussians"):
+        for kind, split, metrics in (("critic alone", "centres", ["peaks", "dip"]), ("generator", "test", MADE)):
+            rows = [f"{kind}, {data}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
+            for metric in metrics:
+                values[data, metric] = apart(results, *rows, split, metric)
+                both = (by_seed(results, row, split, metric) for row in rows)
+                p_values[data, metric] = statistics.paired_p(*both)
+    corrected = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+    assert len(values) == 10
+    close, near = ("8 Gaussians", "close"), ("8 Gaussians", "near")
+    told_close = f"({told(values[close], 2)} more, paired p = {p_values[close]:.1g}"
+    assert f"{told_close}, but {corrected[close]:.2f} after Holm's" in SAID
+    assert f"({told(values[near], 2)}, p = {p_values[near]:.1g})" in SAID
     (norm,) = by_seed(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
     norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
     assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
     assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
-    peaks = by_seed(results, rows("critic alone", "25 Gaussians")[0], "centres", "peaks")
+    peaks = by_seed(results, "critic alone, 25 Gaussians, gradient penalty", "centres", "peaks")
     assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
 
 
