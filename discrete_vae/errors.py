@@ -64,5 +64,6 @@ def nearest(name: str, known: Iterable[str], what: str) -> InputError:
     """The error for a name that is not known: it offers the nearest one, or else all of them."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+    choice = f"choose from {', '.join(known)}" if known else "there is none"
+    remedy = f"did you mean {close[0]!r}?" if close else choice
     return InputError(f"unknown {what} {name!r}; {remedy}")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from rich.console import Console
 
 from discrete_vae.cli.arguments import Optional, whole
 from discrete_vae.cli.command import run
-from discrete_vae.cli.where import STORAGE, Storage, choose_device
+from discrete_vae.cli.where import STORAGE, Jobs, Storage, choose_device
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.foreign import is_file, out_of_file
 from discrete_vae.places import Folder
 from discrete_vae.secrets import guard
 from reports import (
@@ -26,38 +28,46 @@ from reports import (
     reinmax,
     semi_supervised,
     sequences,
-    speed_by_classes,
-    storage_overhead,
     studies,
     target_propagation,
     thesis,
-    throughput,
 )
-from reports.kit.context import Report, ReportContext
+from reports.benchmarks import speed_by_classes, storage_overhead, throughput
+from reports.kit import cost
+from reports.kit.cache import provenance
+from reports.kit.comparison import Comparison
+from reports.kit.context import RESULTS, Report, ReportContext
 
-REPORTS: dict[str, Report] = {
-    "thesis": thesis.REPORT,
-    "throughput": throughput.REPORT,
-    "target-propagation": target_propagation.REPORT,
-    "auto-encoder": auto_encoder.REPORT,
-    "adversarial-vae": adversarial_vae.REPORT,
-    "gradients": gradients.REPORT,
-    "critics": critics.REPORT,
-    "jang": jang.REPORT,
-    "reinmax": reinmax.REPORT,
-    "semi-supervised": semi_supervised.REPORT,
-    "sequences": sequences.REPORT,
-    "speed-by-classes": speed_by_classes.REPORT,
-    "studies": studies.REPORT,
-    "storage-overhead": storage_overhead.REPORT,
+REPORTS: dict[str, Report | Comparison] = {
+    module.REPORT.name: module.REPORT
+    for module in (
+        thesis,
+        throughput,
+        target_propagation,
+        auto_encoder,
+        adversarial_vae,
+        gradients,
+        critics,
+        jang,
+        reinmax,
+        semi_supervised,
+        sequences,
+        speed_by_classes,
+        studies,
+        storage_overhead,
+    )
 }
+LONG = 60.0
+"""Seconds; what takes longer is announced before it starts."""
 
 app = App(
     name="python -m reports",
-    help="""Regenerate tables and figures: train what is missing, then write them as CSV, LaTeX, PDF and PNG.
+    help="""Regenerate tables and figures: train what is missing, then write them as CSV, LaTeX, PDF, PNG and HTML.
 
-For example `python -m reports thesis --preset quick --out out`. A second call trains nothing and writes the same bytes.
-`python -m reports list` shows the reports and their presets.""",
+For example `python -m reports thesis --preset quick --out out`. Runs that committed results know are not trained
+again, and a second call trains nothing and writes the same bytes. `python -m reports list` shows the reports, their
+presets and what they cost. A report of your own is a file that defines REPORT:
+`python -m reports path/to/mine.py --preset quick --out out`.""",
     version_flags=[],
 )
 
@@ -69,18 +79,20 @@ def make(
     preset: Annotated[str | None, Parameter(show_default=False)] = None,
     out: Folder,
     runs: Folder = Path("runs"),
-    device: str = "cpu",
+    device: str = "auto",
     threads: Annotated[int | None, whole(1, 1024), Optional] = None,
+    jobs: Jobs = None,
     folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
     download: Annotated[bool, Parameter(negative="")] = False,
     storage: Storage = STORAGE,
+    retrain: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Make a report.
 
     Parameters
     ----------
     name
-        The report; `list` shows them.
+        The report, which `list` shows, or a Python file that defines REPORT.
     preset
         How long to train: quick, full, or another that `list` shows; by default the first of them.
     out
@@ -95,13 +107,11 @@ def make(
         Folder with IDX files, for presets that train on data that are not bundled.
     download
         Download such data if they are not there.
+    retrain
+        Train also what committed results know already.
     """
-    if name not in REPORTS:
-        raise nearest(name, REPORTS, "report")
-    report = REPORTS[name]
-    preset = next(iter(report.presets)) if preset is None else preset
-    if preset not in report.presets:
-        raise nearest(preset, report.presets, "preset")
+    report = named(name)
+    preset = chosen_preset(report, preset)
     if (folder is not None or download) and not any(map(has_files, report.data(report.presets[preset]))):
         raise InputError(
             f"{'download' if folder is None else f'folder {folder}'} has no effect with {name} --preset {preset}, "
@@ -109,18 +119,80 @@ def make(
         )
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
-    bench = ReportContext(name, preset, out, runs, choose_device(device, threads), folder, download, storage)
+    bench = ReportContext(
+        report.name, preset, out, runs, choose_device(device, threads), folder, download, storage, retrain, jobs
+    )
     bench.check_out()
+    announce(report, preset, bench)
     report.make(report.presets[preset], bench)
 
 
+def named(name: str) -> Report | Comparison:
+    """A report by its name, or by the file that defines it. Raises ``InputError`` for one that is not known."""
+    if name in REPORTS:
+        return REPORTS[name]
+    if not is_file(name):
+        raise nearest(name, REPORTS, "report")
+    own = out_of_file(name, "report", "REPORT")
+    if not isinstance(own, Report | Comparison):
+        raise InputError(f"{name} defines no report; write REPORT = Comparison(...), as reports/reinmax does")
+    if own.name in REPORTS:
+        raise InputError(f"{name} is called {own.name}, as one of the project's reports; give it another name")
+    return own
+
+
+def chosen_preset(report: Report | Comparison, preset: str | None) -> str:
+    """The preset, by default the first. Raises ``InputError`` for one that is not known."""
+    if preset is not None and preset not in report.presets:
+        raise nearest(preset, report.presets, "preset")
+    return preset or next(iter(report.presets))
+
+
+def announce(report: Report | Comparison, preset: str, bench: ReportContext) -> None:
+    """Say what is known already, and how long the rest will take if that is long."""
+    console = Console(highlight=False, soft_wrap=True)
+    wanted = list(dict.fromkeys(report.plan(report.presets[preset])))
+    missing = bench.missing(wanted)
+    if known := len(wanted) - len(missing):
+        console.print(f"{known} of {len(wanted)} runs are known already; {len(missing)} are trained", markup=False)
+    if missing and (seconds := cost.seconds(missing, bench.dataset, bench.device)) > LONG:
+        console.print(
+            f"training takes about {cost.told(seconds)} ({cost.steps(missing):,} steps, by a measured step of each "
+            "kind); evaluations, and values that a grid grows by, come on top",
+            markup=False,
+        )
+
+
 @app.command(name="list")
-def list_reports() -> None:
-    """Show the reports and their presets."""
-    for name, report in REPORTS.items():
-        print(f"{name}: {report.summary}")
+def list_reports(
+    *name: str, device: str = "auto", threads: Annotated[int | None, whole(1, 1024), Optional] = None
+) -> None:
+    """Show the reports, their presets, what they cost, and which results are committed.
+
+    Parameters
+    ----------
+    name
+        Reports whose presets' minutes are told, from a step of each kind of run that is measured here.
+    device
+        Where steps are measured: cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.
+    threads
+        Processor threads; by default torch's choice.
+    """
+    shown = [named(each) for each in name] or list(REPORTS.values())
+    bench = ReportContext("list", "", Path(), device=choose_device(device, threads))
+    for report in shown:
+        print(f"{report.name}: {report.summary}")
         for preset, settings in report.presets.items():
-            print(f"    --preset {preset}: {settings.summary}")
+            planned = list(dict.fromkeys(report.plan(settings)))
+            costs = f"; {len(planned)} runs, {cost.steps(planned):,} steps" if planned else ""
+            if planned and name:
+                costs += f", about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
+            print(f"    --preset {preset}: {settings.summary}{costs}")
+        if (RESULTS / report.name / "provenance.json").exists():
+            committed = provenance(RESULTS / report.name)
+            took = committed.get("training_seconds")
+            trained = f", {cost.told(took)} of training" if took else ""
+            print(f"    committed: --preset {committed['preset']}{trained}")
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

@@ -17,8 +17,8 @@ from discrete_vae.data import Dataset
 from discrete_vae.runs import Run
 from discrete_vae.tuning import METRICS, metric_of
 from reports.kit.figures import COLOURS, figure
+from reports.kit.images import heat_map, reconstructions
 from reports.kit.markdown import code
-from reports.thesis_figures import heat_map, reconstructions
 
 UNWRITTEN = "artifacts"
 """A trial's attribute: why it has no pictures."""
@@ -57,11 +57,10 @@ def _draw(folder: Path, runs: Sequence[Run], data: Dataset, metric: str) -> list
         axes.legend()
     names = ["learning_curve"]
     if runs[0].config.task == "vae":
-        reconstructions(folder, {f"seed {runs[0].config.seed}": runs[0]}, data)
-        heat_map(folder, runs[0], data)
-        names += ["figure_5_2", "figure_5_1"]
-    titles = {"figure_5_2": "reconstructions", "figure_5_1": "heat_map_of_pi"}
-    return [(folder / f"{name}.png").rename(folder / f"{titles.get(name, name)}.png") for name in names]
+        reconstructions(folder, {f"seed {runs[0].config.seed}": runs[0]}, data, "reconstructions")
+        heat_map(folder, runs[0], data, "heat_map_of_pi")
+        names += ["reconstructions", "heat_map_of_pi"]
+    return [folder / f"{name}.png" for name in names]
 
 
 def _note(trial: Trial, runs: Sequence[Run]) -> None:

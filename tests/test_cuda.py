@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import train
 from discrete_vae.training.step import Trainer
+
+# As the commands do: other processes on the GPU then change no rounding.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 

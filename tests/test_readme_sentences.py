@@ -15,28 +15,21 @@ from reports import (
     semi_supervised_tables,
     sequences,
     sequences_tables,
-    thesis_settings,
 )
+from reports.benchmarks.measurements import by_row
+from reports.kit.results import Metric, differences
 from reports.kit.tables import by_seed
-from reports.target_propagation_settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
-from reports.target_propagation_tables import relations
+from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
+from reports.target_propagation.tables import PAIRS
+from reports.thesis import from_print
+from reports.thesis.settings import PRESETS, PRINTED
 from tests.readme import ROOT, SAID, apart, mean, results_of, told
 
 
 def test_sentences_on_the_thesis() -> None:
     results = results_of("thesis")
-    rows = (
-        thesis_settings.GUMBEL_HALF,
-        thesis_settings.GUMBEL_TENTH,
-        thesis_settings.TARGET_PROPAGATION,
-        thesis_settings.STRAIGHT_THROUGH,
-        thesis_settings.LEARNED_INVERSE,
-    )
-    half, tenth, rule, straight, learned = rows
-    printed = thesis_settings.PRINTED
-    gaps = {
-        row: abs(mean(results, row, "validation", printed[row].metric) - printed[row].validation) for row in printed
-    }
+    rows = half, tenth, rule, straight, learned = list(PRESETS["full"].table)
+    gaps = {row: abs(from_print(results, row, row).value) for row in PRINTED}  # type: ignore[union-attr]
     assert max(gaps[half], gaps[rule]) < 1.1
     assert f"misses the print by {gaps[tenth]:.1f} nats" in SAID
     assert f"{told(apart(results, rule, half, 'validation', 'reconstruction_hard'))} nats worse than" in SAID
@@ -59,35 +52,36 @@ def test_sentences_on_the_thesis() -> None:
         line(f"50 epochs: {beta}, y = pi, {shown}", "validation", "reconstruction_hard") for beta, shown in long.items()
     ]
     sample = line("50 epochs: beta = 0.05, y = pi, f(sample of x')", "validation", "reconstruction_hard")
-    above, below, sampled = (value - printed[rule].validation for value in (*ends, sample))
+    above, below, sampled = (value - PRINTED[rule]["validation"] for value in (*ends, sample))
     assert f"ends {above:.1f} nat above the print, a constant 0.05 ends {-below:.1f} below it" in SAID
     assert f"ends {sampled:.1f} above it" in SAID
 
 
 def test_sentences_on_target_propagation() -> None:
     results = results_of("target-propagation")
-    found = {metric: relations(results, metric) for metric in ("elbo", "log_likelihood")}
+    found = {metric: differences(results, PAIRS, Metric("test", metric)) for metric in ("elbo", "log_likelihood")}
 
     def pair(first: Variant, second: Variant, metric: str, digits: int = 2) -> str:
-        text = told(found[metric][first, second].difference, digits)
+        text = told(found[metric][first.label, second.label][0], digits)
         return text if text.startswith("-") else f"+{text}"
 
-    gumbel = found["elbo"][MIRROR, GUMBEL]
-    assert f"is {told(gumbel.difference)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
-    assert f"p = {gumbel.p:.1g}; {gumbel.corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
-    local = found["elbo"][LOCAL, GUMBEL]
-    assert f"it is {told(local.difference)} nats ahead (p = {local.p:.1g})" in SAID
+    values, p, corrected = found["elbo"][MIRROR.label, GUMBEL.label]
+    assert f"is {told(values)} nats ahead of the best-tuned Gumbel-Softmax" in SAID
+    assert f"p = {p:.1g}; {corrected:.2g} after Holm's correction for {len(found['elbo'])} tests" in SAID
+    values, p, _ = found["elbo"][LOCAL.label, GUMBEL.label]
+    assert f"it is {told(values)} nats ahead (p = {p:.1g})" in SAID
     for rival in (STRAIGHT_THROUGH, REINMAX):
         for variant in (MIRROR, LOCAL):
             assert pair(variant, rival, "elbo") in SAID
-            assert found["elbo"][variant, rival].corrected > statistics.LEVEL
+            assert found["elbo"][variant.label, rival.label][2] > statistics.LEVEL
     for variant in (MIRROR, LOCAL):
         assert pair(variant, GUMBEL, "log_likelihood") in SAID
         assert all(
-            found["log_likelihood"][variant, rival].corrected > statistics.LEVEL
+            found["log_likelihood"][variant.label, rival.label][2] > statistics.LEVEL
             for rival in (GUMBEL, STRAIGHT_THROUGH, REINMAX)
         )
-    assert f"but {found['log_likelihood'][LOCAL, GUMBEL].corrected:.2f} after Holm's correction" in SAID
+    corrected = found["log_likelihood"][LOCAL.label, GUMBEL.label][2]
+    assert f"but {corrected:.2f} after Holm's correction" in SAID
     signals = results_of("target-propagation", "signals.csv")
     last = signals[(signals["epoch"] == 10) & (signals["metric"] == "elbo")].set_index("row")["value"]
     for inverse, names in (
@@ -285,3 +279,23 @@ def test_what_is_said_of_gradients() -> None:
     assert values["bias"]["straight-through"] > 1
     start = results[(results["epoch"] == 0) & (results["row"] == "straight-through") & (results["metric"] == "cosine")]
     assert f"(cosine of one draw {start['value'].iloc[0]:.2f})" in SAID
+
+
+def test_sentences_on_a_gpu() -> None:
+    found = by_row(results_of("throughput-h200"))
+    recorded, compiled = (found[f"gumbel-softmax, 1 thread{end}"] for end in ("", ", compiled"))
+    for metrics, said in (
+        (recorded, "a recorded Gumbel-Softmax step takes {step_ms:.2f} ms, {step_over_floor:.1f} times its floor;"),
+        (compiled, "compiled {step_ms:.2f} ms, {step_over_floor:.1f} times."),
+        (found["target-propagation, 1 thread"], "Target propagation takes {step_ms:.2f} ms,"),
+        (found["textbook, 1 thread"], "and the textbook loop {step_ms:.2f} ms."),
+    ):
+        assert said.format(**metrics) in SAID
+        assert metrics["disturbed"] == 0
+    provenance = json.loads((ROOT / "reports" / "results" / "throughput-h200" / "provenance.json").read_text())
+    settings = provenance["settings"]
+    assert settings["machine"].startswith("NVIDIA H200, CUDA 13.0")
+    assert "torch 2.11.0" in settings["machine"]
+    options = f"--device {settings['device']} --threads {settings['threads']}"
+    assert f"`{provenance['command']} {options}` was cut before populations and evaluation" in SAID
+    assert {name.partition(" = ")[0] for name in settings["not_measured"]} >= {"population, P", "evaluation, P"}

@@ -47,6 +47,7 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
     ``explain`` may say why there is no such option.
     """
     keep_freed_memory()
+    app.suppress_keyboard_interrupt = False  # else it exits by itself, as if the reader of its output had gone
     with remembering(sys.argv[1:] if tokens is None else tokens):
         try:
             with standard_output():

@@ -15,17 +15,17 @@ from discrete_vae.cli.listing import show_runs
 from discrete_vae.cli.options import DATA, TASK, configuration, parameters, suited
 from discrete_vae.cli.options import RUNS as RUNS_GROUP
 from discrete_vae.cli.own_images import own_images
-from discrete_vae.cli.where import DataFiles, Where
+from discrete_vae.cli.where import DataFiles, Jobs, Where
 from discrete_vae.config.config import Config
 from discrete_vae.config.relevance import has_effect
 from discrete_vae.data import load
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.parallel import train as train_runs
 from discrete_vae.progress import terminal_progress
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import TASKS
 from discrete_vae.training import capacity
-from discrete_vae.training.loop import train as train_runs
 
 MOST = 10_000
 """Runs that a command may train, each in a folder of its own."""
@@ -49,7 +49,15 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
             capacity.require_training(base, seeds * len(each_seed), device)
             configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]
             images = own_data or load(base.data, files.folder, device, files.download)
-            made = train_runs(configs, where.runs, images, device=device, progress=progress, compiled=values["compile"])
+            made = train_runs(
+                configs,
+                where.runs,
+                images,
+                device=device,
+                progress=progress,
+                compiled=values["compile"],
+                jobs=values["jobs"],
+            )
         damaged = show_runs(made)
         for name, error in damaged.items():
             complain(f"error: {name}: {error}")
@@ -64,6 +72,7 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
             "vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP, show_default=False)], ()
         ),
         _parameter("compile", Annotated[bool, Parameter(help=COMPILE_HELP, group=RUNS_GROUP, negative="")], False),
+        _parameter("jobs", Annotated[Jobs, Parameter(group=RUNS_GROUP)], None),
         _parameter("where", Annotated[Where, Parameter(name="*", group=RUNS_GROUP)], Where()),
     ]
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]

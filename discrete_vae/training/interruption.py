@@ -30,3 +30,20 @@ def noted_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Have SIGTERM stop as Ctrl-C does, and the latter also where a shell lets background processes ignore it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    with contextlib.suppress(ValueError):  # outside the main thread, signals are not ours to handle
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -49,24 +49,7 @@ def train(
     Raises ``InputError`` on bad input, ``Interrupted`` after a signal (SIGINT, SIGTERM), when all is saved.
     """
     device = torch.device(device)
-    if checkpoint_every is not None:
-        check_range("checkpoint every", checkpoint_every)
-    for config in configs:
-        if config.data != data.config:
-            raise InputError(
-                f"the images are {data.config}, but a run asks for {config.data}; load those, or give "
-                "Config(data=dataset.config)"
-            )
-        if config.precision == "tf32" and device.type == "cpu":
-            raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
-    data.check()
-    new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
-    sizes: dict[str, list[Config]] = {}
-    for config in new:
-        sizes.setdefault(config.population_key, []).append(config)
-    for alike in sizes.values():
-        capacity.require_training(alike[0], len(alike), device)
-        _rehearse(alike[0], data, device)
+    check_request(configs, runs, data, device, checkpoint_every)
     made: list[Run] = []
     with contextlib.ExitStack() as stack:
         for config in dict.fromkeys(configs):
@@ -92,6 +75,30 @@ def train(
     if stop:  # when all was done; it is for whoever called
         signal.raise_signal(stop[0])
     return made
+
+
+def check_request(
+    configs: Sequence[Config], runs: Path, data: Dataset, device: torch.device, checkpoint_every: int | None
+) -> None:
+    """Raise ``InputError`` for what ``train`` cannot do, before anything is made."""
+    if checkpoint_every is not None:
+        check_range("checkpoint every", checkpoint_every)
+    for config in configs:
+        if config.data != data.config:
+            raise InputError(
+                f"the images are {data.config}, but a run asks for {config.data}; load those, or give "
+                "Config(data=dataset.config)"
+            )
+        if config.precision == "tf32" and device.type == "cpu":
+            raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
+    data.check()
+    new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
+    sizes: dict[str, list[Config]] = {}
+    for config in new:
+        sizes.setdefault(config.population_key, []).append(config)
+    for alike in sizes.values():
+        capacity.require_training(alike[0], len(alike), device)
+        _rehearse(alike[0], data, device)
 
 
 def _rehearse(config: Config, data: Dataset, device: torch.device) -> None:

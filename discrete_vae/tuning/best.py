@@ -10,12 +10,12 @@ import torch
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial
 
+from discrete_vae import parallel
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.progress import TerminalProgress
 from discrete_vae.runs.run import Run
-from discrete_vae.training import loop as training
 from discrete_vae.tuning.attributes import is_number
 from discrete_vae.tuning.definition import defined
 from discrete_vae.tuning.trials import ranked
@@ -35,11 +35,13 @@ def train_again(
     epochs: int | None,
     samples: int,
     compiled: bool = False,
+    jobs: int | None = 1,
 ) -> dict[str, Any]:
     """Train and score the two best trials with ``fresh`` seeds behind the study's own, and keep that in the study.
 
     Gives epochs, samples and, under ``trials``, each trial's values: number, ``"validation elbo"`` and the like, seed.
-    What is trained and scored is not again; a study with one complete trial has no runner-up.
+    What is trained and scored is not again; a study with one complete trial has no runner-up. ``jobs`` is the number of
+    processes, see ``parallel.train``.
     """
     search, own, seeds = defined(found)
     epochs = epochs or own
@@ -47,12 +49,12 @@ def train_again(
     made: dict[str, Any] = {"epochs": epochs, "samples": samples, "trials": {}}
     for trial in ranked(found)[:2]:
         configs = search.configs(trial.params, behind, epochs)
-        again = training.train(configs, runs, data, device=device, progress=progress, compiled=compiled)
+        again = parallel.train(configs, runs, data, device=device, progress=progress, compiled=compiled, jobs=jobs)
         for split, count in (("validation", 1), ("test", samples)):
             missing = [run for run in again if run.finished and evaluation.stored(run, split, count).empty]
             if missing:
                 with progress.counting(split, len(missing) * len(data.split(split))) as advance:
-                    evaluation.evaluate(missing, data, split, count, device=device, advance=advance)
+                    parallel.evaluate(missing, data, split, count, device=device, advance=advance, jobs=jobs)
         made["trials"][str(trial.number)] = _values(again, {"validation": 1, "test": samples})
     found.set_user_attr(BEST, made)
     return made

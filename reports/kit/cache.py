@@ -18,7 +18,7 @@ from discrete_vae.runs.run import EVALUATION, HISTORY
 from discrete_vae.runs.spreadsheets import read_csv
 
 NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
-"""What a table tells of a run: with an epoch, its history; with a number of samples, an evaluation after training."""
+"""What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
 PROVENANCE = "provenance.json"
 
 
@@ -51,9 +51,10 @@ class Known(Run):
 
     @property
     def step(self) -> int:
-        """Updates done, by its status: ``3 of 10 epochs``."""
-        done = self.status_.split(" of ")
-        return round(float(done[0]) * self.steps_per_epoch) if len(done) > 1 else self.total_steps * self.finished
+        """Updates done; of a run that left early, as far as the tables tell its metrics."""
+        if self.finished:
+            return self.total_steps
+        return int(max(self.history()["epoch"], default=0)) * self.steps_per_epoch
 
     def history(self) -> pd.DataFrame:
         """As ``Run.history``, as far as the tables hold it."""
@@ -64,9 +65,14 @@ class Known(Run):
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].notna()]
         return found.astype({"samples": int})[EVALUATION].drop_duplicates()
 
+    def measured(self) -> dict[tuple[str, str], float]:
+        """What a report measured of its weights, by split and metric: numbers without an epoch or samples."""
+        found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].isna()]
+        return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
+
     def sessions(self) -> list[dict[str, Any]]:
-        """What it was trained on, as the provenance has it."""
-        return [dict(each) for each in self.entry["environments"]]
+        """What it was trained on; one of these, where the provenance does not say which (``environments``)."""
+        return [dict(each) for each in self.entry["sessions"]]
 
 
 class Cache:
@@ -86,7 +92,7 @@ class Cache:
             everywhere = known.get("environments", [])
             for entry in known.get("runs", []):
                 told = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
-                self.entries.setdefault(entry["run"], (entry | {"environments": told}, folder))
+                self.entries.setdefault(entry["run"], (entry | {"sessions": told}, folder))
             for path in sorted(folder.glob("*.csv")):
                 table = read_csv(path)
                 if {"run", "split", "metric", "value"} <= set(table.columns):

@@ -7,6 +7,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
+
+def _pairs(table: str) -> dict[str, str]:
+    """Characters and their commands, written in turn."""
+    words = table.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
 _ACCENTS = {
     "\u0300": ("`", "grave"),
     "\u0301": ("'", "acute"),
@@ -26,198 +33,40 @@ _ACCENTS = {
 }
 """Combining characters: the accent on a Latin letter, and in a formula."""
 
-_TEXT = {
-    "ß": "ss",
-    "æ": "ae",
-    "Æ": "AE",
-    "œ": "oe",
-    "Œ": "OE",
-    "ø": "o",
-    "Ø": "O",
-    "ł": "l",
-    "Ł": "L",
-    "đ": "dj",
-    "Đ": "DJ",
-    "ð": "dh",
-    "Ð": "DH",
-    "þ": "th",
-    "Þ": "TH",
-    "ŋ": "ng",
-    "Ŋ": "NG",
-    "ı": "i",
-    "¡": "textexclamdown",
-    "¿": "textquestiondown",
-    "§": "S",
-    "¶": "P",
-    "©": "textcopyright",
-    "®": "textregistered",
-    "™": "texttrademark",
-    "°": "textdegree",
-    "ª": "textordfeminine",
-    "º": "textordmasculine",
-    "¢": "textcent",
-    "£": "textsterling",
-    "¥": "textyen",
-    "€": "texteuro",
-    "¤": "textcurrency",
-    "¦": "textbrokenbar",
-    "¼": "textonequarter",
-    "½": "textonehalf",
-    "¾": "textthreequarters",
-    "–": "textendash",
-    "—": "textemdash",
-    "‘": "textquoteleft",
-    "’": "textquoteright",
-    "‚": "quotesinglbase",
-    "“": "textquotedblleft",
-    "”": "textquotedblright",
-    "„": "quotedblbase",
-    "‹": "guilsinglleft",
-    "›": "guilsinglright",
-    "«": "guillemotleft",
-    "»": "guillemotright",
-    "…": "textellipsis",
-    "†": "textdagger",
-    "‡": "textdaggerdbl",
-    "•": "textbullet",
-    "‰": "textperthousand",
-}
+_TEXT = _pairs(
+    """
+    ß ss  æ ae  Æ AE  œ oe  Œ OE  ø o  Ø O  ł l  Ł L  đ dj  Đ DJ  ð dh  Ð DH  þ th  Þ TH  ŋ ng  Ŋ NG  ı i
+    ¡ textexclamdown  ¿ textquestiondown  § S  ¶ P  © textcopyright  ® textregistered  ™ texttrademark  ° textdegree
+    ª textordfeminine  º textordmasculine  ¢ textcent  £ textsterling  ¥ textyen  € texteuro  ¤ textcurrency
+    ¦ textbrokenbar  ¼ textonequarter  ½ textonehalf  ¾ textthreequarters  – textendash  — textemdash
+    ‘ textquoteleft  ’ textquoteright  ‚ quotesinglbase  “ textquotedblleft  ” textquotedblright  „ quotedblbase
+    ‹ guilsinglleft  › guilsinglright  « guillemotleft  » guillemotright  … textellipsis  † textdagger
+    ‡ textdaggerdbl  • textbullet  ‰ textperthousand
+    """
+)
 
-_LETTERS = {
-    "α": "alpha",
-    "β": "beta",
-    "γ": "gamma",
-    "δ": "delta",
-    "ε": "varepsilon",
-    "ζ": "zeta",
-    "η": "eta",
-    "θ": "theta",
-    "ι": "iota",
-    "κ": "kappa",
-    "λ": "lambda",
-    "μ": "mu",
-    "µ": "mu",
-    "ν": "nu",
-    "ξ": "xi",
-    "ο": "mathrm{o}",
-    "π": "pi",
-    "ρ": "rho",
-    "ς": "varsigma",
-    "σ": "sigma",
-    "τ": "tau",
-    "υ": "upsilon",
-    "φ": "varphi",
-    "χ": "chi",
-    "ψ": "psi",
-    "ω": "omega",
-    "ϑ": "vartheta",
-    "ϕ": "phi",
-    "ϖ": "varpi",
-    "ϱ": "varrho",
-    "ϵ": "epsilon",
-    "Α": "mathrm{A}",
-    "Β": "mathrm{B}",
-    "Γ": "Gamma",
-    "Δ": "Delta",
-    "Ε": "mathrm{E}",
-    "Ζ": "mathrm{Z}",
-    "Η": "mathrm{H}",
-    "Θ": "Theta",
-    "Ι": "mathrm{I}",
-    "Κ": "mathrm{K}",
-    "Λ": "Lambda",
-    "Μ": "mathrm{M}",
-    "Ν": "mathrm{N}",
-    "Ξ": "Xi",
-    "Ο": "mathrm{O}",
-    "Π": "Pi",
-    "Ρ": "mathrm{P}",
-    "Σ": "Sigma",
-    "Τ": "mathrm{T}",
-    "Υ": "Upsilon",
-    "Φ": "Phi",
-    "Χ": "mathrm{X}",
-    "Ψ": "Psi",
-    "Ω": "Omega",
-}
+_LETTERS = _pairs(
+    """
+    α alpha  β beta  γ gamma  δ delta  ε varepsilon  ζ zeta  η eta  θ theta  ι iota  κ kappa  λ lambda  μ mu  µ mu
+    ν nu  ξ xi  ο mathrm{o}  π pi  ρ rho  ς varsigma  σ sigma  τ tau  υ upsilon  φ varphi  χ chi  ψ psi  ω omega
+    ϑ vartheta  ϕ phi  ϖ varpi  ϱ varrho  ϵ epsilon  Α mathrm{A}  Β mathrm{B}  Γ Gamma  Δ Delta  Ε mathrm{E}
+    Ζ mathrm{Z}  Η mathrm{H}  Θ Theta  Ι mathrm{I}  Κ mathrm{K}  Λ Lambda  Μ mathrm{M}  Ν mathrm{N}  Ξ Xi
+    Ο mathrm{O}  Π Pi  Ρ mathrm{P}  Σ Sigma  Τ mathrm{T}  Υ Upsilon  Φ Phi  Χ mathrm{X}  Ψ Psi  Ω Omega
+    """
+)
 """Greek, which stands in formulas."""
 
-_MATH = {
-    "±": "pm",
-    "∓": "mp",
-    "×": "times",
-    "÷": "div",
-    "·": "cdot",
-    "∗": "ast",
-    "∘": "circ",
-    "⊙": "odot",
-    "⊕": "oplus",
-    "⊗": "otimes",
-    "≤": "leq",
-    "≥": "geq",
-    "≠": "neq",
-    "≈": "approx",
-    "≡": "equiv",
-    "≪": "ll",
-    "≫": "gg",
-    "∼": "sim",
-    "≃": "simeq",
-    "∝": "propto",
-    "∞": "infty",
-    "∂": "partial",
-    "∇": "nabla",
-    "∑": "sum",
-    "∏": "prod",
-    "∫": "int",
-    "√": "surd",
-    "∈": "in",
-    "∉": "notin",
-    "∋": "ni",
-    "∅": "emptyset",
-    "∀": "forall",
-    "∃": "exists",
-    "∩": "cap",
-    "∪": "cup",
-    "⊂": "subset",
-    "⊃": "supset",
-    "⊆": "subseteq",
-    "⊇": "supseteq",
-    "∧": "wedge",
-    "∨": "vee",
-    "¬": "neg",
-    "⊥": "bot",
-    "⊤": "top",
-    "∥": "parallel",
-    "→": "rightarrow",
-    "←": "leftarrow",
-    "↔": "leftrightarrow",
-    "↑": "uparrow",
-    "↓": "downarrow",
-    "⇒": "Rightarrow",
-    "⇐": "Leftarrow",
-    "⇔": "Leftrightarrow",
-    "↦": "mapsto",
-    "⟨": "langle",
-    "⟩": "rangle",
-    "⌊": "lfloor",
-    "⌋": "rfloor",
-    "⌈": "lceil",
-    "⌉": "rceil",
-    "ℓ": "ell",
-    "ℜ": "Re",
-    "ℑ": "Im",
-    "ℵ": "aleph",
-    "′": "prime",
-    "″": "prime\\prime",
-    "★": "star",
-    "♠": "spadesuit",
-    "♣": "clubsuit",
-    "♥": "heartsuit",
-    "♦": "diamondsuit",
-    "♭": "flat",
-    "♮": "natural",
-    "♯": "sharp",
-}
+_MATH = _pairs(
+    r"""
+    ± pm  ∓ mp  × times  ÷ div  · cdot  ∗ ast  ∘ circ  ⊙ odot  ⊕ oplus  ⊗ otimes  ≤ leq  ≥ geq  ≠ neq  ≈ approx
+    ≡ equiv  ≪ ll  ≫ gg  ∼ sim  ≃ simeq  ∝ propto  ∞ infty  ∂ partial  ∇ nabla  ∑ sum  ∏ prod  ∫ int  √ surd  ∈ in
+    ∉ notin  ∋ ni  ∅ emptyset  ∀ forall  ∃ exists  ∩ cap  ∪ cup  ⊂ subset  ⊃ supset  ⊆ subseteq  ⊇ supseteq  ∧ wedge
+    ∨ vee  ¬ neg  ⊥ bot  ⊤ top  ∥ parallel  → rightarrow  ← leftarrow  ↔ leftrightarrow  ↑ uparrow  ↓ downarrow
+    ⇒ Rightarrow  ⇐ Leftarrow  ⇔ Leftrightarrow  ↦ mapsto  ⟨ langle  ⟩ rangle  ⌊ lfloor  ⌋ rfloor  ⌈ lceil  ⌉ rceil
+    ℓ ell  ℜ Re  ℑ Im  ℵ aleph  ′ prime  ″ prime\prime  ★ star  ♠ spadesuit  ♣ clubsuit  ♥ heartsuit  ♦ diamondsuit
+    ♭ flat  ♮ natural  ♯ sharp
+    """
+)
 
 _ASCII = {
     "\\": r"\textbackslash{}",

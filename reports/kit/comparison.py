@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError, nearest
+from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
 from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.histories import learning_curves
+from reports.kit.prose import code, escape
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tables import evaluation_rows
@@ -50,8 +55,31 @@ class Comparison:
     """Rows whose differences by the first metric make a second table."""
     papers: str = ""
     """Cited beside what the strategies stand on: ``Jang et al. 2017; ...``."""
+    curves: Mapping[str, str] = field(default_factory=dict)
+    """Validation metrics that are drawn by epoch, and their titles: the figure ``learning_curves``."""
     draw: Callable[[ReportContext, Entries, pd.DataFrame], Sequence[str]] = lambda bench, entries, results: ()
     """Draws figures into the report's folder, and gives their names."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(f"name is {self.name!r}; give letters, digits, dots and dashes, for it names files")
+        if not self.presets:
+            raise InputError(f"{self.name} has no preset; give presets, such as {{'quick': Preset(epochs=2)}}")
+        for preset in self.presets.values():
+            _apart("row", [each.label for each in preset.rows or self.rows])
+            _apart("task", [each.label for each in preset.tasks or self.tasks])
+        rows, tasks = (
+            {each.label for group in (own, *(getattr(each, name) for each in self.presets.values())) for each in group}
+            for own, name in ((self.rows, "rows"), (self.tasks, "tasks"))
+        )
+        lines = {line(*each) for each in itertools.product(rows, tasks)}
+        printed = itertools.chain(*(metric.printed for metric in self.metrics))
+        for name, known in (
+            *((each, lines) for each in printed),
+            *((each, rows) for each in itertools.chain(*self.pairs)),
+        ):
+            if name not in known:
+                raise nearest(name, known, "row")
 
     @property
     def summary(self) -> str:
@@ -71,6 +99,8 @@ class Comparison:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
         for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+            if row.study:  # whose setting only its storage knows
+                continue
             tried, lengths = settings(row, task, preset), preset.lengths(row)
             if len(tried) * len(lengths) > 1:
                 wanted += [run for each in tried for run in lasting(each, max(lengths), preset.trial_seeds)]
@@ -79,6 +109,7 @@ class Comparison:
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+        text = read_text(self.text) if isinstance(self.text, Path) else self.text
         entries = {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
@@ -91,6 +122,10 @@ class Comparison:
                 frames.append(found[found["metric"].isin(own)] if own else found)
         results = pd.concat(frames, ignore_index=True)
         bench.write_results(results)
+        for metric in self.metrics if len(results) else ():
+            measured = results[results["split"] == metric.split]["metric"]
+            if metric.metric not in set(measured):
+                raise nearest(metric.metric, list(dict.fromkeys(measured)), f"metric of the split {metric.split}")
         if any(entry.trials for entry in entries.values()):
             bench.write_results(tuning(named, self.chosen_by), "tuning.csv")
         trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
@@ -100,9 +135,11 @@ class Comparison:
         if self.pairs:
             tables.append(self.differences(preset, results))
         values = self.values(preset, entries) | by_name(results, list(named))
-        figures = self.draw(bench, entries, results)
+        figures = list(self.draw(bench, entries, results))
+        if self.curves:
+            figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
         cited = strategies(entry.config for entry in entries.values())
-        bench.write_text(self.title, self.text, tables, values, figures, cited, self.papers)
+        bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
@@ -112,16 +149,16 @@ class Comparison:
             own = [entries[row, task] for row in rows]
             lines = {line(row, task): row for row in rows}
             for metric in self.metrics:
-                columns.append(Column(metric.head or metric.split, task or metric.group))
+                columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
-                    body[lines[name]].append(cell)
+                    body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
                 if lines.keys() & metric.printed.keys():
-                    columns.append(Column("printed", task or metric.group))
+                    columns.append(Column("printed", escape(task) or metric.group))
                     for name, row in lines.items():
                         printed = metric.printed.get(name)
                         body[row].append(DASH if printed is None else Number(printed, digits=1))
-            if any(entry.trials for entry in own):
-                columns.append(Column("setting", task, text=True))
+            if any(entry.trials or entry.row.study for entry in own):
+                columns.append(Column("setting", escape(task), text=True))
                 for row, entry in zip(rows, own, strict=True):
                     body[row].append(setting(entry))
         return Table("results", f"{self.caption} {told(preset, entries)}".strip(), columns, list(body.values()))
@@ -130,30 +167,47 @@ class Comparison:
         """Pairs of rows by the first metric, on every task."""
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
-        columns = [Difference(metric, task or metric.group, task) for task in tasks]
+        columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
         return differences_table("differences", f"Differences, in {metric.unit}: {TESTED}", results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
-        rates = sorted({config.learning_rate.initial for config in trials})
         lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
+        rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
-            "rates": ", ".join(f"{rate:g}" for rate in rates),
+            "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),
+            "betas": ", ".join(f"{beta:g}" for beta in sorted(betas)),
             "lengths": ", ".join(map(str, lengths)),
             "base": (preset.tasks or self.tasks)[0].base,
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),
         }
 
 
+def _apart(what: str, labels: Sequence[str]) -> None:
+    """Raise ``InputError`` for no label, and for one that is there twice."""
+    if not labels:
+        raise InputError(f"there is no {what}; give at least one")
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"two {what}s are called {twice[0]!r}; give each a label of its own")
+
+
+def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
+    """A cell that says how many seeds did not fail, where some did."""
+    finished = sum(run.finished for run in entry.runs)
+    if finished == seeds:
+        return cell
+    return replace(cell, mark=f" ({finished}/{seeds})") if isinstance(cell, Number) else "failed"
+
+
 def setting(entry: Entry) -> str:
-    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
-    if not entry.trials:
+    """Learning rate, and what else was tried, or found by a study: values at the end of a grid are marked."""
+    if not entry.trials and not entry.row.study:
         return DASH
 
     def values(config: Config) -> dict[str, Any]:
@@ -163,7 +217,7 @@ def setting(entry: Entry) -> str:
     tried = [values(config) for config in entry.trials]
     parts = [f"{entry.config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
     for name, value in values(entry.config).items():
-        if len({each[name] for each in tried}) > 1:
+        if len({each[name] for each in tried}) > 1 or (entry.row.study and name == "temperature"):
             parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
     return ", ".join(parts)
 
@@ -183,13 +237,16 @@ def short(value: object) -> str:
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
-    said = [f"{preset.epochs} epochs, {seeds}; {preset.samples:,} samples an image of the test images; {BOLD}."]
+    samples = f"{preset.samples:,} sample{'s' * (preset.samples != 1)} an image"
+    said = [f"{preset.epochs} epochs, {seeds}; {samples} of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
-        trials = ", ".join(map(str, preset.trial_seeds))
+        trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
-            f"with seed {trials}{', which the table has too' * preset.shared_seeds}. †: at the end of what was tried."
+            f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
-    failed = [line(*key) for key, each in entries.items() if sum(run.finished for run in each.runs) < len(preset.seeds)]
-    said += [f"Failed, with at least one seed: {'; '.join(failed)}."] * bool(failed)
+    if studies := list(dict.fromkeys(entry.row.study for entry in entries.values() if entry.row.study)):
+        said.append(f"Settings of the best trial of a study: {', '.join(map(code, studies))}.")
+    if any(not run.finished for entry in entries.values() for run in entry.runs):
+        said.append("In brackets: how many seeds did not fail, where some did.")
     return " ".join(said)

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from discrete_vae import data
+from discrete_vae import data, parallel
 from discrete_vae.citations import bibliography
 from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
@@ -30,7 +30,6 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
-from discrete_vae.training import loop as training
 from discrete_vae.training.resuming import pruned_before
 from reports.kit import documents, latex
 from reports.kit.cache import PROVENANCE, Cache, Known
@@ -58,6 +57,8 @@ class Report:
     """The runs that a preset needs at the least."""
     storage: bool = False
     """Whether it reads a storage of Optuna studies."""
+    plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
+    """The runs that a preset needs at the least."""
 
 
 @dataclass
@@ -76,6 +77,8 @@ class ReportContext:
     """Of Optuna studies, for the report on them."""
     retrain: bool = False
     """Whether to train what committed tables know already."""
+    jobs: int | None = None
+    """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
 
     def check_out(self) -> None:
@@ -135,13 +138,30 @@ class ReportContext:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
                 if wanted:
-                    made = training.train(
-                        wanted, self.runs, self.dataset(images), device=self.device, progress=progress, prune=prune
+                    made = parallel.train(
+                        wanted,
+                        self.runs,
+                        self.dataset(images),
+                        device=self.device,
+                        progress=progress,
+                        prune=prune,
+                        jobs=self.jobs,
                     )
                     found |= {run.config: run for run in made}
         for split, count in samples.items():
             self._evaluate([run for run in found.values() if not isinstance(run, Known)], split, count)
         return [found[config] for config in configs]
+
+    def missing(self, configs: Sequence[Config]) -> list[Config]:
+        """Those that neither committed tables nor the runs' folder know as trained to the end."""
+        return [config for config in configs if not self._is_known(config)]
+
+    def _is_known(self, config: Config) -> bool:
+        run: Run | None = None if self.retrain else self.cache.find(config, self.runs)
+        folder = self.runs / config.name
+        if run is None and (folder / "config.json").exists():
+            run = Run.open(folder)
+        return run is not None and (run.finished or run.failure is not None)
 
     def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
         """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
@@ -153,20 +173,20 @@ class ReportContext:
                 terminal_progress() as progress,
                 progress.counting(label, len(group) * len(dataset.split(split))) as done,
             ):
-                evaluation.evaluate(group, dataset, split, samples, device=self.device, advance=done)
+                parallel.evaluate(group, dataset, split, samples, device=self.device, advance=done, jobs=self.jobs)
 
     def drawn(self, names: Sequence[str], runs: Iterable[Run]) -> bool:
         """Take over this report's committed pictures, if all of the runs come from its committed tables.
 
         For pictures of weights, which do not travel with the tables. Says whether they were there.
         """
-        source = RESULTS / self.report
+        source = (RESULTS / self.report).resolve()
         files = [source / f"{name}.{kind}" for name in names for kind in ("pdf", "png")]
-        own = all(isinstance(run, Known) and run.source == source for run in runs)
+        own = all(isinstance(run, Known) and run.source.resolve() == source for run in runs)
         if not own or not all(path.is_file() for path in files):
             return False
         for path in files:
-            if source != self.out:
+            if source != self.out.resolve():
                 write_atomically(self.out / path.name, path.read_bytes())
         return True
 
@@ -208,8 +228,10 @@ class ReportContext:
         for run in dict.fromkeys(runs):
             places = []
             for session in run.sessions():
-                known = json.dumps({name: session.get(name) for name in ENVIRONMENT}, sort_keys=True)
-                places.append(environments.setdefault(known, len(environments)))
+                place = {name: session.get(name) for name in ENVIRONMENT}
+                if "runs" in session:  # of an older provenance, which counts the runs and does not say which
+                    place["runs"] = session["runs"]
+                places.append(environments.setdefault(json.dumps(place, sort_keys=True), len(environments)))
             entry: dict[str, Any] = {
                 "run": run.config.name,
                 "identity": run.config.identity,
@@ -219,8 +241,12 @@ class ReportContext:
                 "environments": sorted(set(places)),
                 "configuration": run.config.to_dict(),
             }
-            if isinstance(run, Known) and run.source not in (self.out, RESULTS / self.report):
-                entry["source"] = run.source.name
+            if isinstance(run, Known):
+                entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
+                if "environments" not in run.entry:
+                    del entry["environments"]
+                if run.source not in (self.out, RESULTS / self.report):
+                    entry["source"] = run.source.name
             described.append(entry)
         everywhere = [json.loads(text) for text in environments]
         return {

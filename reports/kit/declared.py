@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discrete_vae.config import Config
+from discrete_vae.errors import InputError, check_range, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.kit.search import STEPS, TRIAL_SEED, require_other_seeds
@@ -34,6 +35,17 @@ class Row:
     """The metrics that say something of this row, if not all do."""
     study: str = ""
     """A study whose best trial gives the settings; nothing else is tried then."""
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise nearest(self.strategy, STRATEGIES, "strategy")
+        known = [item.name for item in dataclasses.fields(STRATEGIES[self.strategy].Options)]
+        for name in itertools.chain(*self.options):
+            if name not in known:
+                raise nearest(name, known, f"option of {self.strategy}")
+        for name in (*self.fields, *self.tried):
+            if name not in (fields := [item.name for item in dataclasses.fields(Config)]):
+                raise nearest(name, fields, "field of the configuration")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +73,15 @@ class Preset:
     trial_epochs: int = 0
     """Length of the runs that a setting is chosen by; by default that of the table's."""
     trial_seeds: Sequence[int] = (TRIAL_SEED,)
-    """None of ``seeds``."""
+    """None of ``seeds``, unless ``shared_seeds``."""
     shared_seeds: bool = False
-    """Whether trials may have the table's seeds, as those of some committed results have; the caption says so."""
+    """Whether settings may be chosen with a seed that the table has, as in results from before this was refused."""
     growth: int = STEPS
     """How many values a grid grows by on each side at the most, while the best lies at its end."""
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
     splits: Sequence[str] = ("train", "validation", "test")
-    """What is evaluated."""
+    """What is evaluated, the first two with one sample an image."""
     curves: bool = False
     """Whether the metrics of every epoch are needed, for figures."""
 
@@ -83,6 +95,10 @@ class Preset:
         return row.lengths or (self.trial_epochs or self.epochs,)
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "samples"):
+            check_range(name, getattr(self, name))
+        if not self.seeds:
+            raise InputError("a preset has no seeds; give at least one")
         if not self.shared_seeds:
             require_other_seeds(self.trial_seeds, self.seeds)
 

@@ -12,6 +12,7 @@ from discrete_vae.citations import bibliography
 from discrete_vae.files import read_text
 from reports.kit import latex, prose
 from reports.kit.page import page
+from reports.kit.references import listed
 from reports.kit.table import Table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def write(
     bench.write(f"{bench.report}.tex", latex.document(title, body))
     images = {name: (bench.out / f"{name}.png").read_bytes() for name in figures}
     content = prose.html(filled, {table.name: table.html() for table in tables}, images)
-    bench.write(PAGE, page(title, content))
+    bench.write(PAGE, page(title, content + listed(references)))
     parts = [*(f"{table.name}.tex" for table in tables), *(f"{name}.pdf" for name in figures), "references.bib"]
     compiled = latex.compile_document(bench.out, bench.report, parts)
     console = Console(highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -96,13 +97,14 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
 def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of each row, by the strategies of the rows: a strategy has the same ones in every figure.
 
-    Further rows of one strategy have its colour, and dashes of their own.
+    Further rows of one strategy have its colour, and dashes of their own; where all are of one strategy, colours too.
     """
+    alone = len(set(rows.values())) == 1
     found: dict[str, dict[str, Any]] = {}
     seen: Counter[str] = Counter()
     for row, strategy in rows.items():
         place = list(STRATEGIES).index(strategy)
-        colour, dashes = place % len(COLOURS), place // len(COLOURS) + seen[strategy]
+        colour, dashes = (place + seen[strategy] * alone) % len(COLOURS), place // len(COLOURS) + seen[strategy]
         found[row] = {"color": COLOURS[colour], "linestyle": DASHES[dashes % len(DASHES)]}
         seen[strategy] += 1
     return found
@@ -111,14 +113,20 @@ def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def curves(axes: Axes, history: pd.DataFrame, rows: Mapping[str, str]) -> dict[str, Artist]:
     """Lines of the mean over seeds by epoch, in bands from the lowest to the highest seed, and the lines by row.
 
-    ``history`` has columns row, seed, epoch and value; ``rows`` says of which strategy each is (``styles``).
+    ``history`` has columns row, seed, epoch and value; ``rows`` says of which strategy each is (``styles``). After ten
+    epochs or more the axis begins at the lowest mean after a tenth of them: the first epochs would flatten the rest.
     """
     drawn: dict[str, Artist] = {}
+    lows, last = [], int(history["epoch"].max()) if len(history) else 0
     for row, style in styles(rows).items():
         found = history[history["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"])
         if len(found):
             axes.fill_between(found.index, found["min"], found["max"], color=style["color"], alpha=0.15, linewidth=0)
             (drawn[row],) = axes.plot(found.index, found["mean"], **style)
+            lows.append(found["mean"][found.index >= last / 10].min())
+    if lows and last >= 10:
+        top = axes.get_ylim()[1]
+        axes.set_ylim(min(lows) - 0.05 * (top - min(lows)), top)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return drawn
@@ -134,9 +142,12 @@ def legend_below(drawing: Figure, handles: Mapping[str, Artist], columns: int = 
 
 
 def symbols(text: str) -> str:
-    """A row's name with the letters that tau, beta and pi stand for."""
-    words = {"tau": "τ", "beta": "β", "pi": "π"}
-    return " ".join(words.get(word, word) for word in text.split(" "))
+    """A row's name with the letters that tau, beta and pi stand for, and a sign where x multiplies a number."""
+    return _WORDS.sub(lambda found: _SYMBOLS[found[0]], text)
+
+
+_SYMBOLS = {"tau": "τ", "beta": "β", "pi": "π", "x": "×"}  # noqa: RUF001
+_WORDS = re.compile(r"(?<![\w-])(?:tau|beta|pi|x(?= \d))(?![\w-])")
 
 
 def bare(axes: Axes) -> None:

@@ -1,9 +1,11 @@
-"""Names that a user chose, as text: of studies, and values of their parameters."""
+"""Names as text: those that a user chose, of studies and values of their parameters, and a network's."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+
+from discrete_vae.tasks import Architecture
 
 LONGEST = 60
 """Characters of a name in a table or a figure."""
@@ -37,3 +39,9 @@ def distinct(names: Iterable[tuple[str, str]]) -> dict[str, str]:
             own, count = f"{label} ({count})", count + 1
         made[name] = own
     return made
+
+
+def network(shape: Architecture, pixels: int = 784) -> str:
+    """``784-500-(30×10)-500-784``."""  # noqa: RUF002
+    code = f"({shape.latents}×{shape.categories})"  # noqa: RUF001
+    return "-".join(map(str, (pixels, *shape.hidden, code, *reversed(shape.hidden), pixels)))

@@ -33,6 +33,8 @@ class Metric:
     digits: int = 2
     spread: bool = True
     """Whether the interval is shown."""
+    offset: float = 0.0
+    """What is added to it then: with a ``scale`` of -1, the number is shown as a distance to here."""
     unit: str = "nats"
     """Of differences."""
     printed: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +49,8 @@ class Metric:
         """A row's numbers by seed, as they are shown; empty where it was not measured."""
         here = (results["row"] == row) & (results["split"] == self.split) & (results["metric"] == self.metric)
         found = results[here & results["value"].notna()]
-        return {int(seed): self.scale * float(value) for seed, value in zip(found["seed"], found["value"], strict=True)}
+        shown = self.offset + self.scale * found["value"]
+        return {int(seed): float(value) for seed, value in zip(found["seed"], shown, strict=True)}
 
 
 def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[str, Cell]:

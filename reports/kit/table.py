@@ -9,12 +9,14 @@ from itertools import groupby
 
 from discrete_vae.evaluation import statistics
 from reports.kit.latex import Latex
-from reports.kit.prose import Prose, escape, inline_html, inline_latex
+from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
 DASH = "–"  # noqa: RUF001
 """A cell that has nothing to say."""
-SMALL = ((8, "scriptsize"), (6, "footnotesize"), (0, "small"))
-"""The type of a table with more columns than so many."""
+SMALL = ((8, 112, "scriptsize", 3), (6, 100, "footnotesize", 4), (0, 0, "small", 4))
+"""Type, and points beside columns, of a table with more columns than so many, or wider lines (in characters)."""
+WIDEST = 48
+"""Characters of the words of a column in LaTeX; longer ones are broken."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Number:
         return value.replace("-", "−") + (f" ± {spread}" if spread else "") + self.mark  # noqa: RUF001
 
     def __str__(self) -> Prose:  # type: ignore[override]
-        return Prose(f"**{self.plain()}**" if self.bold else self.plain())
+        text = escape(self.plain())
+        return Prose(f"**{text}**" if self.bold else text)
 
 
 Cell = Number | str
@@ -88,7 +91,9 @@ class Table:
 
     def latex(self) -> Latex:
         r"""For ``\input`` into a document that loads booktabs and siunitx."""
-        size = next(size for least, size in SMALL if len(self.columns) > least)
+        widths = self._widths()
+        count, width = len(self.columns), sum(2 + min(each, WIDEST) for each in widths)
+        size, space = next(each[2:] for each in SMALL if count > each[0] or width > each[1])
         lines = [*self._heads(), r"\midrule"]
         for i, row in enumerate(self.rows):
             if isinstance(row, Section):
@@ -99,11 +104,12 @@ class Table:
                 cells = (_latex(cell, column) for cell, column in zip(row, self.columns, strict=True))
                 lines.append(" & ".join(cells) + r" \\")
         body = "\n".join(lines)
-        kinds = "".join("l" if each.text else self._format(i) for i, each in enumerate(self.columns))
+        words = ["l" if each <= WIDEST else rf">{{\raggedright\arraybackslash}}p{{{WIDEST / 2}em}}" for each in widths]
+        kinds = "".join(words[i] if each.text else self._format(i) for i, each in enumerate(self.columns))
         return Latex(
             "\\begin{table}[htbp]\n\\centering\n"
             f"\\caption{{{inline_latex(self.caption)}}}\n\\label{{tab:{self.name}}}\n"
-            f"\\{size}\n\\setlength{{\\tabcolsep}}{{4pt}}\n"
+            f"\\{size}\n\\setlength{{\\tabcolsep}}{{{space}pt}}\n"
             f"\\begin{{tabular}}{{@{{}}{kinds}@{{}}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
         )
 
@@ -158,6 +164,11 @@ class Table:
         heads = (inline_latex(each.head) if each.text else f"{{{inline_latex(each.head)}}}" for each in self.columns)
         return [*lines, " & ".join(heads) + r" \\"]
 
+    def _widths(self) -> list[int]:
+        """Characters of the widest cell of each column."""
+        rows = [[len(_plain(cell)) for cell in row] for row in self.rows if not isinstance(row, Section)]
+        return [max(column) for column in zip(*rows, strict=True)]
+
     def _format(self, column: int) -> str:
         """siunitx's column for the widest of a column's numbers."""
         cells = [row[column] for row in self.rows if not isinstance(row, Section)]
@@ -169,6 +180,10 @@ class Table:
         sign = "-" if any(value[0] in "+-" for value, _ in numbers) else ""
         spread = max((len(each.replace(".", "").lstrip("0")) for _, each in numbers), default=0)
         return f"S[table-format={sign}{whole}.{places}{f'({spread})' * bool(spread)}]"
+
+
+def _plain(cell: Cell) -> str:
+    return cell.plain() if isinstance(cell, Number) else plain(cell) if isinstance(cell, Prose) else cell
 
 
 def _prose(cell: Cell) -> Prose:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,14 @@ def evaluation_rows(report: str, row: str, run: Run, samples: Mapping[str, int])
     made = (rows["samples"] == rows["split"].map(samples)) | (rows["metric"] == "reconstruction_relaxed")
     rows = rows[made & rows["split"].isin(list(samples))]
     return rows.assign(**known).reindex(columns=COLUMNS)
+
+
+def history_rows(row: str, run: Run, metrics: Collection[str], split: str = "validation") -> pd.DataFrame:
+    """The tidy rows of metrics by epoch, as far as a run has them; a run that did not finish has none."""
+    history = run.history() if run.finished else run.history().head(0)
+    found = history[(history["split"] == split) & history["metric"].isin(list(metrics))]
+    known: dict[str, Any] = {"strategy": run.config.strategy, "seed": run.config.seed, "run": run.config.name}
+    return found.assign(row=row, **known).reindex(columns=[*COLUMNS, "epoch"])
 
 
 def changes(config: Config) -> str:

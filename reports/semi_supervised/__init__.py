@@ -74,9 +74,7 @@ REPORT = Comparison(
     list(ROWS.values()),
     {
         "quick": Preset(6, samples=10, rates=(2e-3,), rows=list(ROWS.values())[:5], splits=SPLITS),
-        "laptop": Preset(
-            6, (0, 1, 2), 10, (1e-3, 2e-3), trial_seeds=(0,), shared_seeds=True, growth=0, splits=SPLITS
-        ),
+        "laptop": Preset(6, (0, 1, 2), 10, (1e-3, 2e-3), trial_seeds=(0,), shared_seeds=True, growth=0, splits=SPLITS),
         "full": Preset(
             200,
             (0, 1, 2, 3, 4),
@@ -92,11 +90,11 @@ REPORT = Comparison(
     [Task(base=BASE)],
     [
         Metric("test", "accuracy", group="accuracy, %", scale=100, unit="per cent", printed=PRINTED["accuracy"]),
-        Metric("validation", "accuracy", group="accuracy, %", scale=100),
+        Metric("validation", "accuracy", group="accuracy, %", scale=100, digits=1, spread=False),
         Metric("test", "elbo", group="ELBO, nats", printed=PRINTED["elbo"]),
     ],
-    "Classification with the classes of 100 training images, other ones with each seed. The ELBO is that of hard samples "
-    "of class and style. The labels alone are trained for as many epochs as were chosen.",
+    "Classification with the classes of 100 training images, other ones with each seed. The ELBO is that of hard "
+    "samples of class and style. The labels alone are trained for as many epochs as were chosen.",
     Path(__file__).with_name("text.md"),
     chosen_by="accuracy",
     pairs=[(row, ALONE) for row in ROWS if row != ALONE],

@@ -53,7 +53,10 @@ class Work(Asked):
     timeout: Annotated[float | None, real(1, YEAR), Optional] = None
     """Seconds after which no further trial is begun."""
     batch: Annotated[int | None, whole(1, MEMBERS), Optional] = None
-    """Trials that train side by side, as one population; by default 1, on a GPU 8."""
+    """Trials that train side by side, as one population; by default one for each of --jobs, on a GPU 8."""
+    jobs: Annotated[int, whole(1, 1024)] = 1
+    """Processes that train the trials, each with its share of the threads; so many trials are asked for at a time.
+    What is pruned then depends on which process is faster."""
     artifacts: Folder = Path("artifacts")
     """Folder for each trial's pictures, which optuna-dashboard shows."""
     grace: Annotated[float, real(1, YEAR)] = GRACE

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from discrete_vae import data
 from discrete_vae.cli.arguments import Count, whole
 from discrete_vae.cli.own_images import room
-from discrete_vae.cli.where import DataFiles, Where
+from discrete_vae.cli.where import DataFiles, Jobs, Where
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.statistics import interval
 from discrete_vae.progress import terminal_progress
@@ -27,6 +27,7 @@ def best(
     *,
     fresh: Annotated[int, whole(1, MEMBERS)] = 5,
     samples: Count = 1000,
+    jobs: Jobs = None,
     asked: Asked = Asked(),
     where: Where = Where(),
     files: DataFiles = DataFiles(),
@@ -64,6 +65,7 @@ def best(
                 epochs=asked.epochs,
                 samples=samples,
                 compiled=asked.compile,
+                jobs=jobs,
             )
         rows = Table(
             "trial",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
-from discrete_vae import data
+from discrete_vae import data, parallel
 from discrete_vae.cli.options import suited, take_common
 from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.progress import TerminalProgress, terminal_progress
 from discrete_vae.training import Interrupted, capacity
+from discrete_vae.training.interruption import stoppable
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study, ranked
 from discrete_vae.tuning.overriding import common_value
 from discrete_vae.tuning.storage import reached
@@ -84,7 +84,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
         own_data = _own_data(plain, given, files, device, progress)
     study = work.adapted(plain, given, None if own_data is None else own_data.config)
     study.check()
-    batch = work.batch or (8 if device.type == "cuda" else 1)
+    batch = work.batch or (8 if device.type == "cuda" else work.jobs)
     for search in study.searches.values():
         if own_data is None:
             data.check_files(search.base.data, files.folder, files.download)
@@ -94,7 +94,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
     for each, _ in found.values():
         ranked(each)  # what cannot be read is found before anything is trained
     end = None if work.timeout is None else time.monotonic() + work.timeout
-    with _stoppable(), terminal_progress() as progress:
+    with stoppable(), terminal_progress() as progress:
         for part, (each, search) in found.items():
             images = own_data or data.load(
                 search.base.data, files.folder, device, files.download, progress.counting, room(device)
@@ -107,6 +107,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
                 compiled=work.compile,
                 progress=progress,
                 saved=Pictures(work.artifacts, images),
+                train=partial(parallel.train, jobs=work.jobs, together=len(study.seeds)),
             )
             left = None if end is None else end - time.monotonic()
             try:
@@ -119,18 +120,3 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
                 ) from stopped
     for each, _ in found.values():
         show_search(each, 5)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Have SIGTERM stop as Ctrl-C does, and the latter also where a shell lets background processes ignore it."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

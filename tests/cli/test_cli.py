@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from discrete_vae.cli import command as cli
 from discrete_vae.cli.listing import find_run
+from discrete_vae.cli.where import choose_device
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import run as runs
@@ -310,3 +312,16 @@ def test_names_of_no_run(folder: Path, capsys: pytest.CaptureFixture[str], name:
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
+
+
+def test_cuda_gets_a_workspace_of_its_own_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user has named one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for given, name, wanted in ((None, "cpu", None), (None, "auto", ":4096:8"), (":16:8", "cuda:0", ":16:8")):
+        with monkeypatch.context() as patch:
+            patch.setenv("CUBLAS_WORKSPACE_CONFIG", given or "")
+            if given is None:
+                patch.delenv("CUBLAS_WORKSPACE_CONFIG")
+            choose_device(name, None)
+            assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == wanted

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from discrete_vae import parallel
 from discrete_vae.training import Interrupted
-from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
 from reports.kit.context import ReportContext
@@ -50,7 +50,7 @@ def test_unwritable_out_trains_nothing(
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(training, "train", refuse)
+    monkeypatch.setattr(parallel, "train", refuse)
     (tmp_path / "file").write_text("")
     out, runs = tmp_path / "file" / "out", tmp_path / "runs"
     assert end(["thesis", "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 2
@@ -60,11 +60,14 @@ def test_unwritable_out_trains_nothing(
     assert not runs.exists()
 
 
+@pytest.mark.parametrize(
+    "signalled", [Interrupted("stopped by SIGINT; the same command goes on from there"), KeyboardInterrupt()]
+)
 def test_interruption_tells_how_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    signalled: BaseException, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*arguments: object) -> None:
-        raise Interrupted("stopped by SIGINT; the same command goes on from there")
+        raise signalled
 
     monkeypatch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, make=interrupt))
     assert end(["thesis", "--out", str(tmp_path)]) == 130

@@ -16,7 +16,8 @@ from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tuning import Study, open_storage, open_study
 from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
-from reports import storage_overhead, studies
+from reports import studies
+from reports.benchmarks import storage_overhead
 from reports.kit.context import ReportContext
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
@@ -152,7 +153,7 @@ def test_the_overhead_is_measured_and_kept(
     assert results["2 workers", "trials_per_second"] > 0
     expected = results["2 workers", "seconds"] / results["real trial", "seconds"]
     assert results["2 workers", "share"] == pytest.approx(expected)
-    assert "SQLite" in (tmp_path / "out" / "storage_overhead_table.tex").read_text()
+    assert "SQLite" in (tmp_path / "out" / "overhead.tex").read_text()
     alike = dataclasses.replace(preset, study=dataclasses.replace(study, pruner=lambda: study.pruner()))
     storage_overhead.make(alike, bench)
     assert (tmp_path / "out" / "results.csv").read_text() == written, "not measured again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,24 +15,24 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports import auto_encoder
 from reports.kit import latex
+from reports.kit.cache import Known
 from reports.kit.context import ReportContext
 from reports.kit.tables import COLUMNS
-from reports.target_propagation_settings import (
-    CHOSEN,
+from reports.target_propagation import REPORT, plan
+from reports.target_propagation.settings import (
+    FINALISTS,
     GUMBEL,
     MIRROR,
     PRESETS,
-    STRAIGHT_THROUGH,
+    TARGETS,
     THESIS,
     VARIANTS,
     Preset,
-    Search,
     Trial,
+    Variant,
 )
-from reports.target_propagation_tables import relations
-from reports.target_propagation_text import comparison, yardsticks
+from reports.target_propagation.tables import relations_table
 
 ROOT = Path(__file__).parents[2]
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
@@ -40,8 +41,17 @@ QUICK_GUMBEL, QUICK_THESIS = (
     dataclasses.replace(variant, rates=RATES, known=(Trial(1e-3, 0.5),)) for variant in (GUMBEL, THESIS)
 )
 QUICK_MIRROR = dataclasses.replace(MIRROR, options={**MIRROR.options, "warmup": 5}, values=(1.0, 1.3), rates=RATES)
-SEARCH = Search(epochs=3, first=1, keep=3, contenders=2, variants=(QUICK_GUMBEL, QUICK_THESIS, QUICK_MIRROR))
-TINY = Preset(epochs=2, seeds=(1, 2, 3), samples=3, finalists=(QUICK_GUMBEL, QUICK_MIRROR), search=SEARCH, base=BASE)
+TINY = Preset(
+    epochs=2,
+    seeds=(1, 2, 3),
+    samples=3,
+    trial_epochs=3,
+    first=1,
+    trial_seeds=(0,),
+    finalists=dict.fromkeys((QUICK_GUMBEL, QUICK_MIRROR), Trial(4e-3, 1.0)),
+    variants=(QUICK_GUMBEL, QUICK_THESIS, QUICK_MIRROR),
+    base=BASE,
+)
 FILES = {
     "results.csv",
     "learning_curves.csv",
@@ -49,10 +59,9 @@ FILES = {
     "signals.csv",
     "provenance.json",
     "references.bib",
-    "target_propagation_table.tex",
-    "target_propagation_relations.tex",
-    "target_propagation.md",
+    *(f"{name}.{suffix}" for name in ("results", "differences", "variants") for suffix in ("tex", "md")),
     "target-propagation.tex",
+    "report.html",
     *(f"{name}.{suffix}" for name in ("learning_curves", "signals") for suffix in ("pdf", "png")),
 }
 
@@ -99,14 +108,15 @@ def test_worse_trials_stop_early_and_the_best_is_chosen(made) -> None:
     tuning = pd.read_csv(made[0] / "tuning.csv")
     elbo = tuning[tuning["metric"] == "elbo"]
     provenance = json.loads((made[0] / "provenance.json").read_text())
-    for variant in SEARCH.variants:
+    for variant in TINY.variants:
         mine = elbo[elbo["row"] == variant.label]
         whole = [2] * (2 + len(variant.known)) if variant in TINY.finalists else []
         assert sorted(mine["epoch"]) == [1] * (len(variant.trials) - 3) + whole + [3, 3, 3]
         if variant in TINY.finalists:
             best = mine[mine["epoch"] == 2].sort_values("value").iloc[-1]
             rate = Schedule.parse(json.loads(best["parameters"])["learning_rate"]).initial
-            assert f"lr {rate:g}," in provenance["settings"]["chosen"][variant.label]
+            told = provenance["settings"]["chosen"][variant.label]
+            assert told.startswith((f"{rate:g},", f"{rate:g}†,"))
 
 
 def test_second_call_trains_nothing_and_writes_the_same_bytes(made, tmp_path, monkeypatch) -> None:
@@ -120,97 +130,65 @@ def test_second_call_trains_nothing_and_writes_the_same_bytes(made, tmp_path, mo
 def test_a_trial_is_the_same_whatever_its_length_but_for_the_stretch() -> None:
     """The learning rate falls to a tenth over the run, the mirror's with it; step and beta go together."""
     for epochs in (10, 50):
-        config = MIRROR.config(Trial(4e-3, 1.3), epochs, 0)
+        config = MIRROR.config(Trial(4e-3, 1.3), epochs, 0, BASE)
         assert config.learning_rate.initial * config.learning_rate.decay**epochs == pytest.approx(4e-4, rel=1e-3)
         assert config.auxiliary_learning_rate == config.learning_rate
         assert config.options.temperature == Schedule(1.3)
-    (stepped,) = (variant for variant in VARIANTS if variant.label == "TP, mirror, log-ratio")
-    config = stepped.config(Trial(4e-3, 0.3), 10, 0)
+    config = TARGETS["TP, mirror, log-ratio"].config(Trial(4e-3, 0.3), 10, 0, BASE)
     assert (config.options.step, config.beta) == (Schedule(0.3), Schedule(0.3, warmup=1))
 
 
 def test_every_variant_has_as_many_trials_and_configures() -> None:
-    search = Search()
-    assert len({variant.label for variant in search.variants}) == len(search.variants)
-    assert {len(variant.trials) for variant in search.variants} == {12}
-    for variant in search.variants:
-        assert len({variant.config(trial, 10, 0).identity for trial in variant.trials}) == 12
+    assert len({variant.label for variant in VARIANTS}) == len(VARIANTS)
+    assert {len(variant.trials) for variant in VARIANTS} == {12}
+    for variant in VARIANTS:
+        assert len({variant.config(trial, 10, 0, BASE).identity for trial in variant.trials}) == 12
 
 
-def test_quick_preset_needs_no_search_and_knows_its_settings() -> None:
-    assert set(PRESETS["quick"].finalists) == set(CHOSEN)
-    assert PRESETS["quick"].search is None
+def test_the_committed_runs_are_those_of_the_full_preset(tmp_path) -> None:
+    bench = ReportContext("target-propagation", "full", tmp_path / "out", tmp_path / "runs")
+    assert set(FINALISTS) <= set(VARIANTS)
+    assert all(isinstance(bench.cache.find(config, bench.runs), Known) for config in plan(PRESETS["full"]))
 
 
 def test_without_a_search_there_is_no_tuning_table(tmp_path) -> None:
-    preset = Preset(epochs=1, seeds=(1,), samples=2, finalists=(THESIS,), base=BASE)
+    preset = Preset(epochs=1, seeds=(1,), samples=2, finalists={THESIS: Trial(3e-4, 0.05)}, base=BASE)
     assert call("target-propagation", preset, tmp_path / "out", tmp_path / "runs") == 0
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert not files & {"tuning.csv", "signals.csv"}
-    assert "nothing is bold" in (tmp_path / "out" / "target_propagation_table.tex").read_text()
+    assert not files & {"tuning.csv", "signals.csv", "variants.tex"}
+    assert "bfseries" not in (tmp_path / "out" / "results.tex").read_text()
+    assert "†" not in (tmp_path / "out" / "results.md").read_text()
 
 
-def rows(label: str, metric: str, *values: float) -> list[dict[str, object]]:
-    """A row's test values, one a seed."""
-    return [
-        {"row": label, "split": "test", "metric": metric, "seed": seed, "value": value}
-        for seed, value in enumerate(values)
-    ]
+def test_a_row_that_is_added_is_trained_alone(made, tmp_path) -> None:
+    """With the tables of the others and without their runs, only the new row's trials and seeds are trained."""
+    rloo = Variant("RLOO (4)", "rloo", knob="beta", values=(0.5, 1.0), rates=RATES)
+    more = dataclasses.replace(
+        TINY, finalists=TINY.finalists | {rloo: Trial(4e-3, 1.0)}, variants=(*TINY.variants, rloo)
+    )
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    shutil.copytree(made[0], out)
+    REPORT.make(more, ReportContext(REPORT.name, "tiny", out, runs))
+    assert {path.name.rpartition("-")[0] for path in runs.iterdir() if path.is_dir()} == {"rloo"}
+    for name in ("results.csv", "tuning.csv", "learning_curves.csv", "results.md"):
+        before, after = ((folder / name).read_text().splitlines() for folder in (made[0], out))
+        assert after[: len(before)] == before
+        assert all("RLOO (4)" in line for line in after[len(before) :])
+        assert len(after) > len(before)
 
 
 def test_differences_are_told_with_their_tests() -> None:
-    """Only what is below 5% after Holm's correction is an order; by itself -0.5 would be one here."""
+    values = {MIRROR: (-90.0, -90.1, -89.9, -90.0), GUMBEL: (-92.4, -92.6, -92.5, -92.5)}
     results = pd.DataFrame(
-        [
-            *rows(MIRROR.label, "elbo", -90.0, -90.1, -89.9, -90.0),
-            *rows(GUMBEL.label, "elbo", -92.4, -92.6, -92.5, -92.5),
-            *rows(STRAIGHT_THROUGH.label, "elbo", -89.1, -89.9, -89.1, -89.9),
-        ]
+        {"row": variant.label, "split": "test", "metric": "elbo", "seed": seed, "value": value}
+        for variant, row in values.items()
+        for seed, value in enumerate(row)
     )
-    found = relations(results, "elbo")
-    gumbel, straight = found[MIRROR, GUMBEL], found[MIRROR, STRAIGHT_THROUGH]
-    assert (gumbel.corrected, straight.corrected) == pytest.approx((2 * gumbel.p, straight.p))
-    told = comparison(results)
-    assert f"the mirror is ahead of {GUMBEL.label} ($2.50$)" in told
-    assert f"it is not told apart from {STRAIGHT_THROUGH.label} ($-0.50$)" in told
-    assert "no difference is tested" in comparison(results[results["seed"] < 2])
-
-
-def test_the_yardsticks_are_set_side_by_side_without_a_cause() -> None:
-    def told(gumbel_bound: float, gumbel_kl: float) -> str:
-        numbers = {MIRROR.label: (-90.0, -79.0, 31.0), GUMBEL.label: (-95.0, gumbel_bound, gumbel_kl)}
-        found = [
-            line
-            for label, values in numbers.items()
-            for metric, value in zip(("elbo", "log_likelihood", "kl"), values, strict=True)
-            for line in rows(label, metric, value, value)
-        ]
-        return yardsticks(pd.DataFrame(found))
-
-    assert "order the means differently. By the ELBO, best first: TP, mirror, second-order; Gumbel" in told(-77.0, 27.0)
-    assert "Gumbel-Softmax $18.0$ (KL $27.0$)" in told(-77.0, 27.0)
-    assert "In these rows a smaller KL goes with a larger addition" in told(-77.0, 27.0)
-    assert "does not go with a larger addition throughout" in told(-77.0, 35.0)
-    assert "the same order" in told(-81.0, 27.0)
-
-
-def test_auto_encoder_report(tmp_path) -> None:
-    preset = auto_encoder.Preset(2, (0, 1, 2), rates=(1e-3, 3e-3), base=BASE)
-    assert call("auto-encoder", preset, tmp_path / "out", tmp_path / "runs") == 0
-    results = pd.read_csv(tmp_path / "out" / "results.csv")
-    found = results[results["metric"] == "reconstruction_hard"].groupby(["row", "split"])["value"].mean()
-    assert len(found) == 12
-    assert (found > -784 * 0.6931).all()  # better than an even chance for every pixel
-    names = {path.name for path in (tmp_path / "out").iterdir()} - {"auto-encoder.pdf"}
-    assert names == {
-        "results.csv",
-        "auto_encoder_table.tex",
-        "auto_encoder_curves.pdf",
-        "auto_encoder_curves.png",
-        "auto-encoder.tex",
-        "references.bib",
-        "provenance.json",
-    }
+    ((name, difference, p, corrected, *_),) = relations_table(results).rows
+    assert name == "TP, mirror, second-order less Gumbel-Softmax"
+    assert difference.plain() == "+2.50 ± 0.18"
+    assert p == corrected
+    assert float(p.strip("<")) < 0.001
 
 
 def test_bench_prunes_by_epoch(tmp_path) -> None:

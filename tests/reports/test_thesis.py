@@ -1,9 +1,10 @@
 """The whole thesis report on a small network, and what its second call does."""
 
+from __future__ import annotations
+
 import dataclasses
 import io
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from reports import __main__ as command
 from reports import thesis
 from reports.kit import latex
 from reports.kit.tables import COLUMNS
-from reports.thesis_settings import (
+from reports.thesis.settings import (
     GUMBEL_HALF,
     PRESETS,
     PRINTED,
@@ -43,10 +44,9 @@ FILES = {
     "learning_curves.csv",
     "provenance.json",
     "references.bib",
-    "table_5_1.tex",
-    "table_5_1.md",
-    "sensitivity.tex",
+    *(f"{name}.{suffix}" for name in ("table_5_1", "bounds", "sensitivity") for suffix in ("tex", "md")),
     "thesis.tex",
+    "report.html",
     *(
         f"{name}.{suffix}"
         for name in ("figure_2_3", "figure_4_6", "figure_5_1", "figure_5_2", "learning_curves")
@@ -150,32 +150,28 @@ def test_seeds_are_whole_numbers(made: Path) -> None:
     assert set(raw["seed"].dropna()) == {"0", "1"}
 
 
-def test_table_has_the_printed_numbers_and_all_rows(made: Path) -> None:
+def test_tables_have_the_printed_numbers_and_all_rows(made: Path) -> None:
     text = (made / "out" / "table_5_1.tex").read_text()
     for printed in PRINTED.values():
-        assert f"${printed.validation:.2f}$" in text
-    assert text.count("\\\\\n") == 2 * (len(TINY.rows()) + 2)
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
-    assert text.count(r"\pm") > 4 * len(TINY.rows())
-    assert r"\mathbf" not in text  # two seeds support no winner
-    assert "nothing is bold" in text
+        assert f" & {printed['validation']:.2f} & " in text
+    bounds = (made / "out" / "bounds.tex").read_text()
+    for table, widths in ((text, 6), (bounds, 4)):
+        lines = [line for line in table.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert len(lines) == 1 + len(TINY.table)
+        assert {line.count("&") for line in lines} == {widths}
+        assert r"\bfseries" not in table  # two seeds support no winner
+    assert "+-" in bounds
     lines = [line for line in text.splitlines() if line.startswith("Target propagation")]
-    assert all("-- & --" in line for line in lines[:2])  # no relaxed samples
-    widths = [line.count("&") for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert set(widths) == {6, 4}
-    for name in ("table_5_1.tex", "sensitivity.tex"):
-        alignments = re.findall(r"\\begin\{tabular\}(.*)", (made / "out" / name).read_text())
-        assert alignments
-        assert not any("\\" in alignment for alignment in alignments)
+    assert all(line.count("textendash") >= 2 for line in lines)  # no relaxed samples
 
 
 def test_every_caption_says_how_long_was_trained(made: Path) -> None:
     document = (made / "out" / "thesis.tex").read_text()
-    for text in (document, (made / "out" / "table_5_1.tex").read_text()):
+    for text in (document, *((made / "out" / f"{name}.tex").read_text() for name in ("table_5_1", "bounds"))):
         captions = [line for line in text.splitlines() if line.startswith(r"\caption")]
         measured = [line for line in captions if "Figure 2.3" not in line and "Figure 4.6" not in line]
         assert measured
-        assert all("Trained for 1 epoch only" in line for line in measured)
+        assert all(r"\textbf{Trained for 1 epoch only}" in line for line in measured)
     assert "not comparable" in (made / "out" / "sensitivity.tex").read_text()
 
 
@@ -183,12 +179,11 @@ def test_sensitivity_holds_each_line_against_its_print(made: Path) -> None:
     results = pd.read_csv(made / "out" / "results.csv")
     text = (made / "out" / "sensitivity.tex").read_text()
     for line in LINES:
-        distance = thesis.distance(results, line)
-        assert distance is not None
-        assert f"${distance:+.2f}$" in text
-    values = results[results["row"] == thesis.line_name(LINES[1])].set_index(["split", "metric"])["value"]
-    expected = values["validation", "reconstruction_hard"] - PRINTED[TARGET_PROPAGATION].validation
-    assert thesis.distance(results, LINES[1]) == pytest.approx(expected)
+        away = thesis.from_print(results, line.printed, line.name)
+        assert f" & {away.texts()[0]} " in text
+    values = results[results["row"] == LINES[1].name].set_index(["split", "metric"])["value"]
+    expected = values["validation", "reconstruction_hard"] - PRINTED[TARGET_PROPAGATION]["validation"]
+    assert thesis.from_print(results, TARGET_PROPAGATION, LINES[1].name).value == pytest.approx(expected)
 
 
 def test_provenance_is_the_runs_and_not_this_call(made: Path) -> None:
@@ -197,7 +192,7 @@ def test_provenance_is_the_runs_and_not_this_call(made: Path) -> None:
     assert found["command"] == "python -m reports thesis --preset tiny"
     assert found["seeds"] == [0, 1]
     assert found["training_seconds"] > 0
-    assert len(found["runs"]) == 2 * len(TINY.rows()) + len(LINES)
+    assert len(found["runs"]) == 2 * len(TINY.table) + len(LINES)
     assert {run["run"] for run in found["runs"]} == {path.name for path in (made / "runs").iterdir()}
     assert str(made) not in text
     assert sum(run["training_seconds"] for run in found["runs"]) == pytest.approx(found["training_seconds"], abs=0.2)
@@ -207,7 +202,7 @@ def test_provenance_is_the_runs_and_not_this_call(made: Path) -> None:
 def test_a_run_that_failed_is_left_out_and_named(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latex, "engine", lambda: None)
     shutil.copytree(made / "runs", tmp_path / "runs")
-    broken = TINY.rows()[TARGET_PROPAGATION][0]
+    broken = TINY.table[TARGET_PROPAGATION][0]
     (tmp_path / "runs" / broken.name / "failure.json").write_text('{"step": 3, "epoch": 1, "message": "not finite"}')
     assert call(tmp_path / "out", tmp_path / "runs") == 0
     table = (tmp_path / "out" / "table_5_1.tex").read_text()
@@ -218,25 +213,25 @@ def test_a_run_that_failed_is_left_out_and_named(made: Path, tmp_path: Path, mon
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_every_configuration_survives_its_own_file(preset: Preset) -> None:
-    configs = [config for group in preset.rows().values() for config in group]
+    configs = [config for group in preset.table.values() for config in group]
     for config in [*configs, *(line.config for line in preset.sensitivity)]:
         assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_presets_share_the_thesis_settings() -> None:
     full = PRESETS["full"]
-    configs = [config for group in full.rows().values() for config in group]
+    configs = [config for group in full.table.values() for config in group]
     assert {config.epochs for config in configs} == {50}
     assert {config.batch_size for config in configs} == {100}
     assert {str(config.learning_rate) for config in configs} == {"0.0003"}
     assert {config.architecture for config in configs} == {Architecture()}
     assert len(full.seeds) >= 3
     assert len({config.identity for config in configs}) == len(configs)
-    assert GUMBEL_HALF in full.rows()
+    assert GUMBEL_HALF in full.table
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_line_has_a_name_of_its_own(preset: str) -> None:
     """Lines of one name would be read as the seeds of one."""
-    names = [thesis.line_name(line) for line in PRESETS[preset].sensitivity]
+    names = [line.name for line in PRESETS[preset].sensitivity]
     assert len(set(names)) == len(names)

@@ -24,7 +24,7 @@ from discrete_vae.tuning import Worker, active_trials, open_storage, open_study,
 from discrete_vae.tuning.attributes import SURPLUS, WORKER
 from discrete_vae.tuning.retries import requeue, this_worker
 from discrete_vae.tuning.storage import backend
-from reports.storage_overhead import instant
+from reports.benchmarks.storage_overhead import instant
 from tests.tuning.tiny_worker import images, tiny
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from optuna.distributions import FloatDistribution as Float
 from optuna.trial import TrialState
 
+from discrete_vae import parallel
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
@@ -33,8 +35,8 @@ from discrete_vae.tuning import (
 from discrete_vae.tuning.definition import differences
 from discrete_vae.tuning.retries import FAILURE, RETRIES, SURPLUS
 from discrete_vae.tuning.sampling import SeededByTrial, tpe
-from discrete_vae.tuning.worker import METRICS, VALUES
-from reports.storage_overhead import instant
+from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
+from reports.benchmarks.storage_overhead import instant
 from studies import studies
 from tests.tuning.tiny_worker import BASE, images, tiny
 
@@ -339,3 +341,20 @@ def test_a_file_of_studies_that_cannot_be_imported_is_named(tmp_path: Path, monk
     monkeypatch.setattr("studies.__path__", [str(tmp_path)])
     with pytest.raises(InputError, match=r"studies/broken.py: TypeError: .*'latents'; correct it, or take it away"):
         studies()
+
+
+def test_trials_in_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
+    """The seeds of a trial stay together, so the pruner sees them whole; trials are asked for at the same time."""
+    one = run(tmp_path / "one.db", tmp_path / "runs", 2, batch=2)
+    spread = functools.partial(parallel.train, jobs=2, together=2)
+    two = run(tmp_path / "two.db", tmp_path / "other runs", 2, batch=2, train=spread)
+    for first, second in zip(one, two, strict=True):
+        assert (first.state, first.params) == (second.state, second.params)
+        assert first.intermediate_values.keys() == second.intermediate_values.keys()
+        assert first.value == pytest.approx(second.value, rel=1e-4)
+        population = [Run.open(tmp_path / "other runs" / name).sessions()[0]["population"] for name in runs_of(second)]
+        assert population == [2, 2]
+
+
+def runs_of(trial: optuna.trial.FrozenTrial) -> list[str]:
+    return list(trial.user_attrs[RUNS])

@@ -15,13 +15,14 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from reports.kit.figures import figure
 from reports.kit.page import page
 from reports.kit.prose import escape, fill, html
+from reports.kit.table import Column, Table
 from tests.reports.kit.test_prose import HOSTILE, TEXT
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-TABLE = """<table id="tab:main"><caption>Numbers</caption><thead><tr><th>row</th><th>ELBO</th></tr></thead>
+TABLE = """<p class="caption">Numbers</p><table id="tab:main"><thead><tr><th>row</th><th>ELBO</th></tr></thead>
 <tbody><tr><td>one</td><td>−103.2</td></tr><tr><td>two</td><td>−9.1</td></tr></tbody></table>
 """
-WIDE = "<table><tr>" + "<td>a long cell</td>" * 40 + "</tr></table>"
+WIDE = Table("wide", "Caption", [Column("head")] * 40, [["a long cell"] * 40]).html()
 
 
 @pytest.fixture
@@ -80,7 +81,9 @@ def test_a_page_in_a_browser(tmp_path: Path, browser: WebDriver) -> None:
     assert cell.value_of_css_property("text-align") == "right"
     assert "tabular-nums" in cell.value_of_css_property("font-variant-numeric")
     assert run("document.documentElement.scrollWidth <= window.innerWidth"), "a wide table scrolls in its own box"
-    assert run("document.querySelectorAll('.table')[1].scrollWidth > document.querySelector('main').clientWidth")
+    box = "document.getElementById('tab:wide').querySelector('div')"
+    assert run(f"{box}.scrollWidth > {box}.clientWidth")
+    assert run(f"{box}.clientWidth > document.querySelector('main').clientWidth"), "it takes the window's width"
     text = browser.find_element(By.TAG_NAME, "main").text
     for name in (
         "<script>alert(1)</script>",

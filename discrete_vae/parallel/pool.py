@@ -1,0 +1,175 @@
+"""Tasks in several processes: each process takes one task after the other and tells this one how far it is.
+
+A pipe to each process carries all of it. ``concurrent.futures`` was not taken: when a process dies its pool ends the
+others without saying which task it was, it has no way to ask something in the middle of a task (``Prune``), and its
+processes share a queue, whose lock a killed process may hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from discrete_vae.data import Dataset
+from discrete_vae.errors import InputError
+from discrete_vae.parallel.child import STOPPED, Task, serve
+from discrete_vae.training.interruption import Interrupted, noted_signals
+
+POLL = 0.1
+"""Seconds between two looks at whether a signal has come."""
+SHOWN = 3
+"""Runs that an error names."""
+
+Hear = Callable[[int, str, Any], Any]
+"""Called with a task's number and what its process tells of it: a kind and a value. What it gives answers ``ask``."""
+
+
+class ProcessDied(InputError):
+    """A process ended in the middle of its task, for example because the system killed it for its memory."""
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    task: int | None = None
+
+
+def spread(tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int, threads: int, hear: Hear) -> None:
+    """Do all tasks, in this order, in ``jobs`` processes of so many threads each.
+
+    Raises what a task raises and ``ProcessDied``; ``Interrupted`` after a signal (SIGINT, SIGTERM). The other processes
+    save what they have before it is raised. A second signal ends them at once.
+    """
+    left, done = list(range(len(tasks)))[::-1], 0
+    workers: list[_Worker] = []
+    with _stored(data) as path, noted_signals() as stop:
+        try:
+            workers += [_started(path, device, threads) for _ in range(min(jobs, len(tasks)))]
+            while done < len(tasks) and not stop:
+                for worker in _speaking(workers):
+                    kind, value = _heard(worker, tasks)
+                    if kind == "ready":
+                        if left:
+                            worker.task = left.pop()
+                            _send(worker, tasks[worker.task])
+                    elif kind == "failed":
+                        error, cause = value
+                        raise error from cause
+                    else:
+                        assert worker.task is not None
+                        answer = hear(worker.task, kind, value)
+                        if kind == "ask":
+                            _send(worker, answer)
+                        if kind == "done":
+                            worker.task, done = None, done + 1
+        finally:
+            _end(workers)
+    if stop and done == len(tasks):  # it is for whoever called
+        signal.raise_signal(stop[0])
+    elif stop:
+        raise Interrupted(
+            f"stopped by {signal.Signals(stop[0]).name} and saved; the same command goes on from what is done"
+        )
+
+
+@contextlib.contextmanager
+def _stored(data: Dataset) -> Iterator[Path]:
+    """A file of the data, which all processes map: one copy in memory, and none of its pixels in a pipe."""
+    with tempfile.TemporaryDirectory(prefix="discrete-vae-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "data.pt"
+        torch.save(data, path)
+        yield path
+
+
+def _started(path: Path, device: torch.device, threads: int) -> _Worker:
+    """A new process. It is spawned: a forked one could not use CUDA, nor the threads of a torch that has computed."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, path, str(device), threads), daemon=True)
+    with _blocked_interrupts():
+        process.start()
+    theirs.close()  # so that the process' end closes the pipe
+    return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Block SIGINT: a process inherits that, so Ctrl-C cannot end it with a traceback before it can handle it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _speaking(workers: Sequence[_Worker]) -> list[_Worker]:
+    """Those that have something to tell, or have ended."""
+    ready = wait([worker.connection for worker in workers], POLL)
+    return [worker for worker in workers if worker.connection in ready]
+
+
+def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
+    """What a process tells. Raises ``ProcessDied`` if it has ended, ``Interrupted`` if a signal stopped it."""
+    try:
+        kind, value = worker.connection.recv()
+    except (EOFError, OSError):
+        pass
+    else:
+        return kind, value
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    if code == STOPPED:
+        raise Interrupted("a process was stopped by a signal; all have saved, and the same command goes on from there")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    what = "before it had a task" if worker.task is None else f"while it worked on {_named(tasks[worker.task].runs)}"
+    raise ProcessDied(
+        f"a process {how} {what}; if the machine ran out of memory give fewer jobs, then the same command goes on "
+        "from what is saved"
+    )
+
+
+def _send(worker: _Worker, value: Any) -> None:
+    """Send something; a process that has ended is found when it is heard."""
+    with contextlib.suppress(OSError):
+        worker.connection.send(value)
+
+
+def _named(runs: Sequence[Path]) -> str:
+    more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
+    return ", ".join(map(str, runs[:SHOWN])) + more
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Let each process save what it has and end; a signal in the meantime ends them at once."""
+    try:
+        for worker in workers:
+            worker.process.terminate()
+        open_ends = list(workers)
+        while open_ends:
+            for worker in _speaking(open_ends):
+                try:
+                    if worker.connection.recv()[0] == "ask":
+                        worker.connection.send(())  # nobody leaves: it is asked again when the runs are resumed
+                except (EOFError, OSError):
+                    open_ends.remove(worker)
+        for worker in workers:
+            worker.process.join()
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.connection.close()

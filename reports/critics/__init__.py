@@ -1,0 +1,59 @@
+"""Critics under a gradient penalty and under weight clipping, after sections 3 and 4 of Gulrajani et al. (2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reports.critics import figures, tables
+from reports.critics.measures import measured
+from reports.critics.settings import PRESETS, Preset
+from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.results import by_name
+from reports.kit.tables import evaluation_rows
+
+TITLE = "Critics with a gradient penalty and with clipped weights"
+PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"
+EVALUATED = {"generator": {"test": 1}, "images": dict.fromkeys(tables.SPLITS, 1)}
+"""Samples a split, by the first part of a row's name."""
+
+
+def make(preset: Preset, bench: ReportContext) -> None:
+    """Train, evaluate and measure what is missing, then write tables, figures and the documents."""
+    epochs = {"images": range(1, preset.images.epochs + 1)}
+    runs = {
+        row: bench.train(configs, samples=EVALUATED.get(row[0], {}), epochs=epochs.get(row[0], ()))
+        for row, configs in preset.rows().items()
+    }
+    every, frames, histories = [run for group in runs.values() for run in group], [], []
+    for row, group in runs.items():
+        for run in group:
+            frames.append(evaluation_rows(bench.report, ", ".join(row), run, EVALUATED.get(row[0], {})))
+            frames.append(measured(bench, row, run))
+            if row[0] in epochs:
+                found = run.history().query("metric == 'wasserstein'")
+                histories.append(found.assign(row=", ".join(row[1:]), seed=run.config.seed, run=run.config.name))
+    results = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    bench.write_results(results)
+    history = pd.concat(histories, ignore_index=True)
+    bench.write_results(history, "curves.csv")
+    bench.write_provenance(every, constraints=list(preset.constraints), clips=list(preset.clips))
+    if not bench.drawn(figures.OF_WEIGHTS, every):
+        figures.draw(bench, {row: group[0].config for row, group in runs.items()}, results)
+    figures.curves(bench, history)
+    parts = {name: getattr(preset, name) for name in ("critics", "generators", "deep", "images")}
+    values = {"preset": bench.preset, "bound": preset.clips[0], **parts}
+    values |= by_name(results, list(results["row"].unique()))
+    made = [tables.coverage(results), tables.relations(results), tables.distances(results)]
+    text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in every)
+    bench.write_text(TITLE, text, made, values, [*figures.OF_WEIGHTS, "critics_curves"], cited, PAPERS)
+
+
+REPORT = Report(
+    "critics",
+    "critics by gradient penalty and by weight clipping, after Gulrajani et al. 2017",
+    PRESETS,
+    make,
+    plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
+)

@@ -1,0 +1,143 @@
+"""What the report on strings has: scores of n-gram models and real strings, tables, examples and curves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from discrete_vae.data import SYNTHETIC, DataConfig
+from discrete_vae.data.language import Language
+from discrete_vae.data.ngrams import NGram
+from discrete_vae.evaluation import statistics
+from discrete_vae.latents.noise import seeded
+from discrete_vae.runs import Run
+from discrete_vae.runs.spreadsheets import read_csv, to_csv
+from reports.kit.cache import Known
+from reports.kit.context import RESULTS, ReportContext
+from reports.kit.declared import Preset
+from reports.kit.figures import curves, figure, legend_below
+from reports.kit.prose import Prose, code
+from reports.kit.results import BOLD, Metric, cells, line, p_text
+from reports.kit.table import Cell, Column, Section, Table
+from reports.kit.tables import history_rows
+
+ORDERS = (1, 2, 3, 4)
+"""Of the n-gram models; the last one has all the statistics that the distances look at."""
+MODELS = [f"{order}-gram model" for order in ORDERS]
+REAL = "real strings"
+SHARES = {"valid_argmax": "likeliest", "unique": "unique", "novel": "novel"}
+METRICS = [
+    Metric("test", "valid", "valid, %", scale=100, digits=1),
+    *(Metric("test", name, f"{head}, %", better=0, scale=100, digits=1) for name, head in SHARES.items()),
+    *(Metric("test", f"js_{order}", f"JS {order}", better=0, scale=1000, digits=1) for order in ORDERS),
+]
+EXAMPLES, SHOWN = "examples.csv", 4
+"""The strings of every row that are shown, and how many."""
+CURVES = {
+    ("train", "critic_loss"): ("negative critic loss", -1.0),
+    ("validation", "valid"): ("valid strings (%)", 100.0),
+}
+"""Metrics of the figure, with labels and scales."""
+
+
+def language(dataset: str) -> Language:
+    """The data set's strings. Raises ``ValueError`` for what are none."""
+    made = SYNTHETIC[dataset]
+    if not isinstance(made, Language):
+        raise ValueError(f"{dataset} are no strings")
+    return made
+
+
+def reference(dataset: str, seeds: Sequence[int], bench: ReportContext) -> pd.DataFrame:
+    """Scores of n-gram models of the training strings, and of the validation strings, as tidy rows."""
+    data, known = bench.dataset(DataConfig(dataset)), language(dataset)  # type: ignore[arg-type]
+    train, validation, test = (data.split(name).pixels.cpu() for name in ("train", "validation", "test"))
+    samples = {(REAL, 0): validation}
+    for order, name in zip(ORDERS, MODELS, strict=True):
+        model = NGram(train, len(known.symbols), order)
+        samples |= {(name, seed): model.sample(len(test), seeded(seed, "n-gram", order)) for seed in seeds}
+    return pd.DataFrame(
+        {"row": line(row, dataset), "seed": seed, "split": "test", "metric": metric, "value": value}
+        for (row, seed), sample in samples.items()
+        for metric, value in known.scores(sample, test, train).items()
+    )
+
+
+def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: Preset) -> Table:
+    """A data set's scores, of generators, n-gram models and real strings."""
+    body: list[Sequence[Cell] | Section] = []
+    for group in (labels, MODELS, [REAL]):
+        body += [Section()] * bool(body)
+        metrics = METRICS if group is labels else [dataclasses.replace(metric, better=0) for metric in METRICS]
+        columns = [cells(results, [line(row, dataset) for row in group], metric) for metric in metrics]
+        body += [[row, *(column[line(row, dataset)] for column in columns)] for row in group]
+    caption = (
+        f"*{dataset.capitalize()}*, test strings. Valid: share of valid strings among hard samples. Likeliest: among "
+        "each draw's likeliest symbols. Unique: share of different valid strings. Novel: share of those that are not "
+        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in $10^{-3}$ nats. "
+        f"Real strings: those of the validation split. {preset.epochs} epochs; mean ± 95% interval over "
+        f"{len(preset.seeds)} seeds; {BOLD}, by the generators' valid strings."
+    )
+    return Table(dataset, caption, [Column("", text=True), *(metric.column for metric in METRICS)], body)
+
+
+def held_against(results: pd.DataFrame, labels: Sequence[str]) -> Callable[..., str]:
+    """For the text: a generator's p against an n-gram model: Welch's test, Holm's correction among generators."""
+
+    def welch(row: str, model: str, dataset: str, metric: str) -> str:
+        of = Metric("test", metric).of
+        other = of(results, line(model, dataset))
+        p = statistics.holm([statistics.welch_p(of(results, line(each, dataset)), other) for each in labels])
+        return p_text(p[labels.index(row)])
+
+    return welch
+
+
+def examples(bench: ReportContext, first: Mapping[str, Run]) -> Table:
+    """A few strings of every row's first run; ``examples.csv`` has them too."""
+    written = [(row, run.config.name, string) for row, run in first.items() for string in strings(run, bench)]
+    table = pd.DataFrame(written, columns=["row", "run", "string"])
+    bench.write(EXAMPLES, to_csv(table))
+    body = [[row, Prose(", ".join(map(code, table["string"][table["row"] == row])))] for row in first]
+    caption = "What the generators of the first seed write, valid or not."
+    return Table("examples", caption, [Column("", text=True), Column("first strings", text=True)], body)
+
+
+def strings(run: Run, bench: ReportContext) -> list[str]:
+    """A few strings of a run's generator: of the committed ones if the run is known, else drawn from its weights."""
+    path = RESULTS / bench.report / EXAMPLES
+    if isinstance(run, Known) and path.is_file():
+        table = read_csv(path)
+        if len(found := table["string"][table["run"] == run.config.name]) == SHOWN:
+            return list(found)
+    (run,) = bench.train([run.config], weights=True)
+    return language(run.config.data.dataset).write(bench.draw(run, SHOWN, "examples")) if run.finished else []
+
+
+def draw(preset: Preset, bench: ReportContext, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """The critic's loss and the valid share of the validation draws along training; ``learning_curves.csv`` has them.
+
+    The committed figure is taken over for committed runs, whose curves are not in a table.
+    """
+    name = "sequences_curves"
+    if bench.drawn([name], [run for group in runs.values() for run in group]):
+        return [name]
+    epochs = range(1, preset.epochs + 1)
+    runs = {row: bench.train([run.config for run in group], epochs=epochs) for row, group in runs.items()}
+    members = [(row, run) for row, group in runs.items() for run in group]
+    found = [history_rows(row, run, [metric], split) for row, run in members for split, metric in CURVES]
+    history = pd.concat(found, ignore_index=True)
+    bench.write_results(history, "learning_curves.csv")
+    with figure(bench.out, name, height=2.1 * len(preset.tasks) + 0.3) as drawing:
+        panels = drawing.subplots(len(preset.tasks), len(CURVES), squeeze=False)
+        for line_of_panels, task in zip(panels, preset.tasks, strict=True):
+            rows = {line(row.label, task.label): row.strategy for row in preset.rows}
+            for axes, ((split, metric), (label, scale)) in zip(line_of_panels, CURVES.items(), strict=True):
+                own = history[(history["split"] == split) & (history["metric"] == metric)]
+                handles = curves(axes, own.assign(value=scale * own["value"]), rows)
+                axes.set(ylabel=label, title=task.label)
+        labels = [row.label for row in preset.rows]
+        legend_below(drawing, dict(zip(labels, handles.values(), strict=False)), len(labels))
+    return [name]

@@ -1,0 +1,260 @@
+"""A declared comparison on small networks: what is chosen, its files, and a paper's numbers beside ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+
+from discrete_vae import parallel
+from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
+from discrete_vae.errors import InputError
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from discrete_vae.tasks import Architecture
+from discrete_vae.training import loop as training
+from discrete_vae.tuning import open_storage, open_study
+from discrete_vae.tuning.worker import VALUES
+from reports import jang, reinmax
+from reports.kit import context
+from reports.kit.comparison import Comparison
+from reports.kit.context import ReportContext
+from reports.kit.declared import Preset, Row, Task, settings
+from reports.kit.results import Metric
+from reports.kit.search import STEPS, TRIAL_SEED
+from reports.kit.tables import COLUMNS, configuration
+from reports.kit.trials import best_of
+from tests.tuning.tiny_worker import BASE, tiny
+
+SBN = Config(
+    architecture=Architecture(3, 3, (), layers=2), task="structured-prediction", optimiser="sgd", batch_size=2000
+)
+VAE = Config(architecture=Architecture(3, 3, ()), optimiser="sgd", batch_size=2000)
+ROWS = [
+    Row("SF", "score-function"),
+    Row("Gumbel-S", "gumbel-softmax", [{"temperature": Schedule(0.5)}, {"temperature": Schedule(0.9)}]),
+]
+TINY = Comparison(
+    "tiny",
+    "A small comparison",
+    ROWS,
+    {"quick": Preset(2, (0, 1, 2), 3, (1e-3, 3e-3), trial_epochs=1)},
+    [Task("SBN", SBN, {"temperature": Schedule(1.0)}), Task("VAE", VAE)],
+    [Metric("test", "log_likelihood", "ours", better=-1, scale=-1, printed={"SF, SBN": 73.1, "Gumbel-S, SBN": 59.0})],
+    "Negative bound.",
+    "SF has << mean('SF, VAE', 'test', 'elbo') >> nats.\n\n[table: results]\n",
+    pairs=[("SF", "Gumbel-S")],
+)
+FILES = {"results.csv", "tuning.csv", "provenance.json", "references.bib", "tiny.tex", "report.html"} | {
+    f"{name}.{kind}" for name in ("results", "differences") for kind in ("md", "tex")
+}
+
+
+def bench(out: Path, runs: Path, **options: object) -> ReportContext:
+    return ReportContext("tiny", "quick", out, runs, torch.device("cpu"), **options)  # type: ignore[arg-type]
+
+
+def make(out: Path, runs: Path, report: Comparison = TINY, **options: object) -> None:
+    report.make(report.presets["quick"], bench(out, runs, **options))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("comparison")
+    make(folder / "out", folder / "runs")
+    return folder / "out", folder / "runs"
+
+
+def test_every_file_is_written(made: tuple[Path, Path]) -> None:
+    assert {path.name for path in made[0].iterdir()} - {"tiny.pdf"} == FILES
+    assert "jang2017" in (made[0] / "references.bib").read_text()
+
+
+def test_the_best_setting_by_validation_is_evaluated(made: tuple[Path, Path]) -> None:
+    results, tuning = (pd.read_csv(made[0] / name) for name in ("results.csv", "tuning.csv"))
+    assert list(results.columns) == COLUMNS
+    assert set(results["row"]) == {f"{row}, {task}" for row in ("SF", "Gumbel-S") for task in ("SBN", "VAE")}
+    for row, trials in tuning.groupby("row"):
+        tried = [configuration(*each) for each in zip(trials["strategy"], trials["parameters"], strict=True)]
+        # The temperature is fixed in structured prediction, so there is one setting of it.
+        temperatures = {getattr(config.options, "temperature", None) for config in tried}
+        assert (len(temperatures) > 1) == (row == "Gumbel-S, VAE")
+        rates = {config.learning_rate.initial for config in tried}
+        assert rates >= {1e-3, 3e-3}
+        own = results[results["row"] == row]
+        (best,) = {configuration(*each) for each in zip(own["strategy"], own["parameters"], strict=True)}
+        ends = min(rates), max(rates)
+        assert best.learning_rate.initial not in ends or len(rates) >= 2 + STEPS, "the grid grows around the best"
+        assert set(trials["seed"]) == {TRIAL_SEED}
+        scores = dict(zip(tried, trials["value"], strict=True))
+        assert dataclasses.replace(best, epochs=1) == max(scores, key=scores.__getitem__)
+        assert best.epochs == 2
+    found = results[(results["split"] == "test") & (results["metric"] == "log_likelihood")]
+    assert len(found) == 4 * 3
+    assert set(found["samples"]) == {3}
+
+
+def test_printed_numbers_stand_beside_ours(made: tuple[Path, Path]) -> None:
+    table, text = (made[0] / "results.tex").read_text(), (made[0] / "results.md").read_text()
+    assert " & 73.1 & " in table
+    assert "| 59.0 |" in text
+    assert "2 epochs, mean" in table
+    assert "over 3 seeds" in table
+    assert "+14.1" in (made[0] / "differences.md").read_text()
+
+
+def test_the_text_has_the_numbers_of_the_results(made: tuple[Path, Path]) -> None:
+    results = pd.read_csv(made[0] / "results.csv")
+    rows = (results["row"] == "SF, VAE") & (results["split"] == "test") & (results["metric"] == "elbo")
+    told = f"SF has −{-results[rows]['value'].mean():.2f} ±"  # noqa: RUF001
+    assert told in (made[0] / "report.html").read_text()
+
+
+def test_second_call_trains_nothing_and_writes_the_same_bytes(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_train_population", lambda *args: pytest.fail("trained again"))
+    make(tmp_path, made[1])
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
+
+
+@pytest.fixture
+def committed(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The made report as committed results, without its runs."""
+    shutil.copytree(made[0], tmp_path / "results" / "tiny")
+    monkeypatch.setattr(context, "RESULTS", tmp_path / "results")
+    return tmp_path / "results" / "tiny"
+
+
+def test_committed_results_are_not_trained_again(
+    committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+        make(tmp_path / "out", tmp_path / "runs")
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (committed / name).read_bytes(), name
+    assert not (tmp_path / "runs").exists()
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    with pytest.raises(pytest.fail.Exception, match="trained"):
+        make(tmp_path / "again", tmp_path / "runs", retrain=True)
+
+
+def test_a_new_row_is_trained_alone(committed: Path, tmp_path: Path) -> None:
+    """And the table's other lines, and those of results.csv, stay as they are."""
+    wider = dataclasses.replace(TINY, rows=[*ROWS, Row("ST", "straight-through")])
+    make(tmp_path / "out", tmp_path / "runs", wider)
+    assert {path.name.rpartition("-")[0] for path in (tmp_path / "runs").iterdir()} == {"straight-through"}
+    before, after = ((each / "results.csv").read_text().splitlines() for each in (committed, tmp_path / "out"))
+    assert set(before) < set(after)
+    assert all(line.startswith('tiny,"ST, ') for line in set(after) - set(before))
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    old = {run["run"] for run in json.loads((committed / "provenance.json").read_text())["runs"]}
+    assert old < {run["run"] for run in provenance["runs"]}
+    assert all(run["environments"] for run in provenance["runs"])
+
+
+def test_longer_samples_are_not_taken_for_shorter_ones(
+    committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    longer = {"quick": dataclasses.replace(TINY.presets["quick"], samples=4)}
+    with pytest.raises(pytest.fail.Exception, match="trained"):
+        make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(TINY, presets=longer))
+
+
+def test_rows_of_other_results_name_their_source(
+    committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    report = dataclasses.replace(TINY, name="other", text="")
+    report.make(
+        report.presets["quick"],
+        ReportContext("other", "quick", tmp_path / "out", tmp_path / "runs", torch.device("cpu")),
+    )
+    runs = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
+    assert {run["source"] for run in runs} == {"tiny"}
+
+
+def test_failed_runs_are_told(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """A seed of one row, and every trial of another: no mean of the seeds that are left passes for that of all."""
+    runs = tmp_path / "runs"
+    shutil.copytree(made[1], runs)
+    results, trials = (pd.read_csv(made[0] / name) for name in ("results.csv", "tuning.csv"))
+    one = results[(results["row"] == "Gumbel-S, VAE") & (results["seed"] == 1)]["run"].iloc[0]
+    rest = set(trials[trials["row"] == "SF, SBN"]["run"]) | set(results[results["row"] == "SF, SBN"]["run"])
+    for name in {one, *rest}:
+        (runs / name / "failure.json").write_text('{"step": 3, "epoch": 1, "message": "not finite"}')
+    make(tmp_path / "out", runs)
+    table = (tmp_path / "out" / "results.tex").read_text()
+    assert "(2/3)" in table
+    assert "failed" in table
+    after = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert not set(after["run"]) & {one, *rest}
+
+
+def test_a_row_takes_the_setting_of_a_study(tmp_path: Path) -> None:
+    """That of its best trial, at the report's own length and seeds; nothing else is tried of it."""
+    storage = str(tmp_path / "studies.sqlite")
+    study = tiny(1, dataclasses.replace(BASE, data=DataConfig()))
+    name, search = next(iter(study.names().items()))
+    found = open_study(study, name, open_storage(storage))
+    for value in (-110.0, -105.0, -120.0):
+        trial = found.ask(dict(search.space))
+        trial.set_user_attr(VALUES, {"0": value})
+        found.tell(trial, value)
+    own = dataclasses.replace(
+        TINY,
+        rows=[Row("tuned", "gumbel-softmax", study=name)],
+        presets={"quick": dataclasses.replace(TINY.presets["quick"], epochs=1, seeds=(5,))},
+        tasks=[Task()],
+        metrics=[Metric("test", "elbo")],
+        pairs=(),
+        text="",
+    )
+    assert own.storage
+    make(tmp_path / "out", tmp_path / "runs", own, storage=storage)
+    best = found.best_trial.params
+    (config,) = {
+        configuration(*each)
+        for each in pd.read_csv(tmp_path / "out" / "results.csv")[["strategy", "parameters"]].to_numpy()
+    }
+    assert config.options.temperature.initial == pytest.approx(best["temperature"], rel=1e-6)
+    assert config.epochs == 1
+    assert f"{best['learning_rate']:g}" in (tmp_path / "out" / "results.md").read_text()
+    assert not (tmp_path / "out" / "tuning.csv").exists()
+    with pytest.raises(InputError, match="there is no"):
+        best_of(name, str(tmp_path / "missing.sqlite"))
+    with pytest.raises(InputError, match=f"did you mean '{name}'"):
+        best_of(name[:-1], storage)
+    optuna.create_study(study_name="empty", storage=f"sqlite:///{storage}")
+    with pytest.raises(InputError, match="empty"):
+        best_of("empty", storage)
+
+
+@pytest.mark.parametrize("report", [jang.REPORT, reinmax.REPORT])
+def test_presets_configure_every_strategy(report: Comparison) -> None:
+    for preset in report.presets.values():
+        rows, tasks = preset.rows or report.rows, preset.tasks or report.tasks
+        labels = [row.label for row in rows]
+        assert len(set(labels)) == len(labels)
+        for task in tasks:
+            for row in rows:
+                assert {each.strategy for each in settings(row, task, preset)} == {row.strategy} <= set(STRATEGIES)
+        assert len(report.plan(preset)) == len(set(report.plan(preset)))
+    assert {name.rpartition(", ")[2] for name in report.metrics[0].printed} == {task.label for task in report.tasks}
+    assert {each.dataset for each in report.data(report.presets["quick"])} == {"binarised-mnist"}
+
+
+def test_the_papers_temperature() -> None:
+    schedule = jang.annealed(1e-4, 1000)
+    assert schedule.minimum == 0.5
+    assert schedule.decay == pytest.approx(0.904837, abs=1e-6)

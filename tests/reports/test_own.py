@@ -1,0 +1,106 @@
+"""A report of one's own, by CONTRIBUTING.md alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reports import __main__ as command
+from reports.kit.comparison import Comparison
+
+ROOT = Path(__file__).parents[2]
+(SNIPPET,) = re.findall(r'```python\n("""mine\.py.*?)```', (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+
+
+def end(tokens: list[str]) -> int:
+    with pytest.raises(SystemExit) as error:
+        command.main(tokens)
+    return int(error.value.code or 0)
+
+
+def test_a_comparison_is_at_most_25_lines() -> None:
+    assert len(SNIPPET.splitlines()) - 1 <= 25, "without the line that names the file"
+
+
+def test_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = "from discrete_vae.config import Config\nfrom discrete_vae.tasks import Architecture\n"
+    small += "from reports.kit.declared import Task\n"
+    base = "Config(architecture=Architecture(3, 3, (8,)), batch_size=5000)"
+    text = SNIPPET.replace('    "mine",\n', f'    "mine",\n    tasks=[Task(base={base})],\n').replace(
+        "epochs=2", "epochs=1"
+    )
+    text = text.replace('    "mine",\n', "    name='mine',\n").replace(
+        '    "Three strategies",\n', "    title='Three',\n"
+    )
+    (tmp_path / "mine.py").write_text(small + text)
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    assert end([str(tmp_path / "mine.py"), "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert "| ReinMax |" in (out / "results.md").read_text()
+    assert "ReinMax less Gumbel-Softmax" in (out / "differences.md").read_text()
+    assert re.search(
+        r"The best bound has (Gumbel-Softmax|ST-Gumbel-Softmax|ReinMax)\.", (out / "report.html").read_text()
+    )
+    assert end(["list", str(tmp_path / "mine.py"), "--threads", "1"]) == 0
+    listed = capsys.readouterr().out
+    assert "--preset quick" in listed
+    assert re.search(r"13 runs, \d+ steps, about \d", listed)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no Python file"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("REPORT = 3", "defines no report"),
+        ("from reports.jang import REPORT", "is called jang"),
+        (
+            "import dataclasses\nfrom reports.jang import REPORT\nREPORT = dataclasses.replace(REPORT, name='a/b')",
+            "a/b",
+        ),
+        (
+            "from reports.kit.comparison import Comparison\nfrom reports.kit.declared import Preset, Row\n"
+            "REPORT = Comparison('x', 'X', [Row('A', 'gumble-softmax')], {'quick': Preset(1)})",
+            "did you mean 'gumbel-softmax'",
+        ),
+        (
+            "from reports.kit.comparison import Comparison\nfrom reports.kit.declared import Preset, Row\n"
+            "REPORT = Comparison('x', 'X', [Row('A', 'reinmax'), Row('A', 'zgr')], {'quick': Preset(1)})",
+            "two rows are called 'A'",
+        ),
+        (
+            "from reports.kit.comparison import Comparison\nfrom reports.kit.declared import Preset, Row\n"
+            "REPORT = Comparison('x', 'X', [Row('A', 'reinmax')], {'quick': Preset(0)})",
+            "epochs",
+        ),
+        (
+            "from reports.kit.comparison import Comparison\nfrom reports.kit.declared import Preset, Row\n"
+            "REPORT = Comparison('x', 'X', [Row('A', 'reinmax')], {'quick': Preset(1)}, pairs=[('A', 'B')])",
+            "'B'",
+        ),
+        (
+            "from reports.kit.comparison import Comparison\nfrom reports.kit.declared import Preset, Row\n"
+            "REPORT = Comparison('x', 'X', [Row('A', 'reinmax', [{'tau': 1}])], {'quick': Preset(1)})",
+            "tau",
+        ),
+    ],
+)
+def test_what_is_wrong_in_it_ends_in_one_line(
+    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    tokens = [str(tmp_path / "mine.py"), "--preset", "quick", "--out", str(tmp_path / "out")]
+    assert end([*tokens, "--runs", str(tmp_path / "runs")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_comparison_is_checked_where_it_is_declared() -> None:
+    assert isinstance(command.REPORTS["jang"], Comparison)
