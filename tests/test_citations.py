@@ -41,7 +41,11 @@ def test_target_propagation_is_its_inverses_authors_too() -> None:
     }
 
 
-CITING = (studies.PAPERS, semi_supervised.REPORT.papers, critics.PAPERS, adversarial_vae.PAPERS)
+CITING = (
+    studies.PAPERS,
+    *(each.REPORT.papers for each in (semi_supervised, adversarial_vae)),
+    critics.PAPERS,
+)
 """What reports cite beside their strategies' papers."""
 
 

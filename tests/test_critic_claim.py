@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from discrete_vae.data import DataConfig, load
 from discrete_vae.data.points import EIGHT_GAUSSIANS
-from discrete_vae.training import train
-from reports.critics_measures import dips, model, peaks
-from reports.critics_settings import CLIPPING, PENALTY, PRESETS
+from reports.critics.measures import dips, model, peaks
+from reports.critics.settings import CLIPPING, PENALTY, PRESETS
+from reports.kit.context import ReportContext
 
 
 def test_a_penalised_critic_sees_all_modes_and_a_clipped_one_does_not(tmp_path: Path) -> None:
@@ -19,11 +16,10 @@ def test_a_penalised_critic_sees_all_modes_and_a_clipped_one_does_not(tmp_path: 
     Half-way between centres the penalised surface sags by at least half of what cones would, the clipped one by less
     than a tenth: it is all but flat or a ridge there.
     """
-    data, device = load(DataConfig("8-gaussians")), torch.device("cpu")
-    found = {}
+    bench, found = ReportContext("critics", "quick", tmp_path / "out", tmp_path / "runs"), {}
     for name in (PENALTY, CLIPPING):
-        (run,) = train(PRESETS["quick"].alone()[name, "8-gaussians"], tmp_path, data)
-        critic = model(run, data, device).value
+        (run,) = bench.train(PRESETS["quick"].rows()["critic alone", "8 Gaussians", name], weights=True)
+        critic = model(bench, run).value
         found[name] = peaks(critic, EIGHT_GAUSSIANS), dips(critic, EIGHT_GAUSSIANS)
     (all_peaks, deep), (no_peaks, flat) = found[PENALTY], found[CLIPPING]
     assert all_peaks.sum() == 8

@@ -107,7 +107,7 @@ def test_the_ratios_are_those_of_the_committed_results() -> None:
 def test_the_study_is_that_of_the_committed_results() -> None:
     """Its table, and in it the means over the fresh seeds of the winners."""
     folder = ROOT / "reports" / "results" / "studies"
-    made = (folder / "studies.md").read_text()
+    made = (folder / "winners.md").read_text()
     assert made in TEXT
     results = pd.read_csv(folder / "results.csv", dtype={"trial": str})
     for study, trials in results[results["state"] == "complete"].groupby("row"):
@@ -117,7 +117,7 @@ def test_the_study_is_that_of_the_committed_results() -> None:
             values = again[(again["split"] == "test") & (again["metric"] == metric)]["value"]
             assert len(values) == 5
             (line,) = (line for line in made.splitlines() if line.startswith(f"| {str(study).partition('/')[2]} "))
-            assert f" {values.mean():.2f} ± " in line
+            assert f" {values.mean():.2f} ± ".replace("-", "−") in line  # noqa: RUF001
 
 
 def test_what_the_storage_costs_is_what_was_measured() -> None:

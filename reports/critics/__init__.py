@@ -45,9 +45,10 @@ def make(preset: Preset, bench: ReportContext) -> None:
     parts = {name: getattr(preset, name) for name in ("critics", "generators", "deep", "images")}
     values = {"preset": bench.preset, "bound": preset.clips[0], **parts}
     values |= by_name(results, list(results["row"].unique()))
-    made = [tables.coverage(results), tables.relations(results), tables.distances(results)]
     text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in every)
-    bench.write_text(TITLE, text, made, values, [*figures.OF_WEIGHTS, "critics_curves"], cited, PAPERS)
+    bench.write_text(
+        TITLE, text, tables.tables(results), values, [*figures.OF_WEIGHTS, "critics_curves"], cited, PAPERS
+    )
 
 
 REPORT = Report(

@@ -106,13 +106,11 @@ def curves(bench: ReportContext, history: pd.DataFrame) -> None:
     """The critic's distance by epoch on the training and the validation images: columns row, epoch, split, value."""
     rows, handles = list(dict.fromkeys(history["row"])), dict[str, Artist]()
     with figure(bench.out, "critics_curves", height=2.3) as drawing:
-        panels = drawing.subplots(1, len(rows))
-        for axes, row in zip(panels, rows, strict=True):
+        for axes, row in zip(drawing.subplots(1, len(rows)), rows, strict=True):
             for i, split in enumerate(("train", "validation")):
                 found = history[(history["row"] == row) & (history["split"] == split)]
-                mean = found.groupby("epoch")["value"].mean()
-                (handles[split],) = axes.plot(mean, color=COLOURS[2 * i], linestyle=DASHES[i], marker=".")
-            axes.set(xlabel="epoch", title=row.replace(", ", ",\n"))
+                style = {"color": COLOURS[2 * i], "linestyle": DASHES[i], "marker": "."}
+                (handles[split],) = axes.plot(found.groupby("epoch")["value"].mean(), **style)
+            axes.set(xlabel="epoch", ylabel="critic's distance", title=row.replace(", ", ",\n"))
             axes.xaxis.get_major_locator().set_params(integer=True)
-        panels[0].set_ylabel("critic's distance")
         legend_below(drawing, handles)

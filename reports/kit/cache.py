@@ -19,6 +19,7 @@ from discrete_vae.runs.spreadsheets import read_csv
 
 NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
 """What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
+NOTHING = pd.DataFrame(columns=NUMBERS)
 PROVENANCE = "provenance.json"
 
 
@@ -102,13 +103,16 @@ class Cache:
 
     def find(self, config: Config, runs: Path) -> Known | None:
         """The run of a configuration, as the tables have it; ``runs`` is where it would be trained."""
-        if (found := self.entries.get(config.name)) is None:
+        found = self.named(config.name, runs)
+        return found if found and found.config == config else None  # otherwise a default has changed since
+
+    def named(self, name: str, runs: Path) -> Known | None:
+        """The run of a name."""
+        if (found := self.entries.get(name)) is None:
             return None
         entry, source = found
-        if Config.from_dict(entry["configuration"]) != config:  # a default has changed since
-            return None
-        numbers = self.numbers.get(config.name, pd.DataFrame(columns=NUMBERS))
-        return Known(runs / config.name, config, entry["status"], numbers, entry, source)
+        config = Config.from_dict(entry["configuration"])
+        return Known(runs / name, config, entry["status"], self.numbers.get(name, NOTHING), entry, source)
 
 
 def provenance(folder: Path) -> dict[str, Any]:

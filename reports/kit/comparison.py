@@ -157,7 +157,7 @@ class Comparison:
                     for name, row in lines.items():
                         printed = metric.printed.get(name)
                         body[row].append(DASH if printed is None else Number(printed, digits=1))
-            if any(entry.trials or entry.row.study for entry in own):
+            if any(entry.trials or entry.study for entry in own):
                 columns.append(Column("setting", escape(task), text=True))
                 for row, entry in zip(rows, own, strict=True):
                     body[row].append(setting(entry))
@@ -174,8 +174,8 @@ class Comparison:
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
-        lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
+        lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
             "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
@@ -206,8 +206,8 @@ def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
 
 
 def setting(entry: Entry) -> str:
-    """Learning rate, and what else was tried, or found by a study: values at the end of a grid are marked."""
-    if not entry.trials and not entry.row.study:
+    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
+    if not entry.trials and not entry.study:
         return DASH
 
     def values(config: Config) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def setting(entry: Entry) -> str:
     tried = [values(config) for config in entry.trials]
     parts = [f"{entry.config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
     for name, value in values(entry.config).items():
-        if len({each[name] for each in tried}) > 1 or (entry.row.study and name == "temperature"):
+        if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
             parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
     return ", ".join(parts)
 
@@ -245,7 +245,7 @@ def told(preset: Preset, entries: Entries) -> str:
             f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
             f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
         )
-    if studies := list(dict.fromkeys(entry.row.study for entry in entries.values() if entry.row.study)):
+    if studies := list(dict.fromkeys(entry.study for entry in entries.values() if entry.study)):
         said.append(f"Settings of the best trial of a study: {', '.join(map(code, studies))}.")
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append("In brackets: how many seeds did not fail, where some did.")

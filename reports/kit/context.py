@@ -33,13 +33,14 @@ from discrete_vae.training import Prune, never
 from discrete_vae.training.resuming import pruned_before
 from reports.kit import documents, latex
 from reports.kit.cache import PROVENANCE, Cache, Known
+from reports.kit.provenance import described, owner_of
 from reports.kit.table import Table
 from reports.kit.tables import COLUMNS
 
 RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
 NO_SAMPLES: Mapping[str, int] = {}
-WRITTEN = {".bib", ".csv", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
+WRITTEN = {".bib", ".csv", ".html", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
 """Kinds of files that reports write."""
 
 
@@ -53,8 +54,6 @@ class Report:
     make: Callable[[Any, ReportContext], None]
     data: Callable[[Any], Iterable[DataConfig]] = lambda preset: ()
     """The data of a preset that are not bundled, and maybe others."""
-    plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
-    """The runs that a preset needs at the least."""
     storage: bool = False
     """Whether it reads a storage of Optuna studies."""
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
@@ -90,7 +89,7 @@ class ReportContext:
         path = self.out / PROVENANCE
         with writable(self.out):
             if os.path.lexists(path):
-                owner = _owner(path)
+                owner = owner_of(path)
                 if owner != self.report:
                     whose = f"report {owner}'s" if owner else "no report's"
                     raise InputError(f"{self.out} holds {PROVENANCE}, which is {whose}; name another folder with --out")
@@ -216,51 +215,14 @@ class ReportContext:
 
     def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
         """Write what the numbers stand on, all of it as the runs' folders have it."""
-        self.write(PROVENANCE, json.dumps(self.provenance(runs, settings), indent=2) + "\n")
-
-    def provenance(self, runs: Sequence[Run], settings: Mapping[str, object]) -> dict[str, object]:
-        """Command, settings, environments and runs; nothing of this call's time or machine.
-
-        A run that was not trained for this report names the results that its numbers come from.
-        """
-        environments: dict[str, int] = {}
-        described: list[dict[str, Any]] = []
-        for run in dict.fromkeys(runs):
-            places = []
-            for session in run.sessions():
-                place = {name: session.get(name) for name in ENVIRONMENT}
-                if "runs" in session:  # of an older provenance, which counts the runs and does not say which
-                    place["runs"] = session["runs"]
-                places.append(environments.setdefault(json.dumps(place, sort_keys=True), len(environments)))
-            entry: dict[str, Any] = {
-                "run": run.config.name,
-                "identity": run.config.identity,
-                "status": run.status,
-                "seed": run.config.seed,
-                "training_seconds": run.entry["training_seconds"] if isinstance(run, Known) else _seconds(run),
-                "environments": sorted(set(places)),
-                "configuration": run.config.to_dict(),
-            }
-            if isinstance(run, Known):
-                entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
-                if "environments" not in run.entry:
-                    del entry["environments"]
-                if run.source not in (self.out, RESULTS / self.report):
-                    entry["source"] = run.source.name
-            described.append(entry)
-        everywhere = [json.loads(text) for text in environments]
-        return {
+        told = {
             "report": self.report,
             "preset": self.preset,
             "command": f"python -m reports {self.report} --preset {self.preset}",
             "settings": dict(settings),
-            "seeds": sorted({run.config.seed for run in runs}),
-            "commits": sorted({str(each["commit"]) for each in everywhere if each["commit"]}),
-            "devices": sorted({str(each["device"]) for each in everywhere}),
-            "training_seconds": round(sum(float(each["training_seconds"]) for each in described), 1),
-            "environments": everywhere,
-            "runs": described,
+            **described(runs, (self.out, RESULTS / self.report)),
         }
+        self.write(PROVENANCE, json.dumps(told, indent=2) + "\n")
 
     def write_text(
         self,
@@ -302,25 +264,6 @@ def _told(run: Known, samples: Mapping[str, int], epochs: Collection[int]) -> bo
     return run.finished and evaluated.issuperset(samples.items()) and after.issuperset(epochs)
 
 
-def _seconds(run: Run) -> float:
-    """What its training took; a population's seconds are shared among its members."""
-    sessions = run.sessions()  # older ones tell the population's size at the start only
-    shares = (
-        each.get("member_seconds", each.get("seconds", 0.0) / max(1, each.get("population", 1))) for each in sessions
-    )
-    return round(float(sum(shares)), 2)
-
-
-def _owner(path: Path) -> str | None:
-    """The report that a provenance is of; None for another file."""
-    try:
-        found = json.loads(read_text(path))
-    except (ValueError, RecursionError):
-        return None
-    owner = found.get("report") if isinstance(found, dict) else None
-    return owner[:40] if isinstance(owner, str) else None
-
-
 def kept(path: Path, *names: str) -> dict[str, Any]:
     """A measurement that the runs' folder has, with what it has under these names.
 
@@ -338,7 +281,3 @@ def kept(path: Path, *names: str) -> dict[str, Any]:
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:
     """What such runs are trained by, with its options."""
     return [(config.strategy, config.options) for config in configs]
-
-
-ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")
-"""What of a training session goes into the provenance: not the command, which may hold private paths."""

@@ -70,6 +70,15 @@ def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[st
     return made
 
 
+def metrics_table(
+    name: str, caption: str, results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[Metric]
+) -> Table:
+    """A line a row, a column a metric (``cells``)."""
+    columns = [cells(results, rows, metric) for metric in metrics]
+    body = [[row, *(column[row] for column in columns)] for row in rows]
+    return Table(name, caption, [Column("", text=True), *(metric.column for metric in metrics)], body)
+
+
 def difference(one: statistics.Seeds, other: statistics.Seeds) -> statistics.Seeds:
     """One less the other, over the seeds of both."""
     return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}

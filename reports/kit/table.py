@@ -166,8 +166,8 @@ class Table:
 
     def _widths(self) -> list[int]:
         """Characters of the widest cell of each column."""
-        rows = [[len(_plain(cell)) for cell in row] for row in self.rows if not isinstance(row, Section)]
-        return [max(column) for column in zip(*rows, strict=True)]
+        rows = [row for row in self.rows if not isinstance(row, Section)]
+        return [max((len(_plain(row[i])) for row in rows), default=0) for i in range(len(self.columns))]
 
     def _format(self, column: int) -> str:
         """siunitx's column for the widest of a column's numbers."""

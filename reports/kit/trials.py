@@ -32,13 +32,15 @@ class Entry:
     """By setting and length, a run a seed; empty where there was nothing to choose."""
     ends: Sequence[str]
     """Hyper-parameters whose chosen value lies at the end of what was tried."""
+    study: str = ""
+    """The study that the setting comes from, if it does."""
 
 
 def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: str) -> Entry:
     """Choose a row's setting, grow its grids while the best lies at their end, and train it with every seed."""
     if row.study:
         config = best_of(row.study, bench.storage)
-        return Entry(row, config, _trained(preset, bench, config), {}, ())
+        return Entry(row, config, _trained(preset, bench, config), {}, (), row.study)
     tried, lengths = settings(row, task, preset), preset.lengths(row)
     if len(tried) * len(lengths) == 1:
         return Entry(row, tried[0], _trained(preset, bench, tried[0]), {}, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -31,7 +32,7 @@ def draw(bench: ReportContext, entries: Entries, results: pd.DataFrame) -> list[
         for line in lines.values():
             assert isinstance(line, Line2D)
             line.set(marker="o", markersize=2)
-            epoch, value = (values[-1] for values in line.get_data())
+            epoch, value = (float(np.asarray(values)[-1]) for values in line.get_data())
             axes.plot([epoch, last], [value, value], color=line.get_color(), linestyle=":", linewidth=0.9)
         axes.set_ylabel("validation accuracy")
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))

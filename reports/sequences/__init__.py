@@ -78,6 +78,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     base = final[0].config
     values = {
         "preset": bench.preset,
+        "datasets": datasets,
         "epochs": preset.epochs,
         "seeds": len(preset.seeds),
         "updates": f"{final[0].total_steps:,}",

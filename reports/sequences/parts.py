@@ -19,8 +19,8 @@ from reports.kit.context import RESULTS, ReportContext
 from reports.kit.declared import Preset
 from reports.kit.figures import curves, figure, legend_below
 from reports.kit.prose import Prose, code
-from reports.kit.results import BOLD, Metric, cells, line, p_text
-from reports.kit.table import Cell, Column, Section, Table
+from reports.kit.results import BOLD, Metric, line, metrics_table, p_text
+from reports.kit.table import Column, Section, Table
 from reports.kit.tables import history_rows
 
 ORDERS = (1, 2, 3, 4)
@@ -67,20 +67,15 @@ def reference(dataset: str, seeds: Sequence[int], bench: ReportContext) -> pd.Da
 
 def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: Preset) -> Table:
     """A data set's scores, of generators, n-gram models and real strings."""
-    body: list[Sequence[Cell] | Section] = []
-    for group in (labels, MODELS, [REAL]):
-        body += [Section()] * bool(body)
-        metrics = METRICS if group is labels else [dataclasses.replace(metric, better=0) for metric in METRICS]
-        columns = [cells(results, [line(row, dataset) for row in group], metric) for metric in metrics]
-        body += [[row, *(column[line(row, dataset)] for column in columns)] for row in group]
-    caption = (
-        f"*{dataset.capitalize()}*, test strings. Valid: share of valid strings among hard samples. Likeliest: among "
-        "each draw's likeliest symbols. Unique: share of different valid strings. Novel: share of those that are not "
-        "among the training strings. JS: Jensen-Shannon divergence of the $n$-grams from the test strings', in $10^{-3}$ nats. "
-        f"Real strings: those of the validation split. {preset.epochs} epochs; mean ± 95% interval over "
-        f"{len(preset.seeds)} seeds; {BOLD}, by the generators' valid strings."
+    told = f"{preset.epochs} epochs, mean ± 95% interval over {len(preset.seeds)} seeds"
+    caption = f"*{dataset.capitalize()}*, test strings. {told}; {BOLD}, by the generators' valid strings."
+    named = results.assign(row=results["row"].str.removesuffix(f", {dataset}"))
+    others = [dataclasses.replace(metric, better=0) for metric in METRICS]
+    made, models, real = (
+        metrics_table(dataset, caption, named, rows, metrics)
+        for rows, metrics in ((labels, METRICS), (MODELS, others), ([REAL], others))
     )
-    return Table(dataset, caption, [Column("", text=True), *(metric.column for metric in METRICS)], body)
+    return dataclasses.replace(made, rows=[*made.rows, Section(), *models.rows, Section(), *real.rows])
 
 
 def held_against(results: pd.DataFrame, labels: Sequence[str]) -> Callable[..., str]:

@@ -14,7 +14,7 @@ from discrete_vae.strategies.target_propagation.options import Code, Feedback, I
 from reports.kit import declared
 
 THESIS_EPOCHS = 50
-SOURCE = "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"
+SOURCE = '{"source": "Nitta 2017, Training a VAE with a discrete latent space, Table 5.1"}'
 
 GUMBEL_HALF = "Gumbel-Softmax, tau = 0.5"
 GUMBEL_TENTH = "Gumbel-Softmax, tau = 0.1"
@@ -23,8 +23,6 @@ STRAIGHT_THROUGH = "ST-Gumbel-Softmax, tau = 0.5"
 LEARNED_INVERSE = "Target propagation, learned inverse"
 SPLITS = {"train": "train", "validation": "valid."}
 """Of the printed numbers, and their heads."""
-
-
 PRINTED = {
     GUMBEL_HALF: {"train": -63.876, "validation": -64.401},
     GUMBEL_TENTH: {"train": -68.883, "validation": -68.623},

@@ -15,8 +15,8 @@ from discrete_vae.data.points import EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS, Mix
 from discrete_vae.runs import Run
 from discrete_vae.training import loop as training
 from reports import __main__ as command
-from reports.critics_measures import dips, peaks
-from reports.critics_settings import PENALTY, PRESETS, Part, Preset
+from reports.critics.measures import dips, peaks
+from reports.critics.settings import PENALTY, PRESETS, Part, Preset
 from reports.kit.tables import COLUMNS
 
 TINY = Preset(
@@ -31,11 +31,8 @@ FIGURES = {
     for name in ("surfaces", "points", "layers", "samples", "curves")
     for kind in ("pdf", "png")
 }
-FILES = {"results.csv", "curves.csv", "provenance.json", "references.bib", "critics.md", "critics.tex"} | {
-    "critics_table.tex",
-    "critics_relations.tex",
-    "critics_images.tex",
-}
+TABLES = {f"{name}.{kind}" for name in ("coverage", "differences", "distances") for kind in ("md", "tex")}
+FILES = TABLES | {"results.csv", "curves.csv", "provenance.json", "references.bib", "critics.tex", "report.html"}
 
 
 def call(out: Path, runs: Path) -> int:

@@ -19,6 +19,7 @@ from discrete_vae.tuning.worker import METRICS, RUNS, VALUES
 from reports import studies
 from reports.benchmarks import storage_overhead
 from reports.kit.context import ReportContext
+from reports.studies import figures, groups, tables
 from studies.gumbel_softmax import STUDY
 from studies.semi_supervised import STUDY as SEMI
 from studies.temperature import STUDY as PLANE
@@ -46,20 +47,20 @@ def test_tables_say_what_the_trials_are(tmp_path: Path) -> None:
     (found,) = filled(url, STUDY, [-110.0, None, -105.0, -120.0])
     other = dataclasses.replace(PLANE, searches={"gumbel-softmax": PLANE.searches["gumbel-softmax"]})
     (second,) = filled(url, other, [-130.0, -125.0])
-    assert studies.budget([found, second]) == 2
-    text = studies.comparison([found, second])
-    assert "gumbel-softmax & 3 & 1 & 0 & $-110.00$ & $-105.00$" in text
+    assert groups.budget([found, second]) == 2
+    text = tables.comparison([found, second]).markdown()
+    assert "| gumbel-softmax | 3 | 1 | 0 | −110.00 | −105.00 |" in text  # noqa: RUF001
     assert "best of 2" in text
-    assert "temperature/gumbel-softmax & 2 & 0 & 0 & $-125.00$ & $-125.00$" in text
-    best = studies.best_table([found])
+    assert "| temperature/gumbel-softmax | 2 | 0 | 0 | −125.00 | −125.00 |" in text  # noqa: RUF001
+    best = tables.best([found]).markdown()
     winner = found.get_trials()[2].params
-    assert f"{winner['temperature']:.3g} & {winner['temperature']:.3g} to {winner['temperature']:.3g}" in best
-    assert list(studies.labels([found, second]).values()) == ["gumbel-softmax", "temperature/gumbel-softmax"]
-    assert list(studies.labels([second]).values()) == ["gumbel-softmax"]
+    assert f"{winner['temperature']:.3g} | {winner['temperature']:.3g} to {winner['temperature']:.3g}" in best
+    assert list(groups.labels([found, second]).values()) == ["gumbel-softmax", "temperature/gumbel-softmax"]
+    assert list(groups.labels([second]).values()) == ["gumbel-softmax"]
     changed = [f"{name}+hidden=8+dataset=images" for name in ("one", "two+epochs=3")]
     own = [optuna.create_study(study_name=name) for name in changed]
-    assert list(studies.labels(own).values()) == ["one", "two+epochs=3"]
-    assert studies.lengths([found, second]) == "10 epochs and 2 seeds a trial or 8 epochs and 2 seeds a trial"
+    assert list(groups.labels(own).values()) == ["one", "two+epochs=3"]
+    assert groups.lengths([found, second]) == "10 epochs and 2 seeds a trial or 8 epochs and 2 seeds a trial"
 
 
 def test_the_report_trains_nothing_and_shows_every_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +75,10 @@ def test_the_report_trains_nothing_and_shows_every_study(tmp_path: Path, monkeyp
     source = (out / "studies.tex").read_text()
     assert "8 epochs and 2 seeds a trial" in source
     assert "studies_importance.pdf" in source
+    written = {path.name: path.read_bytes() for path in out.iterdir()}
+    studies.make(studies.Preset(), ReportContext("studies", "stored", out, tmp_path / "runs", storage=str(out)))
+    for name, before in written.items():
+        assert (out / name).read_bytes() == before, f"{name}, from the folder without the storage"
     assert {"jang2017", "maddison2017"} & {
         line.partition("{")[2].rstrip(",")
         for line in (out / "references.bib").read_text().splitlines()
@@ -86,9 +91,9 @@ def test_a_metric_other_than_the_elbo_is_named_and_has_axes_of_its_own(tmp_path:
     url, out = str(tmp_path / "study.db"), tmp_path / "out"
     only = {"gumbel-softmax": SEMI.searches["gumbel-softmax"]}
     (accurate,) = filled(url, dataclasses.replace(SEMI, searches=only), [0.8, None, 0.9, 0.7])
-    assert "validation accuracy" in studies.comparison([accurate])
-    assert "$0.9000$" in studies.comparison([accurate])
-    assert "valid. accuracy" in studies.markdown([accurate])
+    assert "validation accuracy" in tables.comparison([accurate]).markdown()
+    assert "| 0.9000 |" in tables.comparison([accurate]).markdown()
+    assert "valid. accuracy" in tables.winners([accurate]).markdown()
     filled(url, STUDY, [-110.0, -105.0])
     studies.make(studies.Preset(), ReportContext("studies", "stored", out, tmp_path / "runs", storage=url))
     source = (out / "studies.tex").read_text()
@@ -107,11 +112,11 @@ def test_importance_finds_what_matters() -> None:
     """PED-ANOVA on values that the learning rate alone decides."""
     found = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     space = dict(PLANE.searches["gumbel-softmax"].space)
-    assert studies.importance(found) == {}
+    assert figures.importance(found) == {}
     for _ in range(60):
         trial = found.ask(space)
         found.tell(trial, -abs(trial.params["learning_rate"] - 0.003))
-    shares = studies.importance(found)
+    shares = figures.importance(found)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["learning_rate"] > 0.8
 

@@ -22,14 +22,17 @@ from discrete_vae.config import Config
 from discrete_vae.runs.spreadsheets import read_csv, to_csv
 from discrete_vae.tuning import DEFINITION, Search, Study
 from reports import __main__ as command
-from reports import grid_tables, jang, semi_supervised, semi_supervised_tables, studies
 from reports.kit import characters, latex, markdown
+from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
+from reports.kit.declared import Preset, Row, Task
 from reports.kit.figures import figure, legend, plain
 from reports.kit.latex import Latex, compile_document, escape, symbols
 from reports.kit.names import LONGEST, distinct, shown, visible
-from reports.kit.tables import Panel
+from reports.kit.tables import COLUMNS, Panel
 from reports.kit.tables import table as latex_table
+from reports.kit.trials import Entry
+from reports.studies import figures, tables
 from studies import __main__ as studies_command
 from studies.command import choice
 from studies.gumbel_softmax import STUDY
@@ -234,7 +237,7 @@ def test_the_report_on_studies_of_any_name(storage: str, tmp_path: Path, capfd: 
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path, out}, "no name makes a folder"
     assert list(dict.fromkeys(read_csv(out / "trials.csv")["study"])) == STORED
     assert list(dict.fromkeys(read_csv(out / "results.csv")["row"])) == STORED
-    text = (out / "studies.md").read_text()
+    text = (out / "winners.md").read_text()
     assert len(text.splitlines()) == 2 + len(STORED)
     assert "<script>" not in text
     assert r"tiny/\$\\foo{\$" in text
@@ -257,23 +260,16 @@ def test_names_on_the_terminal_and_in_an_export(
         assert set(read_csv(out)["study"]) == {name}
 
 
-def test_labels_of_a_preset_are_text() -> None:
-    """Those of columns and rows, in LaTeX and in Markdown."""
-    preset, odd = jang.PRESETS["quick"], r"_a_ & $\\foo{$ | <b>"
-    labelled = dataclasses.replace(
-        preset,
-        rows=[dataclasses.replace(preset.rows[0], label=odd)],
-        cells=[dataclasses.replace(preset.cells[0], label=odd)],
-    )
-    values = {(odd, odd): {0: 1.0}}
-    made = grid_tables.grid_table(labelled, values, {(odd, odd): preset.cells[0].base}, jang.PAPER, "x")
-    assert made.count(str(escape(odd))) == 2
-    assert r"_a_ &" not in made
-    assert grid_tables.markdown(labelled, values, jang.PAPER).count(str(markdown.escape(odd))) == 2
-    rows = semi_supervised.PRESETS["quick"].rows[:2]
-    rows = [rows[0], dataclasses.replace(rows[1], label=odd)]
-    told = semi_supervised_tables.meaning(rows, {row.label: {"accuracy": {0: 90.0, 1: 91.0}} for row in rows})
-    assert str(escape(odd)) in told
+def test_labels_of_a_comparison_are_text() -> None:
+    """Those of columns and rows, in every form of the table."""
+    odd = r"_a_ & $\\foo{$ | <b>"
+    report = Comparison("odd", odd, [Row(odd, "reinmax")], {"quick": Preset(1)}, [Task(odd)], pairs=[(odd, odd)])
+    entries, results = {(odd, odd): Entry(Row(odd, "reinmax"), Config(), [], {}, ())}, pd.DataFrame(columns=COLUMNS)
+    made = report.table(report.presets["quick"], entries, results)
+    assert made.latex().count(str(escape(odd))) == 2
+    assert made.markdown().count(str(markdown.escape(odd))) == 3, "a row, and the head of two columns"
+    assert "<b>" not in made.html()
+    assert "<b>" not in report.differences(report.presets["quick"], results).html()
 
 
 def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
@@ -288,7 +284,7 @@ def test_values_of_any_kind_are_shown(tmp_path: Path) -> None:
         study.tell(study.ask(dict(space)), -float(i))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        studies._draw_plane(ReportContext("studies", "stored", tmp_path), [study])
+        figures.plane(ReportContext("studies", "stored", tmp_path), [study])
     assert (tmp_path / "studies_plane.pdf").exists()
-    assert r"\$\textbackslash{}foo\{\$" in studies.best_table([study])
-    assert r"\$\\foo{\$" in studies.markdown([study])
+    assert r"\$\textbackslash{}foo\{\$" in tables.best([study]).latex()
+    assert r"\$\\foo{\$" in tables.winners([study]).markdown()

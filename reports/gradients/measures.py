@@ -29,8 +29,9 @@ from discrete_vae.tasks import Architecture
 from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
 from reports.gradients_tables import closest, gradients_table
-from reports.kit.context import ENVIRONMENT, Report, ReportContext, kept
+from reports.kit.context import Report, ReportContext, kept
 from reports.kit.latex import Latex, render
+from reports.kit.provenance import ENVIRONMENT
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried of every strategy that has a temperature."""
