@@ -120,9 +120,7 @@ def make(
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
     where = choose_device(device, threads)
-    bench = ReportContext(
-        report.name, preset, out, runs, where, folder, download, storage, jobs=jobs, retrain=retrain
-    )
+    bench = ReportContext(report.name, preset, out, runs, where, folder, download, storage, jobs=jobs, retrain=retrain)
     bench.check_out()
     announce(report, preset, bench)
     report.make(report.presets[preset], bench)

@@ -68,10 +68,18 @@ class Comparison:
         for preset in self.presets.values():
             _apart("row", [each.label for each in preset.rows or self.rows])
             _apart("task", [each.label for each in preset.tasks or self.tasks])
-        rows = {row.label for group in (self.rows, *(each.rows for each in self.presets.values())) for row in group}
-        for label in itertools.chain(*self.pairs):
-            if label not in rows:
-                raise nearest(label, rows, "row")
+        rows, tasks = (
+            {each.label for group in (own, *(getattr(each, name) for each in self.presets.values())) for each in group}
+            for own, name in ((self.rows, "rows"), (self.tasks, "tasks"))
+        )
+        lines = {line(*each) for each in itertools.product(rows, tasks)}
+        printed = itertools.chain(*(metric.printed for metric in self.metrics))
+        for name, known in (
+            *((each, lines) for each in printed),
+            *((each, rows) for each in itertools.chain(*self.pairs)),
+        ):
+            if name not in known:
+                raise nearest(name, known, "row")
 
     @property
     def summary(self) -> str:
@@ -173,7 +181,7 @@ class Comparison:
         """Pairs of rows by the first metric, on every task."""
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
-        columns = [Difference(metric, escape(task) or metric.group, task) for task in tasks]
+        columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
         return differences_table("differences", f"Differences, in {metric.unit}: {TESTED}", results, pairs, columns)
 

@@ -89,8 +89,10 @@ REPORT = Comparison(
     },
     [Task(base=BASE)],
     [
-        Metric("test", "accuracy", group="accuracy, %", scale=100, unit="per cent", printed=PRINTED["accuracy"]),
-        Metric("validation", "accuracy", group="accuracy, %", scale=100),
+        Metric(
+            "test", "accuracy", group="accuracy, %", scale=100, unit="percentage points", printed=PRINTED["accuracy"]
+        ),
+        Metric("validation", "accuracy", group="accuracy, %", scale=100, digits=1, spread=False),
         Metric("test", "elbo", group="ELBO, nats", printed=PRINTED["elbo"]),
     ],
     "Classification with the classes of 100 training images, other ones with each seed. The ELBO is that of hard "

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from reports.gradients_tables import closest, gradients_table
 from torch import Tensor
 
 from discrete_vae import schedules
@@ -28,7 +29,6 @@ from discrete_vae.strategies import STRATEGIES, Objective, Strategy, TargetStrat
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.optimiser import descent
 from reports import gradients_figures
-from reports.gradients_tables import closest, gradients_table
 from reports.kit.context import Report, ReportContext, kept
 from reports.kit.latex import Latex, render
 from reports.kit.provenance import ENVIRONMENT
