@@ -92,9 +92,9 @@ def strategies(preset: Preset, found: Measured, threads: int, machine: str) -> T
         f"A training step of one run of {network(preset.base.architecture)}, batch {preset.base.batch_size}, beside "
         "its floor: its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step "
         "called in turn in one process (medians). Recorded: as it runs by default; compiled: with `--compile`, whose "
-        "ratio is to the floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same process. Images "
-        f"a second: compiled where that was measured.{epoch} The textbook loop (Dataset, DataLoader, eager modules) "
-        f"is compared with the floor of the Gumbel-Softmax row. {machine}."
+        "ratio is to the floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same "
+        f"process. Images a second: compiled where that was measured.{epoch} The textbook loop (Dataset, DataLoader, "
+        f"eager modules) is compared with the floor of the Gumbel-Softmax row. {machine}."
     )
     shown = [metrics for own in made.values() for line in own.values() for metrics in line]
     return Table("strategies", caption + note(shown), HEADS, body)

@@ -114,11 +114,9 @@ class Comparison:
             try:
                 enter(preset, dry, row, task, self.chosen_by)
             except Missing as error:
-                final = {config.seed for config in error.configs}.issubset(preset.seeds)
                 wanted += error.configs
-                wanted += (
-                    [] if final or row.study else lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
-                )
+                if {config.seed for config in error.configs}.isdisjoint(preset.seeds):  # trials, with finals to come
+                    wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
         return list(dict.fromkeys(wanted))
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
