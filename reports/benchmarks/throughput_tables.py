@@ -13,8 +13,8 @@ from reports.benchmarks.measurements import by_row
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
 from reports.kit.names import network
 from reports.kit.prose import code
+from reports.kit.results import Metric
 from reports.kit.table import Cell, Column, Number, Section, Table
-from reports.kit.tables import by_seed
 
 TEXTBOOK = "textbook loop (Gumbel-Softmax)"
 HEADS = (
@@ -184,7 +184,7 @@ def evaluation(preset: Preset, found: Measured) -> Table:
 def precision(preset: Preset, results: pd.DataFrame, seconds: Mapping[str, float]) -> Table:
     """What lower precision costs; ``seconds``: of all runs of an arithmetic."""
     body: list[list[Cell]] = [
-        [name, Number.mean(by_seed(results, f"precision {name}", "validation", "elbo")), Number(spent, digits=0)]
+        [name, Number.mean(Metric("validation", "elbo").of(results, f"precision {name}")), Number(spent, digits=0)]
         for name, spent in seconds.items()
     ]
     epochs, count = preset.epochs, len(preset.seeds)

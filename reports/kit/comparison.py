@@ -22,7 +22,7 @@ from reports.kit.histories import learning_curves
 from reports.kit.prose import code, escape
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
-from reports.kit.tables import evaluation_rows
+from reports.kit.tidy import evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
 
 Entries = Mapping[tuple[str, str], Entry]

@@ -17,7 +17,7 @@ from reports import critics
 from reports.critics.measures import dips, peaks
 from reports.critics.settings import PENALTY, PRESETS, Part, Preset
 from reports.kit.context import ReportContext
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 
 TINY = Preset(
     critics=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),

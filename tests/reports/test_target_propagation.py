@@ -18,7 +18,7 @@ from reports import __main__ as command
 from reports.kit import latex
 from reports.kit.cache import Known
 from reports.kit.context import ReportContext
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 from reports.target_propagation import REPORT, plan
 from reports.target_propagation.settings import (
     FINALISTS,
