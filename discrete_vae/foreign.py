@@ -64,7 +64,7 @@ def out_of_file(name: str, what: str, attribute: str) -> object:
     sys.modules[module_name] = module  # where dataclasses of the file look for their types
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's own file raises
+    except (Exception, SystemExit) as error:  # whatever a user's own file raises
         del sys.modules[module_name]
         reason = " ".join(str(error).split())
         raise InputError(f"{name}: {type(error).__name__}: {reason}; correct it") from error

@@ -120,7 +120,10 @@ def make(
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
     where = choose_device(device, threads)
-    bench = ReportContext(report.name, preset, out, runs, where, folder, download, storage, jobs=jobs, retrain=retrain)
+    own = "" if name in REPORTS else name
+    bench = ReportContext(
+        report.name, preset, out, runs, where, folder, download, storage, retrain, file=own, jobs=jobs
+    )
     bench.check_out()
     announce(report, preset, bench)
     report.make(report.presets[preset], bench)

@@ -21,6 +21,9 @@ NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
 """What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
 NOTHING = pd.DataFrame(columns=NUMBERS)
 PROVENANCE = "provenance.json"
+ENTRY = ("run", "status", "training_seconds")
+"""What every run in it has."""
+NO_SAMPLES: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,23 @@ class Known(Run):
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].isna()]
         return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
 
-    def tells(self, samples: Mapping[str, int], epochs: Collection[int]) -> bool:
-        """Whether the tables hold these evaluations of a finished run, and validation metrics after these epochs."""
+    def tells(self, samples: Mapping[str, int], epochs: Collection[int], metrics: Collection[str] = ()) -> bool:
+        """Whether the tables hold these evaluations of a finished run, and validation metrics after these epochs.
+
+        Any metrics, or those that are named. ``reconstruction_relaxed`` alone, which always stands on one sample, is no
+        evaluation.
+        """
         if self.failure is not None:
             return True
-        history = self.history()
-        after = set(history.loc[history["split"] == "validation", "epoch"])
-        made = self.evaluation()  # of which a table may leave out metrics
+        made = self.evaluation().query("value == value and metric != 'reconstruction_relaxed'")
         evaluated = set(zip(made["split"], made["samples"], strict=True))
-        return self.finished and evaluated.issuperset(samples.items()) and after.issuperset(epochs)
+        history = self.history().query("split == 'validation' and value == value")
+        named = [history[history["metric"] == metric] for metric in metrics] or [history]
+        return (
+            self.finished
+            and evaluated.issuperset(samples.items())
+            and all(set(each["epoch"]).issuperset(epochs) for each in named)
+        )
 
     def sessions(self) -> list[dict[str, Any]]:
         """What it was trained on; one of these, where the provenance does not say which (``environments``)."""
@@ -94,35 +105,74 @@ class Cache:
 
         Raises ``InputError`` for a table or a provenance that cannot be read.
         """
-        self.entries: dict[str, tuple[dict[str, Any], Path]] = {}
-        tables = []
+        self.known: dict[str, list[tuple[dict[str, Any], pd.DataFrame, Path]]] = {}
+        """By a run's name: its entry, its numbers and their folder, in the order of the folders."""
         for folder in folders:
-            if not (folder / PROVENANCE).is_file():
-                continue
-            known = provenance(folder)
-            everywhere = known.get("environments", [])
-            for entry in known.get("runs", []):
-                told = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
-                self.entries.setdefault(entry["run"], (entry | {"sessions": told}, folder))
-            for path in sorted(folder.glob("*.csv")):
-                table = read_csv(path)
-                if {"run", "split", "metric", "value"} <= set(table.columns):
-                    tables.append(table[table["run"].notna()].reindex(columns=NUMBERS))
-        numbers = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=NUMBERS)
-        self.numbers = dict(iter(numbers.groupby("run", sort=False)))
+            if (folder / PROVENANCE).is_file():
+                numbers = _numbers(folder)
+                for entry in _entries(folder):
+                    own = entry, numbers.get(entry["run"], NOTHING), folder
+                    self.known.setdefault(entry["run"], []).append(own)
 
-    def find(self, config: Config, runs: Path) -> Known | None:
-        """The run of a configuration, as the tables have it; ``runs`` is where it would be trained."""
-        found = self.named(config.name, runs)
-        return found if found and found.config == config else None  # otherwise a default has changed since
+    def find(
+        self,
+        config: Config,
+        runs: Path,
+        samples: Mapping[str, int] = NO_SAMPLES,
+        epochs: Collection[int] = (),
+        metrics: Collection[str] = (),
+    ) -> Known | None:
+        """The run of a configuration by the first folder that tells so much (``Known.tells``), or else by the first.
 
-    def named(self, name: str, runs: Path) -> Known | None:
-        """The run of a name."""
-        if (found := self.entries.get(name)) is None:
-            return None
-        entry, source = found
-        config = Config.from_dict(entry["configuration"])
-        return Known(runs / name, config, entry["status"], self.numbers.get(name, NOTHING), entry, source)
+        ``runs`` is where it would be trained. None for a run whose defaults have changed since.
+        """
+        found = [each for each in self.named(config.name, runs) if each.config == config]
+        return next((each for each in found if each.tells(samples, epochs, metrics)), found[0] if found else None)
+
+    def named(self, name: str, runs: Path) -> list[Known]:
+        """The run of a name, as each folder has it."""
+        return [
+            Known(runs / name, Config.from_dict(entry["configuration"]), entry["status"], numbers, entry, folder)
+            for entry, numbers, folder in self.known.get(name, [])
+        ]
+
+
+def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
+    """Numbers by run, of all tables in a folder. Raises ``InputError`` for one that cannot be read."""
+    tables = [NOTHING]
+    for path in sorted(folder.glob("*.csv")):
+        try:
+            table = read_csv(path)
+            if {"run", "split", "metric", "value"} <= set(table.columns):
+                own = table[table["run"].notna()].reindex(columns=NUMBERS)
+                tables.append(own.astype({"value": float, "samples": float, "epoch": float}))
+        except (OSError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path} cannot be read ({reason}); restore it, or delete its folder") from error
+        twice = tables[-1].drop_duplicates().query("samples == samples")
+        twice = twice[twice.duplicated(["run", "split", "samples", "metric", "epoch"])]
+        if len(twice):
+            run, metric = twice.iloc[0][["run", "metric"]]
+            raise InputError(f"{path} has two values of {metric} of {run}; restore it, or delete its folder")
+    numbers = pd.concat(tables[1:], ignore_index=True) if tables[1:] else NOTHING
+    return {str(run): own for run, own in numbers.groupby("run", sort=False)}
+
+
+def _entries(folder: Path) -> list[dict[str, Any]]:
+    """The runs of a provenance, each with its ``sessions``. Raises ``InputError`` for one that lacks something."""
+    found = provenance(folder)
+    try:
+        everywhere, entries = found.get("environments", []), []
+        for entry in found.get("runs", []):
+            sessions = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
+            Config.from_dict(entry["configuration"])
+            entries.append({**entry, "sessions": sessions} | {name: entry[name] for name in ENTRY})
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{folder / PROVENANCE} cannot be read ({reason}); restore it, or delete its folder"
+        ) from error
+    return entries
 
 
 def provenance(folder: Path) -> dict[str, Any]:
@@ -130,6 +180,8 @@ def provenance(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE
     try:
         found: dict[str, Any] = json.loads(read_text(path))
+        if not isinstance(found, dict):
+            raise ValueError(f"it is a {type(found).__name__}")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}); restore it, or name another folder") from error
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,16 +12,18 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
-from discrete_vae.errors import InputError, nearest
+from discrete_vae.errors import nearest
 from discrete_vae.files import read_text
+from discrete_vae.runs.spreadsheets import read_csv
 from discrete_vae.schedules import Schedule
+from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
-from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.declared import Preset, Row, Task, counted, lasting, settings
 from reports.kit.histories import learning_curves
-from reports.kit.prose import code, escape
+from reports.kit.prose import escape, fill
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
-from reports.kit.tidy import evaluation_rows
+from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
 
 Entries = Mapping[tuple[str, str], Entry]
@@ -61,25 +62,7 @@ class Comparison:
     """Draws figures into the report's folder, and gives their names."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise InputError(f"name is {self.name!r}; give letters, digits, dots and dashes, for it names files")
-        if not self.presets:
-            raise InputError(f"{self.name} has no preset; give presets, such as {{'quick': Preset(epochs=2)}}")
-        for preset in self.presets.values():
-            _apart("row", [each.label for each in preset.rows or self.rows])
-            _apart("task", [each.label for each in preset.tasks or self.tasks])
-        rows, tasks = (
-            {each.label for group in (own, *(getattr(each, name) for each in self.presets.values())) for each in group}
-            for own, name in ((self.rows, "rows"), (self.tasks, "tasks"))
-        )
-        lines = {line(*each) for each in itertools.product(rows, tasks)}
-        printed = itertools.chain(*(metric.printed for metric in self.metrics))
-        for name, known in (
-            *((each, lines) for each in printed),
-            *((each, rows) for each in itertools.chain(*self.pairs)),
-        ):
-            if name not in known:
-                raise nearest(name, known, "row")
+        check_comparison(self)
 
     @property
     def summary(self) -> str:
@@ -89,7 +72,7 @@ class Comparison:
     @property
     def storage(self) -> bool:
         """Whether a study is read."""
-        return any(row.study for row in self.rows)
+        return any(row.study for group in (self.rows, *(each.rows for each in self.presets.values())) for row in group)
 
     def data(self, preset: Preset) -> Iterable[DataConfig]:
         """The data of a preset's tasks."""
@@ -119,34 +102,49 @@ class Comparison:
                     wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
         return list(dict.fromkeys(wanted))
 
-    def make(self, preset: Preset, bench: ReportContext) -> None:
-        """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
-        text = read_text(self.text) if isinstance(self.text, Path) else self.text
-        entries = {
+    def entries(self, preset: Preset, bench: ReportContext) -> Entries:
+        """Every row on every task, tried and trained as far as that is missing."""
+        return {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
             for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
         }
+
+    def tables(self, folder: str | Path, preset: str) -> dict[str, Table]:
+        """The tables of a folder that the report was made in, by name, as a notebook shows them.
+
+        Raises ``Missing`` for a folder that lacks runs.
+        """
+        bench, own = ReportContext(self.name, preset, Path(folder), dry=True), self.presets[preset]
+        entries, results = self.entries(own, bench), read_csv(Path(folder) / "results.csv")
+        made = [self.table(own, entries, results), *([self.differences(own, results)] if self.pairs else [])]
+        return {each.name: each for each in made}
+
+    def make(self, preset: Preset, bench: ReportContext) -> None:
+        """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+        text = read_text(self.text) if isinstance(self.text, Path) else self.text
+        entries = self.entries(preset, bench)
         named = {line(*key): entry for key, entry in entries.items()}
-        frames = []
-        for name, entry in named.items():
-            for found in (evaluation_rows(bench.report, name, run, preset.evaluated) for run in entry.runs):
-                own = entry.row.measured
-                frames.append(found[found["metric"].isin(own)] if own else found)
-        results = pd.concat(frames, ignore_index=True)
-        bench.write_results(results)
+        frames = [
+            evaluation_rows(bench.report, name, run, preset.evaluated)
+            for name, entry in named.items()
+            for run in entry.runs
+        ]
+        results = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
         for metric in self.metrics if len(results) else ():
             measured = results[results["split"] == metric.split]["metric"]
             if metric.metric not in set(measured):
                 raise nearest(metric.metric, list(dict.fromkeys(measured)), f"metric of the split {metric.split}")
+        tables = [self.table(preset, entries, results)]
+        if self.pairs:
+            tables.append(self.differences(preset, results))
+        values = self.values(preset, entries) | {"preset": bench.preset} | by_name(results, list(named))
+        fill(text, **values)  # before anything is written over
+        bench.write_results(results)
         if any(entry.trials for entry in entries.values()):
             bench.write_results(tuning(named, self.chosen_by), "tuning.csv")
         trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
         final = [run for entry in entries.values() for run in entry.runs]
         bench.write_provenance([*trials, *final], samples=preset.evaluated, epochs=preset.epochs)
-        tables = [self.table(preset, entries, results)]
-        if self.pairs:
-            tables.append(self.differences(preset, results))
-        values = self.values(preset, entries) | by_name(results, list(named))
         figures = list(self.draw(bench, entries, results))
         if self.curves:
             figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
@@ -163,7 +161,9 @@ class Comparison:
             for metric in self.metrics:
                 columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
                 for name, cell in cells(results, list(lines), metric).items():
-                    body[lines[name]].append(counted(cell, entries[lines[name], task], len(preset.seeds)))
+                    own_row = entries[lines[name], task]
+                    told_seeds = len(metric.of(results, name)), len(preset.seeds)
+                    body[lines[name]].append(of_seeds(cell, own_row, *told_seeds))
                 if lines.keys() & metric.printed.keys():
                     columns.append(Column("printed", escape(task) or metric.group))
                     for name, row in lines.items():
@@ -181,7 +181,8 @@ class Comparison:
         tasks = [task.label for task in preset.tasks or self.tasks]
         columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        return differences_table("differences", f"Differences, in {metric.unit}: {TESTED}", results, pairs, columns)
+        caption = f"Differences of the {metric.split} {metric.metric.replace('_', ' ')} in {metric.unit}: {TESTED}"
+        return differences_table("differences", caption, results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
@@ -189,7 +190,6 @@ class Comparison:
         rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
         lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
-            "preset": next(name for name, each in self.presets.items() if each == preset),
             "epochs": preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
@@ -201,20 +201,11 @@ class Comparison:
         }
 
 
-def _apart(what: str, labels: Sequence[str]) -> None:
-    """Raise ``InputError`` for no label, and for one that is there twice."""
-    if not labels:
-        raise InputError(f"there is no {what}; give at least one")
-    if twice := [label for label in labels if labels.count(label) > 1]:
-        raise InputError(f"two {what}s are called {twice[0]!r}; give each a label of its own")
-
-
-def counted(cell: Cell, entry: Entry, seeds: int) -> Cell:
-    """A cell that says how many seeds did not fail, where some did."""
-    finished = sum(run.finished for run in entry.runs)
-    if finished == seeds:
-        return cell
-    return replace(cell, mark=f" ({finished}/{seeds})") if isinstance(cell, Number) else "failed"
+def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:
+    """A cell that says of how many seeds it is, where some failed or have no number; nothing a row does not measure."""
+    if not any(run.finished for run in entry.runs):
+        return "failed"
+    return replace(cell, mark=f" ({there}/{seeds})") if isinstance(cell, Number) and there < seeds else cell
 
 
 def setting(entry: Entry) -> str:
@@ -227,7 +218,7 @@ def setting(entry: Entry) -> str:
         return {**vars(config.options), **vars(config.supervision), **fields}
 
     tried = [values(config) for config in entry.trials]
-    parts = [f"{entry.config.learning_rate.initial:g}{'†' * ('learning rate' in entry.ends)}"]
+    parts = [f"lr {entry.config.learning_rate.initial:.3g}{'†' * ('learning rate' in entry.ends)}"]
     for name, value in values(entry.config).items():
         if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
             parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
@@ -249,16 +240,16 @@ def short(value: object) -> str:
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
-    samples = f"{preset.samples:,} sample{'s' * (preset.samples != 1)} an image"
-    said = [f"{preset.epochs} epochs, {seeds}; {samples} of the test images; {BOLD}."]
+    samples = counted(preset.samples, "sample")
+    said = [f"{counted(preset.epochs, 'epoch')}, {seeds}; {samples} an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(
-            f"Settings were chosen on the validation images, by runs of {preset.trial_epochs or preset.epochs} epochs "
-            f"with seed {trials}{', which the table has too' * shared}. †: at the end of what was tried."
+            "Settings (lr: learning rate) were chosen on the validation images, by runs of "
+            f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
+            f"{', which the table has too' * shared}. †: at the end of what was tried."
         )
-    if studies := list(dict.fromkeys(entry.study for entry in entries.values() if entry.study)):
-        said.append(f"Settings of the best trial of a study: {', '.join(map(code, studies))}.")
+    said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
     if any(not run.finished for entry in entries.values() for run in entry.runs):
-        said.append("In brackets: how many seeds did not fail, where some did.")
+        said.append("In brackets: of how many seeds, where some failed.")
     return " ".join(said)

@@ -30,14 +30,13 @@ from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from discrete_vae.training.resuming import pruned_before
 from reports.kit import documents
-from reports.kit.cache import PROVENANCE, Cache, Known
-from reports.kit.provenance import described, owner_of
+from reports.kit.cache import NO_SAMPLES, PROVENANCE, Cache, Known
+from reports.kit.provenance import described, owner_of, preset_of
 from reports.kit.table import Table
 from reports.kit.tidy import COLUMNS
 
 RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
-NO_SAMPLES: Mapping[str, int] = {}
 WRITTEN = {".bib", ".csv", ".html", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
 """Kinds of files that reports write."""
 
@@ -88,6 +87,8 @@ class ReportContext:
     """Whether to train what committed tables know already."""
     dry: bool = False
     """Whether ``train`` raises ``Missing`` where it would train."""
+    file: str = ""
+    """The file that defines the report, if it is a user's own."""
     jobs: int | None = None
     """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
@@ -102,6 +103,11 @@ class ReportContext:
         with writable(self.out):
             if os.path.lexists(path):
                 owner = owner_of(path)
+                if owner == self.report and (preset := preset_of(path)) not in (None, self.preset):
+                    raise InputError(
+                        f"{self.out} holds this report at --preset {preset}, which would be written over; name another "
+                        "folder with --out"
+                    )
                 if owner != self.report:
                     whose = f"report {owner}'s" if owner else "no report's"
                     raise InputError(f"{self.out} holds {PROVENANCE}, which is {whose}; name another folder with --out")
@@ -132,19 +138,21 @@ class ReportContext:
         *,
         samples: Mapping[str, int] = NO_SAMPLES,
         epochs: Collection[int] = (),
+        metrics: Collection[str] = (),
         weights: bool = False,
     ) -> list[Run]:
         """The runs of all configurations, in their order, evaluated with so many ``samples`` on each split.
 
         A run that committed tables know is taken from there (``Known``) if they hold those evaluations and the
-        validation metrics after those ``epochs``, and if its ``weights`` are not needed; the others are trained, or
-        until pruned, where the runs' folder does not have them.
+        validation ``metrics`` (of any name, if none is given) after those ``epochs``, and if its ``weights`` are not
+        needed; the others are trained, or until pruned, where the runs' folder does not have them.
         """
         found: dict[Config, Run] = {}
         if not (weights or self.retrain):
-            known = [run for each in dict.fromkeys(configs) if (run := self.cache.find(each, self.runs))]
+            wants = samples, epochs, metrics
+            known = [run for each in dict.fromkeys(configs) if (run := self.cache.find(each, self.runs, *wants))]
             left = pruned_before(known, prune)
-            found = {run.config: run for run in known if run in left or run.tells(samples, epochs)}
+            found = {run.config: run for run in known if run in left or run.tells(*wants)}
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
@@ -232,7 +240,7 @@ class ReportContext:
         told = {
             "report": self.report,
             "preset": self.preset,
-            "command": f"python -m reports {self.report} --preset {self.preset}",
+            "command": f"python -m reports {Path(self.file).name or self.report} --preset {self.preset}",
             "settings": dict(settings),
             **described(runs, (self.out, RESULTS / self.report)),
         }

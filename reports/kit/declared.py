@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError, check_range, nearest
+from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from reports.kit.checks import check_fields, check_preset, check_row
 from reports.kit.search import STEPS, TRIAL_SEED, require_other_seeds
 
 
@@ -37,15 +38,7 @@ class Row:
     """A study whose best trial gives the settings; nothing else is tried then."""
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise nearest(self.strategy, STRATEGIES, "strategy")
-        known = [item.name for item in dataclasses.fields(STRATEGIES[self.strategy].Options)]
-        for name in itertools.chain(*self.options):
-            if name not in known:
-                raise nearest(name, known, f"option of {self.strategy}")
-        for name in (*self.fields, *self.tried):
-            if name not in (fields := [item.name for item in dataclasses.fields(Config)]):
-                raise nearest(name, fields, "field of the configuration")
+        check_row(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +51,11 @@ class Task:
     """Options that are set here where a row would try others."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the configuration that rows have on which they have an effect."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str) or not isinstance(self.base, Config):
+            raise InputError(f"a task is {self.label!r} with base {self.base!r}; give a label and a Config")
+        check_fields(self.fields)
 
 
 @dataclass(frozen=True)
@@ -95,19 +93,22 @@ class Preset:
         return row.lengths or (self.trial_epochs or self.epochs,)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "samples"):
-            check_range(name, getattr(self, name))
-        if not self.seeds:
-            raise InputError("a preset has no seeds; give at least one")
+        check_preset(self)
         if not self.shared_seeds:
             require_other_seeds(self.trial_seeds, self.seeds)
 
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
-        tried = f"settings chosen after {self.trial_epochs or self.epochs} epochs, " if self.rates else ""
-        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
-        return f"{tried}{self.epochs} epochs, {seeds}, {self.samples:,} importance samples"
+        length = counted(self.trial_epochs or self.epochs, "epoch")
+        tried = f"settings chosen after {length}, " if self.rates else ""
+        seeds, samples = counted(len(self.seeds), "seed"), counted(self.samples, "importance sample")
+        return f"{tried}{counted(self.epochs, 'epoch')}, {seeds}, {samples}"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 epoch``, ``1,000 epochs``."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def settings(row: Row, task: Task, preset: Preset) -> list[Config]:

@@ -39,7 +39,8 @@ def write(
     """
     source = read_text(text) if isinstance(text, Path) else text
     filled: str = prose.fill(source, **values)
-    filled += "".join(f"\n\n[table: {each.name}]\n" for each in tables if f"[table: {each.name}]" not in filled)
+    placed = prose.tables(filled)
+    filled += "".join(f"\n\n[table: {each.name}]\n" for each in tables if each.name not in placed)
     filled += "".join(f"\n\n![]({name})\n" for name in figures if f"]({name})" not in filled)
     for table in tables:
         bench.write(f"{table.name}.tex", table.latex())

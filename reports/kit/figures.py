@@ -133,7 +133,10 @@ def curves(axes: Axes, history: pd.DataFrame, rows: Mapping[str, str]) -> dict[s
 
 
 def legend_below(drawing: FigureBase, handles: Mapping[str, Artist], columns: int = 3) -> None:
-    """A legend below all axes, where it covers no data."""
+    """A legend below all axes, where it covers no data, in so many columns or as many as have room."""
+    longest = max(map(len, handles), default=0)
+    inches = 0.45 + 0.065 * longest  # of a column: its line, and its letters of 8 points
+    columns = max(1, min(columns, int(drawing.bbox.width / drawing.get_figure(root=True).dpi / inches)))
     made = drawing.legend(
         list(handles.values()), [str(i) for i in range(len(handles))], loc="outside lower center", ncols=columns
     )

@@ -29,7 +29,7 @@ def learning_curves(
         if bench.drawn([name], found):
             return [name]
         last = max(run.config.epochs for run in found)
-        runs = bench.train([run.config for run in found], epochs=range(1, last + 1))
+        runs = bench.train([run.config for run in found], epochs=range(1, last + 1), metrics=list(panels))
         frames = [history_rows(row, run, panels) for run, row in zip(runs, found.values(), strict=True)]
     if not frames:
         return []

@@ -72,6 +72,10 @@ def fill(template: str, **values: object) -> Prose:
         raise InputError(f"the text names {error.name}, which is not there; near are: {', '.join(near)}") from None
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"line {error.lineno} of the text cannot be filled in: {error.message}") from error
+    except InputError:
+        raise
+    except Exception as error:  # whatever an expression of the text raises
+        raise InputError(f"the text cannot be filled in ({type(error).__name__}: {error}); correct it") from error
 
 
 def latex(text: str, blocks: Mapping[str, str] = _NONE) -> Latex:
@@ -81,6 +85,11 @@ def latex(text: str, blocks: Mapping[str, str] = _NONE) -> Latex:
     ``[Figure](#fig:name)`` gives its number. Raises ``InputError`` for what the text places and is not there.
     """
     return Latex(typeset(_PARSER.parse(text), blocks).rstrip("\n") + "\n")
+
+
+def tables(text: str) -> list[str]:
+    """The names of the tables that a text places."""
+    return [token.content for token in _PARSER.parse(text) if token.type == "block"]
 
 
 def html(text: str, blocks: Mapping[str, str] = _NONE, images: Mapping[str, bytes] = _NONE) -> str:

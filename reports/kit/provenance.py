@@ -42,8 +42,8 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
             entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
             if "environments" not in run.entry:
                 del entry["environments"]
-            if run.source not in own:
-                entry["source"] = run.source.name
+            if source := run.entry.get("source", "" if run.source in own else run.source.name):
+                entry["source"] = source
         entries.append(entry)
     everywhere = [json.loads(text) for text in environments]
     return {
@@ -67,9 +67,18 @@ def _seconds(run: Run) -> float:
 
 def owner_of(path: Path) -> str | None:
     """The report that a provenance is of; None for another file."""
+    return _told(path, "report")
+
+
+def preset_of(path: Path) -> str | None:
+    """The preset that it was made at."""
+    return _told(path, "preset")
+
+
+def _told(path: Path, name: str) -> str | None:
     try:
         found = json.loads(read_text(path))
     except (ValueError, RecursionError):
         return None
-    owner = found.get("report") if isinstance(found, dict) else None
-    return owner[:40] if isinstance(owner, str) else None
+    told = found.get(name) if isinstance(found, dict) else None
+    return told[:40] if isinstance(told, str) else None

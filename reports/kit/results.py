@@ -162,10 +162,13 @@ def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..
     - ``p(row, other, split, metric)``: of the paired test;
     - ``best(split, metric)``: the row with the highest mean.
     """
+    known = set(zip(results["split"], results["metric"], strict=True))
 
     def of(row: str, split: str, metric: str, scale: float = 1.0) -> statistics.Seeds:
         if row not in rows:
             raise nearest(row, rows, "row of the results")
+        if len(results) and (split, metric) not in known:
+            raise nearest(f"{split} {metric}", map(" ".join, known), "split and metric of the results")
         return Metric(split, metric, scale=scale).of(results, row)
 
     def mean(row: str, split: str, metric: str, digits: int = 2, scale: float = 1.0) -> Number | str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,6 +13,7 @@ from discrete_vae.evaluation import statistics
 from reports.kit.latex import Latex
 from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
+_BAR = re.compile(r"(?<!\\)\|")
 DASH = "–"  # noqa: RUF001
 """A cell that has nothing to say."""
 SMALL = ((8, 112, "scriptsize", 3), (6, 100, "footnotesize", 4), (0, 0, "small", 4))
@@ -115,7 +118,7 @@ class Table:
 
     def markdown(self) -> str:
         """Without caption; groups stand before their heads."""
-        heads = [f"{each.group} {each.head}".strip() for each in self.columns]
+        heads = [_BAR.sub(r"\\|", f"{each.group} {each.head}".strip()) for each in self.columns]
         rules = ["---" if each.text else "---:" for each in self.columns]
         rows = [
             [f"*{row.title}*", *[""] * (len(heads) - 1)] if isinstance(row, Section) else [_prose(cell) for cell in row]
@@ -192,7 +195,7 @@ def _prose(cell: Cell) -> Prose:
 
 def _latex(cell: Cell, column: Column) -> str:
     """A cell; within a column of numbers, what is none stands in braces."""
-    if not isinstance(cell, Number):
+    if not isinstance(cell, Number) or not math.isfinite(cell.value + (cell.spread or 0)):
         return inline_latex(_prose(cell)) if column.text else f"{{{inline_latex(_prose(cell))}}}"
     value, spread = cell.texts()
     text = f"{value} +- {spread}" if spread else value

@@ -11,10 +11,10 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.runs import Run
-from discrete_vae.tuning import defined, open_storage
-from discrete_vae.tuning.trials import ranked
+from discrete_vae.tuning import defined, done, metric_of, open_storage, ranked
 from reports.kit.context import ReportContext
-from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.declared import Preset, Row, Task, counted, lasting, settings
+from reports.kit.prose import code, escape
 from reports.kit.search import BETA, LENGTH, TEMPERATURE, at_end, rate_axis, widened
 from reports.kit.tidy import changes
 
@@ -33,22 +33,31 @@ class Entry:
     ends: Sequence[str]
     """Hyper-parameters whose chosen value lies at the end of what was tried."""
     study: str = ""
-    """The study that the setting comes from, if it does."""
+    """How a study chose the setting, as Markdown, if one did."""
 
 
 def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: str) -> Entry:
     """Choose a row's setting, grow its grids while the best lies at their end, and train it with every seed."""
     if row.study:
-        config = best_of(row.study, bench.storage)
-        return Entry(row, config, _trained(preset, bench, config), {}, (), row.study)
+        config, chosen = best_of(row.study, bench.storage)
+        for what, own, wanted in (
+            ("strategy", config.strategy, row.strategy),
+            ("task", config.task, task.base.task),
+            ("data", config.data, task.base.data),
+            ("architecture", config.architecture, task.base.architecture),
+        ):
+            if own != wanted:
+                raise InputError(f"study {row.study} has {what} {own}, but row {row.label} is of {wanted}")
+        return Entry(row, config, _trained(preset, bench, config), {}, (), f"{escape(row.label)}: {chosen}")
     tried, lengths = settings(row, task, preset), preset.lengths(row)
     if len(tried) * len(lengths) == 1:
-        return Entry(row, tried[0], _trained(preset, bench, tried[0]), {}, ())
+        (config,) = lasting(tried[0], max(row.lengths, default=preset.epochs), preset.seeds[:1])
+        return Entry(row, config, _trained(preset, bench, config, bool(row.lengths)), {}, ())
     trials = dict[Config, list[Run]]()
 
     def score(configs: Sequence[Config]) -> dict[Config, float]:
         wanted = [run for config in configs for run in lasting(config, max(lengths), preset.trial_seeds)]
-        made = iter(bench.train(wanted, epochs=lengths))
+        made = iter(bench.train(wanted, epochs=lengths, metrics=(metric,)))
         runs = {config: [next(made) for _ in preset.trial_seeds] for config in configs}
         found = {replace(config, epochs=each): own for config, own in runs.items() for each in lengths}
         trials.update(found)
@@ -61,8 +70,8 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
     return Entry(row, best, runs, trials, at_end(best, list(scores), [*axes, LENGTH]))
 
 
-def best_of(study: str, storage: str) -> Config:
-    """The setting of a study's best trial. Raises ``InputError`` where the storage has no such trial."""
+def best_of(study: str, storage: str) -> tuple[Config, str]:
+    """The setting of a study's best trial, and how it was chosen. Raises ``InputError`` where there is no such trial."""
     behind = open_storage(storage, make=False)
     if study not in (known := optuna.get_all_study_names(behind)):
         raise nearest(study, known, "study")
@@ -70,7 +79,11 @@ def best_of(study: str, storage: str) -> Config:
     search, epochs, seeds = defined(found)
     if not (trials := ranked(found)):
         raise InputError(f"study {study} has no complete trial; finish it with: python -m studies run {study}")
-    return search.configs(trials[0].params, seeds[:1], epochs)[0]
+    told = (
+        f"the best of {counted(len(done(found.get_trials(deepcopy=False))), 'trial')} of the study {code(study)} "
+        f"({counted(epochs, 'epoch')}, {counted(len(seeds), 'seed')}, by validation {metric_of(found)})"
+    )
+    return search.configs(trials[0].params, seeds[:1], epochs)[0], told
 
 
 def _trained(preset: Preset, bench: ReportContext, config: Config, own_length: bool = False) -> list[Run]:

@@ -51,8 +51,8 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_results(results)
     bench.write("trials.csv", to_csv(table(found)))
     folders = [bench.runs / name for name in sorted(set(results["run"]))]
-    known = (bench.cache.named(name, bench.runs) for name in sorted(set(results["run"])))
-    runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()] or list(filter(None, known))
+    known = [run for name in sorted(set(results["run"])) for run in bench.cache.named(name, bench.runs)[:1]]
+    runs = [Run.open(folder) for folder in folders if (folder / "config.json").exists()] or known
     bench.write_provenance(runs, studies={study.study_name: study.user_attrs[DEFINITION] for study in found})
     groups = by_metric(found)
     for each in groups:
