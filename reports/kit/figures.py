@@ -136,12 +136,19 @@ def legend_below(drawing: FigureBase, handles: Mapping[str, Artist], columns: in
     """A legend below all axes, where it covers no data, in so many columns or as many as have room."""
     longest = max(map(len, handles), default=0)
     inches = 0.45 + 0.065 * longest  # of a column: its line, and its letters of 8 points
-    columns = max(1, min(columns, int(drawing.bbox.width / drawing.get_figure(root=True).dpi / inches)))
+    columns = max(1, min(columns, int(_inches(drawing) / inches)))
     made = drawing.legend(
         list(handles.values()), [str(i) for i in range(len(handles))], loc="outside lower center", ncols=columns
     )
     for text, name in zip(made.get_texts(), handles, strict=True):
         text.set_text(symbols(name))
+
+
+def _inches(drawing: FigureBase) -> float:
+    """How wide the figure is that a part of one belongs to."""
+    root = drawing.get_figure(root=True)
+    assert isinstance(root, Figure)
+    return float(root.get_figwidth())
 
 
 def symbols(text: str) -> str:

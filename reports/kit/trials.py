@@ -71,7 +71,7 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
 
 
 def best_of(study: str, storage: str) -> tuple[Config, str]:
-    """The setting of a study's best trial, and how it was chosen. Raises ``InputError`` where there is no such trial."""
+    """The setting of a study's best trial, and how it was chosen; raises ``InputError`` where there is none."""
     behind = open_storage(storage, make=False)
     if study not in (known := optuna.get_all_study_names(behind)):
         raise nearest(study, known, "study")

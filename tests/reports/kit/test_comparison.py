@@ -215,7 +215,8 @@ def test_a_row_takes_the_setting_of_a_study(tmp_path: Path) -> None:
         TINY,
         rows=[Row("tuned", "gumbel-softmax", study=name)],
         presets={"quick": dataclasses.replace(TINY.presets["quick"], epochs=1, seeds=(5,))},
-        tasks=[Task()],
+        tasks=[Task(base=study.searches[""].base)],
+        metrics=[Metric("test", "elbo")],
         metrics=[Metric("test", "elbo")],
         pairs=(),
         text="",
@@ -229,7 +230,11 @@ def test_a_row_takes_the_setting_of_a_study(tmp_path: Path) -> None:
     }
     assert config.options.temperature.initial == pytest.approx(best["temperature"], rel=1e-6)
     assert config.epochs == 1
-    assert f"{best['learning_rate']:g}" in (tmp_path / "out" / "results.md").read_text()
+    assert f"lr {best['learning_rate']:.3g}" in (tmp_path / "out" / "results.md").read_text()
+    caption = "tuned: the best of 3 trials of the study \\texttt{tiny} (1 epoch, 2 seeds, by validation elbo)"
+    assert caption in (tmp_path / "out" / "results.tex").read_text()
+    with pytest.raises(InputError, match="has architecture"):
+        make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(own, tasks=[Task()]), storage=storage)
     assert not (tmp_path / "out" / "tuning.csv").exists()
     with pytest.raises(InputError, match="there is no"):
         best_of(name, str(tmp_path / "missing.sqlite"))
