@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discrete_vae.config import Config
@@ -61,6 +60,44 @@ def rows() -> list[Row]:
     for label, (name, options) in variants.items():
         own = Row(label, name, STRATEGIES[name].Options(**options))
         found.append(own)
-        if own.temperature is not None and options | {"no": 1} != {"no": 1} or name != "target-propagation":
-            pass
+        if own.temperature is not None and label != "target-propagation, thesis":  # whose rule has none
+            others = (each for each in TEMPERATURES if each != own.temperature)
+            found += [Row(label, name, replace(own.options, temperature=Schedule(each))) for each in others]
     return found
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long the model is trained whose gradients are measured, and how closely they are."""
+
+    epochs: tuple[int, ...]
+    images: int
+    draws: int
+    fit: int
+    """Steps in which a strategy's own parameters are fitted to each of these models."""
+    rows: Sequence[Row] = field(default_factory=rows)
+    base: Config = MODEL
+    """What trains the model."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        told = ", ".join(map(str, (0, *self.epochs)))
+        return f"models after {told} epochs, {self.images} images, {self.draws:,} draws of {len(self.rows)} settings"
+
+    @property
+    def models(self) -> list[Config]:
+        """The runs whose gradients are measured, beside the model that training begins with."""
+        return [replace(self.base, epochs=epochs) for epochs in self.epochs]
+
+    @property
+    def precision(self) -> dict[str, int]:
+        """How closely is measured."""
+        return {"images": self.images, "draws": self.draws, "fit": self.fit}
+
+
+PRESETS = {
+    "quick": Preset((1, 3), 20, 500, 300),
+    "laptop": Preset((1, 20), 20, 1000, 500),
+    "full": Preset((1, 20), 50, 5000, 2000),
+}

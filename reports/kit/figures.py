@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -132,7 +132,7 @@ def curves(axes: Axes, history: pd.DataFrame, rows: Mapping[str, str]) -> dict[s
     return drawn
 
 
-def legend_below(drawing: Figure, handles: Mapping[str, Artist], columns: int = 3) -> None:
+def legend_below(drawing: FigureBase, handles: Mapping[str, Artist], columns: int = 3) -> None:
     """A legend below all axes, where it covers no data."""
     made = drawing.legend(
         list(handles.values()), [str(i) for i in range(len(handles))], loc="outside lower center", ncols=columns
