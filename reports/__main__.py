@@ -119,9 +119,8 @@ def make(
         )
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
-    bench = ReportContext(
-        report.name, preset, out, runs, choose_device(device, threads), folder, download, storage, retrain, jobs
-    )
+    where = choose_device(device, threads)
+    bench = ReportContext(report.name, preset, out, runs, where, folder, download, storage, jobs=jobs, retrain=retrain)
     bench.check_out()
     announce(report, preset, bench)
     report.make(report.presets[preset], bench)
@@ -151,14 +150,13 @@ def chosen_preset(report: Report | Comparison, preset: str | None) -> str:
 def announce(report: Report | Comparison, preset: str, bench: ReportContext) -> None:
     """Say what is known already, and how long the rest will take if that is long."""
     console = Console(highlight=False, soft_wrap=True)
-    wanted = list(dict.fromkeys(report.plan(report.presets[preset])))
-    missing = bench.missing(wanted)
-    if known := len(wanted) - len(missing):
-        console.print(f"{known} of {len(wanted)} runs are known already; {len(missing)} are trained", markup=False)
+    planned, missing = report.plan(report.presets[preset]), report.missing(report.presets[preset], bench)
+    if planned and not missing:
+        console.print("all runs are known already; none is trained", markup=False)
     if missing and (seconds := cost.seconds(missing, bench.dataset, bench.device)) > LONG:
         console.print(
-            f"training takes about {cost.told(seconds)} ({cost.steps(missing):,} steps, by a measured step of each "
-            "kind); evaluations, and values that a grid grows by, come on top",
+            f"training {len(missing)} runs takes about {cost.told(seconds)} ({cost.steps(missing):,} steps, by a "
+            "measured step of each kind); evaluations, and values that a grid grows by, come on top",
             markup=False,
         )
 

@@ -18,7 +18,7 @@ from discrete_vae.runs import Run
 from discrete_vae.tuning import METRICS, metric_of
 from reports.kit.figures import COLOURS, figure
 from reports.kit.images import heat_map, reconstructions
-from reports.kit.markdown import code
+from reports.kit.prose import code
 
 UNWRITTEN = "artifacts"
 """A trial's attribute: why it has no pictures."""

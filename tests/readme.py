@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.evaluation import statistics
-from reports.kit.tables import by_seed
+from reports.kit.results import Metric
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "results" / "thesis"
@@ -21,9 +21,14 @@ def results_of(report: str, name: str = "results.csv") -> pd.DataFrame:
     return pd.read_csv(ROOT / "reports" / "results" / report / name)
 
 
+def seeds_of(results: pd.DataFrame, row: str, split: str, metric: str) -> statistics.Seeds:
+    """One metric of one row, by seed."""
+    return Metric(split, metric).of(results, row)
+
+
 def apart(results: pd.DataFrame, first: str, second: str, split: str, metric: str) -> statistics.Seeds:
     """One row less another, over the seeds of both."""
-    one, other = (by_seed(results, row, split, metric) for row in (first, second))
+    one, other = (Metric(split, metric).of(results, row) for row in (first, second))
     return {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
 
 
@@ -34,4 +39,4 @@ def told(values: statistics.Seeds, digits: int = 1, scale: float = 1.0) -> str:
 
 def mean(results: pd.DataFrame, row: str, split: str, metric: str) -> float:
     """Over seeds."""
-    return statistics.interval(list(by_seed(results, row, split, metric).values())).mean
+    return statistics.interval(list(Metric(split, metric).of(results, row).values())).mean

@@ -9,20 +9,17 @@ import pytest
 
 from discrete_vae.evaluation import statistics
 from reports import (
-    critics_tables,
     jang,
     semi_supervised,
-    sequences,
-    sequences_tables,
 )
 from reports.benchmarks.measurements import by_row
 from reports.kit.results import Metric, differences
-from reports.kit.tables import by_seed
+from reports.sequences import ROWS
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation.tables import PAIRS
 from reports.thesis import from_print
 from reports.thesis.settings import PRESETS, PRINTED
-from tests.readme import ROOT, SAID, apart, mean, results_of, told
+from tests.readme import ROOT, SAID, apart, mean, results_of, seeds_of, told
 
 
 def test_sentences_on_the_thesis() -> None:
@@ -36,10 +33,10 @@ def test_sentences_on_the_thesis() -> None:
     assert f"is {told(apart(results, learned, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
     assert f"{told(apart(results, straight, half, 'test', 'elbo'))} nats ahead of Gumbel-Softmax" in SAID
     assert f"{told(apart(results, half, straight, 'test', 'log_likelihood'))} nats ahead of it" in SAID
-    assert statistics.winner({row: by_seed(results, row, "test", "elbo") for row in rows}) == straight
+    assert statistics.winner({row: Metric("test", "elbo").of(results, row) for row in rows}) == straight
 
     def line(row: str, split: str, metric: str) -> float:
-        (value,) = by_seed(results, f"Sensitivity, {rule}, {row}", split, metric).values()
+        (value,) = Metric(split, metric).of(results, f"Sensitivity, {rule}, {row}").values()
         return value
 
     none = "10 epochs: beta = 0, y = pi, f(x')"
@@ -101,7 +98,7 @@ def test_sentences_on_the_reinmax_paper() -> None:
     best, *rest = sorted(bound.values(), reverse=True)
     assert best == bound["Gumbel-Softmax"]
     assert f"{best:.1f}, before {rest[0]:.1f} and {rest[1]:.1f}" in SAID
-    seeds = pd.Series(by_seed(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
+    seeds = pd.Series(seeds_of(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
     assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
 
 
@@ -125,10 +122,11 @@ def test_sentences_on_classification() -> None:
 def test_sentences_on_strings() -> None:
     results = results_of("sequences")
     for dataset, metric in (("expressions", "valid"), ("molecules", "valid"), ("molecules", "unique")):
-        best = sequences_tables.strongest(dataset, results, metric)
-        matched = by_seed(results, f"{best}, {dataset}", "test", metric)
-        labels = [row.label for row in sequences.PRESETS["laptop"].rows]
-        shares = {row: by_seed(results, f"{row}, {dataset}", "test", metric) for row in labels}
+        models = [f"{order}-gram model" for order in (1, 2, 3, 4)]
+        best = max(models, key=lambda model: mean(results, f"{model}, {dataset}", "test", metric))
+        matched = Metric("test", metric).of(results, f"{best}, {dataset}")
+        labels = [row.label for row in ROWS]
+        shares = {row: Metric("test", metric).of(results, f"{row}, {dataset}") for row in labels}
         p_values = statistics.holm([statistics.welch_p(values, matched) for values in shares.values()])
         model = statistics.interval(list(matched.values())).mean
         signs = {
@@ -142,7 +140,7 @@ def test_sentences_on_strings() -> None:
             assert best == "2-gram model"
             assert set(signs.values()) == {-1}, "every generator writes fewer"
             assert f"the 2-gram model has {model:.1%}" in SAID
-            four = by_seed(results, "4-gram model, molecules", "test", "valid")
+            four = seeds_of(results, "4-gram model, molecules", "test", "valid")
             assert max(statistics.holm([statistics.welch_p(values, four) for values in shares.values()])) < 0.05
         else:
             assert signs == dict.fromkeys(labels, 1) | {"score function": 0}
@@ -150,22 +148,32 @@ def test_sentences_on_strings() -> None:
             assert f"the score function ({own:.1%}) is not told apart from it (p = {max(p_values):.2f})" in SAID
 
 
+MADE = ["modes", "near", "close"]
+"""What is measured of generators' points."""
+
+
 def test_sentences_on_critics() -> None:
     results = results_of("critics")
 
-    def rows(kind: str, dataset: str) -> list[str]:
-        return [f"{kind}, {dataset}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
-
-    found = critics_tables.differences(results)
-    assert len(found) == 10
-    (close, close_p, corrected), (near, near_p, _) = (found["8-gaussians", metric] for metric in ("close", "near"))
-    assert f"({told(close, 2)} more, paired p = {close_p:.1g}, but {corrected:.2f} after Holm's" in SAID
-    assert f"({told(near, 2)}, p = {near_p:.1g})" in SAID
-    (norm,) = by_seed(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
+    values, p_values = {}, {}
+    for data in ("8 Gaussians", "25 Gaussians"):
+        for kind, split, metrics in (("critic alone", "centres", ["peaks", "dip"]), ("generator", "test", MADE)):
+            rows = [f"{kind}, {data}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
+            for metric in metrics:
+                values[data, metric] = apart(results, *rows, split, metric)
+                both = (Metric(split, metric).of(results, row) for row in rows)
+                p_values[data, metric] = statistics.paired_p(*both)
+    corrected = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+    assert len(values) == 10
+    close, near = ("8 Gaussians", "close"), ("8 Gaussians", "near")
+    told_close = f"({told(values[close], 2)} more, paired p = {p_values[close]:.1g}"
+    assert f"{told_close}, but {corrected[close]:.2f} after Holm's" in SAID
+    assert f"({told(values[near], 2)}, p = {p_values[near]:.1g})" in SAID
+    (norm,) = seeds_of(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
     norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
     assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
     assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
-    peaks = by_seed(results, rows("critic alone", "25 Gaussians")[0], "centres", "peaks")
+    peaks = seeds_of(results, "critic alone, 25 Gaussians, gradient penalty", "centres", "peaks")
     assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
 
 
@@ -198,7 +206,7 @@ def test_sentences_on_the_study() -> None:
         counts.append(trials["trial"].nunique())
         own = results[(results["row"] == study) & (results["trial"] == winner) & (results["state"] == "again")]
         for metric in ("elbo", "log_likelihood"):
-            values[str(study).partition("/")[2], metric] = by_seed(own, str(study), "test", metric)
+            values[str(study).partition("/")[2], metric] = seeds_of(own, str(study), "test", metric)
 
     def difference(first: str, second: str, metric: str) -> str:
         one, other = values[first, metric], values[second, metric]

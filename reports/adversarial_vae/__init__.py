@@ -18,6 +18,7 @@ from reports.kit.declared import Preset, Row, Task
 from reports.kit.figures import bare, figure
 from reports.kit.results import Metric
 
+PAPERS = "Makhzani et al. 2016; Gulrajani et al. 2017"
 BASE = Config(
     task="adversarial-vae",
     architecture=Architecture(hidden=(200,)),
@@ -89,6 +90,6 @@ REPORT = Comparison(
     "the weight β of the critic's value.",
     Path(__file__).with_name("text.md"),
     pairs=[(f"{label}, critic", f"{label}, KL") for label, *_ in (RELAXED, HARD)],
-    papers="Makhzani et al. 2016; Gulrajani et al. 2017",
+    papers=PAPERS,
     draw=draw,
 )

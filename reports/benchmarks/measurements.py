@@ -24,9 +24,9 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import read_csv
 from reports.benchmarks.case import MIB, Case
-from reports.kit.cache import PROVENANCE
-from reports.kit.context import ReportContext, kept, strategies
-from reports.kit.tables import COLUMNS
+from reports.kit.cache import PROVENANCE, kept
+from reports.kit.context import ReportContext, strategies
+from reports.kit.tidy import COLUMNS
 
 ROOM = "throughput"
 """The folder among the runs that keeps every case's measurement."""

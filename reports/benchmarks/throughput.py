@@ -18,7 +18,7 @@ from reports.benchmarks.throughput_cases import PRESETS, Preset, cases, populati
 from reports.benchmarks.throughput_figures import draw_growth, draw_population
 from reports.kit.context import Report, ReportContext
 from reports.kit.prose import fill
-from reports.kit.tables import evaluation_rows
+from reports.kit.tidy import evaluation_rows
 
 
 def make(preset: Preset, bench: ReportContext) -> None:

@@ -13,8 +13,8 @@ from reports.benchmarks.measurements import by_row
 from reports.benchmarks.throughput_cases import BESIDE, DEVICE, Preset, counts, label, on, populations, rows
 from reports.kit.names import network
 from reports.kit.prose import code
+from reports.kit.results import Metric
 from reports.kit.table import Cell, Column, Number, Section, Table
-from reports.kit.tables import by_seed
 
 TEXTBOOK = "textbook loop (Gumbel-Softmax)"
 HEADS = (
@@ -92,9 +92,9 @@ def strategies(preset: Preset, found: Measured, threads: int, machine: str) -> T
         f"A training step of one run of {network(preset.base.architecture)}, batch {preset.base.batch_size}, beside "
         "its floor: its matrix products and one update of the same shapes by PyTorch's fused Adam, floor and step "
         "called in turn in one process (medians). Recorded: as it runs by default; compiled: with `--compile`, whose "
-        "ratio is to the floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same process. Images "
-        f"a second: compiled where that was measured.{epoch} The textbook loop (Dataset, DataLoader, eager modules) "
-        f"is compared with the floor of the Gumbel-Softmax row. {machine}."
+        "ratio is to the floor measured beside it. To GS: the recorded step beside one of Gumbel-Softmax in the same "
+        f"process. Images a second: compiled where that was measured.{epoch} The textbook loop (Dataset, DataLoader, "
+        f"eager modules) is compared with the floor of the Gumbel-Softmax row. {machine}."
     )
     shown = [metrics for own in made.values() for line in own.values() for metrics in line]
     return Table("strategies", caption + note(shown), HEADS, body)
@@ -184,7 +184,7 @@ def evaluation(preset: Preset, found: Measured) -> Table:
 def precision(preset: Preset, results: pd.DataFrame, seconds: Mapping[str, float]) -> Table:
     """What lower precision costs; ``seconds``: of all runs of an arithmetic."""
     body: list[list[Cell]] = [
-        [name, Number.mean(by_seed(results, f"precision {name}", "validation", "elbo")), Number(spent, digits=0)]
+        [name, Number.mean(Metric("validation", "elbo").of(results, f"precision {name}")), Number(spent, digits=0)]
         for name, spent in seconds.items()
     ]
     epochs, count = preset.epochs, len(preset.seeds)

@@ -11,7 +11,7 @@ from reports.critics.measures import measured
 from reports.critics.settings import PRESETS, Preset
 from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.results import by_name
-from reports.kit.tables import evaluation_rows
+from reports.kit.tidy import evaluation_rows
 
 TITLE = "Critics with a gradient penalty and with clipped weights"
 PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"

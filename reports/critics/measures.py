@@ -18,7 +18,7 @@ from discrete_vae.runs import Run
 from discrete_vae.tasks.critic import AdversarialTask, Critic
 from reports.kit.cache import Known
 from reports.kit.context import ReportContext
-from reports.kit.tables import COLUMNS, changes
+from reports.kit.tidy import COLUMNS, changes
 
 BATCH = 1000
 """Validation points that a gradient is taken at, and as many fake ones."""

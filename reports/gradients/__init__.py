@@ -23,7 +23,7 @@ from reports.kit.context import RESULTS, Report, ReportContext
 from reports.kit.provenance import ENVIRONMENT
 from reports.kit.results import by_name
 from reports.kit.table import Cell, Column, Number, Table
-from reports.kit.tables import changes
+from reports.kit.tidy import changes
 
 KEY = ["row", "strategy", "parameters", "seed", "run", "epoch"]
 """What a measurement is of; no run for the model that training begins with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,16 @@ class Known(Run):
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].isna()]
         return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
 
+    def tells(self, samples: Mapping[str, int], epochs: Collection[int]) -> bool:
+        """Whether the tables hold these evaluations of a finished run, and validation metrics after these epochs."""
+        if self.failure is not None:
+            return True
+        history = self.history()
+        after = set(history.loc[history["split"] == "validation", "epoch"])
+        made = self.evaluation()  # of which a table may leave out metrics
+        evaluated = set(zip(made["split"], made["samples"], strict=True))
+        return self.finished and evaluated.issuperset(samples.items()) and after.issuperset(epochs)
+
     def sessions(self) -> list[dict[str, Any]]:
         """What it was trained on; one of these, where the provenance does not say which (``environments``)."""
         return [dict(each) for each in self.entry["sessions"]]
@@ -122,4 +132,18 @@ def provenance(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}); restore it, or name another folder") from error
+    return found
+
+
+def kept(path: Path, *names: str) -> dict[str, Any]:
+    """A measurement that the runs' folder has, with what it has under these names.
+
+    Raises ``InputError`` if it cannot be read or lacks one of them.
+    """
+    try:
+        found = json.loads(read_text(path))
+        if not isinstance(found, dict) or not found.keys() >= set(names):
+            raise ValueError(f"it has no {', '.join(names)}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it to measure again") from error
     return found

@@ -16,13 +16,13 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import read_text
 from discrete_vae.schedules import Schedule
-from reports.kit.context import ReportContext, strategies
+from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
 from reports.kit.prose import code, escape
 from reports.kit.results import BOLD, TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
-from reports.kit.tables import evaluation_rows
+from reports.kit.tidy import evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
 
 Entries = Mapping[tuple[str, str], Entry]
@@ -106,6 +106,18 @@ class Comparison:
                 wanted += [run for each in tried for run in lasting(each, max(lengths), preset.trial_seeds)]
             wanted += lasting(tried[0], max(row.lengths, default=preset.epochs), preset.seeds)
         return wanted
+
+    def missing(self, preset: Preset, bench: ReportContext) -> list[Config]:
+        """The runs that have to be trained, as far as known trials tell which settings are chosen."""
+        dry, wanted = replace(bench, dry=True), list[Config]()
+        for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+            try:
+                enter(preset, dry, row, task, self.chosen_by)
+            except Missing as error:
+                wanted += error.configs
+                if {config.seed for config in error.configs}.isdisjoint(preset.seeds):  # trials, with finals to come
+                    wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
+        return list(dict.fromkeys(wanted))
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""

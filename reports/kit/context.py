@@ -13,29 +13,27 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from discrete_vae import data, parallel
-from discrete_vae.citations import bibliography
 from discrete_vae.cli.where import STORAGE
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.evaluation.population import Population
-from discrete_vae.files import read_text, writable, write_atomically
+from discrete_vae.files import writable, write_atomically
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from discrete_vae.training.resuming import pruned_before
-from reports.kit import documents, latex
+from reports.kit import documents
 from reports.kit.cache import PROVENANCE, Cache, Known
 from reports.kit.provenance import described, owner_of
 from reports.kit.table import Table
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 
 RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
@@ -59,6 +57,18 @@ class Report:
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
     """The runs that a preset needs at the least."""
 
+    def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
+        """Those of them that have to be trained."""
+        return bench.missing(self.plan(preset))
+
+
+class Missing(Exception):
+    """What a dry call of ``ReportContext.train`` would train."""
+
+    def __init__(self, configs: Sequence[Config]) -> None:
+        super().__init__(f"{len(configs)} runs")
+        self.configs = list(configs)
+
 
 @dataclass
 class ReportContext:
@@ -76,6 +86,8 @@ class ReportContext:
     """Of Optuna studies, for the report on them."""
     retrain: bool = False
     """Whether to train what committed tables know already."""
+    dry: bool = False
+    """Whether ``train`` raises ``Missing`` where it would train."""
     jobs: int | None = None
     """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
@@ -132,10 +144,12 @@ class ReportContext:
         if not (weights or self.retrain):
             known = [run for each in dict.fromkeys(configs) if (run := self.cache.find(each, self.runs))]
             left = pruned_before(known, prune)
-            found = {run.config: run for run in known if run in left or _told(run, samples, epochs)}
+            found = {run.config: run for run in known if run in left or run.tells(samples, epochs)}
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
+                if self.dry and (missing := self.missing(wanted)):
+                    raise Missing(missing)
                 if wanted:
                     made = parallel.train(
                         wanted,
@@ -236,46 +250,6 @@ class ReportContext:
     ) -> None:
         """Write the report's documents: see ``reports.kit.documents.write``."""
         documents.write(self, title, text, tables, values, figures, cited, papers)
-
-    def write_document(
-        self, source: latex.Latex, parts: Sequence[str], strategies: Iterable[tuple[str, object]], others: str = ""
-    ) -> None:
-        """Write ``NAME.tex``, which reads the files ``parts``, and compile it where LaTeX is installed.
-
-        It closes with what to cite for the strategies, given with their options, and other papers: ``references.bib``.
-        """
-        self.write(f"{self.report}.tex", source)
-        self.write("references.bib", bibliography(strategies, others))
-        compiled = latex.compile_document(self.out, self.report, [*parts, "references.bib"])
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(f"{self.out / self.report}.{'pdf' if compiled else 'tex'}", markup=False)
-        if not compiled:
-            console.print(f"{self.report}.tex was not compiled: {latex.INSTALL}", markup=False)
-
-
-def _told(run: Known, samples: Mapping[str, int], epochs: Collection[int]) -> bool:
-    """Whether the tables hold these evaluations of a finished run, and its validation metrics after these epochs."""
-    if run.failure is not None:
-        return True
-    history = run.history()
-    after = set(history.loc[history["split"] == "validation", "epoch"])
-    made = run.evaluation()  # of which a table may leave out metrics
-    evaluated = set(zip(made["split"], made["samples"], strict=True))
-    return run.finished and evaluated.issuperset(samples.items()) and after.issuperset(epochs)
-
-
-def kept(path: Path, *names: str) -> dict[str, Any]:
-    """A measurement that the runs' folder has, with what it has under these names.
-
-    Raises ``InputError`` if it cannot be read or lacks one of them.
-    """
-    try:
-        found = json.loads(read_text(path))
-        if not isinstance(found, dict) or not found.keys() >= set(names):
-            raise ValueError(f"it has no {', '.join(names)}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete it to measure again") from error
-    return found
 
 
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:

@@ -38,9 +38,9 @@ def write(
     for the strategies, given with their options, and other papers: ``references.bib``.
     """
     source = read_text(text) if isinstance(text, Path) else text
-    source += "".join(f"\n\n[table: {each.name}]\n" for each in tables if f"[table: {each.name}]" not in source)
-    source += "".join(f"\n\n![]({name})\n" for name in figures if f"]({name})" not in source)
-    filled = prose.fill(source, **values)
+    filled: str = prose.fill(source, **values)
+    filled += "".join(f"\n\n[table: {each.name}]\n" for each in tables if f"[table: {each.name}]" not in filled)
+    filled += "".join(f"\n\n![]({name})\n" for name in figures if f"]({name})" not in filled)
     for table in tables:
         bench.write(f"{table.name}.tex", table.latex())
         bench.write(f"{table.name}.md", table.markdown())

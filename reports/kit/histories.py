@@ -9,7 +9,7 @@ import pandas as pd
 from discrete_vae.runs import Run
 from reports.kit.context import ReportContext
 from reports.kit.figures import WIDTH, curves, figure, legend_below
-from reports.kit.tables import history_rows
+from reports.kit.tidy import history_rows
 
 
 def learning_curves(

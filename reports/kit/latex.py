@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -16,9 +15,6 @@ from discrete_vae.errors import InputError
 from discrete_vae.files import write_atomically
 from reports.kit import characters
 
-_FORMULAS = re.compile(
-    r"\b(?P<greek>tau|beta|pi)\b|(?P<letter>\bx'|\b[fg](?=\()|\by(?= =)|(?<== )z\b)|(?P<times>\bx(?= \d))"
-)
 INSTALL = (
     "to get the PDF, install a LaTeX engine "
     "(Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended texlive-science lmodern; "
@@ -35,28 +31,10 @@ def escape(text: object) -> Latex:
     return text if isinstance(text, Latex) else Latex(characters.latex(str(text)))
 
 
-def symbols(text: str) -> Latex:
-    """Plain text with its formulas set: tau, beta, pi, ``x'``, ``f(``, ``y =``, ``= z``, and x before a number."""
-    source, end = "", 0
-    for found in _FORMULAS.finditer(text):
-        formula = rf"\{found['greek']}" if found["greek"] else r"\times" if found["times"] else found[0]
-        source += f"{escape(text[end : found.start()])}${formula}$"
-        end = found.end()
-    return Latex(source + escape(text[end:]))
-
-
-def number(value: float, digits: int = 2) -> Latex:
-    """``-103.12`` with a true minus sign; never a negative zero."""
-    return Latex(f"${round(value, digits) + 0.0:.{digits}f}$")
-
-
-_KIT = Path(__file__).parent
-
-
 def environment(finalize: Callable[[object], str], undefined: type[jinja2.Undefined]) -> jinja2.Environment:
     """Templates with ``<< values >>``, ``<% statements %>`` and ``<# comments #>``, signs that text seldom has."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_KIT / "templates", _KIT.parent / "templates"]),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
@@ -72,17 +50,10 @@ def environment(finalize: Callable[[object], str], undefined: type[jinja2.Undefi
     )
 
 
-_ENVIRONMENT = environment(escape, jinja2.StrictUndefined)
-
-
-def render(template: str, **values: object) -> Latex:
-    """A file of ``templates/`` with its ``<< values >>`` filled in, all that is not ``Latex`` escaped."""
-    return Latex(_ENVIRONMENT.get_template(template).render(**values))
-
-
 def document(title: str, body: Latex) -> Latex:
     """A whole document: the title, the body, and the references of ``references.bib`` beside it."""
-    return render("document.tex", title=title, body=body)
+    template = environment(escape, jinja2.StrictUndefined).get_template("document.tex")
+    return Latex(template.render(title=title, body=body))
 
 
 def engine() -> list[str] | None:

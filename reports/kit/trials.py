@@ -16,7 +16,7 @@ from discrete_vae.tuning.trials import ranked
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.search import BETA, LENGTH, TEMPERATURE, at_end, rate_axis, widened
-from reports.kit.tables import changes
+from reports.kit.tidy import changes
 
 
 @dataclass(frozen=True)

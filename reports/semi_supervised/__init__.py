@@ -89,7 +89,9 @@ REPORT = Comparison(
     },
     [Task(base=BASE)],
     [
-        Metric("test", "accuracy", group="accuracy, %", scale=100, unit="percentage points", printed=PRINTED["accuracy"]),
+        Metric(
+            "test", "accuracy", group="accuracy, %", scale=100, unit="percentage points", printed=PRINTED["accuracy"]
+        ),
         Metric("validation", "accuracy", group="accuracy, %", scale=100, digits=1, spread=False),
         Metric("test", "elbo", group="ELBO, nats", printed=PRINTED["elbo"]),
     ],

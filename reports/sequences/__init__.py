@@ -14,7 +14,7 @@ from discrete_vae.tasks import Architecture, CriticConfig
 from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.results import by_name, line
-from reports.kit.tables import evaluation_rows
+from reports.kit.tidy import evaluation_rows
 from reports.sequences import parts
 
 TITLE = "Strings of symbols against a critic"

@@ -21,7 +21,7 @@ from reports.kit.figures import curves, figure, legend_below
 from reports.kit.prose import Prose, code
 from reports.kit.results import BOLD, Metric, line, metrics_table, p_text
 from reports.kit.table import Column, Section, Table
-from reports.kit.tables import history_rows
+from reports.kit.tidy import history_rows
 
 ORDERS = (1, 2, 3, 4)
 """Of the n-gram models; the last one has all the statistics that the distances look at."""

@@ -17,7 +17,7 @@ from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.tuning import DEFINITION, active_trials, defined, metric_of, open_storage, ranked, stored_best, table
 from discrete_vae.tuning.attributes import values_of
 from reports.kit.context import Report, ReportContext, strategies
-from reports.kit.tables import changes
+from reports.kit.tidy import changes
 from reports.studies import figures, tables
 from reports.studies.groups import by_metric, lengths, metric_in, metrics
 from reports.studies.restored import restored

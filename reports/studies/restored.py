@@ -16,7 +16,7 @@ from discrete_vae.tuning import DEFINITION, VALUES, defined
 from discrete_vae.tuning.attributes import METRICS, RUNS
 from discrete_vae.tuning.best import BEST
 from reports.kit.cache import provenance
-from reports.kit.tables import configuration
+from reports.kit.tidy import configuration
 
 
 def restored(folder: Path) -> list[OptunaStudy]:

@@ -9,7 +9,7 @@ import pandas as pd
 from discrete_vae.config import Config
 from reports.kit.context import Report, ReportContext, strategies
 from reports.kit.results import by_name
-from reports.kit.tables import evaluation_rows, history_rows
+from reports.kit.tidy import evaluation_rows, history_rows
 from reports.target_propagation import figures
 from reports.target_propagation.settings import PRESETS, Preset, Trial, Variant
 from reports.target_propagation.tables import DIAGNOSTICS, relations_table, results_table, setting, variants_table

@@ -9,7 +9,7 @@ import pandas as pd
 
 from discrete_vae.runs import Run
 from reports.kit.context import ReportContext
-from reports.kit.tables import changes
+from reports.kit.tidy import changes
 from reports.target_propagation.settings import Preset, Trial, Variant
 
 WORST = float("-inf")

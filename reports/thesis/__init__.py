@@ -19,7 +19,7 @@ from reports.kit.names import network
 from reports.kit.prose import Prose
 from reports.kit.results import BOLD, Metric, by_name, cells
 from reports.kit.table import DASH, Cell, Column, Number, Section, Table
-from reports.kit.tables import COLUMNS, evaluation_rows
+from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.thesis import figures, settings
 from reports.thesis.settings import PRINTED, TARGET_PROPAGATION, THESIS_EPOCHS, Line, Preset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from torch import Tensor
 from discrete_vae.data.points import EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS, Mixture
 from discrete_vae.runs import Run
 from discrete_vae.training import loop as training
-from reports import __main__ as command
+from reports import critics
 from reports.critics.measures import dips, peaks
 from reports.critics.settings import PENALTY, PRESETS, Part, Preset
-from reports.kit.tables import COLUMNS
+from reports.kit.context import ReportContext
+from reports.kit.tidy import COLUMNS
 
 TINY = Preset(
     critics=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),
@@ -35,20 +35,16 @@ TABLES = {f"{name}.{kind}" for name in ("coverage", "differences", "distances") 
 FILES = TABLES | {"results.csv", "curves.csv", "provenance.json", "references.bib", "critics.tex", "report.html"}
 
 
-def call(out: Path, runs: Path) -> int:
-    report = dataclasses.replace(command.REPORTS["critics"], presets={"tiny": TINY})
+def call(out: Path, runs: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(command.REPORTS, "critics", report)
         patch.setattr(Run, "steps_per_epoch", 4)
-        with pytest.raises(SystemExit) as end:
-            command.main(["critics", "--preset", "tiny", "--out", str(out), "--runs", str(runs)])
-    return int(end.value.code or 0)
+        critics.REPORT.make(TINY, ReportContext("critics", "tiny", out, runs))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("critics")
-    assert call(folder / "out", folder / "runs") == 0
+    call(folder / "out", folder / "runs")
     return folder / "out", folder / "runs"
 
 
@@ -77,7 +73,7 @@ def test_second_call_trains_nothing_and_writes_the_same_bytes(
     made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_train_population", lambda *args: pytest.fail("trained again"))
-    assert call(tmp_path, made[1]) == 0
+    call(tmp_path, made[1])
     for name in FILES | FIGURES:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes(), name
 

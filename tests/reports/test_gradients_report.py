@@ -17,7 +17,7 @@ from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import gradients
 from reports.gradients import Preset, Row
-from reports.kit.context import kept
+from reports.kit.cache import kept
 
 BASE = Config("reinmax", architecture=Architecture(2, 3, (8,)), learning_rate=Schedule(1e-3), batch_size=1000)
 

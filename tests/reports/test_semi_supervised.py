@@ -16,7 +16,7 @@ from discrete_vae.tasks import Architecture, Supervision
 from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports.kit.declared import Preset, Task, settings
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 from reports.semi_supervised import ALONE, BASE, REPORT, ROWS
 
 SMALL = dataclasses.replace(

@@ -20,7 +20,7 @@ from discrete_vae.training import loop as training
 from reports import __main__ as command
 from reports import thesis
 from reports.kit import latex
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 from reports.thesis.settings import (
     GUMBEL_HALF,
     PRESETS,

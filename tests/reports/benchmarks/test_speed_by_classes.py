@@ -17,7 +17,7 @@ from reports.benchmarks.case import SINGLE, Case
 from reports.benchmarks.measure import speeds
 from reports.benchmarks.speed_by_classes import PRESETS, Preset
 from reports.kit.context import ReportContext
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 
 SMALL = dataclasses.replace(
     PRESETS["quick"].base, architecture=Architecture(latents=1, hidden=(16,), style=3), batch_size=50

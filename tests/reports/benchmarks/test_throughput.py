@@ -25,7 +25,7 @@ from reports.benchmarks.case import Case
 from reports.benchmarks.floor import floor_of
 from reports.kit import latex
 from reports.kit.context import ReportContext
-from reports.kit.tables import COLUMNS
+from reports.kit.tidy import COLUMNS
 
 CPU = torch.device("cpu")
 SMALL = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)

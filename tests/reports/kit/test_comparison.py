@@ -29,7 +29,7 @@ from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, settings
 from reports.kit.results import Metric
 from reports.kit.search import STEPS, TRIAL_SEED
-from reports.kit.tables import COLUMNS, configuration
+from reports.kit.tidy import COLUMNS, configuration
 from reports.kit.trials import best_of
 from tests.tuning.tiny_worker import BASE, tiny
 

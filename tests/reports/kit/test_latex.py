@@ -7,7 +7,7 @@ import pytest
 
 from discrete_vae.errors import InputError
 from reports.kit import latex
-from reports.kit.latex import Latex, compile_document, escape, number, render, symbols
+from reports.kit.latex import compile_document, escape
 
 SPECIAL = r"\ { } $ & # ^ _ ~ % < >"
 NEEDS_LATEX = pytest.mark.skipif(latex.engine() is None, reason="no LaTeX engine is installed")
@@ -22,33 +22,6 @@ def test_every_special_character_is_escaped(character: str) -> None:
 
 def test_latex_is_not_escaped_twice() -> None:
     assert escape(escape("50%")) == r"50\%"
-
-
-def test_symbols() -> None:
-    assert symbols("tau = 0.5, beta 0 to 1, y = pi, lr x 0.97") == (
-        r"$\tau$ = 0.5, $\beta$ 0 to 1, $y$ = $\pi$, lr $\times$ 0.97"
-    )
-    assert symbols("stau_pi, lazy") == r"stau\_pi, lazy"
-    assert symbols("y = z, f(sample of x')") == "$y$ = $z$, $f$(sample of $x'$)"
-
-
-def test_numbers() -> None:
-    assert number(-103.1249) == "$-103.12$"
-    assert number(-0.001) == "$0.00$"
-
-
-def test_templates_escape_what_is_not_latex() -> None:
-    found = render(
-        "table.tex",
-        label="a_b",
-        caption=Latex("$x$"),
-        panels=[],
-        size="small",
-        separation="5pt",
-        placement="t",
-    )
-    assert r"a\_b" in found
-    assert r"\caption{$x$}" in found
 
 
 @NEEDS_LATEX

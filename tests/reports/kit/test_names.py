@@ -22,15 +22,15 @@ from discrete_vae.config import Config
 from discrete_vae.runs.spreadsheets import read_csv, to_csv
 from discrete_vae.tuning import DEFINITION, Search, Study
 from reports import __main__ as command
-from reports.kit import characters, latex, markdown
+from reports.kit import characters, latex, prose
 from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task
 from reports.kit.figures import figure, legend, plain
-from reports.kit.latex import Latex, compile_document, escape, symbols
+from reports.kit.latex import Latex, compile_document, escape
 from reports.kit.names import LONGEST, distinct, shown, visible
-from reports.kit.tables import COLUMNS, Panel
-from reports.kit.tables import table as latex_table
+from reports.kit.table import Column, Number, Table
+from reports.kit.tidy import COLUMNS
 from reports.kit.trials import Entry
 from reports.studies import figures, tables
 from studies import __main__ as studies_command
@@ -70,8 +70,7 @@ STORED = [name for name in NAMES if name not in ("*", "-rf", "../../etc/passwd",
 
 def document(*parts: str) -> str:
     """Around parts, with the packages of the reports' own."""
-    source = latex.render("document.tex")
-    return source.replace(r"\nocite", "\n".join(parts) + "\n" + r"\nocite")
+    return latex.document("Names", Latex("\n".join(parts)))
 
 
 def compiled(folder: Path, *parts: str) -> str:
@@ -93,8 +92,9 @@ def test_every_command_compiles(tmp_path: Path) -> None:
     raised = "²³¹⁰⁴⁻⁺⁽ⁿ ₀₉₋₍ₐ"
     rows = [[each, ""] for each in (*characters.COMMANDS, *raised)]
     long = [rf"\textbf{{{escape(text)}}}\par" for text in accented]
-    tables = [latex_table("x", Latex("x"), [Panel(Latex("ll"), [], rows[i : i + 50])]) for i in range(0, len(rows), 50)]
-    text = compiled(tmp_path, *tables, *long)
+    heads = [Column("", text=True), Column("", text=True)]
+    made = [Table("x", "x", heads, rows[i : i + 50]).latex() for i in range(0, len(rows), 50)]
+    text = compiled(tmp_path, *made, *long)
     for each in "ßœ§€τ≤∞→ő" if text else "":
         assert each in text
 
@@ -104,8 +104,9 @@ def test_any_name_compiles_in_a_table_a_caption_and_a_sentence(tmp_path: Path) -
     names = [shown(name) for name in NAMES]
     raw = NAMES[:-3]  # these as they are, as if they had not been made visible
     rows = [[name, name] for name in [*names, *raw]]
-    caption = Latex(" ".join(escape(name) for name in raw))
-    text = compiled(tmp_path, latex_table("x", caption, [Panel(Latex("ll"), [], rows)]), *map(escape, NAMES[:-3]))
+    caption = " ".join(map(prose.escape, raw))
+    made = Table("x", caption, [Column("", text=True), Column("", text=True)], rows).latex()
+    text = compiled(tmp_path, made, *map(escape, NAMES[:-3]))
     for each in ("größe", r"tiny/$\foo{$", "U+65E5", "U+1F600", r"\end{document}") if text else ():
         assert each in text
 
@@ -143,10 +144,6 @@ def test_a_document_can_neither_call_programs_nor_write_elsewhere(
     assert not (tmp_path / "made.tex").exists()
 
 
-def test_symbols_leave_commands_alone() -> None:
-    assert symbols("τ is tau, π pi") == r"\ensuremath{\tau} is $\tau$, \ensuremath{\pi} $\pi$"
-
-
 def test_names_are_visible_short_and_told_apart() -> None:
     assert visible("a\nb\x00\u202e\u2028\ud800é") == r"a\nb\x00\u202e\u2028\ud800é"
     assert shown("  ") == "'  '"
@@ -156,14 +153,15 @@ def test_names_are_visible_short_and_told_apart() -> None:
 
 
 def test_markdown_shows_text() -> None:
-    rows = [line.split(" | ") for line in markdown.table(["", "x"], [[name, 1] for name in NAMES]).splitlines()]
+    made = Table("x", "", [Column("", text=True), Column("x")], [[name, Number(1)] for name in NAMES]).markdown()
+    rows = [line.split(" | ") for line in made.splitlines()]
     assert len(rows) == 2 + len(NAMES), "no name makes a line"
     assert all(len(row) == 2 for row in rows), "no name makes a cell"
-    assert markdown.escape("<script>") == "&lt;script&gt;"
-    assert markdown.escape("a|b `c` [d](e) *f* $g$ \\") == r"a\|b \`c\` \[d\](e) \*f\* \$g\$ " + "\\\\"
-    assert markdown.escape("learning_rate _x_") == r"learning_rate \_x\_"
-    assert markdown.code("a`b``c") == "```a`b``c```"
-    assert markdown.code("`") == "`` ` ``"
+    assert prose.escape("<script>") == "&lt;script&gt;"
+    assert prose.escape("a|b `c` [d](e) *f* $g$ \\") == r"a\|b \`c\` \[d\](e) \*f\* \$g\$ " + "\\\\"
+    assert prose.escape("learning_rate _x_") == r"learning_rate \_x\_"
+    assert prose.code("a`b``c") == "```a`b``c```"
+    assert prose.code("`") == "`` ` ``"
 
 
 FORMULAS = ["=1+1", "+x", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "-x"]
@@ -267,7 +265,7 @@ def test_labels_of_a_comparison_are_text() -> None:
     entries, results = {(odd, odd): Entry(Row(odd, "reinmax"), Config(), [], {}, ())}, pd.DataFrame(columns=COLUMNS)
     made = report.table(report.presets["quick"], entries, results)
     assert made.latex().count(str(escape(odd))) == 2
-    assert made.markdown().count(str(markdown.escape(odd))) == 3, "a row, and the head of two columns"
+    assert made.markdown().count(str(prose.escape(odd))) == 3, "a row, and the head of two columns"
     assert "<b>" not in made.html()
     assert "<b>" not in report.differences(report.presets["quick"], results).html()
 
