@@ -28,10 +28,11 @@ from reports.kit.tidy import changes
 KEY = ["row", "strategy", "parameters", "seed", "run", "epoch"]
 """What a measurement is of; no run for the model that training begins with."""
 CAPTION = (
-    "The gradient in the logits beside the exact one, which is a sum over all states. Bias: norm of the mean error relative "
-    "to the norm of the exact gradient, without the share of the draws' own noise. <: no bias is detectable; a smaller one "
-    "than this would be hidden. Variance: of one draw, relative to the square of the exact gradient. Cosine: of one draw, "
-    "for all images together. Step: time of estimate and gradient on 100 images, divided by that of Gumbel-Softmax."
+    "The gradient in the logits beside the exact one, which is a sum over all states. Bias: norm of the mean error "
+    "relative to the norm of the exact gradient, without the share of the draws' own noise. <: no bias is detectable; "
+    "a smaller one than this would be hidden. Variance: of one draw, relative to the square of the exact gradient. "
+    "Cosine: of one draw, for all images together. Step: time of estimate and gradient on 100 images, divided by that "
+    "of Gumbel-Softmax."
 )
 
 
