@@ -276,11 +276,14 @@ def test_what_is_said_of_gradients() -> None:
     last = results[results["epoch"] == 20].drop_duplicates(["row", "metric"])  # the defaults come first
     values = last.pivot(index="row", columns="metric", values="value")
     cosine = values["cosine"]
-    ordered = list(cosine.sort_values(ascending=False).index[:2])
-    assert ordered == ["local-expectation", "rloo"]
+    ordered = list(cosine.sort_values(ascending=False).index[:5])
+    assert ordered == ["unordered-set", "sum-and-sample", "local-expectation", "carms", "rloo"]
     told = (
-        f"`local-expectation` ({cosine['local-expectation']:.2f}), which takes N (K - 1) more evaluations; after it "
-        f"come leave-one-out with four samples ({cosine['rloo']:.2f}), RELAX ({cosine['relax']:.2f}), "
+        f"`unordered-set` with four different states ({cosine['unordered-set']:.2f}), `sum-and-sample` with three "
+        f"states and a draw ({cosine['sum-and-sample']:.2f}) and `local-expectation` "
+        f"({cosine['local-expectation']:.2f}), which takes N (K - 1) more "
+        f"evaluations; after it come CARMS ({cosine['carms']:.2f}) and leave-one-out "
+        f"({cosine['rloo']:.2f}) with four samples each, RELAX ({cosine['relax']:.2f}), "
         f"REBAR ({cosine['rebar']:.2f}; coupled {cosine['rebar, coupled']:.2f}) and ARSM ({cosine['arsm']:.2f})"
     )
     assert told in SAID
