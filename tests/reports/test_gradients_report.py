@@ -16,8 +16,10 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import gradients
-from reports.gradients import Preset, Row
+from reports.gradients.settings import Preset, Row, rows
+from reports.kit import latex
 from reports.kit.cache import kept
+from reports.kit.context import RESULTS, ReportContext
 
 BASE = Config("reinmax", architecture=Architecture(2, 3, (8,)), learning_rate=Schedule(1e-3), batch_size=1000)
 
@@ -48,6 +50,8 @@ FILES = {
     "references.bib",
     "gradients.tex",
     "gradients_table.tex",
+    "gradients_table.md",
+    "report.html",
     "gradients_plane.pdf",
     "gradients_plane.png",
 }
@@ -98,6 +102,19 @@ def test_second_call_measures_nothing_and_writes_the_same_bytes(made: tuple[Path
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
 
 
+def test_the_committed_folder_is_made_from_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without strategies that came later, which would be measured."""
+    monkeypatch.setattr(gradients, "measured", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr(latex, "engine", lambda: None)
+    source = RESULTS / "gradients"
+    there = set(pd.read_csv(source / "results.csv")["row"])
+    whole = gradients.PRESETS["laptop"]
+    preset = dataclasses.replace(whole, rows=[each for each in whole.rows if each.label in there])
+    gradients.make(preset, ReportContext("gradients", "laptop", tmp_path / "out", tmp_path / "runs"))
+    for name in FILES - {"gradients_plane.pdf", "gradients_plane.png", "report.html"}:
+        assert (tmp_path / "out" / name).read_text() == (source / name).read_text()
+
+
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "5", "{}", '{"metrics": {}}', "\0"])
 def test_a_damaged_measurement_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "measured.json"
@@ -108,6 +125,6 @@ def test_a_damaged_measurement_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_every_strategy_is_in_the_table() -> None:
-    named = {each.strategy for each in gradients.rows()}
+    named = {each.strategy for each in rows()}
     categorical = {name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical}
     assert categorical - named == {"disarm", "enumeration", "marginalisation", "vimco", "reweighted-wake-sleep"}
