@@ -217,7 +217,6 @@ def test_a_row_takes_the_setting_of_a_study(tmp_path: Path) -> None:
         presets={"quick": dataclasses.replace(TINY.presets["quick"], epochs=1, seeds=(5,))},
         tasks=[Task(base=study.searches[""].base)],
         metrics=[Metric("test", "elbo")],
-        metrics=[Metric("test", "elbo")],
         pairs=(),
         text="",
     )
