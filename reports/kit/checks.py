@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from discrete_vae.citations import entries, keys
@@ -120,8 +120,8 @@ def check_fields(names: Iterable[str]) -> None:
 
 
 def several(name: str, values: Any, least: int = 1) -> list[Any]:
-    """The values. Raises ``InputError`` for what is no list or tuple, or has fewer than ``least``."""
-    if not isinstance(values, list | tuple) or len(values) < least:
+    """The values. Raises ``InputError`` for what is no sequence, or has fewer than ``least``."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) < least:
         raise InputError(f"{name} are {values!r}; give a list{' of at least one' * bool(least)}")
     return list(values)
 
