@@ -156,7 +156,7 @@ class ReportContext:
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
-                if self.dry and (missing := self.missing(wanted)):
+                if self.dry and (missing := self._untrained(wanted)):
                     raise Missing(missing)
                 if wanted:
                     made = parallel.train(
@@ -174,15 +174,15 @@ class ReportContext:
         return [found[config] for config in configs]
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
-        """Those that neither committed tables nor the runs' folder know as trained to the end."""
-        return [config for config in configs if not self._is_known(config)]
+        """Those that neither committed tables know, nor the runs' folder as trained to the end."""
+        known = () if self.retrain else [each for each in configs if self.cache.find(each, self.runs)]
+        return self._untrained([config for config in configs if config not in known])
 
-    def _is_known(self, config: Config) -> bool:
-        run: Run | None = None if self.retrain else self.cache.find(config, self.runs)
-        folder = self.runs / config.name
-        if run is None and (folder / "config.json").exists():
-            run = Run.open(folder)
-        return run is not None and (run.finished or run.failure is not None)
+    def _untrained(self, configs: Sequence[Config]) -> list[Config]:
+        folders = {config: self.runs / config.name for config in configs}
+        there = {config: Run.open(each) for config, each in folders.items() if (each / "config.json").exists()}
+        ended = {config for config, run in there.items() if run.finished or run.failure is not None}
+        return [config for config in configs if config not in ended]
 
     def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
         """Have the runs' folders hold their metrics on a split; what is there is not computed again."""

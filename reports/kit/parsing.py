@@ -50,8 +50,6 @@ def _blocks(state: StateCore) -> None:
     for token in made:
         if token.type == "inline" and any(each.type == "image" for each in token.children or []):
             raise InputError(f"a figure stands alone in its paragraph; put empty lines around it: {token.content}")
-        if token.type == "inline" and any(_TABLE.search(each.content) for each in token.children or []):
-            raise InputError(f"a table stands alone in its paragraph; put empty lines around it: {token.content}")
     state.tokens = made
 
 

@@ -37,7 +37,7 @@ class Metric:
     """What is added to it then: with a ``scale`` of -1, the number is shown as a distance to here."""
     unit: str = "nats"
     """Of differences."""
-    printed: Mapping[str, float] = field(default_factory=dict)
+    printed: Mapping[str, float] = field(default_factory=dict, hash=False)
     """A paper's numbers as they are shown, by row (``line``)."""
 
     @property

@@ -261,7 +261,8 @@ def test_names_on_the_terminal_and_in_an_export(
 def test_labels_of_a_comparison_are_text() -> None:
     """Those of columns and rows, in every form of the table."""
     odd = r"_a_ & $\\foo{$ | <b>"
-    report = Comparison("odd", odd, [Row(odd, "reinmax")], {"quick": Preset(1)}, [Task(odd)], pairs=[(odd, odd)])
+    rows = [Row(odd, "reinmax"), Row("even", "zgr")]
+    report = Comparison("odd", odd, rows, {"quick": Preset(1)}, [Task(odd)], pairs=[(odd, "even")])
     entries, results = {(odd, odd): Entry(Row(odd, "reinmax"), Config(), [], {}, ())}, pd.DataFrame(columns=COLUMNS)
     made = report.table(report.presets["quick"], entries, results)
     assert made.latex().count(str(escape(odd))) == 2

@@ -81,7 +81,7 @@ def test_the_better_row_is_bold(scale: float, better: int, best: str | None) -> 
 
 def test_differences_are_paired_and_tested_where_seeds_are_enough() -> None:
     noisy = RESULTS.assign(value=RESULTS["value"] + [0, 0.1, 0, 0.1, 0, 0, 0, 0])
-    columns = [Difference(Metric("test", "elbo"), "test", printed={"A": -90.0, "B": -95.5})]
+    columns = [Difference(Metric("test", "elbo", printed={"A": -90.0, "B": -95.5}), "test")]
     table = differences_table("d", "", noisy, [("A", "B"), ("A", "C")], columns)
     assert table.columns[1:] == [Column(each, "test") for each in ("difference", "$p$", "Holm", "printed")]
     (first, second) = table.rows
