@@ -4,14 +4,14 @@ from optuna.distributions import FloatDistribution as Float
 
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning import Search, Space, Study
-from reports.kit.declared import Row, lasting, settings
+from reports.kit.declared import Row, settings
 from reports.sequences import PRESETS
 
 
 def search(row: Row) -> Search:
     """The rates of generator and critic, and the temperature where there is one."""
     quick = PRESETS["quick"]
-    (base, *_) = lasting(settings(row, quick.tasks[0], quick)[0], quick.epochs, quick.seeds)
+    base = settings(row, quick.tasks[0], quick)[0]
     rates: Space = {name: Float(1e-4, 1e-2, log=True) for name in ("learning_rate", "criticism.critic_learning_rate")}
     tempered = isinstance(getattr(base.options, "temperature", None), Schedule)
     return Search(base, {**rates, **({"temperature": Float(0.2, 2.0, log=True)} if tempered else {})})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,7 +16,7 @@ import torch
 
 from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
-from discrete_vae.errors import check_range
+from discrete_vae.errors import InputError, check_range
 from discrete_vae.evaluation import yardstick
 from discrete_vae.memory import require
 from discrete_vae.parallel.child import Line
@@ -108,7 +108,7 @@ def train(
     """
     device, configs = torch.device(device), list(dict.fromkeys(configs))
     made = {config: Run(runs / config.name, config) for config in configs}
-    jobs = _checked(jobs, device, len(made), sum(run.total_steps for run in made.values()) // STEPS)
+    jobs = _checked(jobs, device, made, sum(run.total_steps for run in made.values()) // STEPS)
     parts = [[made[config] for config in part] for part in cut(configs, jobs, together)]
     jobs = min(jobs, len(parts))
     here = partial(
@@ -165,7 +165,7 @@ def evaluate(
     """
     device, runs = torch.device(device), list(dict.fromkeys(runs))
     draws = len(runs) * len(data.split(split)) * samples
-    jobs = _checked(jobs, device, len(runs), draws // DRAWS)
+    jobs = _checked(jobs, device, [run.config for run in runs], draws // DRAWS)
     missing = [run for run in runs if not run.finished or yardstick.stored(run, split, samples).empty]
     folders = {run.config: run.folder for run in missing}
     parts = cut([run.config for run in missing], jobs)
@@ -208,15 +208,23 @@ def cut(configs: Sequence[Config], jobs: int, together: int = 1) -> list[list[Co
     return parts
 
 
-def _checked(jobs: int | None, device: torch.device, most: int, worth: int) -> int:
-    """The number of processes that was asked for, or that suits the machine and the size of the task."""
+def _checked(jobs: int | None, device: torch.device, configs: Collection[Config], worth: int) -> int:
+    """The number of processes that was asked for, or that suits the machine and the size of the task.
+
+    Raises ``InputError`` for more than one where a strategy is known to this process only.
+    """
+    own = next(
+        (each.strategy for each in configs if not each.strategy_class.__module__.startswith("discrete_vae.")), ""
+    )
     if jobs is not None:
         check_range("jobs", jobs)
+        if own and jobs > 1:
+            raise InputError(f"strategy {own} is registered in this process, and other processes lack it; use 1 job")
         return jobs
     threads = torch.get_num_threads()
-    if device.type == "cuda" or threads < FEW:
+    if own or device.type == "cuda" or threads < FEW:
         return 1
-    return max(1, min(threads // EACH, most, worth))
+    return max(1, min(threads // EACH, len(configs), worth))
 
 
 def _threads(jobs: int) -> int:

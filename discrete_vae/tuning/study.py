@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.tuning.metrics import METRICS
 from discrete_vae.tuning.sampling import SeededByTrial, median, refusal, tpe
@@ -52,6 +54,10 @@ class Study:
             raise InputError(f"seeds is {self.seeds!r}; give a tuple of whole numbers of at least 0")
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds is {self.seeds!r}, with one of them twice; give each once")
+        bases = [search.base for search in self.searches.values()]
+        for base, (name, own) in itertools.product(bases, (("epochs", "epochs"), ("seed", "seeds"))):
+            if (value := getattr(base, name)) != getattr(Config(), name):
+                raise InputError(f"{name} {value} of a search's base has no effect; say {own} of the Study")
 
     def check(self, *names: str) -> None:
         """Try these searches, or all: raises ``InputError`` for a space that a configuration or Optuna refuses."""
