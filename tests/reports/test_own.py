@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from discrete_vae.foreign import out_of_file
 from reports import __main__ as command
 from reports.kit.comparison import Comparison
 
@@ -25,29 +26,33 @@ def test_a_comparison_is_at_most_25_lines() -> None:
 
 
 def test_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = "from discrete_vae.config import Config\nfrom discrete_vae.tasks import Architecture\n"
-    small += "from reports.kit.declared import Task\n"
-    base = "Config(architecture=Architecture(3, 3, (8,)), batch_size=5000)"
-    text = SNIPPET.replace('    "mine",\n', f'    "mine",\n    tasks=[Task(base={base})],\n').replace(
-        "epochs=2", "epochs=1"
-    )
-    text = text.replace('    "mine",\n', "    name='mine',\n").replace(
-        '    "Three strategies",\n', "    title='Three',\n"
-    )
-    (tmp_path / "mine.py").write_text(small + text)
+    imports = "from discrete_vae.config import Config\nfrom discrete_vae.tasks import Architecture\n"
+    imports += "from reports.kit.declared import Task\n"
+    task = "tasks=[Task(base=Config(architecture=Architecture(3, 3, (8,)), batch_size=5000))],"
+    text = SNIPPET.replace("    rows=[\n", f"    {task}\n    rows=[\n").replace("epochs=2", "epochs=1")
+    (tmp_path / "mine.py").write_text(imports + text)
     out, runs = tmp_path / "out", tmp_path / "runs"
-    assert end([str(tmp_path / "mine.py"), "--preset", "quick", "--out", str(out), "--runs", str(runs)]) == 0
-    printed = capsys.readouterr().out
-    assert printed.splitlines()[-1] == str(out / "report.html")
-    assert "| ReinMax |" in (out / "results.md").read_text()
-    assert "ReinMax less Gumbel-Softmax" in (out / "differences.md").read_text()
-    assert re.search(
-        r"The best bound has (Gumbel-Softmax|ST-Gumbel-Softmax|ReinMax)\.", (out / "report.html").read_text()
-    )
+    command_line = [str(tmp_path / "mine.py"), "--out", str(out), "--runs", str(runs), "--preset"]
+    assert end([*command_line, "quick"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "report.html")
+    page = (out / "report.html").read_text()
+    assert re.search(r"ReinMax has a bound of −\d+\.\d\d nats\.", page)  # noqa: RUF001
+    own = out_of_file(str(tmp_path / "mine.py"), "report", "REPORT")
+    assert isinstance(own, Comparison)
+    tables = own.tables(out, "quick")
+    assert list(tables) == ["results", "differences"]
+    for name, table in tables.items():
+        assert table.markdown() == (out / f"{name}.md").read_text()
+        assert table._repr_html_() in page
+    assert "| ReinMax |" in tables["results"].markdown()
+    assert "ReinMax less Gumbel-Softmax" in tables["differences"].markdown()
+    assert end([*command_line, "full"]) == 2
+    assert "holds this report at --preset quick" in capsys.readouterr().err
     assert end(["list", str(tmp_path / "mine.py"), "--threads", "1"]) == 0
     listed = capsys.readouterr().out
     assert "--preset quick" in listed
-    assert re.search(r"13 runs, \d+ steps, about \d", listed)
+    assert re.search(r"\d+ runs, [\d,]+ steps, about \d", listed)
+    assert '"command": "python -m reports mine.py --preset quick"' in (out / "provenance.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,3 @@ def test_what_is_wrong_in_it_ends_in_one_line(
     assert error.count("\n") == 1
     assert message in error
     assert not (tmp_path / "out" / "results.csv").exists()
-
-
-def test_a_comparison_is_checked_where_it_is_declared() -> None:
-    assert isinstance(command.REPORTS["jang"], Comparison)
