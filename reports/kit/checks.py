@@ -46,10 +46,10 @@ def check_comparison(made: Comparison) -> None:
         labels |= {*(row.label for row in rows), *lines}
         if unseen := [each.split for each in made.metrics if each.split not in preset.splits]:
             raise InputError(f"a metric is of the split {unseen[0]}, but splits are {', '.join(preset.splits)}")
-        options = {name for row in rows for name in _options(row.strategy)}
+        options = {name for strategy in STRATEGIES for name in _options(strategy)}
         for name in itertools.chain.from_iterable(task.fixed for task in tasks):
             if name not in options:
-                raise nearest(name, options, "option of the rows' strategies")
+                raise nearest(name, options, "option of any strategy")
     labels |= {row.label for row in made.rows}
     labels |= {line(row.label, task.label) for row in made.rows for task in made.tasks}
     for pair in made.pairs:

@@ -184,6 +184,40 @@ def test_rows_of_other_results_name_their_source(
     assert {run["source"] for run in runs} == {"tiny"}
 
 
+def test_a_length_of_a_rows_own_is_trained(tmp_path: Path) -> None:
+    rows = [Row("own", "straight-through", lengths=(3,)), Row("whole", "straight-through")]
+    single = {"quick": Preset(1, samples=3)}
+    own = Comparison("tiny", "Lengths", rows, single, [Task(base=VAE)], [Metric("test", "elbo")])
+    make(tmp_path / "out", tmp_path / "runs", own)
+    runs = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
+    assert [run["configuration"]["epochs"] for run in runs] == [3, 1]
+    assert own.plan(single["quick"])[0].epochs == 3
+
+
+def test_where_every_trial_fails_the_report_says_so(tmp_path: Path) -> None:
+    rows = [Row("lost", "score-function", tried={"learning_rate": [Schedule(1e30), Schedule(1e31)]})]
+    presets = {"quick": Preset(1, samples=3, growth=0)}
+    own = Comparison("tiny", "Lost", rows, presets, [Task(base=VAE)], [Metric("test", "elbo")])
+    make(tmp_path / "out", tmp_path / "runs", own)
+    assert "| lost | failed |" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_a_wrong_word_in_the_text_overwrites_nothing(committed: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in committed.iterdir()}
+    for text, message in (
+        ("<< mean('SF', 'test', 'elbo') >>", "unknown row of the results 'SF'"),
+        ("<< mean('SF, VAE', 'test', 'elbow') >>", "did you mean 'test elbo'"),
+        ("<< mean('SF, VAE') >>", "cannot be filled in"),
+        ("<< 1 / 0 >>", "ZeroDivisionError"),
+        ("<% include 'nosuch' %>", "nosuch"),
+    ):
+        metric = dataclasses.replace(TINY.metrics[0], printed={})
+        odd = dataclasses.replace(TINY, rows=ROWS[:1], metrics=[metric], pairs=(), text=text)
+        with pytest.raises(InputError, match=message):
+            make(committed, tmp_path / "runs", odd)
+    assert {path.name: path.read_bytes() for path in committed.iterdir()} == before
+
+
 def test_failed_runs_are_told(made: tuple[Path, Path], tmp_path: Path) -> None:
     """A seed of one row, and every trial of another: no mean of the seeds that are left passes for that of all."""
     runs = tmp_path / "runs"
