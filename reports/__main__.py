@@ -36,7 +36,8 @@ from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.kit import cost
 from reports.kit.cache import provenance
 from reports.kit.comparison import Comparison
-from reports.kit.context import RESULTS, Report, ReportContext
+from reports.kit.context import RESULTS, ReportContext
+from reports.kit.report import Report
 
 REPORTS: dict[str, Report | Comparison] = {
     module.REPORT.name: module.REPORT

@@ -12,7 +12,8 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.kit.comparison import Comparison, Entries
+from reports.kit.captions import Entries
+from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task
 from reports.kit.figures import bare, figure

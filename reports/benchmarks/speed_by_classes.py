@@ -18,9 +18,10 @@ from reports.benchmarks.marks import Measured, Metrics, cells, mark, note, tell_
 from reports.benchmarks.measurements import Measurement
 from reports.benchmarks.throughput_cases import on
 from reports.benchmarks.throughput_figures import curve, logarithmic
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
 from reports.kit.figures import COLOURS, figure
 from reports.kit.prose import code
+from reports.kit.report import Report
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
 PRINTED = {10: 2.0, 100: 9.9}

@@ -30,7 +30,8 @@ from reports.benchmarks import load
 from reports.benchmarks.load import Load
 from reports.benchmarks.marks import Measured, cells, mark, note, tell_disturbed
 from reports.benchmarks.measurements import by_row, environment, keep, written
-from reports.kit.context import Report, ReportContext
+from reports.kit.context import ReportContext
+from reports.kit.report import Report
 from reports.kit.table import Cell, Column, Number, Table
 from studies.gumbel_softmax import STUDY
 

@@ -16,8 +16,9 @@ from reports.benchmarks.marks import tell_disturbed
 from reports.benchmarks.measurements import Measurement, measure_all
 from reports.benchmarks.throughput_cases import PRESETS, Preset, cases, populations, precisions
 from reports.benchmarks.throughput_figures import draw_growth, draw_population
-from reports.kit.context import Report, ReportContext
+from reports.kit.context import ReportContext
 from reports.kit.prose import fill
+from reports.kit.report import Report
 from reports.kit.tidy import evaluation_rows
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from reports.critics import figures, tables
 from reports.critics.measures import measured
 from reports.critics.settings import PRESETS, Preset
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
+from reports.kit.report import Report
 from reports.kit.results import by_name
 from reports.kit.tidy import evaluation_rows
 

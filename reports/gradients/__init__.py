@@ -19,8 +19,9 @@ from reports.gradients import figures
 from reports.gradients.measures import Problem, measure
 from reports.gradients.settings import PRESETS, Preset, Row
 from reports.kit.cache import PROVENANCE, provenance
-from reports.kit.context import RESULTS, Report, ReportContext
+from reports.kit.context import RESULTS, ReportContext
 from reports.kit.provenance import ENVIRONMENT
+from reports.kit.report import Report
 from reports.kit.results import by_name
 from reports.kit.table import Cell, Column, Number, Table
 from reports.kit.tidy import changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,26 +39,6 @@ RESULTS = Path(__file__).parents[1] / "results"
 """Committed ones, a folder a report."""
 WRITTEN = {".bib", ".csv", ".html", ".json", ".log", ".md", ".pdf", ".png", ".tex"}
 """Kinds of files that reports write."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A row of ``REPORTS``: ``make(preset, bench)`` writes the report's files."""
-
-    name: str
-    summary: str
-    presets: Mapping[str, Any]
-    make: Callable[[Any, ReportContext], None]
-    data: Callable[[Any], Iterable[DataConfig]] = lambda preset: ()
-    """The data of a preset that are not bundled, and maybe others."""
-    storage: bool = False
-    """Whether it reads a storage of Optuna studies."""
-    plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
-    """The runs that a preset needs at the least."""
-
-    def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
-        """Those of them that have to be trained."""
-        return bench.missing(self.plan(preset))
 
 
 class Missing(Exception):

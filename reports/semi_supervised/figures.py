@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from reports.kit.comparison import Entries
+from reports.kit.captions import Entries
 from reports.kit.context import ReportContext
 from reports.kit.figures import curves, figure, legend_below
 

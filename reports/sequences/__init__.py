@@ -11,8 +11,9 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.report import Report
 from reports.kit.results import by_name, line
 from reports.kit.tidy import evaluation_rows
 from reports.sequences import parts

@@ -16,7 +16,8 @@ from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.tuning import DEFINITION, active_trials, defined, metric_of, open_storage, ranked, stored_best, table
 from discrete_vae.tuning.attributes import values_of
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
+from reports.kit.report import Report
 from reports.kit.tidy import changes
 from reports.studies import figures, tables
 from reports.studies.groups import by_metric, lengths, metric_in, metrics

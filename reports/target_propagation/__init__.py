@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.config import Config
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
+from reports.kit.report import Report
 from reports.kit.results import by_name
 from reports.kit.tidy import evaluation_rows, history_rows
 from reports.target_propagation import figures

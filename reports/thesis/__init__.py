@@ -11,12 +11,13 @@ import pandas as pd
 from discrete_vae.config import Config
 from discrete_vae.evaluation.statistics import interval
 from discrete_vae.runs import Run
-from reports.kit.context import Report, ReportContext, strategies
+from reports.kit.context import ReportContext, strategies
 from reports.kit.figures import symbols
 from reports.kit.histories import learning_curves
 from reports.kit.images import heat_map, reconstructions
 from reports.kit.names import network
 from reports.kit.prose import Prose
+from reports.kit.report import Report
 from reports.kit.results import BOLD, Metric, by_name, cells
 from reports.kit.table import DASH, Cell, Column, Number, Section, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows

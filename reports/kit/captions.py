@@ -1,0 +1,71 @@
+"""What a comparison's table says of itself: its settings, its seeds, its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from reports.kit.declared import Preset, counted
+from reports.kit.results import BOLD
+from reports.kit.table import DASH, Cell, Number
+from reports.kit.trials import Entry
+
+Entries = Mapping[tuple[str, str], Entry]
+"""By the labels of row and task."""
+
+
+def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:
+    """A cell that says of how many seeds it is, where some failed or have no number; nothing a row does not measure."""
+    if not any(run.finished for run in entry.runs):
+        return "failed"
+    return replace(cell, mark=f" ({there}/{seeds})") if isinstance(cell, Number) and there < seeds else cell
+
+
+def setting(entry: Entry) -> str:
+    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
+    if not entry.trials and not entry.study:
+        return DASH
+
+    def values(config: Config) -> dict[str, Any]:
+        fields = {"beta": config.beta, "epochs": config.epochs}
+        return {**vars(config.options), **vars(config.supervision), **fields}
+
+    tried = [values(config) for config in entry.trials]
+    parts = [f"lr {entry.config.learning_rate.initial:.3g}{'†' * ('learning rate' in entry.ends)}"]
+    for name, value in values(entry.config).items():
+        if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
+            parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
+    return ", ".join(parts)
+
+
+SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w"}  # noqa: RUF001
+"""Of hyper-parameters in a table's cells."""
+
+
+def short(value: object) -> str:
+    """A value; of a schedule the initial one, and what is left of it after an update where it decays."""
+    if not isinstance(value, Schedule):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    decay = f" × {value.decay:g}/{value.every}" if value.decay != 1 else ""  # noqa: RUF001
+    return f"{value.initial:g}{decay}"
+
+
+def told(preset: Preset, entries: Entries) -> str:
+    """What a table's caption says of lengths, seeds, choices and bold numbers."""
+    seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
+    samples = counted(preset.samples, "sample")
+    said = [f"{counted(preset.epochs, 'epoch')}, {seeds}; {samples} an image of the test images; {BOLD}."]
+    if any(entry.trials for entry in entries.values()):
+        trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
+        said.append(
+            "Settings (lr: learning rate) were chosen on the validation images, by runs of "
+            f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
+            f"{', which the table has too' * shared}. †: at the end of what was tried."
+        )
+    said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
+    if any(not run.finished for entry in entries.values() for run in entry.runs):
+        said.append("In brackets: of how many seeds, where some failed.")
+    return " ".join(said)
