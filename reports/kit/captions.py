@@ -9,12 +9,17 @@ from typing import Any
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from reports.kit.declared import Preset, counted
-from reports.kit.results import BOLD
+from reports.kit.results import BOLD, Metric
 from reports.kit.table import DASH, Cell, Number
 from reports.kit.trials import Entry
 
 Entries = Mapping[tuple[str, str], Entry]
 """By the labels of row and task."""
+
+
+def says(entry: Entry, metric: Metric) -> bool:
+    """Whether a metric says something of a row."""
+    return not entry.row.measured or metric.metric in entry.row.measured
 
 
 def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:

@@ -15,7 +15,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import nearest
 from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
-from reports.kit.captions import Entries, of_seeds, setting, told
+from reports.kit.captions import Entries, of_seeds, says, setting, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
@@ -157,10 +157,12 @@ class Comparison:
             lines = {line(row, task): row for row in rows}
             for metric in self.metrics:
                 columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
-                for name, cell in cells(results, list(lines), metric).items():
-                    own_row = entries[lines[name], task]
-                    told_seeds = len(metric.of(results, name)), len(preset.seeds)
-                    body[lines[name]].append(of_seeds(cell, own_row, *told_seeds))
+                shown = cells(
+                    results, [name for name, row in lines.items() if says(entries[row, task], metric)], metric
+                )
+                for name, row in lines.items():
+                    seeds = len(metric.of(results, name)), len(preset.seeds)
+                    body[row].append(of_seeds(shown.get(name, DASH), entries[row, task], *seeds))
                 if lines.keys() & metric.printed.keys():
                     columns.append(Column("printed", escape(task) or metric.group))
                     for name, row in lines.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +35,14 @@ from tests.training.small_runs import Told, config, distance
 
 LONG = 200
 """Epochs that no process has trained before it is stopped."""
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal() -> Iterator[None]:
+    """SIGINT interrupts, also where the tests were started in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -227,15 +235,20 @@ def test_pieces() -> None:
 
 
 def test_the_default_is_by_threads_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    cpu, gpu, many = torch.device("cpu"), torch.device("cuda"), [Config()] * 100
     for threads, expected in ((1, 1), (3, 1), (4, 2), (16, 8)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        assert _checked(None, cpu, 100, 100) == expected
-    assert _checked(None, cpu, 3, 100) == 3, "runs"
-    assert _checked(None, cpu, 100, 2) == 2, "worth so many"
-    assert _checked(None, cpu, 100, 0) == 1
-    assert _checked(None, gpu, 100, 100) == 1
-    assert _checked(5, gpu, 100, 0) == 5
+        assert _checked(None, cpu, many, 100) == expected
+    assert _checked(None, cpu, many[:3], 100) == 3, "runs"
+    assert _checked(None, cpu, many, 2) == 2, "worth so many"
+    assert _checked(None, cpu, many, 0) == 1
+    assert _checked(None, gpu, many, 100) == 1
+    assert _checked(5, gpu, many, 0) == 5
+    own = type("Own", (STRATEGIES["reinmax"],), {"__module__": "mine"})
+    monkeypatch.setitem(STRATEGIES, "reinmax", own)
+    assert _checked(None, cpu, [Config("reinmax")] * 9, 100) == 1, "the other processes do not know it"
+    with pytest.raises(InputError, match="strategy reinmax is registered in this process"):
+        _checked(2, cpu, [Config("reinmax")], 100)
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

@@ -11,6 +11,7 @@ from discrete_vae.training import Interrupted
 from reports import __main__ as command
 from reports import thesis
 from reports.kit.context import ReportContext
+from reports.kit.report import Report
 
 
 def end(tokens: Sequence[str]) -> int:
@@ -92,7 +93,8 @@ def _made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         bench.write_provenance([])
 
     for name in ("thesis", "jang"):
-        monkeypatch.setitem(command.REPORTS, name, dataclasses.replace(command.REPORTS[name], make=make))
+        report = Report(name, "", command.REPORTS[name].presets, make)
+        monkeypatch.setitem(command.REPORTS, name, report)
 
 
 @pytest.mark.usefixtures("_made_at_once")

@@ -63,9 +63,9 @@ def test_a_study_from_its_first_trial_to_its_report(capsys: pytest.CaptureFixtur
 
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
     written = {path.name: path.read_bytes() for path in Path("report").glob("*") if path.suffix != ".pdf"}
-    assert {"studies_compare.tex", "studies_best.tex", "studies_history.png", "trials.csv"} <= set(written)
+    assert {"compare.tex", "best.tex", "studies_history.png", "trials.csv"} <= set(written)
     elbos = kept["trials"][str(best.number)]["test elbo"].values()
-    assert f"{sum(elbos) / 2:.2f}" in written["studies_compare.tex"].decode()
+    assert f"{sum(elbos) / 2:.2f}" in written["compare.tex"].decode()
     provenance = json.loads(written["provenance.json"])
     assert len(provenance["runs"]) == 10, "three trials of two seeds, and two of them again with two more"
     assert provenance["seeds"] == [0, 1, 2, 3]
@@ -196,7 +196,7 @@ def test_networks_are_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert studies_command("export", "tiny", "--out", "trials.csv") == 0
     assert set(pd.read_csv("trials.csv")["param architecture.hidden"]) == {"[8]", "[8, 8]"}
     assert cli.run(reports_command.app, ["studies", "--out", "report", "--storage", "studies.sqlite"]) == 0
-    assert "{[}8, 8{]}" in Path("report/studies_best.tex").read_text()
+    assert "{[}8, 8{]}" in Path("report/best.tex").read_text()
 
 
 @pytest.mark.parametrize("url", ["folder/", "a\x1b.db", "sqlite:///folder/", "sqlite:///a\x1b.db"])
