@@ -25,6 +25,7 @@ from discrete_vae.parallel import ProcessDied, evaluate, train
 from discrete_vae.parallel.child import Line, Signals
 from discrete_vae.parallel.jobs import _checked, cut
 from discrete_vae.runs.run import Run, checkpoints
+from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import Interrupted
 from discrete_vae.training import train as train_here
 from discrete_vae.training.interruption import noted_signals
