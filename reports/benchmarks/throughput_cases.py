@@ -60,7 +60,7 @@ PRESETS = {
         "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, GROWTH, 5, (0, 1, 2), True
     ),
     "short": Preset(
-        "a second a measurement, six strategies, populations to 64: for a machine that is lent for minutes",
+        "a second a measurement, six strategies, populations to 64: some five minutes on a GPU",
         *(1.0, 64, SHORT, 1, (0,), False),
         strategies=(*FEW, "target-propagation"),
     ),
