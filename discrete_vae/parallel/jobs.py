@@ -27,7 +27,7 @@ from discrete_vae.training.progress import Progress
 from discrete_vae.training.resuming import Prune, never, pruned_before
 
 FEW = 4
-"""Threads below which a single process is the default: on two, two processes gained 5% over one."""
+"""Threads below which a single process is the default: two processes of two threads need so many."""
 EACH = 2
 """Threads of a process by default."""
 STEPS = 10_000
