@@ -24,7 +24,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import read_csv
 from reports.benchmarks.case import MIB, Case
-from reports.kit.cache import PROVENANCE, kept
+from reports.kit.cache import PROVENANCE
 from reports.kit.context import ReportContext, strategies
 from reports.kit.tidy import COLUMNS
 
@@ -47,6 +47,20 @@ def keep(folder: Path, asked: Mapping[str, Any], take: Callable[[], dict[str, An
     if not path.exists():
         write_atomically(path, json.dumps(take(), indent=2) + "\n")
     return kept(path, *names)
+
+
+def kept(path: Path, *names: str) -> dict[str, Any]:
+    """A measurement that the runs' folder has, with what it has under these names.
+
+    Raises ``InputError`` if it cannot be read or lacks one of them.
+    """
+    try:
+        found = json.loads(read_text(path))
+        if not isinstance(found, dict) or not found.keys() >= set(names):
+            raise ValueError(f"it has no {', '.join(names)}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it to measure again") from error
+    return found
 
 
 def _path(folder: Path, asked: Mapping[str, Any]) -> Path:

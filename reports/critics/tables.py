@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from discrete_vae.evaluation import statistics
 from reports.critics.settings import CLIPPING, MIXTURES, PENALTY
-from reports.kit.results import TESTED, Metric, difference, metrics_table, p_text
-from reports.kit.table import DASH, Cell, Column, Number, Table
+from reports.kit.results import TESTED, Metric, difference_cells, metrics_table, tested
+from reports.kit.table import Cell, Column, Table
 
 MEASURES = [
     Metric("centres", "peaks", "peaks", "critic alone", better=0, digits=1),
@@ -45,11 +44,9 @@ def relations(found: pd.DataFrame) -> Table:
         for dataset in MIXTURES.values()
         for metric in MEASURES
     }
-    p_values = [statistics.paired_p(*both) for both in pairs.values()]
-    body: list[list[Cell]] = []
-    for (dataset, metric), *tests in zip(pairs, p_values, statistics.holm(p_values), strict=True):
-        values = difference(*pairs[dataset, metric])
-        told = [p_text(p) if len(values) >= statistics.MINIMUM_SEEDS else DASH for p in tests]
-        body.append([f"{dataset}: {metric.head}", Number.mean(values, metric.digits, signed=True), *told])
+    body: list[list[Cell]] = [
+        [f"{dataset}: {metric.head}", *difference_cells(*found, digits=metric.digits)]
+        for (dataset, metric), found in tested(pairs).items()
+    ]
     heads = [Column("", text=True), *map(Column, ("difference", "$p$", "Holm"))]
     return Table("differences", f"Penalty less clipping: {TESTED}", heads, body)

@@ -105,13 +105,13 @@ class Cache:
 
         Raises ``InputError`` for a table or a provenance that cannot be read.
         """
-        self.known: dict[str, list[tuple[dict[str, Any], pd.DataFrame, Path]]] = {}
-        """By a run's name: its entry, its numbers and their folder, in the order of the folders."""
+        self.known: dict[str, list[tuple[Config, dict[str, Any], pd.DataFrame, Path]]] = {}
+        """By a run's name: its configuration, its entry, its numbers and their folder, in the order of the folders."""
         for folder in folders:
             if (folder / PROVENANCE).is_file():
                 numbers = _numbers(folder)
-                for entry in _entries(folder):
-                    own = entry, numbers.get(entry["run"], NOTHING), folder
+                for config, entry in _entries(folder):
+                    own = config, entry, numbers.get(entry["run"], NOTHING), folder
                     self.known.setdefault(entry["run"], []).append(own)
 
     def find(
@@ -132,8 +132,8 @@ class Cache:
     def named(self, name: str, runs: Path) -> list[Known]:
         """The run of a name, as each folder has it."""
         return [
-            Known(runs / name, Config.from_dict(entry["configuration"]), entry["status"], numbers, entry, folder)
-            for entry, numbers, folder in self.known.get(name, [])
+            Known(runs / name, config, entry["status"], numbers, entry, folder)
+            for config, entry, numbers, folder in self.known.get(name, [])
         ]
 
 
@@ -158,15 +158,18 @@ def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
     return {str(run): own for run, own in numbers.groupby("run", sort=False)}
 
 
-def _entries(folder: Path) -> list[dict[str, Any]]:
-    """The runs of a provenance, each with its ``sessions``. Raises ``InputError`` for one that lacks something."""
+def _entries(folder: Path) -> list[tuple[Config, dict[str, Any]]]:
+    """The runs of a provenance: configuration, and entry with its ``sessions``.
+
+    Raises ``InputError`` for one that lacks something.
+    """
     found = provenance(folder)
     try:
         everywhere, entries = found.get("environments", []), []
         for entry in found.get("runs", []):
             sessions = [everywhere[i] for i in entry.get("environments", range(len(everywhere)))]
-            Config.from_dict(entry["configuration"])
-            entries.append({**entry, "sessions": sessions} | {name: entry[name] for name in ENTRY})
+            whole = {**entry, "sessions": sessions} | {name: entry[name] for name in ENTRY}
+            entries.append((Config.from_dict(entry["configuration"]), whole))
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(
@@ -184,18 +187,4 @@ def provenance(folder: Path) -> dict[str, Any]:
             raise ValueError(f"it is a {type(found).__name__}")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}); restore it, or name another folder") from error
-    return found
-
-
-def kept(path: Path, *names: str) -> dict[str, Any]:
-    """A measurement that the runs' folder has, with what it has under these names.
-
-    Raises ``InputError`` if it cannot be read or lacks one of them.
-    """
-    try:
-        found = json.loads(read_text(path))
-        if not isinstance(found, dict) or not found.keys() >= set(names):
-            raise ValueError(f"it has no {', '.join(names)}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete it to measure again") from error
     return found

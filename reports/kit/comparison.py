@@ -75,10 +75,13 @@ class Comparison:
         """The data of a preset's tasks."""
         return [task.base.data for task in preset.tasks or self.tasks]
 
+    def _places(self, preset: Preset) -> Iterable[tuple[Task, Row]]:
+        return itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
+
     def plan(self, preset: Preset) -> list[Config]:
         """The runs that a preset needs at the least: before any grid grows."""
         wanted = []
-        for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+        for task, row in self._places(preset):
             if row.study:  # whose setting only its storage knows
                 continue
             tried, lengths = settings(row, task, preset), preset.lengths(row)
@@ -90,7 +93,7 @@ class Comparison:
     def missing(self, preset: Preset, bench: ReportContext) -> list[Config]:
         """The runs that have to be trained, as far as known trials tell which settings are chosen."""
         dry, wanted = replace(bench, dry=True), list[Config]()
-        for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows):
+        for task, row in self._places(preset):
             try:
                 enter(preset, dry, row, task, self.chosen_by)
             except Missing as error:
@@ -103,7 +106,7 @@ class Comparison:
         """Every row on every task, tried and trained as far as that is missing."""
         return {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
-            for task, row in itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
+            for task, row in self._places(preset)
         }
 
     def tables(self, folder: str | Path, preset: str) -> dict[str, Table]:

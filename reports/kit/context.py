@@ -155,8 +155,7 @@ class ReportContext:
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
         """Those that neither committed tables know, nor the runs' folder as trained to the end."""
-        known = () if self.retrain else [each for each in configs if self.cache.find(each, self.runs)]
-        return self._untrained([config for config in configs if config not in known])
+        return self._untrained([each for each in configs if self.retrain or not self.cache.find(each, self.runs)])
 
     def _untrained(self, configs: Sequence[Config]) -> list[Config]:
         folders = {config: self.runs / config.name for config in configs}

@@ -80,8 +80,6 @@ class Preset:
     tasks: Sequence[Task] = ()
     splits: Sequence[str] = ("train", "validation", "test")
     """What is evaluated, the first two with one sample an image."""
-    curves: bool = False
-    """Whether the metrics of every epoch are needed, for figures."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:

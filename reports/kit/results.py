@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -12,8 +12,7 @@ from discrete_vae.errors import nearest
 from discrete_vae.evaluation import statistics
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
-Rows = Mapping[str, statistics.Seeds]
-"""One metric by row and seed."""
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,24 @@ def differences(
 ) -> dict[tuple[str, str], tuple[statistics.Seeds, float, float]]:
     """Of every pair of rows that have it: the difference, the paired test's p, and p after Holm's correction."""
     values = {pair: (metric.of(results, pair[0]), metric.of(results, pair[1])) for pair in pairs}
-    values = {pair: both for pair, both in values.items() if both[0].keys() & both[1].keys()}
-    p_values = [statistics.paired_p(*both) for both in values.values()]
+    return tested({pair: both for pair, both in values.items() if both[0].keys() & both[1].keys()})
+
+
+def tested(
+    both: Mapping[Key, Sequence[statistics.Seeds]],
+) -> dict[Key, tuple[statistics.Seeds, float, float]]:
+    """One less the other of each two, the paired test's p, and p after Holm's correction for all of them."""
+    p_values = [statistics.paired_p(one, other) for one, other in both.values()]
     return {
-        pair: (difference(*both), p, corrected)
-        for (pair, both), p, corrected in zip(values.items(), p_values, statistics.holm(p_values), strict=True)
+        key: (difference(one, other), p, corrected)
+        for (key, (one, other)), p, corrected in zip(both.items(), p_values, statistics.holm(p_values), strict=True)
     }
+
+
+def difference_cells(values: statistics.Seeds, *p: float, digits: int = 2) -> list[Cell]:
+    """The mean difference with its interval and sign, and its p-values; dashes for too few seeds to test."""
+    enough = len(values) >= statistics.MINIMUM_SEEDS
+    return [Number.mean(values, digits, signed=True), *(p_text(each) if enough else DASH for each in p)]
 
 
 def p_text(p: float) -> str:
@@ -134,14 +145,12 @@ def differences_table(
         printed = each.metric.printed
         compared = any(printed.keys() >= set(key) for key in named)
         found = differences(results, named, each.metric)
-        tested = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
-        heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if tested else ()))]
+        enough = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
+        heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if enough else ()))]
         heads += [Column("printed", each.head)] * compared
         for pair, key in zip(pairs, named, strict=True):
             values, *p = found.get(key, ({}, 1.0, 1.0))
-            enough = len(values) >= statistics.MINIMUM_SEEDS
-            body[pair] += [Number.mean(values, each.metric.digits, signed=True)]
-            body[pair] += [p_text(value) if enough else DASH for value in p] * tested
+            body[pair] += difference_cells(values, *(p if enough else ()), digits=each.metric.digits)
             if compared:
                 told = printed.keys() >= set(key)
                 both = printed[key[0]] - printed[key[1]] if told else 0.0

@@ -88,8 +88,7 @@ def best_of(study: str, storage: str) -> tuple[Config, str]:
 
 def _trained(preset: Preset, bench: ReportContext, config: Config, own_length: bool = False) -> list[Run]:
     length = config.epochs if own_length else preset.epochs
-    epochs = range(1, length + 1) if preset.curves else ()
-    return bench.train(lasting(config, length, preset.seeds), samples=preset.evaluated, epochs=epochs)
+    return bench.train(lasting(config, length, preset.seeds), samples=preset.evaluated)
 
 
 def mean(runs: Sequence[Run], metric: str, epochs: int) -> float:

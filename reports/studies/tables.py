@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from discrete_vae.evaluation import statistics
 from discrete_vae.tuning import METRICS, done, format_params, metric_of, ranked, stored_best
 from reports.kit.names import shown
-from reports.kit.results import TESTED, difference, p_text
+from reports.kit.results import TESTED, difference_cells, tested
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.studies.groups import budget, labels, metrics, short
 
@@ -104,15 +104,13 @@ def pairs(found: Sequence[OptunaStudy]) -> list[Table]:
     body: list[list[Cell]] = []
     for metric in ("elbo", "log_likelihood"):
         values = {name: own[metric] for name, own in fresh.items() if own.get(metric)}
-        tested = [
-            (one, other)
+        both = {
+            (one, other): (values[one], values[other])
             for one, other in itertools.combinations(values, 2)
             if len(values[one].keys() & values[other].keys()) >= statistics.MINIMUM_SEEDS
-        ]
-        p_values = [statistics.paired_p(values[one], values[other]) for one, other in tested]
-        for (one, other), p, holm in zip(tested, p_values, statistics.holm(p_values), strict=True):
-            apart = Number.mean(difference(values[one], values[other]), signed=True)
-            body.append([f"{names[one]} less {names[other]}", AGAIN[metric], apart, p_text(p), p_text(holm)])
+        }
+        for (one, other), apart in tested(both).items():
+            body.append([f"{names[one]} less {names[other]}", AGAIN[metric], *difference_cells(*apart)])
     heads = [Column("", text=True), Column("test", text=True), Column("difference"), Column("$p$"), Column("Holm")]
     caption = f"Winners with fresh seeds, on the test images, in nats: {TESTED}"
     return [Table("pairs", caption, heads, body)] if body else []

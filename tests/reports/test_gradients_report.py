@@ -16,9 +16,9 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from reports import __main__ as command
 from reports import gradients
+from reports.benchmarks.measurements import kept
 from reports.gradients.settings import Preset, Row, rows
 from reports.kit import latex
-from reports.kit.cache import kept
 from reports.kit.context import RESULTS, ReportContext
 
 BASE = Config("reinmax", architecture=Architecture(2, 3, (8,)), learning_rate=Schedule(1e-3), batch_size=1000)
