@@ -68,6 +68,9 @@ class Config:
     optimiser: Optimiser = "adam"
     """Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9. A
     strategy's own parameters take Adam."""
+    weight_decay: Schedule = Schedule(0.0)
+    """Decoupled weight decay (Loshchilov and Hutter 2019): at each step a weight loses the learning rate times this of
+    itself, biases nothing. Over-fitting runs want about 0.03."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
@@ -130,6 +133,11 @@ class Config:
         check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
+        if (lost := self.weight_decay.initial * self.learning_rate.initial) >= 1:
+            raise InputError(
+                f"weight decay is {self.weight_decay}, at learning rate {self.learning_rate}: a weight would lose "
+                f"{lost:g} times itself at a step; give less, such as 0.03"
+            )
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
         relevance.check(vars(self), defaults(self.strategy))
 

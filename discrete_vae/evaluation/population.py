@@ -21,7 +21,7 @@ from discrete_vae.strategies import Strategy, TargetStrategy
 from discrete_vae.tasks import TASKS, Task
 from discrete_vae.tasks.base import Blueprint
 
-SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate")
+SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate", "weight_decay")
 """The training loop's own schedules; a strategy's come after them."""
 
 TRAINING = re.compile(r"(adam|adam-0-0\.9|sgd)\.(model|strategy|critic)\.\d+\.\w+|(critic_)?sums|noise")

@@ -75,7 +75,7 @@ class Task(nn.Module):
         {
             *("latents", "categories", "layers", "backbone", "hidden", "channels", "activation", "initialisation"),
             *("likelihood", "pixel_scale"),
-            *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate"),
+            *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"),
         }
     )
     """Of the options that not all tasks have a use for, those that have an effect here; any other is refused."""

@@ -178,7 +178,7 @@ class Generator(AdversarialTask):
 class CriticAlone(Generator):
     """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1)."""
 
-    reads = Generator.reads - {"samples", "optimiser", "learning_rate", "auxiliary_learning_rate"}
+    reads = Generator.reads - {"samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"}
     stand_in = "backpropagation"
 
     @classmethod

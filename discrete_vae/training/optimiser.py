@@ -1,4 +1,4 @@
-"""Adam and gradient descent with momentum for a population, with a learning rate for each member."""
+"""Adam, gradient descent with momentum and weight decay for a population, with rates for each member."""
 
 from __future__ import annotations
 
@@ -98,6 +98,18 @@ class PopulationSgd:
 OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {
     optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationAdamWithoutMomentum, PopulationSgd)
 }
+
+
+def weights_of(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that weight decay is for: ``[P, ...]`` of two dimensions or more a member, without biases."""
+    return [each for name, each in module.named_parameters() if each.dim() > 2 and not name.endswith("bias")]
+
+
+@torch.no_grad()
+def decay(weights: Iterable[nn.Parameter], shares: Tensor) -> None:
+    """Take from each member's weights a share ``[P]`` of themselves, as AdamW does (Loshchilov and Hutter 2019)."""
+    for weight in weights:
+        weight.mul_((1 - shares).view(-1, *[1] * (weight.dim() - 1)))
 
 
 def descent(parameters: Iterable[nn.Parameter], learning_rates: Tensor) -> Callable[[Tensor], None]:

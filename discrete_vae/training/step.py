@@ -18,7 +18,7 @@ from discrete_vae.runs.run import Run
 from discrete_vae.tasks import AdversarialTask
 from discrete_vae.training.capture import Graphed, Recorded
 from discrete_vae.training.game import Game
-from discrete_vae.training.optimiser import OPTIMISERS, descent
+from discrete_vae.training.optimiser import OPTIMISERS, decay, descent, weights_of
 
 LOOK_EVERY = 25
 """Steps between two looks at the losses: for the progress display and for those that are not finite."""
@@ -52,6 +52,13 @@ class Trainer:
                 (own, self.population.strategies.parameters(), [config.auxiliary_learning_rate for config in configs]),
             )
         ]
+        decays = any(config.weight_decay.initial or config.weight_decay.minimum for config in configs)
+        # A mirror, which takes its layers' own steps, has to lose what they lose.
+        own_weights = weights_of(self.population.strategies) if together else []
+        trained = {id(parameter) for parameter in self.optimisers[0].parameters}
+        self.decayed = (
+            [[each for each in weights_of(self.model) if id(each) in trained], own_weights] if decays else [[], []]
+        )
         self.parameters = [parameter for each in self.optimisers for parameter in each.parameters]
         self.step = 0
         self.generators = [torch.Generator(device) for _ in runs]
@@ -136,7 +143,8 @@ class Trainer:
             rounds, observation = self.game.model.critic_batches(observation)
             self.game.update(rounds, values, self.alive)
         statistics, finite, *gradients = self.differentiate(observation, values)
-        for optimiser, rates in zip(self.optimisers, values[1:3], strict=True):
+        for optimiser, rates, weights in zip(self.optimisers, values[1:3], self.decayed, strict=True):
+            decay(weights, rates * values[3])
             optimiser.step([gradients.pop(0) for _ in optimiser.parameters], rates)
         self.sums += statistics
         self.alive &= finite
