@@ -1,0 +1,103 @@
+"""What the report trains: its rows, and the search that each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from discrete_vae.config import Config
+from discrete_vae.schedules import Schedule
+from discrete_vae.strategies import STRATEGIES
+from reports.target_propagation.settings import END, FALLING, SMALL_BETAS, TEMPERATURES, Value, falling
+
+RATES = (1.5e-3, 2.5e-3, 4e-3, 6e-3, 9e-3, 1.3e-2)
+"""Learning rates that are tried; each falls to a tenth over its run."""
+SMALL_RATES = (1.5e-4, 3e-4, 6e-4, 1e-3, 2e-3, 4e-3)
+"""The same for the thesis' rule, which breaks down at the others."""
+DECAYS = (0.0, 0.03, 0.1, 0.3)
+"""Weight decays that are tried."""
+
+
+class Trial(NamedTuple):
+    """A setting of a row."""
+
+    rate: float
+    decay: float
+    value: Value | None
+    """Of the row's own hyper-parameter, if it has one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One way of training, and what is tried of it: every rate with every decay, and of its own values one in turn.
+
+    So each value meets each decay, and each rate meets all values: 24 trials a row.
+    """
+
+    label: str
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    knob: str = "temperature"
+    """An option of the strategy, or ``beta``."""
+    values: Sequence[Value | None] = (None,)
+    rates: Sequence[float] = RATES
+    shared_rate: bool = False
+    """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All of them, those of a decay one after the other."""
+        return [
+            Trial(rate, decay, self.values[(i + j) % len(self.values)])
+            for j, decay in enumerate(DECAYS)
+            for i, rate in enumerate(self.rates)
+        ]
+
+    def config(self, trial: Trial, epochs: int, seed: int, base: Config) -> Config:
+        """The run of a trial at some length, to which its schedules are stretched."""
+        rate, options, changes = falling(trial.rate, END, epochs), dict(self.options), dict[str, Any]()
+        if trial.value is not None and self.knob != "beta":
+            several = isinstance(trial.value, tuple)
+            options[self.knob] = falling(*trial.value, epochs) if several else Schedule(trial.value)  # type: ignore[misc, arg-type]
+        if self.shared_rate:
+            changes["auxiliary_learning_rate"] = rate
+        beta = trial.value if self.knob == "beta" else 1.0
+        assert isinstance(beta, float)
+        return base.refitted(
+            strategy=self.strategy,
+            options=STRATEGIES[self.strategy].Options(**options),
+            epochs=epochs,
+            learning_rate=rate,
+            weight_decay=Schedule(trial.decay),
+            beta=Schedule(beta, warmup=1.0),
+            seed=seed,
+            **changes,
+        )
+
+
+def mirror(label: str, geometry: str, values: Sequence[Value | None], **options: Any) -> Row:
+    """Target propagation with a weight mirror."""
+    options |= {"inverse": "mirror", "geometry": geometry, "warmup": 500}
+    return Row(f"TP, mirror, {label}", "target-propagation", options, values=values, shared_rate=True)
+
+
+ROWS = {
+    row.label: row
+    for row in (
+        Row("Gumbel-Softmax", "gumbel-softmax", values=(0.35, 0.5, 0.7, (0.5, 0.5))),
+        Row("ST-Gumbel-Softmax", "straight-through-gumbel-softmax", values=(0.7, 1.0, 1.4, FALLING)),
+        Row("ReinMax", "reinmax", values=TEMPERATURES),
+        Row("RLOO (4)", "rloo"),
+        Row(
+            "TP, encoder, Euclidean (thesis)",
+            "target-propagation",
+            {"inverse": "encoder", "geometry": "euclidean"},
+            "beta",
+            SMALL_BETAS,
+            SMALL_RATES,
+        ),
+        mirror("second-order", "second-order", TEMPERATURES),
+        mirror("second-order, layer-local", "second-order", TEMPERATURES, local=True),
+    )
+}
