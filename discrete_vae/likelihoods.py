@@ -44,6 +44,10 @@ class Likelihood:
         """``-log p(x)``, summed over D: ``[..., B]``."""
         raise NotImplementedError
 
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        """The second derivative of ``nll`` in each number of the output, at least 0: ``[..., B, D numbers]``."""
+        raise NotImplementedError
+
     def mean(self, output: Tensor) -> Tensor:
         """The mean observation ``[..., B, D]``."""
         raise NotImplementedError
@@ -69,6 +73,10 @@ class Bernoulli(Likelihood):
 
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         return _BernoulliNLL.apply(output, observation)  # type: ignore[no-any-return, no-untyped-call]
+
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        mean = torch.sigmoid(output)
+        return mean * (1 - mean)
 
     def mean(self, output: Tensor) -> Tensor:
         return torch.sigmoid(output)

@@ -56,6 +56,8 @@ class Objective:
     """Logits -> the KL term of the loss, which the task adds: beta KL, ``[..., B]`` in nats."""
     sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
     """Logits and sample -> the sample's share in the KL term, beta log q(z) / p(z), ``[..., B]``; mean: ``kl_term``."""
+    curvature: Callable[[Tensor], Tensor] | None = None
+    """Output -> the second derivative of the loss in each of its numbers, at least 0: ``[..., B, D]``."""
     context: Tensor | None = None
     """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
     broadcasts: bool = False

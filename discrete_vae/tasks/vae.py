@@ -46,6 +46,7 @@ class VAE(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, images),
+            curvature=lambda output: self.likelihood.curvature(output, images),
             model=Model(
                 self.likelihood.mean,
                 images,
