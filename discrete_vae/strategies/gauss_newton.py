@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from discrete_vae.errors import check_types, nearest
-from discrete_vae.latents.categorical import jacobian_product, softmax
+from discrete_vae.latents.categorical import at_least_float32, jacobian_product, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
-from discrete_vae.strategies.responses import layered_responses, mean_responses, own_quadratic, quadratic
+from discrete_vae.strategies.responses import own_quadratic, second_order
 
 Slopes = Literal["mean", "own"]
 
@@ -61,23 +61,17 @@ class GaussNewtonLocalExpectation(Strategy):
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
-        network = objective.model.decoder if objective.model else None
+        network = objective.decoder
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
-            if network is None:
-                flow, output = [], objective.decode(seen)
-            else:
-                flow = network.trace(seen.flatten(-2))[1]
-                output = flow[-1].to(torch.promote_types(flow[-1].dtype, torch.float32))
+            outputs = [objective.decode(seen)] if network is None else network.trace(seen.flatten(-2))[1]
+            output = at_least_float32(outputs[-1])
             loss = objective.loss_of(seen, output)
             (slope,) = torch.autograd.grad(loss.sum(), seen, retain_graph=True)
         with torch.no_grad():
-            curvature = objective.curvature(output)
             if self.slopes == "own":
-                second = own_quadratic(objective.decode, curvature, sample)
-            elif network is None:
-                second = quadratic(mean_responses(objective.decode, sample), curvature, sample)
+                second = own_quadratic(objective.decode, objective.curvature_at(output), sample)
             else:
-                second = quadratic(layered_responses(network, flow, logits.shape[-1]), curvature, sample)
+                second = second_order(objective, sample, outputs)
             pull = jacobian_product(softmax(logits), slope + second)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)

@@ -106,6 +106,20 @@ class Objective:
         return self.model
 
     @property
+    def decoder(self) -> Stack | None:
+        """The layers that the flattened sample goes through, where they can be looked at."""
+        return self.model.decoder if self.model else None
+
+    def curvature_at(self, output: Tensor) -> Tensor:
+        """The curvature at an output; raises ``InputError`` where there is none."""
+        if self.curvature is None:
+            raise InputError(
+                "a Gauss-Newton model needs an objective with curvature, the second derivative of the loss in each "
+                "number of the output; give Objective(..., curvature=...), for a Bernoulli likelihood p (1 - p)"
+            )
+        return self.curvature(output)
+
+    @property
     def deterministic(self) -> Objective:
         """The objective without the noise of layers behind: the mean field's, or itself."""
         return self.mean_field or self

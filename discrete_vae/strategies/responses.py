@@ -15,7 +15,8 @@ from torch.func import jvp, vmap
 
 from discrete_vae.backbones.layers import products
 from discrete_vae.backbones.stack import Stack
-from discrete_vae.latents.categorical import one_hot
+from discrete_vae.latents.categorical import at_least_float32, one_hot
+from discrete_vae.strategies.objective import Objective
 
 RESPONSES = {"cpu": 2**22, "cuda": 2**27}
 """Numbers of responses that are held at once: all of a small model's, and a share of a large one's."""
@@ -26,10 +27,25 @@ Respond = Callable[[int, int], Tensor]
 """From a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
 
 
+def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    """The second order of what moving each variable to each category costs, in nats: ``[..., B, N, K]``.
+
+    ``outputs`` are those of the decoder's layers, or of a decoder without, its output alone. Raises ``InputError``
+    where the objective has no curvature.
+    """
+    curvature = objective.curvature_at(at_least_float32(outputs[-1]))
+    network = objective.decoder
+    if network is None:
+        respond = mean_responses(objective.decode, sample)
+    else:
+        respond = layered_responses(network, outputs, sample.shape[-1])
+    return quadratic(respond, curvature, sample)
+
+
 def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int) -> Respond:
     """Those of a network of layers at the batch's mean slopes; ``outputs`` are what ``Stack.trace`` gives."""
     layers = list(network.layers)
-    weights: list[Tensor] = [layer.weight.detach() for layer in layers]  # type: ignore[misc]
+    weights: list[Tensor] = [layer.weight.detach() for layer in layers]  # type: ignore[misc, operator]
     slopes = [network.slope(given).mean(-2, keepdim=True) for given in outputs[:-1]]
 
     def respond(first: int, last: int) -> Tensor:
