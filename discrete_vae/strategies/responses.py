@@ -66,7 +66,7 @@ def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respon
         states = torch.arange(first * categories, last * categories, device=sample.device)
         units = torch.unflatten(one_hot(states, latents * categories, sample.dtype), -1, (latents, categories))
         units = units.view(len(states), *[1] * (mean.dim() - 2), latents, categories).expand(-1, *mean.shape)
-        return _pushed(decode, mean, units).squeeze(-2).movedim(0, -2)
+        return _pushed(decode, mean, units).mean(-2).movedim(0, -2)  # of examples, where these matter to it
 
     return respond
 
