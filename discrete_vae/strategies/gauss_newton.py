@@ -40,8 +40,8 @@ class GaussNewtonOptions:
     """Hyper-parameters of Gauss-Newton local expectation."""
 
     averaged: Averaged = "all"
-    """Of what in the model of the decoder the batch's mean is taken: of slopes and curvature; of the slopes; or of
-    nothing, which takes N K pushes through the decoder for each image."""
+    """Of what in the model of the decoder the batch's mean is taken: of its slopes and of how the loss' curvature lies
+    over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image."""
     moves: int = CHOSEN
     """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
     local expectation; -1 takes all where these are no more than 32, otherwise none."""

@@ -33,8 +33,9 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
     """The second order of what moving each variable to each category costs, in nats: ``[..., B, N, K]``.
 
     ``outputs`` are those of the decoder's layers, or of a decoder without, its output alone. ``averaged`` says of what
-    the batch's mean is taken: of slopes and curvature, so that one table of distances serves all examples; of the
-    slopes; or of nothing. Raises ``InputError`` where the objective has no curvature.
+    the batch's mean is taken: of the slopes and of the curvature's distribution over the output, so that one table of
+    distances serves all examples; of the slopes; or of nothing. Raises ``InputError`` where the objective has no
+    curvature.
     """
     curvature, network = objective.curvature_at(at_least_float32(outputs[-1])), objective.decoder
     if averaged == "nothing":
@@ -44,7 +45,8 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
     else:
         respond = layered_responses(network, outputs, sample.shape[-1])
     if averaged == "all":
-        return (sample.movedim(-2, -3) @ distances(respond, curvature, *sample.shape[-2:])).movedim(-3, -2)
+        total = curvature.sum(-1)[..., None, None]  # [..., B, 1, 1], for the scale is each example's own
+        return total * (sample.movedim(-2, -3) @ distances(respond, curvature, *sample.shape[-2:])).movedim(-3, -2)
     return quadratic(respond, curvature, sample)
 
 
@@ -78,11 +80,12 @@ def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respon
 
 
 def distances(respond: Respond, curvature: Tensor, latents: int, categories: int) -> Tensor:
-    """``1/2 sum_d h_d ((V_k - V_i)_d)^2`` with the batch's mean curvature: ``[..., N, K, K]``, by variable, i and k.
+    """``1/2 sum_d u_d ((V_k - V_i)_d)^2`` with u the shares of the batch's curvature that the D numbers have.
 
-    It is half the squared distance of two categories as the decoder sees them.
+    ``[..., N, K, K]``, by variable, i and k: half the squared distance of two categories as the decoder sees them.
     """
     mean = curvature.mean(-2, keepdim=True).unsqueeze(-3)  # [..., 1, 1, D]
+    mean = mean / mean.sum(-1, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
     parts = []
     for first, last in _cut(latents, categories * curvature.shape[-1], RESPONSES[curvature.device.type]):
         rows = torch.unflatten(respond(first, last), -2, (last - first, categories))  # [..., n, K, D]
