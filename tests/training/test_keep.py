@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
+from discrete_vae.cli import evaluate as evaluate_command
 from discrete_vae.cli.listing import show_runs
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
@@ -309,3 +310,14 @@ def test_what_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Config(**{"keep": "best", **fields})
     assert Config.fitting(**{**fields, "keep": "best"} if "task" in fields else {}).keep == "last"
+
+
+def test_the_evaluation_tells_the_kept_epoch(
+    data: Dataset, whole: Sequence[Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(evaluate_command, "load", lambda *arguments: data)
+    evaluate_command.evaluate(str(whole[0].folder), split="validation", samples=1)
+    shown = capsys.readouterr().out
+    assert f"validation, nats; {whole[0].config.identity} as of epoch {whole[0].kept_epoch}, its best" in shown
+    assert f"{max(elbos(whole[0])):.3f}"[:-1] in shown
