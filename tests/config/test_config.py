@@ -66,6 +66,7 @@ CHANGES: dict[str, Any] = {
     "samples": 2,
     "task": "structured-prediction",
     "optimiser": "sgd",
+    "keep": "best",
     "learning_rate": Schedule(1e-3),
     "auxiliary_learning_rate": Schedule(1e-3),
     "beta": Schedule(0.5),
