@@ -34,11 +34,11 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every categorical strategy at its defaults and, if it has a temperature, at others; target propagation in three.
+    """Every categorical strategy at its defaults and, if it has a temperature, at others; target propagation in four.
 
     Enumeration is the exact gradient itself, and a bound of several samples has another gradient; the
     model has more categories than estimators for binary variables take. At its defaults the
-    decoupled straight-through estimator is the plain one.
+    decoupled straight-through estimator is the plain one, and Gauss-Newton decodes all moves of so few variables.
     """
     feedback = {"geometry": "second-order", "warmup": 500}
     variants: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -51,10 +51,15 @@ def rows() -> list[Row]:
     }
     variants |= {
         "decoupled-straight-through": ("decoupled-straight-through", {"forward_temperature": Schedule(1.5)}),
+        "gauss-newton-local-expectation": ("gauss-newton-local-expectation", {"moves": 0}),
         "rebar, coupled": ("rebar", {"coupled": True}),
         "target-propagation, thesis": ("target-propagation", {}),
         "target-propagation, L-DRL": ("target-propagation", {"inverse": "l-drl", **feedback}),
         "target-propagation, mirror": ("target-propagation", {"inverse": "mirror", **feedback}),
+        "target-propagation, Gauss-Newton": (
+            "target-propagation",
+            {"inverse": "mirror", **feedback, "geometry": "gauss-newton"},
+        ),
     }
     found = []
     for label, (name, options) in variants.items():

@@ -29,7 +29,9 @@ ROWS = {
         Row("ZGR", "zgr"),
         Row("MVE", "minimum-variance"),
         Row("RLOO (4)", "rloo"),
+        Row("Gauss-Newton", "gauss-newton-local-expectation"),
         Row("TP, mirror", "target-propagation", [SECOND_ORDER | each for each in TEMPERATURES], shared_rate=True),
+        Row("TP, mirror, GN", "target-propagation", [SECOND_ORDER | {"geometry": "gauss-newton"}], shared_rate=True),
     )
 }
 LINES = {
@@ -80,7 +82,7 @@ REPORT = Comparison(
             growth=0,
             trial_seeds=(0,),
             shared_seeds=True,
-            rows=rows(slice(3), "ST-GS", "ReinMax", "Gumbel-Softmax"),
+            rows=rows(slice(3), "ST-GS", "ReinMax", "Gumbel-Softmax", "Gauss-Newton"),
             tasks=[GRAYSCALE["10x30"]],
         ),
         "full": Preset(EPOCHS, (0, 1, 2), 1000, (3e-4, 5e-4, 7e-4, 1e-3)),
@@ -89,5 +91,5 @@ REPORT = Comparison(
     [Metric("train", "elbo", "ours", better=-1, scale=-1, printed=PRINTED)],
     "Negative ELBO of the training images in nats, lower is better.",
     Path(__file__).with_name("text.md"),
-    pairs=[(row, "ReinMax") for row in ("ST-GS", "ST", "Gumbel-Softmax")],
+    pairs=[(row, "ReinMax") for row in ("ST-GS", "ST", "Gumbel-Softmax", "Gauss-Newton")],
 )
