@@ -44,6 +44,13 @@ class Likelihood:
         """``-log p(x)``, summed over D: ``[..., B]``."""
         raise NotImplementedError
 
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        """The second derivative of ``nll`` in each number of the output by itself, at least 0: ``[..., B, D numbers]``.
+
+        Where that depends on the observation and can be below 0, the expected one stands for it.
+        """
+        raise NotImplementedError
+
     def mean(self, output: Tensor) -> Tensor:
         """The mean observation ``[..., B, D]``."""
         raise NotImplementedError
@@ -70,12 +77,20 @@ class Bernoulli(Likelihood):
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         return _BernoulliNLL.apply(output, observation)  # type: ignore[no-any-return, no-untyped-call]
 
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        return bernoulli_variance(torch.sigmoid(output))
+
     def mean(self, output: Tensor) -> Tensor:
         return torch.sigmoid(output)
 
     def sample(self, output: Tensor, noise: Noise) -> Tensor:
         mean = self.mean(output)
         return (noise.uniform(mean.shape) < mean).to(mean.dtype)
+
+
+def bernoulli_variance(mean: Tensor) -> Tensor:
+    """``p (1 - p)``, the second derivative of a Bernoulli likelihood's loss in its logit."""
+    return mean * (1 - mean)
 
 
 class _BernoulliNLL(torch.autograd.Function):
@@ -117,6 +132,9 @@ class FixedGaussian(Density):
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         return _normal_nll((observation - output) / self.pixel_scale, math.log(self.pixel_scale))
 
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        return torch.full_like(output, self.pixel_scale**-2)
+
     def mean(self, output: Tensor) -> Tensor:
         return output
 
@@ -136,6 +154,11 @@ class Gaussian(Density):
     def nll(self, output: Tensor, observation: Tensor) -> Tensor:
         mean, log_scale = self._parts(output)
         return _normal_nll((observation - mean) * (-log_scale).exp(), log_scale)
+
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        """The expected one, Fisher's information: that of the deviation is 2 whatever the observation."""
+        precision = (-2 * self._parts(output)[1]).exp()
+        return torch.stack([precision, torch.full_like(precision, 2.0)], -1).flatten(-2)
 
     def mean(self, output: Tensor) -> Tensor:
         return self._parts(output)[0]
@@ -174,6 +197,11 @@ class DiscretisedLogistic(Likelihood):
         each = torch.where(observation < edge, below, torch.where(observation > 1 - edge, above, between))
         return -each.sum(-1)
 
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        """The expected one before rounding, Fisher's information of a logistic distribution."""
+        precision = (-2 * self._parts(output)[1]).exp() / 3
+        return torch.stack([precision, torch.full_like(precision, (math.pi**2 + 3) / 9)], -1).flatten(-2)
+
     def mean(self, output: Tensor) -> Tensor:
         location, log_scale = self._parts(output)
         scale = (
@@ -203,6 +231,9 @@ class CategoricalPixels(Likelihood):
         shape = torch.broadcast_shapes(logits.shape[:-1], level.shape)  # type: ignore[no-untyped-call]
         chosen = logits.expand(*shape, LEVELS).gather(-1, level.expand(shape).unsqueeze(-1))
         return (logits.logsumexp(-1) - chosen.squeeze(-1)).sum(-1)
+
+    def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
+        return bernoulli_variance(self._apart(output).softmax(-1)).flatten(-2)
 
     def mean(self, output: Tensor) -> Tensor:
         levels = torch.linspace(0, 1, LEVELS, device=output.device, dtype=output.dtype)

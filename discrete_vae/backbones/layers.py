@@ -45,6 +45,16 @@ class Products:
         """What it would make of inputs ``[..., P, B, in]`` by other weights, without a bias: ``[..., P, B, out]``."""
         raise NotImplementedError
 
+    def responses(self, weight: Tensor, first: int, last: int) -> Tensor:
+        """What it makes of the unit inputs from ``first`` to before ``last``: ``[..., P, last - first, out]``."""
+        units = torch.eye(self.inputs, dtype=weight.dtype, device=weight.device)[first:last]
+        return self.linear(units.expand(len(weight), -1, -1), weight)
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that it takes of an example."""
+        raise NotImplementedError
+
     def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
         """The transpose of ``linear``: ``[..., P, B, out] -> [..., P, B, in]``."""
         raise NotImplementedError
@@ -62,6 +72,9 @@ class MatrixProducts(Products):
 
     def linear(self, inputs: Tensor, weight: Tensor) -> Tensor:
         return inputs @ weight
+
+    def responses(self, weight: Tensor, first: int, last: int) -> Tensor:
+        return weight[..., first:last, :]
 
     def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
         return outputs @ weight.mT
@@ -189,6 +202,10 @@ class Spatial(Products, nn.Module):
     @property
     def uses(self) -> int:
         return self.window.uses
+
+    @property
+    def inputs(self) -> int:
+        return self.window.large.size if self.output == self.window.small else self.window.small.size
 
     def fan_in(self, weight: Tensor) -> int:
         return self.fans[0]

@@ -25,6 +25,7 @@ from discrete_vae.latents.gaussian import Gaussian
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.latents.quantised import Quantised
 from discrete_vae.latents.sparse import Sparse
+from discrete_vae.likelihoods import bernoulli_variance
 from discrete_vae.strategies.base import NetworkFactory, Strategy
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.targets import TargetStrategy
@@ -151,6 +152,7 @@ class Problem:
         return Objective(
             decode=self.decode,
             loss=lambda output: (F.softplus(output) - output * observation).sum(-1),
+            curvature=lambda output: bernoulli_variance(torch.sigmoid(output)),
             context=observation,
             model=Model(torch.sigmoid, observation, self.encode, Counted(self), self.encoder, canonical=True),
             kl_term=lambda logits: self.family.kl(logits).sum(-1),

@@ -43,6 +43,7 @@ from discrete_vae.strategies.disarm_tree import DisarmTree
 from discrete_vae.strategies.enumeration import Enumeration, Marginalisation
 from discrete_vae.strategies.fsq import Fsq
 from discrete_vae.strategies.gapped_straight_through import GappedStraightThrough
+from discrete_vae.strategies.gauss_newton import GaussNewtonLocalExpectation
 from discrete_vae.strategies.gaussian_reparameterisation import GaussianReparameterisation
 from discrete_vae.strategies.gumbel_rao import GumbelRao
 from discrete_vae.strategies.gumbel_softmax import GumbelSoftmax, StraightThroughGumbelSoftmax
@@ -110,6 +111,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "enumeration": Enumeration,
     "marginalisation": Marginalisation,
     "local-expectation": LocalExpectation,
+    "gauss-newton-local-expectation": GaussNewtonLocalExpectation,
     "sparsemax-marginalisation": SparsemaxMarginalisation,
     "target-propagation": TargetPropagation,
     "vq-vae": VqVae,
@@ -139,6 +141,7 @@ __all__ = [
     "Family",
     "Fsq",
     "GappedStraightThrough",
+    "GaussNewtonLocalExpectation",
     "GaussianReparameterisation",
     "GumbelRao",
     "GumbelSoftmax",

@@ -58,6 +58,8 @@ class Objective:
     """Logits -> the KL term of the loss, which the task adds: beta KL, ``[..., B]`` in nats."""
     sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
     """Logits and sample -> the sample's share in the KL term, beta log q(z) / p(z), ``[..., B]``; mean: ``kl_term``."""
+    curvature: Callable[[Tensor], Tensor] | None = None
+    """Output -> the second derivative of the loss in each of its numbers, at least 0: ``[..., B, D]``."""
     context: Tensor | None = None
     """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
     broadcasts: bool = False
@@ -107,6 +109,20 @@ class Objective:
             )
         assert self.model is not None
         return self.model
+
+    @property
+    def decoder(self) -> Stack | None:
+        """The layers that the flattened sample goes through, where they can be looked at."""
+        return self.model.decoder if self.model else None
+
+    def curvature_at(self, output: Tensor) -> Tensor:
+        """The curvature at an output; raises ``InputError`` where there is none."""
+        if self.curvature is None:
+            raise InputError(
+                "a Gauss-Newton model needs an objective with curvature, the second derivative of the loss in each "
+                "number of the output; give Objective(..., curvature=...), for a Bernoulli likelihood p (1 - p)"
+            )
+        return self.curvature(output)
 
     @property
     def deterministic(self) -> Objective:

@@ -116,6 +116,7 @@ class Generator(AdversarialTask):
         return Objective(
             decode=self.decode,
             loss=lambda output: -output.squeeze(-1),
+            curvature=torch.zeros_like,
             model=Model(lambda output: output, decoder=layered(self.decoder)),
             context=noise,
         )

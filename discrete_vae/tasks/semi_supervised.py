@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.data import Split
@@ -191,6 +192,7 @@ class SemiSupervised(Classified):
         return Objective(
             decode=decode,
             loss=lambda output: self.likelihood.nll(output[..., :-1], pixels) + weight * output[..., -1],
+            curvature=lambda output: F.pad(self.likelihood.curvature(output[..., :-1], pixels), (0, 1)),
             model=Model(lambda output: self.likelihood.mean(output[..., :-1]), pixels, self.encode),
             kl_term=lambda logits: weight * self.family.kl(logits).sum(-1),
             sample_kl=lambda logits, sample: -weight * self.family.log_ratio(logits, sample),

@@ -74,6 +74,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, target),
+            curvature=lambda output: self.likelihood.curvature(output, target),
             model=Model(
                 self.likelihood.mean, target, decoder=layered(self.decoder), canonical=self.likelihood.canonical
             ),
@@ -85,6 +86,7 @@ class StructuredPrediction(Task):
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
+            curvature=torch.zeros_like,
             model=Model(lambda output: softmax(self._variables(output)).flatten(-2), decoder=network),
             context=images,
         )

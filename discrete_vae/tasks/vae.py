@@ -13,6 +13,7 @@ from discrete_vae.backbones.stack import layered
 from discrete_vae.data.domain import Shape
 from discrete_vae.latents.categorical import log_prob, softmax
 from discrete_vae.latents.noise import Noise
+from discrete_vae.likelihoods import bernoulli_variance
 from discrete_vae.settings import Settings
 from discrete_vae.strategies.base import NetworkFactory
 from discrete_vae.strategies.objective import Model, Objective
@@ -46,6 +47,7 @@ class VAE(Task):
         return Objective(
             decode=self.decode,
             loss=lambda output: self.likelihood.nll(output, images),
+            curvature=lambda output: self.likelihood.curvature(output, images),
             model=Model(
                 self.likelihood.mean,
                 images,
@@ -72,13 +74,18 @@ class VAE(Task):
 
         def objective(below: Tensor) -> Objective:
             uniform = self.family.latents * math.log(self.architecture.categories)
+
+            def probabilities(output: Tensor) -> Tensor:
+                return softmax(self._variables(output)).flatten(-2)
+
             return Objective(
                 decode=lambda sample: down(sample.flatten(-2)).float(),
                 loss=lambda output: (
                     -weight * ((below * self._variables(output).log_softmax(-1)).sum((-1, -2)) + uniform)
                 ),
+                curvature=lambda output: weight.unsqueeze(-1) * bernoulli_variance(probabilities(output)),
                 model=Model(
-                    lambda output: softmax(self._variables(output)).flatten(-2),
+                    probabilities,
                     encode=lambda code: self._variables(up(code)),
                     decoder=down,
                     encoder=up,

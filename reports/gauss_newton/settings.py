@@ -89,6 +89,7 @@ ROWS = {
         Row("ST-Gumbel-Softmax", "straight-through-gumbel-softmax", values=(0.7, 1.0, 1.4, FALLING)),
         Row("ReinMax", "reinmax", values=TEMPERATURES),
         Row("RLOO (4)", "rloo"),
+        Row("Gauss-Newton", "gauss-newton-local-expectation"),
         Row(
             "TP, encoder, Euclidean (thesis)",
             "target-propagation",
@@ -99,5 +100,7 @@ ROWS = {
         ),
         mirror("second-order", "second-order", TEMPERATURES),
         mirror("second-order, layer-local", "second-order", TEMPERATURES, local=True),
+        mirror("Gauss-Newton", "gauss-newton", (None,)),
+        mirror("Gauss-Newton, layer-local", "gauss-newton", (None,), local=True),
     )
 }

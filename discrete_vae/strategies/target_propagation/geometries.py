@@ -18,7 +18,7 @@ from torch import Tensor
 from discrete_vae.latents.categorical import jacobian_product, softmax
 from discrete_vae.strategies.reinmax import second_order_pull
 
-Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", "second-order"]
+Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", "second-order", "gauss-newton"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class LatentState:
     """alpha, ``[]`` or ``[..., 1, 1, 1]``."""
     temperature: Tensor
     """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
+    second: Callable[[], Tensor] = lambda: torch.zeros(())
+    """The second order of what moving each variable to each category costs, ``responses.second_order``."""
 
 
 Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]
@@ -126,6 +128,17 @@ def second_order(at: LatentState, difference: Difference) -> tuple[Tensor, Tenso
     return at.probabilities - pull, pull
 
 
+def gauss_newton(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
+    """The optimum of each variable, the others held, under a Gauss-Newton model of the decoder: ``softmax(-alpha c)``.
+
+    ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is what the loss would change by with the variable in
+    category k; with a uniform prior the target is that of coordinate-ascent mean-field inference. The pull is the
+    gradient ``alpha J c`` of the expected cost; the task adds that of the KL term.
+    """
+    cost = at.step * (at.second() - difference.logit_difference)
+    return softmax(-cost), jacobian_product(at.probabilities, cost)
+
+
 GEOMETRIES: dict[str, Geometry] = {
     "euclidean": euclidean,
     "matching": matching,
@@ -133,4 +146,5 @@ GEOMETRIES: dict[str, Geometry] = {
     "aitchison": aitchison,
     "fisher-rao": fisher_rao,
     "second-order": second_order,
+    "gauss-newton": gauss_newton,
 }

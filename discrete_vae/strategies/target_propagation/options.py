@@ -102,6 +102,11 @@ class TargetPropagationOptions:
             self.output_noise.require_positive("output noise")
         if self.inverse == "mirror" and self.feedback == "sample":
             raise InputError("a mirror takes its layers' own steps, which follow the mean x'; leave feedback at 'mean'")
+        if self.geometry == "gauss-newton" and self.inverse not in FEEDBACK:
+            raise InputError(
+                f"geometry gauss-newton needs the slope of the loss, which layerwise feedback gives and inverse "
+                f"{self.inverse!r} does not: {', '.join(FEEDBACK)}"
+            )
         check_code(self.code, self.geometry)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Self
 
 import torch
@@ -25,6 +26,7 @@ from discrete_vae.strategies.base import (
 from discrete_vae.strategies.bound import Samples, bound
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Model, Objective
+from discrete_vae.strategies.responses import second_order
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
 from discrete_vae.strategies.target_propagation.feedback import LayerwiseFeedback
@@ -44,6 +46,7 @@ from discrete_vae.strategies.target_propagation.options import (
     INVERSES,
     Code,
     Feedback,
+    InverseName,
     TargetPropagationOptions,
 )
 from discrete_vae.strategies.targets import TargetStrategy
@@ -86,8 +89,9 @@ class TargetPropagation(TargetStrategy):
         local: bool = False,
     ) -> None:
         super().__init__()
-        TargetPropagationOptions(code=code, feedback=feedback, geometry=geometry)
         self.inverse = EncoderInverse() if inverse is None else inverse
+        kind: InverseName = "random" if self.inverse.layerwise else "encoder"  # the plainest of its kind
+        TargetPropagationOptions(kind, code=code, feedback=feedback, geometry=geometry)
         if local and not self.inverse.layerwise:
             raise InputError(f"local training needs layerwise feedback, not {type(self.inverse).__name__}")
         self.geometry, self.code, self.feedback = GEOMETRIES[geometry], code, feedback
@@ -292,7 +296,9 @@ class TargetPropagation(TargetStrategy):
         difference = self.inverse.difference(decoded)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
-        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature)
+        outputs = decoded.flow.outputs if decoded.flow else []
+        second = cache(lambda: second_order(decoded.objective, decoded.sample, outputs))
+        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, second)
         target, pull = self.geometry(point, difference)
         if self.clip:
             length = difference.logit_difference.norm(dim=-1, keepdim=True)

@@ -1,0 +1,122 @@
+"""What moving one variable to another category would add to a loss, by a Gauss-Newton model of what is behind it.
+
+The output is taken for affine in the sample, the loss for quadratic in the output: with ``V_nk`` the response of the
+output to category k of variable n, and h the second derivative of the loss in each of the output's D numbers, moving
+variable n from i to k adds ``1/2 sum_d h_d ((V_nk - V_ni)_d)^2`` to what the loss' gradient foretells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+from discrete_vae.backbones.layers import products
+from discrete_vae.backbones.stack import Stack
+from discrete_vae.latents.categorical import at_least_float32, one_hot
+from discrete_vae.strategies.objective import Objective
+
+RESPONSES = {"cpu": 2**22, "cuda": 2**27}
+"""Numbers of responses that are held at once: all of a small model's, and a share of a large one's."""
+PRODUCTS = {"cpu": 2**18, "cuda": 2**27}
+"""Numbers of products with the curvature that are held at once: on a processor, what its caches hold."""
+
+Respond = Callable[[int, int], Tensor]
+"""From a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
+
+
+def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    """The second order of what moving each variable to each category costs, in nats: ``[..., B, N, K]``.
+
+    ``outputs`` are those of the decoder's layers, or of a decoder without, its output alone. Raises ``InputError``
+    where the objective has no curvature.
+    """
+    curvature = objective.curvature_at(at_least_float32(outputs[-1]))
+    network = objective.decoder
+    if network is None:
+        respond = mean_responses(objective.decode, sample)
+    else:
+        respond = layered_responses(network, outputs, sample.shape[-1])
+    return quadratic(respond, curvature, sample)
+
+
+def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int) -> Respond:
+    """Those of a network of layers at the batch's mean slopes; ``outputs`` are what ``Stack.trace`` gives."""
+    layers = list(network.layers)
+    weights: list[Tensor] = [layer.weight.detach() for layer in layers]  # type: ignore[misc, operator]
+    slopes = [network.slope(given).mean(-2, keepdim=True) for given in outputs[:-1]]
+
+    def respond(first: int, last: int) -> Tensor:
+        rows = products(layers[0]).responses(weights[0], first * categories, last * categories)
+        for layer, weight, slope in zip(layers[1:], weights[1:], slopes, strict=True):
+            rows = products(layer).linear(rows * slope, weight)
+        return rows
+
+    return respond
+
+
+def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respond:
+    """Those of any function of a sample ``[..., B, N, K]``, at the batch's mean sample, as one example."""
+    mean = sample.mean(-3, keepdim=True)
+    latents, categories = sample.shape[-2:]
+
+    def respond(first: int, last: int) -> Tensor:
+        states = torch.arange(first * categories, last * categories, device=sample.device)
+        units = torch.unflatten(one_hot(states, latents * categories, sample.dtype), -1, (latents, categories))
+        units = units.view(len(states), *[1] * (mean.dim() - 2), latents, categories).expand(-1, *mean.shape)
+        return _pushed(decode, mean, units).mean(-2).movedim(0, -2)  # of examples, where these matter to it
+
+    return respond
+
+
+def quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
+    """``1/2 sum_d h_d ((V_k - V_i)_d)^2`` for every variable and category: ``[..., B, N, K]``.
+
+    ``curvature`` h is ``[..., B, D]``, ``sample`` one-hot ``[..., B, N, K]``.
+    """
+    latents, categories = sample.shape[-2:]
+    curvature = curvature.unsqueeze(-3)  # [..., 1, B, D]
+    taken = sample.movedim(-2, -3)  # [..., N, B, K]
+    parts = []
+    for first, last in _cut(latents, categories * curvature.shape[-1], RESPONSES[sample.device.type]):
+        responses = torch.unflatten(respond(first, last), -2, (last - first, categories))  # [..., n, K, D]
+        for start, end in _cut(last - first, curvature.numel(), PRODUCTS[sample.device.type]):
+            rows, own = responses[..., start:end, :, :], taken[..., first + start : first + end, :, :]
+            squares = curvature @ rows.square().mT  # [..., n, B, K]
+            crossed = ((own @ rows) * curvature) @ rows.mT
+            parts.append((squares + (own * squares).sum(-1, keepdim=True)) / 2 - crossed)
+    return torch.cat(parts, -3).clamp_min_(0).movedim(-3, -2)
+
+
+def own_quadratic(decode: Callable[[Tensor], Tensor], curvature: Tensor, sample: Tensor) -> Tensor:
+    """The same by the responses of each example at its own sample: N K pushes an example, some at a time."""
+    latents, categories = sample.shape[-2:]
+    moves = torch.eye(latents * categories, dtype=sample.dtype, device=sample.device)
+    moves = moves.view(latents, categories, *[1] * (sample.dim() - 2), latents, categories)
+    moved = moves.sum(1, keepdim=True)  # [N, 1, ..., N, K]: 1 in the variable that is moved
+    pushes = (moves - moved * sample).flatten(0, 1)  # [N K, ..., B, N, K]
+    size = max(sample.numel(), curvature.numel())
+    parts = [
+        _pushed(decode, sample, pushes[first:last]).square().mul_(curvature).sum(-1) / 2
+        for first, last in _cut(len(pushes), size, RESPONSES[sample.device.type])
+    ]
+    return torch.unflatten(torch.cat(parts).movedim(0, -1), -1, (latents, categories))
+
+
+def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor) -> Tensor:
+    """How the output changes, to first order, for each of some pushes ``[M, ...]`` of the sample: ``[M, ..., D]``."""
+
+    def pushed(push: Tensor) -> Tensor:
+        change: Tensor = jvp(decode, (sample,), (push,))[1]
+        return change
+
+    return vmap(pushed)(pushes)
+
+
+def _cut(count: int, size: int, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges that make up ``count`` things of some size, each of no more than ``most`` in all, if one is not more."""
+    step = max(1, most // max(size, 1))
+    for first in range(0, count, step):
+        yield first, min(first + step, count)
