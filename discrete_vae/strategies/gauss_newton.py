@@ -26,6 +26,7 @@ from discrete_vae.latents.categorical import at_least_float32, jacobian_product,
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
+from discrete_vae.strategies.bound import bound, bound_change
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 from discrete_vae.strategies.responses import own_quadratic, second_order
@@ -73,7 +74,8 @@ class GaussNewtonLocalExpectation(Strategy):
     The sample has variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at
     the sample, h its second derivative in the output, V the output's response to each category. It is local expectation
     itself where the decoder is affine and the loss quadratic in each number of the output. The likeliest ``moves`` of
-    an example are decoded in place of estimated. The objective has to have a ``curvature``.
+    an example are decoded in place of estimated. The objective has to have a ``curvature``. Where it is a bound over
+    several samples, c is that of a sample's own loss and ``log q / p``, by which the change of the bound is known.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, CHOSEN))
@@ -88,6 +90,19 @@ class GaussNewtonLocalExpectation(Strategy):
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
+        if (samples := objective.samples) is None:
+            loss, costs = self.moved(logits, sample, objective)
+        else:  # a cost of one sample's moves, by which the bound changes
+            loss, costs = self.moved(samples.split(logits), samples.split(sample), samples.each)
+            losses = samples.apart(loss)
+            loss = bound(losses, -1)
+            with torch.no_grad():
+                costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
+        pull = jacobian_product(softmax(logits.detach()), costs)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def moved(self, logits: Tensor, sample: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """The loss at a sample, ``[..., B]``, and what each move would add to it, ``[..., B, N, K]``, as a constant."""
         with torch.enable_grad():
             seen = sample.detach().requires_grad_()
             decoder = objective.decoder
@@ -101,8 +116,7 @@ class GaussNewtonLocalExpectation(Strategy):
             else:
                 second = second_order(objective, sample, outputs)
             costs = slope - (sample * slope).sum(-1, keepdim=True) + second
-            pull = jacobian_product(softmax(logits), self.decoded(costs, logits, sample, loss, objective))
-        return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+            return loss, self.decoded(costs, logits, sample, loss, objective)
 
     def decoded(self, costs: Tensor, logits: Tensor, sample: Tensor, loss: Tensor, objective: Objective) -> Tensor:
         """The costs ``[..., B, N, K]``, in which those of the likeliest moves of an example are exact."""

@@ -242,9 +242,9 @@ class TargetPropagation(TargetStrategy):
                 elif self.output_target != 1:
                     aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        share = self.output_target
+        share, weight = self.output_target, 1.0 if weights is None else weights.unsqueeze(-1)
         return DecodePass(
-            one, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, own, share
+            one, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, own, weight, share
         ), loss
 
     def _loss(
@@ -297,7 +297,7 @@ class TargetPropagation(TargetStrategy):
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
         outputs = decoded.flow.outputs if decoded.flow else []
-        second = cache(lambda: second_order(decoded.objective, decoded.sample, outputs))
+        second = cache(lambda: decoded.weights * second_order(decoded.objective, decoded.sample, outputs))
         point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, second)
         target, pull = self.geometry(point, difference)
         if self.clip:
