@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -29,9 +29,8 @@ from discrete_vae.strategies.base import Claim, Estimate, Strategy
 from discrete_vae.strategies.bound import bound, bound_change
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
-from discrete_vae.strategies.responses import own_quadratic, second_order
+from discrete_vae.strategies.responses import Averaged, second_order
 
-Slopes = Literal["mean", "own"]
 CHOSEN = -1
 FEW = 32
 """Moves of an example that are decoded, by default, where there are no more."""
@@ -41,17 +40,17 @@ FEW = 32
 class GaussNewtonOptions:
     """Hyper-parameters of Gauss-Newton local expectation."""
 
-    slopes: Slopes = "mean"
-    """Where the decoder is taken for affine: at the batch's mean, or at each image's own sample, which takes N K pushes
-    through the decoder for each image."""
+    averaged: Averaged = "all"
+    """Of what in the model of the decoder the batch's mean is taken: of its slopes and of how the loss' curvature lies
+    over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image."""
     moves: int = CHOSEN
     """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
     local expectation; -1 takes all where these are no more than 32, otherwise none."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.slopes not in get_args(Slopes):
-            raise nearest(self.slopes, get_args(Slopes), "slopes")
+        if self.averaged not in get_args(Averaged):
+            raise nearest(self.averaged, get_args(Averaged), "averaged")
         check_range("moves", self.moves, CHOSEN)
 
 
@@ -63,9 +62,9 @@ def moves_of(moves: int, latents: int, categories: int) -> int:
     return min(every, moves)
 
 
-def evaluations(moves: int, latents: int, categories: int) -> int:
-    """The sample, and those of the moves that are decoded."""
-    return 1 + moves_of(moves, latents, categories)
+def evaluations(options: GaussNewtonOptions, latents: int, categories: int) -> int:
+    """The sample, once more where its own slopes are taken, and those of the moves that are decoded."""
+    return 1 + (options.averaged == "nothing") + moves_of(options.moves, latents, categories)
 
 
 class GaussNewtonLocalExpectation(Strategy):
@@ -78,15 +77,15 @@ class GaussNewtonLocalExpectation(Strategy):
     several samples, c is that of a sample's own loss and ``log q / p``, by which the change of the bound is known.
     """
 
-    claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, CHOSEN))
+    claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
     Options = GaussNewtonOptions
     differentiates = True
 
-    def __init__(self, slopes: Slopes = "mean", moves: int = CHOSEN) -> None:
+    def __init__(self, averaged: Averaged = "all", moves: int = CHOSEN) -> None:
         super().__init__()
-        options = GaussNewtonOptions(slopes, moves)
-        self.slopes, self.moves = options.slopes, options.moves
-        self.claim = replace(self.claim, evaluations=partial(evaluations, self.moves))
+        options = GaussNewtonOptions(averaged, moves)
+        self.averaged, self.moves = options.averaged, options.moves
+        self.claim = replace(self.claim, evaluations=partial(evaluations, options))
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
@@ -110,11 +109,7 @@ class GaussNewtonLocalExpectation(Strategy):
             loss = objective.loss_of(seen, at_least_float32(outputs[-1]))
             (slope,) = torch.autograd.grad(loss.sum(), seen, retain_graph=True)
         with torch.no_grad():
-            if self.slopes == "own":
-                curvature = objective.curvature_at(at_least_float32(outputs[-1]))
-                second = own_quadratic(objective.decode, curvature, sample)
-            else:
-                second = second_order(objective, sample, outputs)
+            second = second_order(objective, sample, outputs, self.averaged)
             costs = slope - (sample * slope).sum(-1, keepdim=True) + second
             return loss, self.decoded(costs, logits, sample, loss, objective)
 

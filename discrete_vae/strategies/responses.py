@@ -8,6 +8,7 @@ variable n from i to k adds ``1/2 sum_d h_d ((V_nk - V_ni)_d)^2`` to what the lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from discrete_vae.backbones.stack import Stack
 from discrete_vae.latents.categorical import at_least_float32, one_hot
 from discrete_vae.strategies.objective import Objective
 
+Averaged = Literal["all", "slopes", "nothing"]
 RESPONSES = {"cpu": 2**22, "cuda": 2**27}
 """Numbers of responses that are held at once: all of a small model's, and a share of a large one's."""
 PRODUCTS = {"cpu": 2**18, "cuda": 2**27}
@@ -27,18 +29,24 @@ Respond = Callable[[int, int], Tensor]
 """From a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
 
 
-def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor], averaged: Averaged = "all") -> Tensor:
     """The second order of what moving each variable to each category costs, in nats: ``[..., B, N, K]``.
 
-    ``outputs`` are those of the decoder's layers, or of a decoder without, its output alone. Raises ``InputError``
-    where the objective has no curvature.
+    ``outputs`` are those of the decoder's layers, or of a decoder without, its output alone. ``averaged`` says of what
+    the batch's mean is taken: of the slopes and of the curvature's distribution over the output, so that one table of
+    distances serves all examples; of the slopes; or of nothing. Raises ``InputError`` where the objective has no
+    curvature.
     """
-    curvature = objective.curvature_at(at_least_float32(outputs[-1]))
-    network = objective.decoder
+    curvature, network = objective.curvature_at(at_least_float32(outputs[-1])), objective.decoder
+    if averaged == "nothing":
+        return own_quadratic(objective.decode, curvature, sample)
     if network is None:
         respond = mean_responses(objective.decode, sample)
     else:
         respond = layered_responses(network, outputs, sample.shape[-1])
+    if averaged == "all":
+        total = curvature.sum(-1)[..., None, None]  # [..., B, 1, 1], for the scale is each example's own
+        return total * (sample.movedim(-2, -3) @ distances(respond, curvature, *sample.shape[-2:])).movedim(-3, -2)
     return quadratic(respond, curvature, sample)
 
 
@@ -69,6 +77,22 @@ def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respon
         return _pushed(decode, mean, units).mean(-2).movedim(0, -2)  # of examples, where these matter to it
 
     return respond
+
+
+def distances(respond: Respond, curvature: Tensor, latents: int, categories: int) -> Tensor:
+    """``1/2 sum_d u_d ((V_k - V_i)_d)^2`` with u the shares of the batch's curvature that the D numbers have.
+
+    ``[..., N, K, K]``, by variable, i and k: half the squared distance of two categories as the decoder sees them.
+    """
+    mean = curvature.mean(-2, keepdim=True).unsqueeze(-3)  # [..., 1, 1, D]
+    mean = mean / mean.sum(-1, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
+    parts = []
+    for first, last in _cut(latents, categories * curvature.shape[-1], RESPONSES[curvature.device.type]):
+        rows = torch.unflatten(respond(first, last), -2, (last - first, categories))  # [..., n, K, D]
+        products = (rows * mean) @ rows.mT
+        squares = products.diagonal(dim1=-2, dim2=-1)
+        parts.append((squares.unsqueeze(-1) + squares.unsqueeze(-2)) / 2 - products)
+    return torch.cat(parts, -3).clamp_min_(0)
 
 
 def quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
