@@ -328,6 +328,8 @@ def test_other_runs_of_a_bound() -> None:
     for options in (local, newton):
         assert step(tiny("target-propagation", options=options)).alive.all()
     assert step(tiny("reinmax", task="structured-prediction")).alive.all()
+    estimated_moves = STRATEGIES["gauss-newton-local-expectation"].Options(moves=0)
+    assert step(tiny("gauss-newton-local-expectation", options=estimated_moves)).alive.all()
 
 
 def test_layer_local_training_learns_from_log_q_as_well() -> None:
