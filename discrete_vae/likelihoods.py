@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
 
 LEVELS = 256
@@ -47,9 +48,13 @@ class Likelihood:
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         """The second derivative of ``nll`` in each number of the output by itself, at least 0: ``[..., B, D numbers]``.
 
-        Where that depends on the observation and can be below 0, the expected one stands for it.
+        Where that depends on the observation and can be below 0, the expected one stands for it. Raises ``InputError``
+        for a likelihood that does not say.
         """
-        raise NotImplementedError
+        raise InputError(
+            f"{type(self).__name__} states no curvature, which a Gauss-Newton model needs; give it one, or take another "
+            "strategy or geometry"
+        )
 
     def mean(self, output: Tensor) -> Tensor:
         """The mean observation ``[..., B, D]``."""

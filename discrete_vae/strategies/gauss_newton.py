@@ -14,6 +14,7 @@ over the variable's own sample.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_args
@@ -26,9 +27,10 @@ from discrete_vae.latents.categorical import at_least_float32, jacobian_product,
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
-from discrete_vae.strategies.bound import bound, bound_change
+from discrete_vae.strategies.bound import Samples, bound, bound_change
+from discrete_vae.strategies.muprop import slope
 from discrete_vae.strategies.objective import Objective
-from discrete_vae.strategies.pathwise import draw
+from discrete_vae.strategies.pathwise import differentiable_in, draw, straight_through
 from discrete_vae.strategies.responses import Averaged, second_order
 
 CHOSEN = -1
@@ -79,7 +81,6 @@ class GaussNewtonLocalExpectation(Strategy):
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
     Options = GaussNewtonOptions
-    differentiates = True
 
     def __init__(self, averaged: Averaged = "all", moves: int = CHOSEN) -> None:
         super().__init__()
@@ -88,41 +89,62 @@ class GaussNewtonLocalExpectation(Strategy):
         self.claim = replace(self.claim, evaluations=partial(evaluations, options))
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        if objective.samples is not None:
+            return self.of_bound(logits, objective.samples, noise)
         sample = draw(logits, noise)
-        if (samples := objective.samples) is None:
-            loss, costs = self.moved(logits, sample, objective)
-        else:  # a cost of one sample's moves, by which the bound changes
-            loss, costs = self.moved(samples.split(logits), samples.split(sample), samples.each)
-            losses = samples.apart(loss)
-            loss = bound(losses, -1)
-            with torch.no_grad():
-                costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
-        pull = jacobian_product(softmax(logits.detach()), costs)
+        places = self.decoded(logits, sample)
+        estimated = torch.ones_like(sample).flatten(-2).scatter(-1, places, 0.0).view_as(sample)
+        # The first order, g . (e_k - e_i) of the moves that are estimated, is linear in g, and so a gradient.
+        first = estimated * softmax(logits)
+        seen = straight_through(sample, first - sample * first.sum(-1, keepdim=True))
+        decoder = objective.decoder
+        outputs = [objective.decode(seen)] if decoder is None else decoder.trace(seen.flatten(-2))[1]
+        loss = differentiable_in(objective.loss_of(seen, at_least_float32(outputs[-1])), seen, self)
+        with torch.no_grad():
+            outputs = [each.detach() for each in outputs]
+            rest = estimated * second_order(objective, sample, outputs, self.averaged)
+            if places.shape[-1]:
+                losses = objective(moved(sample, places, softmax(logits))).movedim(0, -1)
+                exact = (losses - loss.unsqueeze(-1)).to(rest.dtype)
+                rest = rest.flatten(-2).scatter(-1, places, exact).view_as(rest)
+            pull = jacobian_product(softmax(logits), rest)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
-    def moved(self, logits: Tensor, sample: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
-        """The loss at a sample, ``[..., B]``, and what each move would add to it, ``[..., B, N, K]``, as a constant."""
+    def of_bound(self, logits: Tensor, samples: Samples, noise: Noise) -> Estimate:
+        """The estimate of a bound, which changes by what a move adds to one sample's loss in a closed form."""
+        sample = draw(logits, noise)
+        one, split, probabilities = samples.each, samples.split(sample), softmax(samples.split(logits.detach()))
         with torch.enable_grad():
-            seen = sample.detach().requires_grad_()
-            decoder = objective.decoder
-            outputs = [objective.decode(seen)] if decoder is None else decoder.trace(seen.flatten(-2))[1]
-            loss = objective.loss_of(seen, at_least_float32(outputs[-1]))
-            (slope,) = torch.autograd.grad(loss.sum(), seen, retain_graph=True)
+            seen = split.detach().requires_grad_()
+            outputs = [one.decode(seen)] if one.decoder is None else one.decoder.trace(seen.flatten(-2))[1]
+            each = one.loss_of(seen, at_least_float32(outputs[-1]))  # [..., B S]
+            first = slope(each, seen, type(self).__name__, retain=True)
+        losses = samples.apart(each)
         with torch.no_grad():
-            second = second_order(objective, sample, outputs, self.averaged)
-            costs = slope - (sample * slope).sum(-1, keepdim=True) + second
-            return loss, self.decoded(costs, logits, sample, loss, objective)
+            outputs = [output.detach() for output in outputs]
+            costs = first - (split * first).sum(-1, keepdim=True) + second_order(one, split, outputs, self.averaged)
+            places = self.decoded(samples.split(logits), split)
+            if places.shape[-1]:
+                exact = one(moved(split, places, probabilities)).movedim(0, -1) - each.unsqueeze(-1)
+                costs = costs.flatten(-2).scatter(-1, places, exact.to(costs.dtype)).view_as(costs)
+            costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
+            pull = jacobian_product(softmax(logits), costs)
+        loss = bound(losses, -1)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
-    def decoded(self, costs: Tensor, logits: Tensor, sample: Tensor, loss: Tensor, objective: Objective) -> Tensor:
-        """The costs ``[..., B, N, K]``, in which those of the likeliest moves of an example are exact."""
-        latents, categories = sample.shape[-2:]
-        moves = moves_of(self.moves, latents, categories)
-        if not moves:
-            return costs
-        share, places = ((1 - sample) * softmax(logits)).flatten(-2).topk(moves, -1)  # [..., B, moves]
-        states = torch.unflatten(one_hot(places, latents * categories, sample.dtype), -1, (latents, categories))
-        moved = states + (1 - states.sum(-1, keepdim=True)) * sample.unsqueeze(-3)
-        # What is masked may be no input of the decoder's: it stays, and costs nothing.
-        moved = torch.where((share > 0)[..., None, None], moved, sample.unsqueeze(-3))
-        exact = objective(moved.movedim(-3, 0)).movedim(0, -1) - loss.unsqueeze(-1)
-        return torch.unflatten(costs.flatten(-2).scatter(-1, places, exact.to(costs.dtype)), -1, (latents, categories))
+    @torch.no_grad()
+    def decoded(self, logits: Tensor, sample: Tensor) -> Tensor:
+        """The moves of each example that are decoded, as numbers of N K: ``[..., B, moves]``."""
+        moves = moves_of(self.moves, *sample.shape[-2:])
+        return ((1 - sample) * softmax(logits)).flatten(-2).topk(moves, -1).indices
+
+
+def moved(sample: Tensor, places: Tensor, probabilities: Tensor) -> Tensor:
+    """The sample after each of some moves ``[..., B, M]``, or itself where their category is masked.
+
+    ``[M, ..., B, N, K]``.
+    """
+    states = torch.unflatten(one_hot(places, math.prod(sample.shape[-2:]), sample.dtype), -1, sample.shape[-2:])
+    after = states + (1 - states.sum(-1, keepdim=True)) * sample.unsqueeze(-3)
+    possible = probabilities.flatten(-2).gather(-1, places)[..., None, None] > 0
+    return torch.where(possible, after, sample.unsqueeze(-3)).movedim(-3, 0)

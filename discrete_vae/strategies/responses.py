@@ -54,7 +54,7 @@ def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int
     """Those of a network of layers at the batch's mean slopes; ``outputs`` are what ``Stack.trace`` gives."""
     layers = list(network.layers)
     weights: list[Tensor] = [layer.weight.detach() for layer in layers]  # type: ignore[misc, operator]
-    slopes = [network.slope(given).mean(-2, keepdim=True) for given in outputs[:-1]]
+    slopes = [mean_of_finite(network.slope(given), -2) for given in outputs[:-1]]
 
     def respond(first: int, last: int) -> Tensor:
         rows = products(layers[0]).responses(weights[0], first * categories, last * categories)
@@ -67,7 +67,7 @@ def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int
 
 def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respond:
     """Those of any function of a sample ``[..., B, N, K]``, at the batch's mean sample, as one example."""
-    mean = sample.mean(-3, keepdim=True)
+    mean = mean_of_finite(sample, -3)
     latents, categories = sample.shape[-2:]
 
     def respond(first: int, last: int) -> Tensor:
@@ -84,7 +84,7 @@ def distances(respond: Respond, curvature: Tensor, latents: int, categories: int
 
     ``[..., N, K, K]``, by variable, i and k: half the squared distance of two categories as the decoder sees them.
     """
-    mean = curvature.mean(-2, keepdim=True).unsqueeze(-3)  # [..., 1, 1, D]
+    mean = mean_of_finite(curvature, -2).unsqueeze(-3)  # [..., 1, 1, D]
     mean = mean / mean.sum(-1, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
     parts = []
     for first, last in _cut(latents, categories * curvature.shape[-1], RESPONSES[curvature.device.type]):
@@ -127,6 +127,12 @@ def own_quadratic(decode: Callable[[Tensor], Tensor], curvature: Tensor, sample:
         for first, last in _cut(len(pushes), size, RESPONSES[sample.device.type])
     ]
     return torch.unflatten(torch.cat(parts).movedim(0, -1), -1, (latents, categories))
+
+
+def mean_of_finite(values: Tensor, dim: int) -> Tensor:
+    """The mean along a dimension, which stays, of what is finite: an example that is none spoils no other."""
+    known = values.isfinite()
+    return torch.where(known, values, 0.0).sum(dim, keepdim=True) / known.sum(dim, keepdim=True).clamp_min(1)
 
 
 def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from reports.kit import declared
 from reports.target_propagation.settings import END, FALLING, SMALL_BETAS, TEMPERATURES, Value, falling
 
 RATES = (1.5e-3, 2.5e-3, 4e-3, 6e-3, 9e-3, 1.3e-2)
@@ -32,7 +33,7 @@ class Trial(NamedTuple):
 class Row:
     """One way of training, and what is tried of it: every rate with every decay, and of its own values one in turn.
 
-    So each value meets each decay, and each rate meets all values: 24 trials a row.
+    So each of four values meets each of four decays, and each of six rates all values: 24 trials.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Row:
     """An option of the strategy, or ``beta``."""
     values: Sequence[Value | None] = (None,)
     rates: Sequence[float] = RATES
+    decays: Sequence[float] = DECAYS
     shared_rate: bool = False
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
 
@@ -50,7 +52,7 @@ class Row:
         """All of them, those of a decay one after the other."""
         return [
             Trial(rate, decay, self.values[(i + j) % len(self.values)])
-            for j, decay in enumerate(DECAYS)
+            for j, decay in enumerate(self.decays)
             for i, rate in enumerate(self.rates)
         ]
 
@@ -58,8 +60,9 @@ class Row:
         """The run of a trial at some length, to which its schedules are stretched."""
         rate, options, changes = falling(trial.rate, END, epochs), dict(self.options), dict[str, Any]()
         if trial.value is not None and self.knob != "beta":
-            several = isinstance(trial.value, tuple)
-            options[self.knob] = falling(*trial.value, epochs) if several else Schedule(trial.value)  # type: ignore[misc, arg-type]
+            options[self.knob] = (
+                falling(*trial.value, epochs) if isinstance(trial.value, tuple) else Schedule(trial.value)
+            )
         if self.shared_rate:
             changes["auxiliary_learning_rate"] = rate
         beta = trial.value if self.knob == "beta" else 1.0
@@ -103,4 +106,51 @@ ROWS = {
         mirror("Gauss-Newton", "gauss-newton", (None,)),
         mirror("Gauss-Newton, layer-local", "gauss-newton", (None,), local=True),
     )
+}
+
+
+@dataclass(frozen=True)
+class Preset(declared.Preset):
+    """How much of the report is computed: each row is tried with the same budget."""
+
+    rows: Sequence[Row] = ()  # type: ignore[assignment]
+    between: Sequence[int] = ()
+    """Lengths, in epochs, between that of the trials and the longest."""
+    keep: int = 3
+    """Settings, of different weight decays, that are tried at each longer length."""
+    validated: int = 100
+    """Samples an image on the validation images, by which settings are chosen."""
+    base: Config = field(default_factory=Config)
+    """Network and batch size."""
+
+    @property
+    def budgets(self) -> Sequence[int]:
+        """The lengths of the tables' runs."""
+        return (self.trial_epochs, *self.between, self.epochs)
+
+    def counted(self, epochs: int) -> Mapping[str, int]:
+        """Samples an image on each split of the table's runs of a length: the longest take the most on the test images.
+
+        Those that settings were chosen by serve the validation images too.
+        """
+        return {
+            "train": 1,
+            "validation": self.validated,
+            "test": self.samples if epochs == self.epochs else self.validated,
+        }
+
+
+QUICK = ("Gumbel-Softmax", "ReinMax", "Gauss-Newton", "TP, mirror, Gauss-Newton")
+PRESETS = {
+    "quick": Preset(
+        2,
+        (1,),
+        20,
+        trial_epochs=1,
+        trial_seeds=(0,),
+        rows=[replace(ROWS[label], rates=(4e-3,), decays=(0.0, 0.03)) for label in QUICK],
+        keep=2,
+        validated=10,
+    ),
+    "full": Preset(50, range(1, 6), 1000, trial_epochs=10, trial_seeds=(0,), rows=list(ROWS.values()), between=(20,)),
 }

@@ -195,6 +195,24 @@ def test_local_expectation_decodes_the_moved_sample_alone() -> None:
     torch.testing.assert_close(torch.autograd.grad(other.loss.sum(), parameters)[0], gradient)
 
 
+def test_gauss_newton_of_a_bound_is_local_expectation_where_its_model_is_exact() -> None:
+    """For an affine decoder and a quadratic loss each move's cost is exact, and so is the change of the bound."""
+    count, weight = 3, 2 * normal(6, LATENTS * CATEGORIES, PIXELS)
+    images = IMAGES.repeat_interleave(count, 0)
+    objective = Objective(
+        decode=lambda sample: sample.flatten(-2) @ weight,
+        loss=lambda output: (output - images).square().sum(-1),
+        curvature=lambda output: torch.full_like(output, 2.0),
+        sample_kl=lambda logits, sample: -BETA * FAMILY.log_ratio(logits, sample),
+    )
+    gradients = []
+    for strategy in (GaussNewtonLocalExpectation(moves=0), LocalExpectation()):
+        logits = LOGITS.repeat(1, count, 1).requires_grad_()
+        estimate = strategy.estimate(logits, bound_of(objective, logits, count), Noise([seeded(5)]))
+        gradients.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_bound_changes_as_a_second_evaluation_says() -> None:
     """For changes and weights of any size; in single precision too, to rounding of the losses."""
     losses = torch.tensor([[90.0, 100.0, 130.0, 90.5], [1.0, 400.0, 2.0, 0.5]], dtype=torch.float64)

@@ -21,6 +21,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient
 from discrete_vae.latents.categorical import enumerate_states, kl_to_uniform, log_prob
 from discrete_vae.latents.noise import Noise, seeded
+from discrete_vae.likelihoods import bernoulli_variance
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import (
     STRATEGIES,
@@ -219,6 +220,7 @@ def test_a_clipped_target_shortens_the_kl_of_its_variable_alike(clip: float, geo
         loss=lambda output: F.binary_cross_entropy_with_logits(output, target.expand_as(output), reduction="none").sum(
             -1
         ),
+        curvature=lambda output: bernoulli_variance(torch.sigmoid(output)),
         model=Model(torch.sigmoid, target, encode=lambda observation: LOGITS, decoder=decoder),
         kl_term=kl_term,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Self
 
 import torch
@@ -297,7 +296,10 @@ class TargetPropagation(TargetStrategy):
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
         outputs = decoded.flow.outputs if decoded.flow else []
-        second = cache(lambda: decoded.weights * second_order(decoded.objective, decoded.sample, outputs))
+
+        def second() -> Tensor:
+            return decoded.weights * second_order(decoded.objective, decoded.sample, outputs)
+
         point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, second)
         target, pull = self.geometry(point, difference)
         if self.clip:

@@ -1,0 +1,70 @@
+"""How a row's settings are found: short trials, then the best of several weight decays at every longer length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from discrete_vae.runs import Run
+from reports.gauss_newton.settings import Preset, Row, Trial
+from reports.kit.context import ReportContext
+
+WORST = float("-inf")
+YARDSTICKS = {"elbo": "ELBO", "log_likelihood": "bound"}
+"""The validation metrics that settings are chosen by, each for a table of its own."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that was run."""
+
+    row: Row
+    trial: Trial
+    run: Run
+
+    def score(self, metric: str) -> float:
+        """A validation metric of the trained model; minus infinity for one that failed."""
+        found = self.run.evaluation().query("split == 'validation' and samples > 1 and metric == @metric")["value"]
+        return float(found.iloc[0]) if len(found) and found.iloc[0] == found.iloc[0] else WORST
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was found for a row."""
+
+    tried: Sequence[Tried]
+    """All, each once."""
+    settings: dict[tuple[str, int], Tried]
+    """The best by yardstick and length."""
+
+
+def choose(preset: Preset, bench: ReportContext, row: Row) -> Chosen:
+    """Run a row's trials; for each yardstick, run the candidates longer, and find the best of every length."""
+    short = run(preset, bench, row, row.trials, preset.trial_epochs)
+    every, settings = list(short), dict[tuple[str, int], Tried]()
+    for metric in YARDSTICKS:
+        settings[metric, preset.trial_epochs] = best(short, metric)
+        for epochs in preset.budgets[1:]:
+            longer = run(preset, bench, row, candidates(preset, short, metric), epochs)
+            settings[metric, epochs] = best(longer, metric)
+            every += longer
+    return Chosen(list({each.run.config: each for each in every}.values()), settings)
+
+
+def run(preset: Preset, bench: ReportContext, row: Row, trials: Sequence[Trial], epochs: int) -> list[Tried]:
+    """The trials at a length."""
+    configs = [row.config(trial, epochs, preset.trial_seeds[0], preset.base) for trial in trials]
+    runs = bench.train(configs, samples={"validation": preset.validated})
+    return [Tried(row, trial, each) for trial, each in zip(trials, runs, strict=True)]
+
+
+def candidates(preset: Preset, short: Sequence[Tried], metric: str) -> list[Trial]:
+    """The best trial of each weight decay, and of these the best: what decay is for shows in long runs alone."""
+    decays = dict.fromkeys(each.trial.decay for each in short)
+    found = [best([each for each in short if each.trial.decay == decay], metric) for decay in decays]
+    return [each.trial for each in sorted(found, key=lambda each: -each.score(metric))[: preset.keep]]
+
+
+def best(tried: Iterable[Tried], metric: str) -> Tried:
+    """The one with the highest score, the first of several."""
+    return max(tried, key=lambda each: each.score(metric))

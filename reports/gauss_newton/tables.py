@@ -1,0 +1,111 @@
+"""The Gauss-Newton report's tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reports.gauss_newton.choice import WORST, YARDSTICKS, Chosen
+from reports.gauss_newton.settings import Preset, Row, Trial
+from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differences_table, line
+from reports.kit.table import DASH, Cell, Column, Number, Table
+
+TRAIN, ELBO, BOUND = Metric("train", "elbo", "train"), Metric("test", "elbo", "test"), Metric("test", "log_likelihood")
+SYMBOLS = {"temperature": "τ", "beta": "β"}
+OURS = ("Gauss-Newton", "TP, mirror, Gauss-Newton", "TP, mirror, Gauss-Newton, layer-local")
+RIVALS = ("ReinMax", "Gumbel-Softmax", "ST-Gumbel-Softmax", "RLOO (4)", "TP, mirror, second-order")
+PAIRS = [(one, other) for one in OURS for other in RIVALS]
+PAIRS += [(other, OURS[0]) for other in OURS[1:]]
+ENDS = "†: at the end of what was tried."
+
+
+def named(row: Row, metric: str, epochs: int) -> str:
+    """What a row of a length, with the setting that a yardstick chose, is called among the tidy rows."""
+    return line(row.label, place(metric, epochs))
+
+
+def place(metric: str, epochs: int) -> str:
+    """A length and a yardstick, as a task of the tidy rows."""
+    return f"{epochs} epochs, by {YARDSTICKS[metric]}"
+
+
+def setting(row: Row, trial: Trial) -> str:
+    """``0.006, decay 0.03, τ 1.3``: a dagger beside what lies at the end of what is tried."""
+    rates, decays = sorted(row.rates), sorted(row.decays)
+    ends = "†" * (trial.rate in (rates[0], rates[-1])), "†" * (trial.decay == decays[-1])
+    told = f"{trial.rate:g}{ends[0]}, decay {trial.decay:g}{ends[1]}"
+    if trial.value is None:
+        return told
+    several = isinstance(trial.value, tuple)
+    start = trial.value[0] if isinstance(trial.value, tuple) else trial.value
+    return f"{told}, {SYMBOLS[row.knob]} {start:g}" + (f" to {math.prod(trial.value):g}" if several else "")  # type: ignore[arg-type]
+
+
+def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
+    """Every row at every length, with the settings that a yardstick chose."""
+    shown = {"elbo": (TRAIN, ELBO), "log_likelihood": (BOUND, ELBO)}[metric]
+    columns, body = [Column("", text=True)], {row.label: list[Cell]([row.label]) for row in preset.rows}
+    for epochs in preset.budgets:
+        own = [*shown, BOUND] if metric == "elbo" and epochs == preset.epochs else shown
+        for each in own:
+            head = "bound" if each.metric == "log_likelihood" else each.head if metric == "elbo" else "ELBO"
+            columns.append(Column(head, f"{epochs} epochs"))
+            found = cells(results, [named(row, metric, epochs) for row in preset.rows], each)
+            for row in preset.rows:
+                body[row.label].append(found[named(row, metric, epochs)])
+    what = (
+        "ELBO of training and test images"
+        if metric == "elbo"
+        else "Importance-weighted bound and ELBO of the test images"
+    )
+    caption = (
+        f"{what}; settings chosen by the validation {YARDSTICKS[metric]} at each length. Hard samples, exact KL, "
+        f"nats an image, higher is better; mean ± 95% interval over {len(preset.seeds)} seeds; {BOLD}. The bound takes "
+        f"{preset.validated:,} samples, after {preset.epochs} epochs {preset.samples:,}."
+    )
+    return Table({"elbo": "results", "log_likelihood": "bound"}[metric], caption, columns, list(body.values()))
+
+
+def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
+    """The settings that were chosen."""
+    columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in chosen}
+    for metric, name in YARDSTICKS.items():
+        for epochs in preset.budgets:
+            columns.append(Column(f"{epochs} epochs", f"by {name}", text=True))
+            for row, found in chosen.items():
+                body[row].append(setting(row, found.settings[metric, epochs].trial))
+    caption = f"Learning rate, weight decay and the row's own hyper-parameter, chosen on the validation images. {ENDS}"
+    return Table("settings", caption, columns, list(body.values()))
+
+
+def differences(preset: Preset, results: pd.DataFrame) -> Table:
+    """The Gauss-Newton rows less their rivals, on the test ELBO at every length."""
+    known = {row.label for row in preset.rows}
+    pairs = [pair for pair in PAIRS if known.issuperset(pair)]
+    columns = [Difference(ELBO, f"{epochs} epochs", place("elbo", epochs)) for epochs in preset.budgets]
+    caption = f"Differences of the test ELBO in nats, settings chosen by the validation ELBO: {TESTED}"
+    return differences_table("differences", caption, results, pairs, columns)
+
+
+def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
+    """What weight decay does to every row: the best validation ELBO of each decay, short and long."""
+    decays = list(dict.fromkeys(decay for row in preset.rows for decay in row.decays))
+    columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in chosen}
+    for epochs in (preset.trial_epochs, preset.epochs):
+        columns += [Column(f"{decay:g}", f"{epochs} epochs, weight decay") for decay in decays]
+        for row, found in chosen.items():
+            here = [each for each in found.tried if each.run.config.epochs == epochs]
+            best = {
+                decay: max((each.score("elbo") for each in here if each.trial.decay == decay), default=WORST)
+                for decay in decays
+            }
+            for decay in decays:
+                top = best[decay] == max(best.values())
+                body[row].append(DASH if best[decay] == WORST else Number(best[decay], bold=top))
+    caption = (
+        "The best validation ELBO of every weight decay, one seed; bold: the row's best. After "
+        f"{preset.epochs} epochs there are the settings that the short trials led to."
+    )
+    return Table("decays", caption, columns, list(body.values()))
