@@ -52,8 +52,8 @@ class Likelihood:
         for a likelihood that does not say.
         """
         raise InputError(
-            f"{type(self).__name__} states no curvature, which a Gauss-Newton model needs; give it one, or take another "
-            "strategy or geometry"
+            f"{type(self).__name__} states no curvature, which a Gauss-Newton model needs; give it one, or take "
+            "another strategy or geometry"
         )
 
     def mean(self, output: Tensor) -> Tensor:

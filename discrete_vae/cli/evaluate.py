@@ -54,7 +54,11 @@ def evaluate(
         with progress.counting(f"{split} images", len(data.split(split)) * len(made)) as done:
             metrics = evaluate_runs(made, data, split, samples, device=device, advance=done, memory=limit)
     found = metrics.pivot(index="metric", columns="run", values="value")[[run.config.name for run in made]]
-    table = Table("metric", *(Column(run.config.identity, justify="right") for run in made), caption=f"{split}, nats")
+    kept = [
+        f"; {run.config.identity} as of epoch {run.kept_epoch}, its best" for run in made if run.config.keep == "best"
+    ]
+    caption = f"{split}, nats{''.join(kept)}"
+    table = Table("metric", *(Column(run.config.identity, justify="right") for run in made), caption=caption)
     for metric, values in found.iterrows():
         table.add_row(str(metric), *("" if np.isnan(value) else f"{value:.3f}" for value in values))
     Console().print(table)

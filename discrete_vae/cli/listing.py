@@ -77,11 +77,12 @@ SHARES = ("accuracy", "valid")
 """Those from 0 to 1."""
 
 
-def _last(run: Run) -> dict[str, float]:
-    """A run's last validation metrics; none before its first epoch."""
-    history = run.history()
-    last = history[(history["split"] == "validation") & (history["epoch"] == history["epoch"].max())]
-    return {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
+def _shown(run: Run) -> tuple[dict[str, float], str]:
+    """A run's last validation metrics, or its best epoch's, if it keeps that; and its status. None before its first."""
+    if run.config.keep == "last":
+        return run.validation(max(run.history()["epoch"], default=0)), run.status
+    epoch = run.kept_epoch
+    return run.validation(epoch), f"{run.status}, kept: epoch {epoch}" if epoch else run.status
 
 
 def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
@@ -91,7 +92,7 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
     for run in runs:
         try:
             run.check()
-            found[run] = _last(run), run.status
+            found[run] = _shown(run)
         except InputError as error:
             damaged[run.folder.name] = error
     shown = {name: head for name, head in SHOWN.items() if any(name in each for each, _ in found.values())}

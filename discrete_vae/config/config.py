@@ -24,6 +24,7 @@ from discrete_vae.tasks import TASKS, Task
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
 Followed = Literal["elbo", "bound"]
+Keep = Literal["last", "best"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
 REVISITED = 6
@@ -76,6 +77,9 @@ class Config:
     weight_decay: Schedule = Schedule(0.0)
     """Decoupled weight decay (Loshchilov and Hutter 2019): at each step a weight loses the learning rate times this of
     itself, biases nothing. Over-fitting runs want about 0.03."""
+    keep: Keep = "last"
+    """The epoch whose weights stand for the run when it is evaluated, sampled and reported: its last one, or the one of
+    the best validation ELBO, the earlier of equals. It trains to its end either way."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
@@ -147,6 +151,8 @@ class Config:
                 f"{self.rescaled_by} of {self.strategy} scales gradients, but not that of log q(z), which objective "
                 "bound has beside the sample's; leave it off, or give objective elbo"
             )
+        if self.keep not in get_args(Keep):
+            raise nearest(self.keep, get_args(Keep), "keep")
         check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)

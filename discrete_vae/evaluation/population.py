@@ -68,27 +68,29 @@ class Population:
 
     @classmethod
     def load(cls, runs: Sequence[Run], device: torch.device) -> Population:
-        """The runs as their newest checkpoints have them.
+        """The runs as their newest checkpoints have them, or, of those that keep it, their best epochs.
 
         Raises ``InputError`` for a run that has none, or one that does not fit.
         """
         population = cls.build([run.config for run in runs], device)
+        places: dict[Run, tuple[str, int]] = {}
         for run in runs:
-            if run.step == 0:
-                raise InputError(f"{run.folder} has no checkpoint yet; train it first")
+            places[run] = run.weights_at
             run.check_network()
         state = population.state()
 
         def read(run: Run) -> dict[str, Tensor]:
-            tensors = checkpoints.read(run.folder, run.step, run.config.identity)
+            kind, step = places[run]
+            tensors = checkpoints.read(run.folder, step, run.config.identity, kind)
             own = {name: tensor for name, tensor in tensors.items() if not TRAINING.fullmatch(name)}
-            checkpoints.check_tensors(checkpoints.path_of(run.folder, run.step), own, member_of(state, 0))
+            checkpoints.check_tensors(checkpoints.path_of(run.folder, step, kind), own, member_of(state, 0))
             return own
 
         # One at a time: a checkpoint is three times as large as what is taken from it.
         fill(state, (read(run) for run in runs))
         values = [
-            replace(population, configs=[run.config]).schedules(run.step, 1, run.steps_per_epoch)[0] for run in runs
+            replace(population, configs=[run.config]).schedules(places[run][1], 1, run.steps_per_epoch)[0]
+            for run in runs
         ]
         population.follow(torch.cat(values, -1).to(device))
         return population

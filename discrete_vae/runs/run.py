@@ -7,6 +7,7 @@ runs/gumbel-softmax-0123456789ab/
     environment.json                 versions, device, git commit; one entry a training session
     failure.json                     only if the loss was not finite: epoch, step, message
     checkpoint-000025000.safetensors
+    best-000012500.safetensors       only if the best epoch is kept: its weights
 """
 
 from __future__ import annotations
@@ -98,6 +99,47 @@ class Run:
             raise InputError(f"checkpoint {path} is behind the run's end, step {self.total_steps}; delete this file")
         return step
 
+    def kept_at(self, step: int) -> int:
+        """The epoch whose weights stand for the run after ``step`` updates; 0 before the first epoch's end.
+
+        It is the last whole one or, where the configuration keeps the best, the one with the highest validation score
+        of the task, the earlier of equals.
+        """
+        last = step // self.steps_per_epoch
+        if self.config.keep == "last":
+            return last
+        score, history = self.config.task_class.score, self.history()
+        rows = history[(history["split"] == "validation") & (history["metric"] == score) & (history["epoch"] <= last)]
+        rows = rows[rows["value"].notna()].sort_values("epoch")
+        scores = dict(zip(rows["epoch"], rows["value"], strict=True))
+        return int(max(scores, key=scores.__getitem__, default=0))
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights stand for the run, as far as the newest checkpoint knows: see ``kept_at``."""
+        return self.kept_at(self.step)
+
+    @property
+    def weights_at(self) -> tuple[str, int]:
+        """Kind and step of the checkpoint whose weights stand for the run.
+
+        Raises ``InputError`` where there is none yet.
+        """
+        if (step := self.step) == 0:
+            raise InputError(f"{self.folder} has no checkpoint yet; train it first")
+        if self.config.keep == "last":
+            return checkpoints.NEWEST, step
+        if (epoch := self.kept_at(step)) == 0:
+            raise InputError(f"{self.folder} keeps its best epoch and has not come to the end of one; train it further")
+        return checkpoints.BEST, epoch * self.steps_per_epoch
+
+    def prune(self, keep: int) -> None:
+        """Remove all checkpoints but the newest ``keep``, and all best epochs but those of these."""
+        checkpoints.prune(self.folder, keep)
+        if self.config.keep == "best":
+            kept = {self.kept_at(step) for step in checkpoints.steps(self.folder)}
+            checkpoints.prune_best(self.folder, {epoch * self.steps_per_epoch for epoch in kept})
+
     @property
     def failure(self) -> dict[str, Any] | None:
         """Why the run stopped for good, or None: step, epoch and message."""
@@ -139,6 +181,8 @@ class Run:
         self.history()
         self.evaluation()
         self.sessions()
+        if self.config.keep == "best" and (epoch := self.kept_epoch):
+            checkpoints.check(self.folder, epoch * self.steps_per_epoch, self.config.identity, checkpoints.BEST)
 
     def history(self) -> pd.DataFrame:
         """Columns epoch, split, metric, value; empty before the first epoch's end."""
@@ -147,6 +191,12 @@ class Run:
     def evaluation(self) -> pd.DataFrame:
         """Columns split, metric, samples, value; empty before the first evaluation."""
         return self._table("evaluation.csv", EVALUATION, "samples")
+
+    def validation(self, epoch: int) -> dict[str, float]:
+        """Validation metrics after an epoch, by name; none before the first."""
+        history = self.history()
+        rows = history[(history["split"] == "validation") & (history["epoch"] == epoch)]
+        return {str(name): float(value) for name, value in zip(rows["metric"], rows["value"], strict=True)}
 
     def write_history(self, history: pd.DataFrame) -> None:
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
@@ -305,7 +355,7 @@ def table(runs: Iterable[Run]) -> pd.DataFrame:
             "parameters": parameters(run.config),
         }
         history = run.history()
-        evaluation = run.evaluation().assign(epoch=run.config.epochs)
+        evaluation = run.evaluation().assign(epoch=run.kept_at(run.total_steps))
         frames += [frame.assign(**known) for frame in (history, evaluation) if len(frame)]
     columns = ["run", "strategy", "seed", "parameters", "epoch", "split", "metric", "samples", "value"]
     if not frames:

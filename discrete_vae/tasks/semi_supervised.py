@@ -250,7 +250,7 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
-    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale"}
+    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale", "keep"}  # its score is 0
     stand_in = "gumbel-softmax"
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:

@@ -13,7 +13,9 @@ from discrete_vae import backbones
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.yardstick import evaluate_population
 from discrete_vae.files import write_atomically
+from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import HISTORY, Run, environment
+from discrete_vae.training.keeping import BestEpochs
 from discrete_vae.training.progress import Progress
 from discrete_vae.training.step import Trainer
 
@@ -33,6 +35,7 @@ class Journal:
         self.written, self.cost = self.started, 0.0
         self.told, self.shares = self.started, dict.fromkeys(runs, 0.0)
         self.rows: dict[Run, list[pd.DataFrame]] = {run: [] for run in runs}
+        self.best = BestEpochs(runs, step)
 
     def due(self, epoch: int, every: int | None) -> bool:
         """Whether it is time to write: every so many epochs, or where that takes a small share of the time."""
@@ -41,7 +44,7 @@ class Journal:
         return self.cost <= WRITING * (time.monotonic() - self.written)
 
     def write(self, trainer: Trainer) -> None:
-        """Write the histories so far, then the checkpoints that they belong to."""
+        """Write the histories so far, then the best epochs that they tell of, then the checkpoints of both."""
         began = time.monotonic()
         for run in trainer.runs:
             if rows := self.rows[run]:
@@ -49,7 +52,10 @@ class Journal:
                 history = history[history["epoch"] < rows[0]["epoch"].iloc[0]]
                 run.write_history(pd.concat([history, *rows] if len(history) else rows))
                 rows.clear()
+        self.best.write([trainer.runs[p] for p in trainer.healthy()])
         trainer.save()
+        for run in trainer.runs:
+            run.prune(checkpoints.KEPT)
         self.write_sessions(trainer)
         self.written = time.monotonic()
         self.cost = self.written - began
@@ -90,6 +96,7 @@ def end_epoch(trainer: Trainer, journal: Journal) -> dict[Run, dict[str, float]]
             rows += [("train", metric, -reconstruction[p]), ("train", "kl", kl[p])]
         rows += [("validation", name, value) for name, value in metrics[run].items()]
         journal.rows[run].append(pd.DataFrame([(trainer.epoch, *row) for row in rows], columns=HISTORY))
+    journal.best.note(trainer.population, trainer.runs, metrics, trainer.step)
     return metrics
 
 

@@ -71,7 +71,7 @@ def train(
                 _train_population(group, step, data, device, progress, checkpoint_every, compiled, prune, stop)
         for run in made:
             if run.finished:
-                checkpoints.prune(run.folder, keep=1)
+                run.prune(keep=1)
     if stop:  # when all was done; it is for whoever called
         signal.raise_signal(stop[0])
     return made
@@ -157,7 +157,7 @@ def _train_population(
             journal.write(trainer)
             for run in trainer.runs:
                 if run.finished:  # only now, when all have written: see resume_at
-                    checkpoints.prune(run.folder, keep=1)
+                    run.prune(keep=1)
         # Not in the middle of an epoch, from which the others could not go on in a population of this size.
         failed = record_failures(trainer, progress) if whole or not trainer.healthy() else set()
         stay = [p for p, run in enumerate(trainer.runs) if run not in ended | failed]

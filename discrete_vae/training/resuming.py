@@ -23,10 +23,7 @@ def pruned_before(runs: Sequence[Run], prune: Prune) -> set[Run]:
         epoch, rest = divmod(run.step, run.steps_per_epoch)
         if rest or run.finished:
             continue
-        history = run.history()
-        last = history[(history["epoch"] == epoch) & (history["split"] == "validation")]
-        metrics = {str(name): float(value) for name, value in zip(last["metric"], last["value"], strict=True)}
-        if metrics:
+        if metrics := run.validation(epoch):
             standing.setdefault(epoch, {})[run] = metrics
     return {run for epoch, metrics in standing.items() for run in prune(epoch, metrics)}
 

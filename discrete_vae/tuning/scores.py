@@ -40,8 +40,6 @@ def known_scores(runs: Sequence[Run], metric: str) -> list[tuple[int, float]]:
 
 
 def metrics_after(run: Run, epoch: int | None) -> dict[str, Any]:
-    """A run's validation metrics after an epoch, or its last one."""
-    history = run.history()
-    history = history[history["split"] == "validation"]
-    own = history[history["epoch"] == (history["epoch"].max() if epoch is None else epoch)]
-    return {str(name): float(value) for name, value in zip(own["metric"], own["value"], strict=True)}
+    """A run's validation metrics after an epoch, or its last one; of its best one until then, if it keeps that."""
+    last = max(run.history()["epoch"], default=0) if epoch is None else epoch
+    return run.validation(run.kept_at(last * run.steps_per_epoch))

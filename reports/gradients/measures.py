@@ -63,7 +63,7 @@ class Problem:
         parts = [
             exact_gradient(logits[:, [i]], population.model.objective(images[:, [i]])) for i in range(preset.images)
         ]
-        epochs = run.config.epochs if run else 0
+        epochs = run.kept_at(run.total_steps) if run else 0
         return cls(population, images, logits, torch.cat(parts, 1), epochs, max(preset.epochs), training)
 
     def objective(self, images: Tensor) -> Objective:

@@ -9,7 +9,8 @@ from typing import Any
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from reports.kit.declared import Preset, counted
-from reports.kit.results import BOLD, Metric
+from reports.kit.prose import escape
+from reports.kit.results import BOLD, Metric, line
 from reports.kit.table import DASH, Cell, Number
 from reports.kit.trials import Entry
 
@@ -43,9 +44,12 @@ def setting(entry: Entry) -> str:
     for name, value in values(entry.config).items():
         if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
             parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
+    parts += [BEST] * (entry.config.keep == "best")
     return ", ".join(parts)
 
 
+BEST = "best validation epoch"
+"""What stands for a run that keeps it."""
 SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w"}  # noqa: RUF001
 """Of hyper-parameters in a table's cells."""
 
@@ -70,6 +74,9 @@ def told(preset: Preset, entries: Entries) -> str:
             f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
             f"{', which the table has too' * shared}. †: at the end of what was tried."
         )
+    best = [escape(line(*key)) for key, entry in entries.items() if entry.config.keep == "best"]
+    if best:
+        said.append(f"{'All rows' if len(best) == len(entries) else ', '.join(best)}: {BEST}.")
     said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append("In brackets: of how many seeds, where some failed.")

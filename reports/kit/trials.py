@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import optuna
@@ -57,7 +57,8 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
 
     def score(configs: Sequence[Config]) -> dict[Config, float]:
         wanted = [run for config in configs for run in lasting(config, max(lengths), preset.trial_seeds)]
-        made = iter(bench.train(wanted, epochs=lengths, metrics=(metric,)))
+        metrics, whole = _judged(configs, metric)
+        made = iter(bench.train(wanted, epochs=range(1, max(lengths) + 1) if whole else lengths, metrics=metrics))
         runs = {config: [next(made) for _ in preset.trial_seeds] for config in configs}
         found = {replace(config, epochs=each): own for config, own in runs.items() for each in lengths}
         trials.update(found)
@@ -94,7 +95,8 @@ def _trained(preset: Preset, bench: ReportContext, config: Config, own_length: b
 def mean(runs: Sequence[Run], metric: str, epochs: int) -> float:
     """The mean of a validation metric after so many epochs; minus infinity where a run failed.
 
-    Raises ``InputError`` where there is no such metric.
+    Of a run that keeps its best epoch, the metric after the best of these. Raises ``InputError`` where there is no such
+    metric.
     """
     return sum(_after(epochs, run, metric) for run in runs) / len(runs)
 
@@ -102,15 +104,36 @@ def mean(runs: Sequence[Run], metric: str, epochs: int) -> float:
 def _after(epochs: int, run: Run, metric: str) -> float:
     if run.failure is not None:
         return float("-inf")
-    history = run.history()
-    found = history[(history["split"] == "validation") & (history["epoch"] == epochs)].set_index("metric")
-    if metric not in found.index:
-        raise InputError(f"{run.config.name} has no validation {metric} to choose by; it has {', '.join(found.index)}")
-    return float(found["value"][metric])
+    found = run.validation(run.kept_at(epochs * run.steps_per_epoch))
+    if metric not in found:
+        raise InputError(f"{run.config.name} has no validation {metric} to choose by; it has {', '.join(found)}")
+    return found[metric]
+
+
+def _judged(configs: Collection[Config], metric: str) -> tuple[Sequence[str], bool]:
+    """What has to be known of trials to choose between them: metrics, and whether after every epoch.
+
+    It is where some keep their best epoch, which the score's history tells.
+    """
+    scores = [config.task_class.score for config in configs if config.keep == "best"]
+    return list(dict.fromkeys([metric, *scores])), bool(scores)
 
 
 def tuning(entries: Mapping[str, Entry], metric: str) -> pd.DataFrame:
-    """The trials' scores by row, as tidy rows; no value for a run that failed."""
+    """The trials' scores by row, as tidy rows; no value for a run that failed.
+
+    Where some keep their best epoch every epoch has one, so that the table alone tells which is chosen.
+    """
+    places = []
+    for row, entry in entries.items():
+        metrics, whole = _judged(entry.trials, metric)
+        places += [
+            (row, config, run, name, epoch)
+            for config, runs in entry.trials.items()
+            for run in runs
+            for name in metrics
+            for epoch in (range(1, config.epochs + 1) if whole and not run.failure else [config.epochs])
+        ]
     return pd.DataFrame(
         {
             "row": row,
@@ -118,12 +141,10 @@ def tuning(entries: Mapping[str, Entry], metric: str) -> pd.DataFrame:
             "parameters": changes(replace(run.config, epochs=config.epochs)),
             "seed": run.config.seed,
             "split": "validation",
-            "metric": metric,
-            "value": None if run.failure is not None else _after(config.epochs, run, metric),
+            "metric": name,
+            "value": None if run.failure is not None else run.validation(epoch)[name],
             "run": run.config.name,
-            "epoch": config.epochs,
+            "epoch": epoch,
         }
-        for row, entry in entries.items()
-        for config, runs in entry.trials.items()
-        for run in runs
+        for row, config, run, name, epoch in places
     )

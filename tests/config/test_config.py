@@ -68,6 +68,7 @@ CHANGES: dict[str, Any] = {
     "objective": "bound",
     "task": "structured-prediction",
     "optimiser": "sgd",
+    "keep": "best",
     "learning_rate": Schedule(1e-3),
     "auxiliary_learning_rate": Schedule(1e-3),
     "beta": Schedule(0.5),

@@ -51,7 +51,8 @@ OTHERS: dict[str, Any] = {
 }
 """Other values for options where a step up from the base's will not do."""
 CHECK = relevance.check
-TRIED = sorted(relevance.OPTIONAL)
+TRIED = sorted(relevance.OPTIONAL - {"keep"})
+"""What is kept makes no difference to training."""
 BOUNDED = {("muprop", "normalise"), ("darn-baseline", "normalise")}
 """These divide by a deviation where it is above 1, which that of so small a model's signal is not."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -16,14 +17,16 @@ from discrete_vae import parallel
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.errors import InputError
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
+from discrete_vae.training.step import Trainer
 from discrete_vae.tuning import open_storage, open_study
 from discrete_vae.tuning.worker import VALUES
 from reports import jang, reinmax
-from reports.kit import context
+from reports.kit import context, latex
 from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, settings
@@ -31,6 +34,7 @@ from reports.kit.results import Metric
 from reports.kit.search import STEPS, TRIAL_SEED
 from reports.kit.tidy import COLUMNS, configuration
 from reports.kit.trials import best_of
+from tests.tiny_images import middle
 from tests.tuning.tiny_worker import BASE, tiny
 
 SBN = Config(
@@ -192,6 +196,38 @@ def test_a_length_of_a_rows_own_is_trained(tmp_path: Path) -> None:
     runs = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
     assert [run["configuration"]["epochs"] for run in runs] == [3, 1]
     assert own.plan(single["quick"])[0].epochs == 3
+
+
+def test_rows_that_keep_their_best_epoch_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the caption, the settings and the parameters; they are chosen by that epoch, from committed tables too."""
+    rates = [Schedule(0.03, decay=30.0), Schedule(1e-4)]  # the first is ahead until the steps are too long
+    rows = [
+        Row("last", "straight-through", tried={"learning_rate": rates}),
+        Row("best", "straight-through", tried={"learning_rate": rates}, fields={"keep": "best"}),
+    ]
+    presets = {"quick": Preset(3, samples=3, growth=0)}
+    monkeypatch.setattr(Trainer, "_captured", lambda self, function: partial(function, noise=self.noise))
+    monkeypatch.setattr(latex, "compile_document", lambda *arguments: False)  # both take longer than the training
+    images = middle(1000, 200)
+    base = dataclasses.replace(VAE, data=images.config, batch_size=50)
+    own = Comparison("tiny", "Kept", rows, presets, [Task(base=base)], [Metric("test", "elbo")])
+    make(tmp_path / "results" / "tiny", tmp_path / "runs", own, _data={images.config: images})
+    monkeypatch.setattr(context, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    make(tmp_path / "out", tmp_path / "elsewhere", own, _data={images.config: images})
+    for path in (tmp_path / "out").iterdir():
+        assert path.read_bytes() == (tmp_path / "results" / "tiny" / path.name).read_bytes(), path
+    text = (tmp_path / "out" / "results.md").read_text()
+    assert " best: best validation epoch." in (tmp_path / "out" / "results.tex").read_text()
+    assert "lr 0.03, best validation epoch |" in text
+    assert "lr 0.0001 |" in text
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    for row, parameters, run in results[["row", "parameters", "run"]].drop_duplicates().to_numpy():
+        assert ("keep" in json.loads(parameters)) == (row == "best")
+        kept = Run.open(tmp_path / "runs" / run)
+        assert (kept.kept_epoch < 3) == (row == "best")
+        validation = results.query("row == @row and split == 'validation' and metric == 'elbo'")["value"].item()
+        assert validation == pytest.approx(kept.validation(kept.kept_epoch)["elbo"], rel=1e-5)
 
 
 def test_where_every_trial_fails_the_report_says_so(tmp_path: Path) -> None:
