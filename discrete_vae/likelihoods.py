@@ -46,7 +46,7 @@ class Likelihood:
         raise NotImplementedError
 
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
-        """The second derivative of ``nll`` in each number of the output by itself, at least 0: ``[..., B, D numbers]``.
+        """The second derivative of ``nll`` in each number of the output, at least 0: ``[..., B, D numbers]``.
 
         Where that depends on the observation and can be below 0, the expected one stands for it. Raises ``InputError``
         for a likelihood that does not say.

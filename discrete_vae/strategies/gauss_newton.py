@@ -102,7 +102,7 @@ class GaussNewtonLocalExpectation(Strategy):
         loss = differentiable_in(objective.loss_of(seen, at_least_float32(outputs[-1])), seen, self)
         with torch.no_grad():
             outputs = [each.detach() for each in outputs]
-            rest = estimated * second_order(objective, sample, outputs, self.averaged)
+            rest = second_order(objective, sample, outputs, self.averaged)
             if places.shape[-1]:
                 losses = objective(moved(sample, places, softmax(logits))).movedim(0, -1)
                 exact = (losses - loss.unsqueeze(-1)).to(rest.dtype)

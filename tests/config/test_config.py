@@ -69,6 +69,7 @@ CHANGES: dict[str, Any] = {
     "task": "structured-prediction",
     "optimiser": "sgd",
     "keep": "best",
+    "weight_decay": Schedule(0.03),
     "learning_rate": Schedule(1e-3),
     "auxiliary_learning_rate": Schedule(1e-3),
     "beta": Schedule(0.5),
@@ -205,7 +206,7 @@ def test_identity_differs_for_every_field() -> None:
 
 
 def test_population_key_is_blind_to_seeds_epochs_and_schedules_only() -> None:
-    blind = {"seed", "epochs", "learning_rate", "auxiliary_learning_rate", "beta", "options"}
+    blind = {"seed", "epochs", "learning_rate", "auxiliary_learning_rate", "beta", "weight_decay", "options"}
     key = Config().population_key
 
     def same(name: str, value: Any) -> bool:

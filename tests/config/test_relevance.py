@@ -48,11 +48,14 @@ OTHERS: dict[str, Any] = {
     "channels": (3,),
     "likelihood": "gaussian",
     "objective": "bound",
+    "weight_decay": Schedule(20.0),
 }
 """Other values for options where a step up from the base's will not do."""
 CHECK = relevance.check
 TRIED = sorted(relevance.OPTIONAL - {"keep"})
 """What is kept makes no difference to training."""
+UNREAD = {("critic", "weight_decay")}
+"""These move weights that have no part in what is trained."""
 BOUNDED = {("muprop", "normalise"), ("darn-baseline", "normalise")}
 """These divide by a deviation where it is above 1, which that of so small a model's signal is not."""
 
@@ -160,7 +163,7 @@ def test_options_of_a_task(task: str) -> None:
         except InputError:
             continue
         for name, refused, idle in outcomes(config, TRIED):
-            assert refused == idle, (strategy, name)
+            assert refused == idle or (task, name) in UNREAD, (strategy, name)
             seen.add(name)
     assert len(seen) >= 15, "those left out are refused for other reasons"
 

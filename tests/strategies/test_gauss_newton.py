@@ -225,6 +225,15 @@ def test_masked_categories_are_not_decoded() -> None:
     torch.testing.assert_close(pull(GaussNewtonLocalExpectation(moves=100), objective, logits), expected)
 
 
+@pytest.mark.parametrize("averaged", AVERAGED)
+def test_an_example_that_is_no_number_spoils_no_other(averaged) -> None:
+    objective, dirty = bernoulli_objective(deep), LOGITS.clone()
+    dirty[0, 0, 0] = torch.nan
+    found = pull(GaussNewtonLocalExpectation(averaged, moves=2), objective, dirty)
+    assert found[1:].isfinite().all()
+    assert found[1:].any()
+
+
 def test_one_example_has_the_batchs_slopes_for_its_own() -> None:
     """So with a batch of one, all that may be averaged is the same, by layers and by forward derivatives."""
     decoder = network(N * K, 7, 5, D)
