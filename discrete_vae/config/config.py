@@ -23,6 +23,7 @@ from discrete_vae.tasks import TASKS, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
+Followed = Literal["elbo", "bound"]
 Keep = Literal["last", "best"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
@@ -63,7 +64,11 @@ class Config:
     seed: int = 0
     """The first run's seed: of its weights, the order of its data and its noise."""
     samples: int = 1
-    """Samples of each image's latents in a training step; the losses' mean is followed."""
+    """Samples of each image's latents in a training step; the losses' mean is followed, or with objective bound their
+    bound."""
+    objective: Followed = "elbo"
+    """What training follows of several samples: elbo, the mean of their losses, or bound, the multi-sample bound (Burda
+    et al. 2016), for one stochastic layer."""
     task: str = "vae"
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
@@ -134,6 +139,18 @@ class Config:
             raise nearest(self.precision, get_args(Precision), "precision")
         if self.optimiser not in get_args(Optimiser):
             raise nearest(self.optimiser, get_args(Optimiser), "optimiser")
+        if self.objective not in get_args(Followed):
+            raise nearest(self.objective, get_args(Followed), "objective")
+        if self.objective == "bound" and self.architecture.layers > 1:
+            raise InputError(
+                f"objective is bound, and layers {self.architecture.layers}; the bound is made of samples of one "
+                "stochastic layer: give 1, or objective elbo"
+            )
+        if self.objective == "bound" and self.rescaled_by:
+            raise InputError(
+                f"{self.rescaled_by} of {self.strategy} scales gradients, but not that of log q(z), which objective "
+                "bound has beside the sample's; leave it off, or give objective elbo"
+            )
         if self.keep not in get_args(Keep):
             raise nearest(self.keep, get_args(Keep), "keep")
         check_range("seed", self.seed, 0, 2**63 - 1)

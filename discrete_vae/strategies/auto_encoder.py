@@ -21,7 +21,7 @@ class AutoEncoder(Pathwise):
     """Backpropagation through the code y = sigmoid(a). ``categories`` plays no part, and beta has nothing to weigh."""
 
     claim = Claim("Rumelhart et al. 1986", unbiased=True, relaxed=False, evaluations=1)
-    ignores = Strategy.ignores | {"samples", "categories", "beta"}
+    ignores = Strategy.ignores | {"samples", "objective", "categories", "beta"}
 
     @staticmethod
     def latent_family(latents: int, categories: int) -> Deterministic:

@@ -99,6 +99,8 @@ class Strategy(nn.Module):
     claim: Claim
     Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
+    own_samples: ClassVar[frozenset[str]] = frozenset()
+    """Options that number its samples; where the objective is a bound, its samples stand in for them."""
     loss_includes_kl: bool = False
     """True if the loss already includes the KL term, ``Objective.sample_kl`` of its samples."""
     inclusive: bool = False
@@ -270,6 +272,11 @@ class Strategy(nn.Module):
                 "with sample_kl, log q(z) / p(z) of a sample, or take Rloo for the mean"
             )
         posed = Objective.of(objective, layout.dims, layout.examples, context)
+        if self.loss_includes_kl and posed.samples is not None:
+            raise InputError(
+                f"{type(self).__name__} makes a bound of samples of its own; give the objective of one sample, or take "
+                "Rloo for a bound"
+            )
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
         estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))

@@ -46,7 +46,7 @@ class Marginalisation(Enumeration):
     """
 
     claim = Claim("textbook", unbiased=True, relaxed=False, evaluations=states, marginal=True)
-    ignores = Strategy.ignores | {"samples"}
+    ignores = Strategy.ignores | {"samples", "objective"}
     twice = True
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:

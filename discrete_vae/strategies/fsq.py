@@ -32,7 +32,7 @@ class Fsq(Pathwise):
 
     claim = Claim("Mentzer et al. 2023", unbiased=False, relaxed=False, evaluations=1)
     latent_family = Grid
-    ignores = Pathwise.ignores | {"samples", "beta"}
+    ignores = Pathwise.ignores | {"samples", "objective", "beta"}
     checks: ClassVar = {"levels": check_levels}
 
     def __init__(self, levels: int) -> None:

@@ -27,6 +27,8 @@ from discrete_vae.latents.categorical import at_least_float32, jacobian_product,
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
+from discrete_vae.strategies.bound import Samples, bound, bound_change
+from discrete_vae.strategies.muprop import slope
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import differentiable_in, draw, straight_through
 from discrete_vae.strategies.responses import Averaged, second_order
@@ -73,7 +75,8 @@ class GaussNewtonLocalExpectation(Strategy):
     The sample has variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at
     the sample, h its second derivative in the output, V the output's response to each category. It is local expectation
     itself where the decoder is affine and the loss quadratic in each number of the output. The likeliest ``moves`` of
-    an example are decoded in place of estimated. The objective has to have a ``curvature``.
+    an example are decoded in place of estimated. The objective has to have a ``curvature``. Where it is a bound over
+    several samples, c is that of a sample's own loss and ``log q / p``, by which the change of the bound is known.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
@@ -86,6 +89,8 @@ class GaussNewtonLocalExpectation(Strategy):
         self.claim = replace(self.claim, evaluations=partial(evaluations, options))
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        if objective.samples is not None:
+            return self.of_bound(logits, objective.samples, noise)
         sample = draw(logits, noise)
         places = self.decoded(logits, sample)
         estimated = torch.ones_like(sample).flatten(-2).scatter(-1, places, 0.0).view_as(sample)
@@ -103,6 +108,28 @@ class GaussNewtonLocalExpectation(Strategy):
                 exact = (losses - loss.unsqueeze(-1)).to(rest.dtype)
                 rest = rest.flatten(-2).scatter(-1, places, exact).view_as(rest)
             pull = jacobian_product(softmax(logits), rest)
+        return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def of_bound(self, logits: Tensor, samples: Samples, noise: Noise) -> Estimate:
+        """The estimate of a bound, which changes by what a move adds to one sample's loss in a closed form."""
+        sample = draw(logits, noise)
+        one, split, probabilities = samples.each, samples.split(sample), softmax(samples.split(logits.detach()))
+        with torch.enable_grad():
+            seen = split.detach().requires_grad_()
+            outputs = [one.decode(seen)] if one.decoder is None else one.decoder.trace(seen.flatten(-2))[1]
+            each = one.loss_of(seen, at_least_float32(outputs[-1]))  # [..., B S]
+            first = slope(each, seen, type(self).__name__, retain=True)
+        losses = samples.apart(each)
+        with torch.no_grad():
+            outputs = [output.detach() for output in outputs]
+            costs = first - (split * first).sum(-1, keepdim=True) + second_order(one, split, outputs, self.averaged)
+            places = self.decoded(samples.split(logits), split)
+            if places.shape[-1]:
+                exact = one(moved(split, places, probabilities)).movedim(0, -1) - each.unsqueeze(-1)
+                costs = costs.flatten(-2).scatter(-1, places, exact.to(costs.dtype)).view_as(costs)
+            costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
+            pull = jacobian_product(softmax(logits), costs)
+        loss = bound(losses, -1)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from discrete_vae.latents.categorical import jacobian_product, one_hot, possible
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
+from discrete_vae.strategies.bound import Samples, bound, bound_change
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 
@@ -25,17 +26,37 @@ class LocalExpectation(Strategy):
     """Each variable summed out with the others as sampled (Titsias and Lazaro-Gredilla 2015).
 
     ``J_n f_n`` with ``f_nk = f(z with z_n = k)``: the sample and ``N (K - 1)`` others are evaluated, those in which one
-    variable takes another category. It is the oracle where all states are too many.
+    variable takes another category. It is the oracle where all states are too many. Of a bound over several samples, a
+    change of one sample needs no other sample decoded again.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", unbiased=True, relaxed=False, evaluations=neighbours)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         sample = draw(logits, noise)
-        loss = objective(sample)
-        with torch.no_grad():
-            pull = jacobian_product(softmax(logits), local_losses(sample, loss, objective, possible(logits)))
+        if objective.samples is None:
+            loss = objective(sample)
+            with torch.no_grad():
+                table = local_losses(sample, loss, objective, possible(logits))
+        else:
+            loss, table = local_bounds(logits, sample, objective, objective.samples)
+        pull = jacobian_product(softmax(logits.detach()), table)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+
+
+def local_bounds(logits: Tensor, sample: Tensor, objective: Objective, samples: Samples) -> tuple[Tensor, Tensor]:
+    """The bound at a sample, ``[..., B]``, and how it changes by any move of one variable, ``[..., B, S N, K]``.
+
+    The latter has no gradient. A sample that moves is decoded alone; the bound then follows from its loss.
+    """
+    split = samples.split(sample)
+    losses = samples.losses(split, objective.decode(sample))
+    with torch.no_grad():
+        own = losses.flatten(-2)  # [..., B S]
+        moved = local_losses(split, own, samples.each, possible(samples.split(logits)))  # [..., B S, N, K]
+        change = torch.unflatten(moved - own[..., None, None], -3, losses.shape[-2:])  # [..., B, S, N, K]
+        table = bound_change(losses, change).flatten(-3, -2)
+    return bound(losses, -1), table
 
 
 def local_losses(sample: Tensor, loss: Tensor, objective: Objective, allowed: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import at_least_float32
+from discrete_vae.strategies.bound import Samples
 
 Cost = Callable[[Tensor], Tensor]
 """From a sample, of the logits' shape, to a loss of one number an example."""
@@ -42,6 +43,7 @@ class Objective:
 
     ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``sample_kl`` for a bound of
     several samples, ``kl_term`` for the layers of a nested objective, and ``model`` for targets in place of gradients.
+    Where the objective is such a bound by itself, ``samples`` says what it is made of (see ``bound_of``).
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -67,6 +69,9 @@ class Objective:
     """Sample and output -> the loss of the stochastic layers above this one, ``[..., B]``; see ``nesting``."""
     mean_field: Objective | None = None
     """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
+    samples: Samples | None = None
+    """The S samples that stand in each sample's S N variables, if the objective is the multi-sample bound of theirs.
+    Then the output of ``decode``, and ``model``, have them as examples: ``[..., B S, D]``."""
 
     @classmethod
     def of(
@@ -124,6 +129,18 @@ class Objective:
         """The objective without the noise of layers behind: the mean field's, or itself."""
         return self.mean_field or self
 
+    def split(self, code: Tensor) -> Tensor:
+        """A bound's code ``[..., B, S N, K]`` as the decoder takes it, ``[..., B S, N, K]``; otherwise the code."""
+        return code if self.samples is None else self.samples.split(code)
+
+    def join(self, code: Tensor) -> Tensor:
+        """The inverse of ``split``."""
+        return code if self.samples is None else self.samples.join(code)
+
+    def summed(self, numbers: Tensor) -> Tensor:
+        """Numbers of each sample ``[..., B S]``, summed over the samples of an example: ``[..., B]``."""
+        return numbers if self.samples is None else self.samples.apart(numbers).sum(-1)
+
     def __call__(self, sample: Tensor) -> Tensor:
         return self.loss_of(sample, self.decode(sample))
 
@@ -132,6 +149,8 @@ class Objective:
 
         Raises ``InputError`` for a loss of another shape.
         """
+        if self.samples is not None:
+            return self.samples.loss(self.samples.split(sample), output)
         loss = one_an_example(self.loss(output), sample.shape[:-2], self.broadcasts)
         return loss if self.deeper_loss is None else loss + self.deeper_loss(sample, output)
 
@@ -269,6 +288,9 @@ class Layout:
         model = given.model
         if model is not None and model.decoder is not None and self.dim != -1:
             raise InputError("the objective's decoder takes flattened samples; give logits with the categories last")
+        samples = given.samples
+        if samples is not None and not self.plain:
+            raise InputError("a bound of several samples needs logits [..., B, N, K], with the categories last")
 
         def out(tensor: Tensor) -> Tensor:
             return self.outwards(tensor).to(dtype)
@@ -286,4 +308,5 @@ class Layout:
             sample_kl=of(given.sample_kl, lambda logits, sample: given.sample_kl(out(logits), out(sample))),  # type: ignore[misc]
             deeper_loss=of(given.deeper_loss, lambda sample, output: given.deeper_loss(out(sample), output)),  # type: ignore[misc]
             mean_field=None if given.mean_field is None else self.objective(given.mean_field, dtype),
+            samples=None if samples is None else replace(samples, each=self.objective(samples.each, dtype)),
         )

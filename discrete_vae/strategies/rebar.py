@@ -105,8 +105,9 @@ class Rebar(Strategy):
         if self.critic is None:
             return value
         weights = next(self.critic.parameters(), relaxed)  # of a model in half precision, or in double
-        seen = self.critic(relaxed.flatten(-2).to(weights.dtype))
-        return value + one_prediction(seen, value, "critic")
+        codes = objective.split(relaxed)  # of a bound, the sum over its samples
+        seen = self.critic(codes.flatten(-2).to(weights.dtype))
+        return value + objective.summed(one_prediction(seen, codes[..., 0, 0], "critic"))
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         work = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from discrete_vae.errors import InputError, check_types
 from discrete_vae.strategies.base import Claim
+from discrete_vae.strategies.bound import bound
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.rloo import LeaveOneOutOptions
-from discrete_vae.strategies.vimco import Vimco, bound
+from discrete_vae.strategies.vimco import Vimco
 
 
 @dataclass(frozen=True)

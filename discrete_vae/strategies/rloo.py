@@ -16,6 +16,7 @@ from discrete_vae.latents.categorical import log_prob
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import with_gradient_of
 from discrete_vae.strategies.base import Claim, Estimate, Strategy
+from discrete_vae.strategies.bound import Samples, leave_one_out
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import draw
 
@@ -42,12 +43,15 @@ class LeaveOneOutOptions:
 class Rloo(Strategy):
     """``mean_s (f(z_s) - mean of the other f) grad log q(z_s)`` (Kool et al. 2019); the loss is the samples' mean.
 
+    Of a bound over several samples, these are drawn once in place of its own, each against the bound without it, which
+    is VIMCO (Mnih and Rezende 2016).
     Raises ``InputError`` for fewer than 2 samples.
     """
 
     claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=4)
     Options = LeaveOneOutOptions
     independent = True
+    own_samples = frozenset({"draws"})
     checks: ClassVar = {"draws": check_draws}
 
     def __init__(self, draws: int = 4) -> None:
@@ -58,10 +62,21 @@ class Rloo(Strategy):
         self.claim = replace(self.claim, evaluations=self.draws)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        if objective.samples is not None:
+            return self.of_bound(logits, objective, objective.samples, noise)
         sample = torch.stack([draw(logits, noise) for _ in range(self.draws)])
         losses = self.losses(logits, sample, objective)
         loss, signal = self.combine(losses)
         score = (signal.detach() * log_prob(logits, sample)).sum(0)
+        return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def of_bound(self, logits: Tensor, objective: Objective, samples: Samples, noise: Noise) -> Estimate:
+        """The estimate of an objective that is a bound by itself."""
+        sample = draw(logits, noise)
+        split = samples.split(sample)
+        loss, signal = leave_one_out(samples.losses(split, objective.decode(sample)).movedim(-1, 0))
+        log_q = samples.apart(log_prob(samples.split(logits), split))  # [..., B, S]
+        score = (signal.detach().movedim(0, -1) * log_q).sum(-1)
         return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
 
     def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:

@@ -29,7 +29,7 @@ class SparsemaxMarginalisation(Strategy):
     """
 
     claim = Claim("Correia et al. 2020", unbiased=True, relaxed=False, evaluations=states, marginal=True)
-    ignores = Strategy.ignores | {"samples"}
+    ignores = Strategy.ignores | {"samples", "objective"}
     latent_family = Sparse
     twice = True
 

@@ -52,7 +52,7 @@ class VqVae(Strategy):
     Options = VqVaeOptions
     latent_family = Codebook
     twice = True
-    ignores = frozenset({"samples", "beta"})
+    ignores = frozenset({"samples", "objective", "beta"})
     checks: ClassVar = {"commitment": check_commitment}
 
     def __init__(self, categories: int, commitment: float = 0.25, members: int | None = None) -> None:

@@ -29,7 +29,7 @@ class AdversarialVAE(AdversarialTask, VAE):
     The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
     """
 
-    reads = (VAE.reads | AdversarialTask.reads) - {"layers"}
+    reads = (VAE.reads | AdversarialTask.reads) - {"layers", "objective"}
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
         super().__init__(blueprint, generators)

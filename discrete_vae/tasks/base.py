@@ -22,6 +22,7 @@ from discrete_vae.latents.noise import Noise
 from discrete_vae.likelihoods import Likelihood
 from discrete_vae.settings import Architecture, Settings
 from discrete_vae.strategies.base import Estimate, NetworkFactory, Strategy
+from discrete_vae.strategies.bound import bound_of
 from discrete_vae.strategies.objective import Objective
 from discrete_vae.tasks.nesting import Layer, nested
 
@@ -232,6 +233,20 @@ class Task(nn.Module):
     ) -> Estimate:
         """The loss of images ``[P, B, D]`` but for ``beta * kl(parameters)``, with a strategy for every layer."""
         return nested(strategies, parameters, self.objective(images, beta), self.layers(images, beta), noise)
+
+    def estimate_bound(
+        self,
+        strategy: Strategy,
+        images: Tensor,
+        parameters: Tensor,
+        beta: Tensor | float,
+        noise: Noise,
+        samples: int,
+    ) -> Estimate:
+        """The bound of so many samples, with all of its KL: loss ``[P, B]``. Of one stochastic layer alone."""
+        copies = images.unsqueeze(-2).expand(*images.shape[:-1], samples, -1).flatten(-3, -2)  # [P, B S, D]
+        joint = parameters.repeat(1, 1, samples, 1)  # [P, B, S N, K]
+        return nested([strategy], joint, bound_of(self.objective(copies, beta), joint, samples), [], noise)
 
     def sample_layers(
         self, images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise

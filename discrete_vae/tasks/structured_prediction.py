@@ -34,6 +34,7 @@ class StructuredPrediction(Task):
     """
 
     posterior = False
+    reads = Task.reads | {"objective"}
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
         super().__init__(blueprint, generators)

@@ -25,7 +25,7 @@ class VAE(Task):
     """``p(x | z_1) p(z_1 | z_2) ... p(z_L)`` and ``q(z_1 | x) q(z_2 | z_1) ...``, with a uniform prior at the top."""
 
     posterior = True
-    reads = Task.reads | {"beta"}
+    reads = Task.reads | {"beta", "objective"}
 
     def __init__(self, blueprint: Blueprint, generators: Sequence[torch.Generator]) -> None:
         super().__init__(blueprint, generators)

@@ -64,6 +64,8 @@ def of_training(config: Config) -> int:
         ends = [(seen[0], code), (seen[1], code + beside)]
     weights = (shape.layers - 1) * code**2
     weights += sum(backbone.least_weights(*each, shape) for each in ends) if backbone else 0
-    samples = config.batch_size * config.samples * getattr(config.options, "draws", 1)
+    replaced = config.objective == "bound" and "draws" in config.strategy_class.own_samples
+    draws = 1 if replaced else getattr(config.options, "draws", 1)
+    samples = config.batch_size * config.samples * draws
     numbers = 3 * weights + config.batch_size * max(shape.hidden, default=0) + samples * code
     return NUMBER * numbers + LAYER * shape.layers

@@ -92,7 +92,7 @@ def end_epoch(trainer: Trainer, journal: Journal) -> dict[Run, dict[str, float]]
         run = trainer.runs[p]
         metrics[run] = {name: float(values[p]) for name, values in columns.items()}
         rows = [("train", "loss", loss[p]), *(("train", name, each[p]) for name, each in trainer.criticism().items())]
-        if trainer.model.exact and not trainer.strategy.loss_includes_kl and trainer.game is None:
+        if trainer.model.exact and not trainer.loss_includes_kl and trainer.game is None:
             rows += [("train", metric, -reconstruction[p]), ("train", "kl", kl[p])]
         rows += [("validation", name, value) for name, value in metrics[run].items()]
         journal.rows[run].append(pd.DataFrame([(trainer.epoch, *row) for row in rows], columns=HISTORY))

@@ -42,6 +42,8 @@ class Trainer:
         self.population = Population.build(configs, device)
         self.model, self.strategy = self.population.model, self.population.strategy
         self.model.setup(data.train, self.config, [config.seed for config in configs])
+        self.of_bound = self.config.objective == "bound" and self.config.samples > 1
+        self.loss_includes_kl = self.of_bound or self.strategy.loss_includes_kl
         # Adam fits whatever scale such losses have
         together = any(each.uses_model_optimiser for each in self.population.target_strategies)
         own = self.config.optimiser if together else "adam"
@@ -156,13 +158,17 @@ class Trainer:
         self.population.follow(values)
         with self.population.precision():
             parameters = self.model.encode(observation)
-            logits, images = parameters, observation
-            if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
-                logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
-            estimate = self.model.estimate(self.population.layer_strategies, images, logits, values[0], noise)
+            if self.of_bound:
+                samples = self.config.samples
+                estimate = self.model.estimate_bound(self.strategy, observation, parameters, values[0], noise, samples)
+            else:
+                logits, images = parameters, observation
+                if (samples := self.config.samples) > 1:  # further images to the strategy, but not to the encoder
+                    logits, images = parameters.repeat(1, samples, 1, 1), observation.repeat(1, samples, 1)
+                estimate = self.model.estimate(self.population.layer_strategies, images, logits, values[0], noise)
             kl = self.model.kl(parameters).mean(-1)
         reconstruction = estimate.loss.mean(-1)
-        loss = reconstruction + (0 if self.strategy.loss_includes_kl else values[0] * kl)  # [P]
+        loss = reconstruction + (0 if self.loss_includes_kl else values[0] * kl)  # [P]
         total = loss + estimate.strategy_loss  # whose sum keeps the members' gradients apart
         gradients = torch.autograd.grad(total.sum(), self.parameters, materialize_grads=True)
         statistics = torch.stack([loss, reconstruction, kl], -1).detach()

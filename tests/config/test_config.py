@@ -49,6 +49,7 @@ def elaborate(strategy: str) -> Config:
 
 GRAYSCALE = DataConfig("mnist", "none")
 HOSTS: dict[str, dict[str, Any]] = {
+    "objective": {"samples": 2},
     "auxiliary_learning_rate": {"strategy": "nvil"},
     "supervision": {"task": "semi-supervised", "architecture": Architecture(latents=1)},
     "criticism": {"task": "adversarial-vae"},
@@ -64,6 +65,7 @@ CHANGES: dict[str, Any] = {
     "epochs": 51,
     "batch_size": 101,
     "samples": 2,
+    "objective": "bound",
     "task": "structured-prediction",
     "optimiser": "sgd",
     "keep": "best",

@@ -47,6 +47,7 @@ OTHERS: dict[str, Any] = {
     "backbone": "conv",
     "channels": (3,),
     "likelihood": "gaussian",
+    "objective": "bound",
     "weight_decay": Schedule(20.0),
 }
 """Other values for options where a step up from the base's will not do."""

@@ -73,6 +73,7 @@ def test_values_go_to_options_schedules_and_joined_fields() -> None:
     assert (made.beta, made.samples) == (Schedule(0.5), 3)
     assert (made.options.noise, made.options.geometry) == (Schedule(0.3), "second-order")
     assert made.options.temperature == Schedule(1.0, decay=0.9)
+    assert configure(Config("rloo", samples=3), {"objective": "bound"}).objective == "bound"
 
 
 def test_a_value_without_effect_beside_another_is_left_out() -> None:

@@ -194,7 +194,7 @@ class WeightMirror(WeightProbe):
         total = super().learn(weights, flow, signals, levels)
         for weight, layer, inputs, signal in zip(weights, flow.layers, flow.inputs, signals, strict=True):
             each = products(layer).outer(inputs.detach(), signal)
-            gradient = -_mean_like(each, weight) / inputs.shape[-2]
+            gradient = -_mean_like(each, weight) / (inputs.shape[-2] // flow.samples)
             members = weight.dim() - (each.dim() - total.dim())
             total = total + only_gradient(weight, gradient, members)
         return total

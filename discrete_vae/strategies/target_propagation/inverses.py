@@ -30,6 +30,8 @@ class Activations:
     """Of each layer: ``[..., B, in]``."""
     outputs: Sequence[Tensor]
     """Of each layer, before its activation: ``[..., B, out]``."""
+    samples: int = 1
+    """How many examples of the batch are samples of one image, whose losses are summed: S."""
 
     def slopes(self) -> list[Tensor]:
         """Derivatives of the activations between the layers, and so one fewer."""
@@ -38,9 +40,10 @@ class Activations:
 
 @dataclass(frozen=True)
 class DecodePass:
-    """A sample and what became of it."""
+    """A sample and what became of it; of a bound, its S samples as B S examples, side by side."""
 
     objective: Objective
+    """Of one sample."""
     model: Model
     """The objective's."""
     logits: Tensor
@@ -56,6 +59,10 @@ class DecodePass:
     """The decoder's layers, for an inverse that looks at them."""
     direct: Tensor | None = None
     """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
+    own: Tensor | float = 0.0
+    """The gradient in the logits that the loss has by itself, as a bound over several samples has one."""
+    weights: Tensor | float = 1.0
+    """How much each sample counts in a bound, ``[..., B S, 1, 1]``; the errors and what follows from them have it."""
     share: float = 1.0
     """eta, by which layerwise feedback shortens the code's signal; the decoder's layers learn from the whole error."""
 

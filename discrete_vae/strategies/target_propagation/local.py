@@ -34,8 +34,8 @@ def local_losses(
         raise InputError("layer-local training needs networks that are cut; see VAE.cut")
     taken, given = encoder.trace(observation.expand(*decoded.logits.shape[:-2], -1))
     above = list(encoder.layers)[1:]
-    flow = Activations(encoder, above, taken[1:], given[1:])
-    top = -(pull + kl_term_gradient(decoded.objective, decoded.logits)).flatten(-2)
+    flow = Activations(encoder, above, taken[1:], given[1:], decoded.flow.samples)
+    top = -(pull + kl_term_gradient(decoded.objective, decoded.logits) + decoded.own).flatten(-2)
     if not above:  # one layer, which the pull and the KL term train
         signals = [top]
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Self
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.errors import InputError
-from discrete_vae.latents.categorical import hard_sample, softmax
+from discrete_vae.latents.categorical import hard_sample, jacobian_product, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies.autograd import only_gradient
@@ -23,6 +22,7 @@ from discrete_vae.strategies.base import (
     kl_term_gradient,
     register_hyperparameter,
 )
+from discrete_vae.strategies.bound import Samples, bound
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.responses import second_order
@@ -56,7 +56,9 @@ class TargetPropagation(TargetStrategy):
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to have a ``model`` with
     ``observation`` and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` as well,
-    beside ``kl_term``.
+    beside ``kl_term``. Of a bound over several samples each has a target of its own: its output target is nearer to its
+    prediction by its weight in the bound, and to the gradient of ``log q / p``, which is at hand, an inverse without
+    layers adds nothing.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
@@ -168,9 +170,11 @@ class TargetPropagation(TargetStrategy):
         decoded, loss = self.decode(logits, objective, noise)
         difference, _, pull = self.pull(decoded)
         pull = pull + self.rest(decoded, difference)
-        loss = loss + only_gradient(logits, pull, logits.dim() - 2)
+        loss = loss + only_gradient(logits, objective.join(pull), logits.dim() - 2)
         pieces, strategy_loss = self.learn(decoded, difference, pull, noise)
-        return Estimate(loss + sum(pieces), strategy_loss, decoded.sample)
+        return Estimate(
+            loss + sum(objective.summed(each) for each in pieces), strategy_loss, objective.join(decoded.sample)
+        )
 
     def prepare(self, logits: Tensor, objective: Objective, noise: Noise, descend: Callable[[Tensor], None]) -> None:
         for _ in range(self.warmup if self.inverse.prepares else 0):
@@ -197,7 +201,8 @@ class TargetPropagation(TargetStrategy):
     def decode(self, logits: Tensor, objective: Objective, noise: Noise) -> tuple[DecodePass, Tensor]:
         """Draw and decode a sample; also gives its loss, from which the decoder learns."""
         model = objective.model_with(*self.inverse.needs, *(("observation", "encoder") if self.local else ()))
-        if self.local and objective.kl_term is None:
+        samples = objective.samples
+        if self.local and objective.kl_term is None and samples is None:
             raise InputError("layer-local training needs an objective with kl_term; give it, for no KL zeros [..., B]")
         if self.inverse.layerwise and self.feedback == "sample" and not model.canonical:
             raise InputError(
@@ -206,15 +211,22 @@ class TargetPropagation(TargetStrategy):
                 "prediction less the observation"
             )
         sample = hard_sample(logits, noise.gumbel(logits.shape, torch.promote_types(logits.dtype, torch.float32)))
-        flow = None
+        sample, logits = objective.split(sample), objective.split(logits)
+        flow, one = None, objective if samples is None else samples.each
         if self.inverse.layerwise:
             assert model.decoder is not None
             taken, given = model.decoder.trace(sample.flatten(-2))
-            flow = Activations(model.decoder, list(model.decoder.layers), taken, given)
+            copies = 1 if samples is None else samples.count
+            flow = Activations(model.decoder, list(model.decoder.layers), taken, given, copies)
             output = given[-1].to(torch.promote_types(given[-1].dtype, torch.float32))
         else:
-            output = objective.decode(sample)
-        loss, error, direct = self._loss(objective, model, sample, output)
+            output = one.decode(sample)
+        own: Tensor | float = 0.0
+        weights = None
+        if samples is None:
+            loss, error, direct = self._loss(objective, model, sample, output)
+        else:
+            loss, error, direct, own, weights = self._bound(samples, sample, output)
         prediction = aim = None
         with torch.no_grad():
             if flow is None or self.feedback == "sample":
@@ -222,14 +234,16 @@ class TargetPropagation(TargetStrategy):
                 aim = _aim(objective, model, prediction, error)
                 if self.feedback == "sample":
                     prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
+                if weights is not None and model.observation is not None:  # a sample counts by its weight
+                    aim = prediction.lerp(aim, weights.to(prediction.dtype))
                 if flow is not None:
                     error = aim - prediction
                 elif self.output_target != 1:
                     aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        share = self.output_target
+        share, weight = self.output_target, 1.0 if weights is None else weights.unsqueeze(-1)
         return DecodePass(
-            objective, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, share
+            one, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, own, weight, share
         ), loss
 
     def _loss(
@@ -253,6 +267,25 @@ class TargetPropagation(TargetStrategy):
             )
         return loss, torch.zeros_like(output) if error is None else -error, None if direct is None else -direct
 
+    def _bound(
+        self, samples: Samples, sample: Tensor, output: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | float, Tensor]:
+        """The same of a bound, and its own gradient in the logits, and the weights of its samples ``[..., B S, 1]``.
+
+        The own gradient is for layer-local training, and 0 elsewhere.
+        """
+        with torch.enable_grad():
+            seen = sample.detach().requires_grad_()
+            output = output if output.requires_grad else output.detach().requires_grad_()
+            losses = samples.losses(seen, output)
+            loss = bound(losses, -1)
+            local = self.local and samples.logits.requires_grad
+            inputs = [output, seen, *([samples.logits] if local else [])]
+            error, direct, *own = torch.autograd.grad(loss.sum(), inputs, retain_graph=True, allow_unused=True)
+        weights = (-losses.detach()).softmax(-1).flatten(-2).unsqueeze(-1)
+        found = samples.split(own[0]) if local and own[0] is not None else 0.0
+        return loss, error.neg(), None if direct is None else direct.neg(), found, weights
+
     @torch.no_grad()
     def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
         """What the inverse sees, the target, and the gradient in the logits that pulls there: ``[..., B, N, K]``.
@@ -263,7 +296,10 @@ class TargetPropagation(TargetStrategy):
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
         outputs = decoded.flow.outputs if decoded.flow else []
-        second = partial(second_order, decoded.objective, decoded.sample, outputs)
+
+        def second() -> Tensor:
+            return decoded.weights * second_order(decoded.objective, decoded.sample, outputs)
+
         point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, second)
         target, pull = self.geometry(point, difference)
         if self.clip:
@@ -274,6 +310,8 @@ class TargetPropagation(TargetStrategy):
                 difference, target_code=target_code, logit_difference=kept * difference.logit_difference, kept=kept
             )
             target, pull = self.geometry(point, difference)[0], kept * pull
+        if decoded.direct is not None and not self.inverse.layerwise:
+            pull = pull - jacobian_product(probabilities, decoded.direct)
         return difference, target, pull
 
     @staticmethod
