@@ -65,7 +65,7 @@ def rows() -> list[Row]:
     for label, (name, options) in variants.items():
         own = Row(label, name, STRATEGIES[name].Options(**options))
         found.append(own)
-        if own.temperature is not None and label != "target-propagation, thesis":  # whose rule has none
+        if own.temperature is not None and "temperature" not in STRATEGIES[name].idle(own.options):
             others = (each for each in TEMPERATURES if each != own.temperature)
             found += [Row(label, name, replace(own.options, temperature=Schedule(each))) for each in others]
     return found
