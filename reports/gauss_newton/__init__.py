@@ -23,8 +23,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     finals = {
         (row, metric, epochs): bench.train(final(preset, row, found, metric, epochs), samples=preset.counted(epochs))
         for row, found in chosen.items()
-        for metric in YARDSTICKS
-        for epochs in preset.budgets
+        for metric, epochs in preset.places
     }
     frames = [
         evaluation_rows(bench.report, named(*key), run, preset.counted(key[2]))

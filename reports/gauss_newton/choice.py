@@ -39,15 +39,15 @@ class Chosen:
 
 
 def choose(preset: Preset, bench: ReportContext, row: Row) -> Chosen:
-    """Run a row's trials; for each yardstick, run the candidates longer, and find the best of every length."""
+    """Run a row's trials, then the candidates longer, and find the best of every length."""
     short = run(preset, bench, row, row.trials, preset.trial_epochs)
     every, settings = list(short), dict[tuple[str, int], Tried]()
-    for metric in YARDSTICKS:
-        settings[metric, preset.trial_epochs] = best(short, metric)
-        for epochs in preset.budgets[1:]:
-            longer = run(preset, bench, row, candidates(preset, short, metric), epochs)
-            settings[metric, epochs] = best(longer, metric)
-            every += longer
+    for metric, epochs in preset.places:
+        found = short
+        if epochs != preset.trial_epochs:
+            found = run(preset, bench, row, candidates(preset, short, metric), epochs)
+            every += found
+        settings[metric, epochs] = best(found, metric)
     return Chosen(list({each.run.config: each for each in every}.values()), settings)
 
 

@@ -102,7 +102,6 @@ ROWS = {
             SMALL_RATES,
         ),
         mirror("second-order", "second-order", TEMPERATURES),
-        mirror("second-order, layer-local", "second-order", TEMPERATURES, local=True),
         mirror("Gauss-Newton", "gauss-newton", (None,)),
         mirror("Gauss-Newton, layer-local", "gauss-newton", (None,), local=True),
     )
@@ -127,6 +126,11 @@ class Preset(declared.Preset):
     def budgets(self) -> Sequence[int]:
         """The lengths of the tables' runs."""
         return (self.trial_epochs, *self.between, self.epochs)
+
+    @property
+    def places(self) -> Sequence[tuple[str, int]]:
+        """What settings are chosen for: the ELBO at every length, the bound at the longest."""
+        return (*(("elbo", epochs) for epochs in self.budgets), ("log_likelihood", self.epochs))
 
     def counted(self, epochs: int) -> Mapping[str, int]:
         """Samples an image on each split of the table's runs of a length: the longest take the most on the test images.

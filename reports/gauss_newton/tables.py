@@ -12,7 +12,8 @@ from reports.gauss_newton.settings import Preset, Row, Trial
 from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
-TRAIN, ELBO, BOUND = Metric("train", "elbo", "train"), Metric("test", "elbo", "test"), Metric("test", "log_likelihood")
+TRAIN, ELBO = Metric("train", "elbo", "train"), Metric("test", "elbo", "test")
+BOUND = Metric("test", "log_likelihood", "bound")
 SYMBOLS = {"temperature": "τ", "beta": "β"}
 OURS = ("Gauss-Newton", "TP, mirror, Gauss-Newton", "TP, mirror, Gauss-Newton, layer-local")
 RIVALS = ("ReinMax", "Gumbel-Softmax", "ST-Gumbel-Softmax", "RLOO (4)", "TP, mirror, second-order")
@@ -44,26 +45,18 @@ def setting(row: Row, trial: Trial) -> str:
 
 
 def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
-    """Every row at every length, with the settings that a yardstick chose."""
-    shown = {"elbo": (TRAIN, ELBO), "log_likelihood": (BOUND, ELBO)}[metric]
+    """Every row with the settings that a yardstick chose, at the lengths that it chose for."""
     columns, body = [Column("", text=True)], {row.label: list[Cell]([row.label]) for row in preset.rows}
-    for epochs in preset.budgets:
-        own = [*shown, BOUND] if metric == "elbo" and epochs == preset.epochs else shown
-        for each in own:
-            head = "bound" if each.metric == "log_likelihood" else each.head if metric == "elbo" else "ELBO"
-            columns.append(Column(head, f"{epochs} epochs"))
+    for epochs in (epochs for chosen, epochs in preset.places if chosen == metric):
+        for each in (TRAIN, ELBO, BOUND) if epochs == preset.epochs else (TRAIN, ELBO):
+            columns.append(Column(each.head, f"{epochs} epochs"))
             found = cells(results, [named(row, metric, epochs) for row in preset.rows], each)
             for row in preset.rows:
                 body[row.label].append(found[named(row, metric, epochs)])
-    what = (
-        "ELBO of training and test images"
-        if metric == "elbo"
-        else "Importance-weighted bound and ELBO of the test images"
-    )
     caption = (
-        f"{what}; settings chosen by the validation {YARDSTICKS[metric]} at each length. Hard samples, exact KL, "
-        f"nats an image, higher is better; mean ± 95% interval over {len(preset.seeds)} seeds; {BOLD}. The bound takes "
-        f"{preset.validated:,} samples, after {preset.epochs} epochs {preset.samples:,}."
+        f"ELBO of training and test images, and importance-weighted bound of the test images with {preset.samples:,} "
+        f"samples; settings chosen by the validation {YARDSTICKS[metric]}. Hard samples, exact KL, nats an image, "
+        f"higher is better; mean ± 95% interval over {len(preset.seeds)} seeds; {BOLD}."
     )
     return Table({"elbo": "results", "log_likelihood": "bound"}[metric], caption, columns, list(body.values()))
 
@@ -71,11 +64,10 @@ def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
 def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     """The settings that were chosen."""
     columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in chosen}
-    for metric, name in YARDSTICKS.items():
-        for epochs in preset.budgets:
-            columns.append(Column(f"{epochs} epochs", f"by {name}", text=True))
-            for row, found in chosen.items():
-                body[row].append(setting(row, found.settings[metric, epochs].trial))
+    for metric, epochs in preset.places:
+        columns.append(Column(f"{epochs} epochs", f"by {YARDSTICKS[metric]}", text=True))
+        for row, found in chosen.items():
+            body[row].append(setting(row, found.settings[metric, epochs].trial))
     caption = f"Learning rate, weight decay and the row's own hyper-parameter, chosen on the validation images. {ENDS}"
     return Table("settings", caption, columns, list(body.values()))
 
