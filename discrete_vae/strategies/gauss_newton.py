@@ -81,6 +81,7 @@ class GaussNewtonLocalExpectation(Strategy):
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
     Options = GaussNewtonOptions
+    differentiates = True
 
     def __init__(self, averaged: Averaged = "all", moves: int = CHOSEN) -> None:
         super().__init__()
@@ -97,9 +98,8 @@ class GaussNewtonLocalExpectation(Strategy):
         # The first order, g . (e_k - e_i) of the moves that are estimated, is linear in g, and so a gradient.
         first = estimated * softmax(logits)
         seen = straight_through(sample, first - sample * first.sum(-1, keepdim=True))
-        decoder = objective.decoder
-        outputs = [objective.decode(seen)] if decoder is None else decoder.trace(seen.flatten(-2))[1]
-        loss = differentiable_in(objective.loss_of(seen, at_least_float32(outputs[-1])), seen, self)
+        outputs = decoded_layers(objective, seen)
+        loss = differentiable_in(objective.loss_of(seen, outputs[-1]), seen, self)
         with torch.no_grad():
             outputs = [each.detach() for each in outputs]
             rest = second_order(objective, sample, outputs, self.averaged)
@@ -116,8 +116,8 @@ class GaussNewtonLocalExpectation(Strategy):
         one, split, probabilities = samples.each, samples.split(sample), softmax(samples.split(logits.detach()))
         with torch.enable_grad():
             seen = split.detach().requires_grad_()
-            outputs = [one.decode(seen)] if one.decoder is None else one.decoder.trace(seen.flatten(-2))[1]
-            each = one.loss_of(seen, at_least_float32(outputs[-1]))  # [..., B S]
+            outputs = decoded_layers(one, seen)
+            each = one.loss_of(seen, outputs[-1])  # [..., B S]
             first = slope(each, seen, type(self).__name__, retain=True)
         losses = samples.apart(each)
         with torch.no_grad():
@@ -137,6 +137,14 @@ class GaussNewtonLocalExpectation(Strategy):
         """The moves of each example that are decoded, as numbers of N K: ``[..., B, moves]``."""
         moves = moves_of(self.moves, *sample.shape[-2:])
         return ((1 - sample) * softmax(logits)).flatten(-2).topk(moves, -1).indices
+
+
+def decoded_layers(objective: Objective, sample: Tensor) -> list[Tensor]:
+    """What each of the decoder's layers puts out, the last in at least float32, or of a decoder without its output."""
+    if objective.decoder is None:
+        return [objective.decode(sample)]
+    outputs = objective.decoder.trace(sample.flatten(-2))[1]
+    return [*outputs[:-1], at_least_float32(outputs[-1])]
 
 
 def moved(sample: Tensor, places: Tensor, probabilities: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
     distances serves all examples; of the slopes; or of nothing. Raises ``InputError`` where the objective has no
     curvature.
     """
-    curvature, network = objective.curvature_at(at_least_float32(outputs[-1])), objective.decoder
+    curvature, network = at_least_float32(objective.curvature_at(outputs[-1])), objective.decoder
     if averaged == "nothing":
         return own_quadratic(objective.decode, curvature, sample)
     if network is None:
@@ -142,7 +142,7 @@ def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor) 
         change: Tensor = jvp(decode, (sample,), (push,))[1]
         return change
 
-    return vmap(pushed)(pushes)
+    return at_least_float32(vmap(pushed)(pushes))
 
 
 def _cut(count: int, size: int, most: int) -> Iterator[tuple[int, int]]:

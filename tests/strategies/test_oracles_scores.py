@@ -77,7 +77,14 @@ CASES = [
     Case("local-expectation", local_expectation),
     Case("sparsemax-marginalisation", sparsemax_marginalisation),
 ]
-ELSEWHERE = {"target-propagation", "target-propagation-auto-encoder", "vq-vae", "vq-vae-rotation", "fsq"}
+ELSEWHERE = {
+    "target-propagation",
+    "target-propagation-auto-encoder",
+    "vq-vae",
+    "vq-vae-rotation",
+    "fsq",
+    "gauss-newton-local-expectation",
+}
 
 
 @every(CASES)

@@ -317,7 +317,11 @@ def test_layers_mask_categories_and_come_in_half_precision(name, dtype) -> None:
         seen.append(z)
         return z.flatten(-2)
 
-    objective = Objective(decode=decode, loss=lambda output: (output @ weights[0]).square())
+    objective = Objective(
+        decode=decode,
+        loss=lambda output: (output @ weights[0]).square(),
+        curvature=lambda output: 2 * weights[0].square().expand_as(output),
+    )
     layer = Layer(
         logits=lambda z, _: (z.flatten(-2) @ weights).unflatten(-1, (2, 4)) + mask, objective=lambda _: objective
     )
