@@ -271,14 +271,17 @@ def test_what_is_said_of_the_tables_after_jang() -> None:
     assert set(tuning["seed"]).isdisjoint(results["seed"])
 
 
+GAUSS_NEWTON = "gauss-newton-local-expectation", "target-propagation, Gauss-Newton"
+
+
 def test_what_is_said_of_gradients() -> None:
     """Cosines of one draw at the defaults after 20 epochs, and which biases can be seen."""
     results = results_of("gradients")
     last = results[results["epoch"] == 20].drop_duplicates(["row", "metric"])  # the defaults come first
     values = last.pivot(index="row", columns="metric", values="value")
     cosine = values["cosine"]
-    ordered = list(cosine.sort_values(ascending=False).index[:5])
-    assert ordered == ["unordered-set", "sum-and-sample", "local-expectation", "carms", "rloo"]
+    ordered = [name for name in cosine.sort_values(ascending=False).index if name not in GAUSS_NEWTON]
+    assert ordered[:5] == ["unordered-set", "sum-and-sample", "local-expectation", "carms", "rloo"]
     told = (
         f"`unordered-set` with four different states ({cosine['unordered-set']:.2f}), `sum-and-sample` with three "
         f"states and a draw ({cosine['sum-and-sample']:.2f}) and `local-expectation` "
@@ -288,6 +291,15 @@ def test_what_is_said_of_gradients() -> None:
         f"REBAR ({cosine['rebar']:.2f}; coupled {cosine['rebar, coupled']:.2f}) and ARSM ({cosine['arsm']:.2f})"
     )
     assert told in SAID
+    ours, targets = GAUSS_NEWTON
+    first = results[results["epoch"] == 1].drop_duplicates(["row", "metric"]).query("metric == 'cosine'")
+    after = first.set_index("row")["value"]
+    assert (
+        f"has {cosine[ours]:.2f}, as target propagation with its geometry has ({cosine[targets]:.2f}); its bias is "
+        f"{values['bias'][ours]:.2f} of the norm, and one draw has a standard deviation of "
+        f"{values['variance'][ours] ** 0.5:.1f} times it. After 1 epoch its cosine is {after[ours]:.2f}, that of local "
+        f"expectation {after['local-expectation']:.2f} and that of ReinMax {after['reinmax']:.2f}."
+    ) in SAID
     second = values.loc[["reinmax", "zgr", "minimum-variance", "target-propagation, mirror"]]
     assert (second["bias"] < 2 * (second["variance"] / 1000) ** 0.5).all()
     assert {f"{value:.1f}" for value in second["variance"] ** 0.5} == {"4.5"}
