@@ -260,6 +260,14 @@ def test_target_propagation_by_exact_feedback_is_reinmax() -> None:
     torch.testing.assert_close(gradient, expected)
 
 
+def test_gauss_newton_targets_of_a_bound_have_its_estimate() -> None:
+    """Each sample's signal has its weight, the moves' costs are of its own loss, and the bound follows from these."""
+    gradient, loss = estimated(TargetPropagation(Transposed(), "gauss-newton"), 3)
+    expected, other = estimated(GaussNewtonLocalExpectation(moves=0), 3)
+    torch.testing.assert_close(loss, other)
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_targets_by_the_encoder_are_nearer_by_the_weight() -> None:
     """Each sample's pull is target propagation's with its weight for output target; log q / p is differentiated."""
     count = 3

@@ -51,8 +51,8 @@ class LatentState:
     """alpha, ``[]`` or ``[..., 1, 1, 1]``."""
     temperature: Tensor
     """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
-    second: Callable[[], Tensor] = lambda: torch.zeros(())
-    """The second order of what moving each variable to each category costs, ``responses.second_order``."""
+    costs: Callable[[Tensor], Tensor] = torch.neg
+    """From a signal, a direction of descent, to what moving each variable to each category costs, in nats."""
 
 
 Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]
@@ -132,10 +132,11 @@ def gauss_newton(at: LatentState, difference: Difference) -> tuple[Tensor, Tenso
     """The optimum of each variable, the others held, under a Gauss-Newton model of the decoder: ``softmax(-alpha c)``.
 
     ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is what the loss would change by with the variable in
-    category k; with a uniform prior the target is that of coordinate-ascent mean-field inference. The pull is the
-    gradient ``alpha J c`` of the expected cost; the task adds that of the KL term.
+    category k, or a bound over several samples with it there in one of them. With a uniform prior the target is the
+    variable's complete conditional, and for the mean of c over samples that of coordinate-ascent mean-field inference.
+    The pull is the gradient ``alpha J c`` of the expected cost; the task adds that of the KL term.
     """
-    cost = at.step * (at.second() - difference.logit_difference)
+    cost = at.step * at.costs(difference.logit_difference)
     return softmax(-cost), jacobian_product(at.probabilities, cost)
 
 

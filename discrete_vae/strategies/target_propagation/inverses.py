@@ -61,8 +61,8 @@ class DecodePass:
     """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
     own: Tensor | float = 0.0
     """The gradient in the logits that the loss has by itself, as a bound over several samples has one."""
-    weights: Tensor | float = 1.0
-    """How much each sample counts in a bound, ``[..., B S, 1, 1]``; the errors and what follows from them have it."""
+    losses: Tensor | None = None
+    """What each sample of a bound costs, ``[..., B, S]``; errors, and what follows from them, have its weight."""
     share: float = 1.0
     """eta, by which layerwise feedback shortens the code's signal; the decoder's layers learn from the whole error."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -22,7 +23,7 @@ from discrete_vae.strategies.base import (
     kl_term_gradient,
     register_hyperparameter,
 )
-from discrete_vae.strategies.bound import Samples, bound
+from discrete_vae.strategies.bound import Samples, bound, bound_change
 from discrete_vae.strategies.hyperparameters import per_member
 from discrete_vae.strategies.objective import Model, Objective
 from discrete_vae.strategies.responses import second_order
@@ -222,11 +223,11 @@ class TargetPropagation(TargetStrategy):
         else:
             output = one.decode(sample)
         own: Tensor | float = 0.0
-        weights = None
+        losses = None
         if samples is None:
             loss, error, direct = self._loss(objective, model, sample, output)
         else:
-            loss, error, direct, own, weights = self._bound(samples, sample, output)
+            loss, error, direct, own, losses = self._bound(samples, sample, output)
         prediction = aim = None
         with torch.no_grad():
             if flow is None or self.feedback == "sample":
@@ -234,16 +235,16 @@ class TargetPropagation(TargetStrategy):
                 aim = _aim(objective, model, prediction, error)
                 if self.feedback == "sample":
                     prediction = (noise.uniform(prediction.shape) < prediction).to(prediction.dtype)
-                if weights is not None and model.observation is not None:  # a sample counts by its weight
-                    aim = prediction.lerp(aim, weights.to(prediction.dtype))
+                if losses is not None and model.observation is not None:  # a sample counts by its weight
+                    aim = prediction.lerp(aim, _weights_of(losses).unsqueeze(-1).to(prediction.dtype))
                 if flow is not None:
                     error = aim - prediction
                 elif self.output_target != 1:
                     aim = prediction.lerp(aim, self.output_target)
             code = softmax(logits) if self.code == "probabilities" else sample
-        share, weight = self.output_target, 1.0 if weights is None else weights.unsqueeze(-1)
+        share = self.output_target
         return DecodePass(
-            one, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, own, weight, share
+            one, model, logits.detach(), code, sample, prediction, aim, error, flow, direct, own, losses, share
         ), loss
 
     def _loss(
@@ -270,7 +271,7 @@ class TargetPropagation(TargetStrategy):
     def _bound(
         self, samples: Samples, sample: Tensor, output: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | float, Tensor]:
-        """The same of a bound, and its own gradient in the logits, and the weights of its samples ``[..., B S, 1]``.
+        """The same of a bound, and its own gradient in the logits, and the losses of its samples ``[..., B, S]``.
 
         The own gradient is for layer-local training, and 0 elsewhere.
         """
@@ -282,9 +283,8 @@ class TargetPropagation(TargetStrategy):
             local = self.local and samples.logits.requires_grad
             inputs = [output, seen, *([samples.logits] if local else [])]
             error, direct, *own = torch.autograd.grad(loss.sum(), inputs, retain_graph=True, allow_unused=True)
-        weights = (-losses.detach()).softmax(-1).flatten(-2).unsqueeze(-1)
         found = samples.split(own[0]) if local and own[0] is not None else 0.0
-        return loss, error.neg(), None if direct is None else direct.neg(), found, weights
+        return loss, error.neg(), None if direct is None else direct.neg(), found, losses.detach()
 
     @torch.no_grad()
     def pull(self, decoded: DecodePass) -> tuple[Difference, Tensor, Tensor]:
@@ -295,12 +295,8 @@ class TargetPropagation(TargetStrategy):
         difference = self.inverse.difference(decoded)
         step, temperature = (per_member(value, decoded.logits) for value in (self.step, self.temperature))
         probabilities = softmax(decoded.logits)
-        outputs = decoded.flow.outputs if decoded.flow else []
-
-        def second() -> Tensor:
-            return decoded.weights * second_order(decoded.objective, decoded.sample, outputs)
-
-        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, second)
+        costs = partial(self.costs, decoded)
+        point = LatentState(decoded.logits, probabilities, decoded.code, decoded.sample, step, temperature, costs)
         target, pull = self.geometry(point, difference)
         if self.clip:
             length = difference.logit_difference.norm(dim=-1, keepdim=True)
@@ -315,6 +311,18 @@ class TargetPropagation(TargetStrategy):
         return difference, target, pull
 
     @staticmethod
+    def costs(decoded: DecodePass, signal: Tensor) -> Tensor:
+        """What moving each variable to each category costs, by a Gauss-Newton model of the decoder."""
+        second = second_order(decoded.objective, decoded.sample, decoded.flow.outputs if decoded.flow else [])
+        if decoded.losses is None:
+            return second - signal
+        # The signal is that of the bound, in which a sample's own counts by its weight.
+        weights = _weights_of(decoded.losses)[..., None, None].clamp_min(torch.finfo(signal.dtype).tiny)
+        first = ((decoded.sample * signal).sum(-1, keepdim=True) - signal) / weights
+        change = torch.unflatten(first + second, -3, decoded.losses.shape[-2:])
+        return bound_change(decoded.losses, change).flatten(-4, -3)
+
+    @staticmethod
     def rest(decoded: DecodePass, difference: Difference) -> Tensor | float:
         """What shortens the KL term's gradient, which the task adds, as clipping shortens the pull."""
         if difference.kept is None:
@@ -327,6 +335,11 @@ class TargetPropagation(TargetStrategy):
             return decoded, *self.pull(decoded)
 
         return {} if objective.model is None else diagnose(self.inverse, draw, logits, objective, noise)
+
+
+def _weights_of(losses: Tensor) -> Tensor:
+    """How much each sample counts in a bound of losses ``[..., B, S]``: ``[..., B S]``."""
+    return (-losses).softmax(-1).flatten(-2)
 
 
 def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor | None) -> Tensor:
