@@ -45,7 +45,8 @@ def choose(preset: Preset, bench: ReportContext, row: Row) -> Chosen:
     for metric, epochs in preset.places:
         found = short
         if epochs != preset.trial_epochs:
-            found = run(preset, bench, row, candidates(preset, short, metric), epochs)
+            trials = dict.fromkeys([*candidates(preset, short, metric), *row.known])
+            found = run(preset, bench, row, list(trials), epochs)
             every += found
         settings[metric, epochs] = best(found, metric)
     return Chosen(list({each.run.config: each for each in every}.values()), settings)
