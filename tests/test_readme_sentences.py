@@ -259,7 +259,8 @@ def test_what_is_said_of_the_tables_after_jang() -> None:
         mean(results, f"{row}, VAE categorical", "test", "elbo")
         for row in ("Gauss-Newton", "ST Gumbel-S", "TP, mirror", "Gumbel-S", "ReinMax")
     ]
-    said = "Gauss-Newton has {:.1f}, ST-Gumbel-Softmax {:.1f}, target propagation {:.1f}, Gumbel-Softmax {:.1f} and ReinMax {:.1f}"
+    said = "Gauss-Newton has {:.1f}, ST-Gumbel-Softmax {:.1f}, target propagation {:.1f}, "
+    said += "Gumbel-Softmax {:.1f} and ReinMax {:.1f}"
     assert said.format(*elbos) in SAID
     assert abs(mean(results, "DARN, VAE categorical", "test", "kl")) < 0.05
     assert mean(results, "DARN, linearised, VAE categorical", "test", "kl") > 40

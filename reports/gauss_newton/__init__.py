@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.config import Config
-from reports.gauss_newton.choice import YARDSTICKS, Chosen, choose
-from reports.gauss_newton.settings import PRESETS, Preset, Row
+from reports.gauss_newton.choice import Chosen, choose
+from reports.gauss_newton.settings import PRESETS, YARDSTICKS, Preset, Row
 from reports.gauss_newton.tables import decays_table, differences, named, results_table, settings_table
 from reports.kit.context import ReportContext, strategies
 from reports.kit.histories import learning_curves
@@ -23,7 +23,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     finals = {
         (row, metric, epochs): bench.train(final(preset, row, found, metric, epochs), samples=preset.counted(epochs))
         for row, found in chosen.items()
-        for metric, epochs in preset.places
+        for metric, epochs in preset.places(row)
     }
     frames = [
         evaluation_rows(bench.report, named(*key), run, preset.counted(key[2]))
@@ -40,7 +40,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_results(tuning[tuning["metric"].isin(list(YARDSTICKS))], "tuning.csv")
     runs = [each.run for each in tried] + [run for own in finals.values() for run in own]
     bench.write_provenance(runs, samples=preset.counted(preset.epochs), epochs=preset.epochs)
-    longest = {row.label: finals[row, "elbo", preset.epochs] for row in preset.rows}
+    longest = {row.label: runs for (row, *place), runs in finals.items() if place == ["elbo", preset.epochs]}
     figures = learning_curves(bench, longest, {"elbo": "validation ELBO (nats)"})
     tables = [results_table(preset, results, metric) for metric in YARDSTICKS]
     tables += [differences(preset, results), settings_table(preset, chosen), decays_table(preset, chosen)]
@@ -61,8 +61,10 @@ def plan(preset: Preset) -> list[Config]:
     for row in preset.rows:
         wanted += [row.config(trial, preset.trial_epochs, seed, preset.base) for trial in row.trials]
         kept = row.trials[:: len(row.rates)][: preset.keep]  # one of a decay each
-        wanted += [row.config(each, epochs, seed, preset.base) for epochs in preset.budgets[1:] for each in kept]
-        wanted += [row.config(kept[0], epochs, each, preset.base) for epochs in preset.budgets for each in preset.seeds]
+        lengths = dict.fromkeys(epochs for _, epochs in preset.places(row))
+        longer = [epochs for epochs in lengths if epochs != preset.trial_epochs]
+        wanted += [row.config(each, epochs, seed, preset.base) for epochs in longer for each in kept]
+        wanted += [row.config(kept[0], epochs, each, preset.base) for epochs in lengths for each in preset.seeds]
     return wanted
 
 

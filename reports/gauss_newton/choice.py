@@ -10,8 +10,6 @@ from reports.gauss_newton.settings import Preset, Row, Trial
 from reports.kit.context import ReportContext
 
 WORST = float("-inf")
-YARDSTICKS = {"elbo": "ELBO", "log_likelihood": "bound"}
-"""The validation metrics that settings are chosen by, each for a table of its own."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def choose(preset: Preset, bench: ReportContext, row: Row) -> Chosen:
     """Run a row's trials, then the candidates longer, and find the best of every length."""
     short = run(preset, bench, row, row.trials, preset.trial_epochs)
     every, settings = list(short), dict[tuple[str, int], Tried]()
-    for metric, epochs in preset.places:
+    for metric, epochs in preset.places(row):
         found = short
         if epochs != preset.trial_epochs:
             trials = dict.fromkeys([*candidates(preset, short, metric), *row.known])

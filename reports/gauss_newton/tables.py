@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.gauss_newton.choice import WORST, YARDSTICKS, Chosen
+from reports.gauss_newton.choice import WORST, Chosen
 from reports.gauss_newton.settings import Preset, Row, Trial
 from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differences_table, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
+NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}
+"""Of the yardsticks."""
 TRAIN, ELBO = Metric("train", "elbo", "train"), Metric("test", "elbo", "test")
 BOUND = Metric("test", "log_likelihood", "bound")
 SYMBOLS = {"temperature": "τ", "beta": "β"}
@@ -29,7 +31,7 @@ def named(row: Row, metric: str, epochs: int) -> str:
 
 def place(metric: str, epochs: int) -> str:
     """A length and a yardstick, as a task of the tidy rows."""
-    return f"{epochs} epochs, by {YARDSTICKS[metric]}"
+    return f"{epochs} epochs, by {NAMES[metric]}"
 
 
 def setting(row: Row, trial: Trial) -> str:
@@ -46,16 +48,17 @@ def setting(row: Row, trial: Trial) -> str:
 
 def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
     """Every row with the settings that a yardstick chose, at the lengths that it chose for."""
-    columns, body = [Column("", text=True)], {row.label: list[Cell]([row.label]) for row in preset.rows}
-    for epochs in (epochs for chosen, epochs in preset.places if chosen == metric):
+    rows = [row for row in preset.rows if metric in row.yardsticks]
+    columns, body = [Column("", text=True)], {row.label: list[Cell]([row.label]) for row in rows}
+    for epochs in dict.fromkeys(epochs for row in rows for chosen, epochs in preset.places(row) if chosen == metric):
         for each in (TRAIN, ELBO, BOUND) if epochs == preset.epochs else (TRAIN, ELBO):
             columns.append(Column(each.head, f"{epochs} epochs"))
-            found = cells(results, [named(row, metric, epochs) for row in preset.rows], each)
-            for row in preset.rows:
+            found = cells(results, [named(row, metric, epochs) for row in rows], each)
+            for row in rows:
                 body[row.label].append(found[named(row, metric, epochs)])
     caption = (
         f"ELBO of training and test images, and importance-weighted bound of the test images with {preset.samples:,} "
-        f"samples; settings chosen by the validation {YARDSTICKS[metric]}. Hard samples, exact KL, nats an image, "
+        f"samples; settings chosen by the validation {NAMES[metric]}. Hard samples, exact KL, nats an image, "
         f"higher is better; mean ± 95% interval over {len(preset.seeds)} seeds; {BOLD}."
     )
     return Table({"elbo": "results", "log_likelihood": "bound"}[metric], caption, columns, list(body.values()))
@@ -64,10 +67,10 @@ def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
 def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     """The settings that were chosen."""
     columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in chosen}
-    for metric, epochs in preset.places:
-        columns.append(Column(f"{epochs} epochs", f"by {YARDSTICKS[metric]}", text=True))
+    for place in dict.fromkeys(place for row in chosen for place in preset.places(row)):
+        columns.append(Column(f"{place[1]} epochs", f"by {NAMES[place[0]]}", text=True))
         for row, found in chosen.items():
-            body[row].append(setting(row, found.settings[metric, epochs].trial))
+            body[row].append(setting(row, found.settings[place].trial) if place in found.settings else DASH)
     caption = f"Learning rate, weight decay and the row's own hyper-parameter, chosen on the validation images. {ENDS}"
     return Table("settings", caption, columns, list(body.values()))
 
@@ -84,10 +87,14 @@ def differences(preset: Preset, results: pd.DataFrame) -> Table:
 def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     """What weight decay does to every row: the best validation ELBO of each decay, short and long."""
     decays = list(dict.fromkeys(decay for row in preset.rows for decay in row.decays))
-    columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in chosen}
+    columns, body = (
+        [Column("", text=True)],
+        {row: list[Cell]([row.label]) for row in chosen if "elbo" in row.yardsticks},
+    )
     for epochs in (preset.trial_epochs, preset.epochs):
         columns += [Column(f"{decay:g}", f"{epochs} epochs, weight decay") for decay in decays]
-        for row, found in chosen.items():
+        for row in body:
+            found = chosen[row]
             here = [each for each in found.tried if each.run.config.epochs == epochs]
             best = {
                 decay: max((each.score("elbo") for each in here if each.trial.decay == decay), default=WORST)
