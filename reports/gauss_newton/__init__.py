@@ -73,7 +73,7 @@ PAPERS = (
     "Ghahramani and Jordan 1997; Shekhovtsov et al. 2020; Titsias and Shi 2022; Smet et al. 2023; "
     "Grathwohl et al. 2021; Nisonoff et al. 2025; Rhodes and Gutmann 2022; Sun et al. 2023; Hassibi and Stork 1992; "
     "Nagel et al. 2020; Frantar and Alistarh 2022; Park et al. 2019; Wang and Blei 2013; Khan and Lin 2017; "
-    "Shao et al. 2025"
+    "Shao et al. 2025; Burda et al. 2016; Loshchilov and Hutter 2019"
 )
 SUMMARY = "Gauss-Newton targets: how fast every estimator learns, and what weight decay does to each"
 REPORT = Report("gauss-newton", SUMMARY, PRESETS, make, plan=plan)

@@ -188,7 +188,9 @@ PRESETS = {
         20,
         trial_epochs=1,
         trial_seeds=(0,),
-        rows=[replace(row, rates=(4e-3,), decays=(0.0, 0.03)) for row in (*map(ROWS.get, QUICK), ON_BOUND[1])],
+        rows=[
+            replace(row, rates=(4e-3,), decays=(0.0, 0.03)) for row in (*(ROWS[each] for each in QUICK), ON_BOUND[1])
+        ],
         keep=2,
         validated=10,
     ),

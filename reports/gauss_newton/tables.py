@@ -93,9 +93,8 @@ def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     )
     for epochs in (preset.trial_epochs, preset.epochs):
         columns += [Column(f"{decay:g}", f"{epochs} epochs, weight decay") for decay in decays]
-        for row in body:
-            found = chosen[row]
-            here = [each for each in found.tried if each.run.config.epochs == epochs]
+        for row in rows:
+            here = [each for each in chosen[row].tried if each.run.config.epochs == epochs]
             best = {
                 decay: max((each.score("elbo") for each in here if each.trial.decay == decay), default=WORST)
                 for decay in decays
