@@ -87,10 +87,8 @@ def differences(preset: Preset, results: pd.DataFrame) -> Table:
 def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     """What weight decay does to every row: the best validation ELBO of each decay, short and long."""
     decays = list(dict.fromkeys(decay for row in preset.rows for decay in row.decays))
-    columns, body = (
-        [Column("", text=True)],
-        {row: list[Cell]([row.label]) for row in chosen if "elbo" in row.yardsticks},
-    )
+    rows = [row for row in chosen if "elbo" in row.yardsticks]
+    columns, body = [Column("", text=True)], {row: list[Cell]([row.label]) for row in rows}
     for epochs in (preset.trial_epochs, preset.epochs):
         columns += [Column(f"{decay:g}", f"{epochs} epochs, weight decay") for decay in decays]
         for row in rows:
