@@ -27,6 +27,7 @@ Followed = Literal["elbo", "bound"]
 Keep = Literal["last", "best"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
+LOOKS = 1000
 REVISITED = 6
 """Stochastic layers that a run may have with a strategy that visits each several times."""
 NESTING = 1
@@ -156,7 +157,7 @@ class Config:
         check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
-        if (lost := self.weight_decay.initial * self.learning_rate.initial) >= 1:
+        if self.weight_decay != Schedule(0.0) and (lost := self.largest_loss) >= 1:
             raise InputError(
                 f"weight decay is {self.weight_decay}, at learning rate {self.learning_rate}: a weight would lose "
                 f"{lost:g} times itself at a step; give less, such as 0.03"
@@ -170,6 +171,9 @@ class Config:
 
         For rows of a comparison that share settings, not all of which every row reads.
         """
+        for name, known in ((strategy, STRATEGIES), (values.get("task", cls.task), TASKS)):
+            if name not in known:
+                raise nearest(str(name), known, "strategy" if known is STRATEGIES else "task")
         plain = defaults(strategy)
         given = plain | values | ({} if options is None else {"options": options})
         return cls(**relevance.fitting(given, plain))
@@ -208,6 +212,18 @@ class Config:
     def rescaled_by(self) -> str | None:
         """The option by which the strategy scales its gradient by what it sees, if it does."""
         return self.strategy_class.rescaled_by(self.options)
+
+    @property
+    def largest_loss(self) -> float:
+        """The largest share of itself that a weight loses at a step, at a thousand times of the run."""
+        steps = self.data.split_sizes.train // self.step_size
+        total = self.epochs * steps
+
+        def at(schedule: Schedule, step: int) -> float:
+            return schedule.at({"epoch": step / steps, "step": step, "run": step / total}[schedule.unit])
+
+        times = {round(i * (total - 1) / LOOKS) for i in range(LOOKS + 1)}
+        return max(at(self.learning_rate, step) * at(self.weight_decay, step) for step in times)
 
     @property
     def step_size(self) -> int:

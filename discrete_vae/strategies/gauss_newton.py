@@ -44,7 +44,8 @@ class GaussNewtonOptions:
 
     averaged: Averaged = "all"
     """Of what in the model of the decoder the batch's mean is taken: of its slopes and of how the loss' curvature lies
-    over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image."""
+    over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image. It has no
+    effect where all moves are decoded."""
     moves: int = CHOSEN
     """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
     local expectation; -1 takes all where these are no more than 32, otherwise none."""
@@ -74,12 +75,13 @@ class GaussNewtonLocalExpectation(Strategy):
 
     The sample has variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at
     the sample, h its second derivative in the output, V the output's response to each category. It is local expectation
-    itself where the decoder is affine and the loss quadratic in each number of the output. The likeliest ``moves`` of
+    itself where the decoder is affine and the loss quadratic in each number of the output. Curvature of the decoder
+    itself is left out. The likeliest ``moves`` of
     an example are decoded in place of estimated. The objective has to have a ``curvature``. Where it is a bound over
     several samples, c is that of a sample's own loss and ``log q / p``, by which the change of the bound is known.
     """
 
-    claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
+    claim = Claim("Titsias and Lazaro-Gredilla 2015", unbiased=False, relaxed=False, evaluations=1)
     Options = GaussNewtonOptions
     differentiates = True
 

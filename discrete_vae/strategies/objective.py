@@ -59,7 +59,7 @@ class Objective:
     sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
     """Logits and sample -> the sample's share in the KL term, beta log q(z) / p(z), ``[..., B]``; mean: ``kl_term``."""
     curvature: Callable[[Tensor], Tensor] | None = None
-    """Output -> the second derivative of the loss in each of its numbers, at least 0: ``[..., B, D]``."""
+    """Output -> the second derivative of the loss in each of its numbers, ``[..., B, D]``; below 0 it counts as 0."""
     context: Tensor | None = None
     """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
     broadcasts: bool = False
@@ -116,13 +116,24 @@ class Objective:
         return self.model.decoder if self.model else None
 
     def curvature_at(self, output: Tensor) -> Tensor:
-        """The curvature at an output; raises ``InputError`` where there is none."""
-        if self.curvature is None:
+        """The curvature at an output, in at least float32; what is below 0 counts as 0.
+
+        Raises ``InputError`` where there is none, or none of each number of the output.
+        """
+        if not callable(self.curvature):
             raise InputError(
                 "a Gauss-Newton model needs an objective with curvature, the second derivative of the loss in each "
                 "number of the output; give Objective(..., curvature=...), for a Bernoulli likelihood p (1 - p)"
             )
-        return self.curvature(output)
+        found = self.curvature(output)
+        try:
+            return at_least_float32(found.expand_as(output)).clamp_min(0)
+        except (AttributeError, RuntimeError):
+            shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"the curvature is {shape}; give the second derivative of the loss in each number of the output, "
+                f"{list(output.shape)}"
+            ) from None
 
     @property
     def deterministic(self) -> Objective:

@@ -16,6 +16,7 @@ from torch.func import jvp, vmap
 
 from discrete_vae.backbones.layers import products
 from discrete_vae.backbones.stack import Stack
+from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import at_least_float32, one_hot
 from discrete_vae.strategies.objective import Objective
 
@@ -37,7 +38,7 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
     distances serves all examples; of the slopes; or of nothing. Raises ``InputError`` where the objective has no
     curvature.
     """
-    curvature, network = at_least_float32(objective.curvature_at(outputs[-1])), objective.decoder
+    curvature, network = objective.curvature_at(outputs[-1]), objective.decoder
     if averaged == "nothing":
         return own_quadratic(objective.decode, curvature, sample)
     if network is None:
@@ -74,7 +75,8 @@ def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respon
         states = torch.arange(first * categories, last * categories, device=sample.device)
         units = torch.unflatten(one_hot(states, latents * categories, sample.dtype), -1, (latents, categories))
         units = units.view(len(states), *[1] * (mean.dim() - 2), latents, categories).expand(-1, *mean.shape)
-        return _pushed(decode, mean, units).mean(-2).movedim(0, -2)  # of examples, where these matter to it
+        # The mean over examples, where decode gives one for each of a context.
+        return mean_of_finite(_pushed(decode, mean, units, ONE_EXAMPLE), -2).squeeze(-2).movedim(0, -2)
 
     return respond
 
@@ -123,7 +125,7 @@ def own_quadratic(decode: Callable[[Tensor], Tensor], curvature: Tensor, sample:
     pushes = (moves - moved * sample).flatten(0, 1)  # [N K, ..., B, N, K]
     size = max(sample.numel(), curvature.numel())
     parts = [
-        _pushed(decode, sample, pushes[first:last]).square().mul_(curvature).sum(-1) / 2
+        _pushed(decode, sample, pushes[first:last], "").square().mul_(curvature).sum(-1) / 2
         for first, last in _cut(len(pushes), size, RESPONSES[sample.device.type])
     ]
     return torch.unflatten(torch.cat(parts).movedim(0, -1), -1, (latents, categories))
@@ -135,14 +137,30 @@ def mean_of_finite(values: Tensor, dim: int) -> Tensor:
     return torch.where(known, values, 0.0).sum(dim, keepdim=True) / known.sum(dim, keepdim=True).clamp_min(1)
 
 
-def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor) -> Tensor:
-    """How the output changes, to first order, for each of some pushes ``[M, ...]`` of the sample: ``[M, ..., D]``."""
+ONE_EXAMPLE = "the batch's mean sample as one example and "
+"""What a decoder has to take for ``mean_responses``, for an error."""
+
+
+def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor, takes: str) -> Tensor:
+    """How the output changes, to first order, for each of some pushes ``[M, ...]`` of the sample: ``[M, ..., D]``.
+
+    Raises ``InputError`` where the decoder cannot be pushed, which tells what it has to take.
+    """
 
     def pushed(push: Tensor) -> Tensor:
         change: Tensor = jvp(decode, (sample,), (push,))[1]
         return change
 
-    return at_least_float32(vmap(pushed)(pushes))
+    try:
+        return at_least_float32(vmap(pushed)(pushes))
+    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+        told = " ".join(str(error).split())[:160]
+        remedy = "give averaged='nothing', or " if takes else "give "
+        raise InputError(
+            f"a Gauss-Newton model asks the decoder for {takes}forward derivatives (torch.func.jvp under vmap), which "
+            f"this one does not give ({type(error).__name__}: {told}); {remedy}a decoder of plain layers without "
+            "noise or state, or take ReinMax or LocalExpectation"
+        ) from error
 
 
 def _cut(count: int, size: int, most: int) -> Iterator[tuple[int, int]]:

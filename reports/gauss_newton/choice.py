@@ -61,7 +61,8 @@ def candidates(preset: Preset, short: Sequence[Tried], metric: str) -> list[Tria
     """The best trial of each weight decay, and of these the best: what decay is for shows in long runs alone."""
     decays = dict.fromkeys(each.trial.decay for each in short)
     found = [best([each for each in short if each.trial.decay == decay], metric) for decay in decays]
-    return [each.trial for each in sorted(found, key=lambda each: -each.score(metric))[: preset.keep]]
+    well = [each for each in found if each.score(metric) > WORST]
+    return [each.trial for each in sorted(well, key=lambda each: -each.score(metric))[: preset.keep]]
 
 
 def best(tried: Iterable[Tried], metric: str) -> Tried:

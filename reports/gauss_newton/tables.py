@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -35,15 +34,19 @@ def place(metric: str, epochs: int) -> str:
 
 
 def setting(row: Row, trial: Trial) -> str:
-    """``0.006, decay 0.03, τ 1.3``: a dagger beside what lies at the end of what is tried."""
-    rates, decays = sorted(row.rates), sorted(row.decays)
-    ends = "†" * (trial.rate in (rates[0], rates[-1])), "†" * (trial.decay == decays[-1])
-    told = f"{trial.rate:g}{ends[0]}, decay {trial.decay:g}{ends[1]}"
+    """``0.006, decay 0.03, τ 1.3``: a dagger beside what lies at the end of what is tried, but for no weight decay."""
+    rate = f"{trial.rate:g}{_mark(trial.rate, row.rates)}"
+    decay = f"decay {trial.decay:g}{_mark(trial.decay, row.decays) if trial.decay else ''}"
     if trial.value is None:
-        return told
-    several = isinstance(trial.value, tuple)
-    start = trial.value[0] if isinstance(trial.value, tuple) else trial.value
-    return f"{told}, {SYMBOLS[row.knob]} {start:g}" + (f" to {math.prod(trial.value):g}" if several else "")  # type: ignore[arg-type]
+        return f"{rate}, {decay}"
+    start, *share = trial.value if isinstance(trial.value, tuple) else (trial.value,)
+    starts = [each[0] if isinstance(each, tuple) else each for each in row.values if each is not None]
+    falls = f" to {start * share[0]:g}" if share else ""
+    return f"{rate}, {decay}, {SYMBOLS[row.knob]} {start:g}{falls}{_mark(start, starts)}"
+
+
+def _mark(value: float, tried: Sequence[float]) -> str:
+    return "†" if min(tried) < max(tried) and value in (min(tried), max(tried)) else ""
 
 
 def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:

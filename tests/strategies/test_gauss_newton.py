@@ -1,4 +1,4 @@
-"""What Gauss-Newton local expectation claims: exact for quadratic losses, second order otherwise."""
+"""What Gauss-Newton local expectation claims: exact for a quadratic loss of an affine decoder, and how far off else."""
 
 from __future__ import annotations
 
@@ -150,6 +150,26 @@ def test_order_of_the_bias_in_the_size_of_the_decoders_weights(strategy, order) 
         exact = exact_gradient(LOGITS[:1], objective)[0]
         biases.append(float(((weights[:, None, None] * found).sum(0) - exact).norm()))
     assert math.log(biases[0] / biases[1]) / math.log(sizes[0] / sizes[1]) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [(StraightThrough(1.0), 2), (ReinMax(), 3), (GaussNewtonLocalExpectation("nothing", moves=0), 2)],
+    ids=["straight-through", "reinmax", "gauss-newton"],
+)
+def test_order_of_the_bias_in_the_first_layers_weights(strategy, order) -> None:
+    """With a hidden layer, whose own curvature a Gauss-Newton model leaves out."""
+
+    def bias(size: float) -> float:
+        def decode(sample: Tensor) -> Tensor:
+            return F.softplus(size * sample.flatten(-2) @ INNER) @ OUTER
+
+        objective = bernoulli_objective(decode, OBSERVATION[:1])
+        weights, found = every_pull(strategy, objective, LOGITS[0])
+        exact = exact_gradient(LOGITS[:1], objective)[0]
+        return float(((weights[:, None, None] * found).sum(0) - exact).norm())
+
+    assert math.log2(bias(0.02) / bias(0.01)) == pytest.approx(order, abs=0.1)
 
 
 def test_bias_beside_that_of_its_relatives() -> None:
@@ -307,6 +327,72 @@ def test_an_objective_without_curvature_is_refused() -> None:
         with pytest.raises(InputError, match="curvature=") as caught:
             GaussNewtonLocalExpectation(moves=0).estimate(LOGITS, plain)
     assert "second derivative of the loss" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "curvature",
+    [1.0, lambda output: 1.0, lambda output: output.sum(-1), lambda output: output.new_ones(D + 1)],
+    ids=["number", "function of a number", "summed", "of another size"],
+)
+@pytest.mark.parametrize("averaged", AVERAGED)
+def test_a_curvature_that_is_none_is_refused(averaged, curvature) -> None:
+    with pytest.raises(InputError, match="second derivative of the loss in each number of the output"):
+        pull(GaussNewtonLocalExpectation(averaged, moves=0), replace(quadratic_objective(), curvature=curvature))
+
+
+@pytest.mark.parametrize("averaged", AVERAGED)
+def test_a_curvature_below_zero_counts_as_none(averaged) -> None:
+    """So the estimate is then straight-through's."""
+    objective = quadratic_objective()
+    found = pull(
+        GaussNewtonLocalExpectation(averaged, moves=0), replace(objective, curvature=lambda output: -output.exp())
+    )
+    torch.testing.assert_close(found, pull(StraightThrough(1.0), objective))
+
+
+def test_one_curvature_for_all_examples_will_do() -> None:
+    objective = quadratic_objective()
+    one = replace(objective, curvature=lambda output: torch.linspace(0.2, 2.0, D, dtype=torch.float64))
+    strategy = GaussNewtonLocalExpectation(moves=0)
+    torch.testing.assert_close(pull(strategy, one), pull(strategy, objective))
+
+
+def with_context(sample: Tensor) -> Tensor:
+    """A decoder that knows the batch, and broadcasts."""
+    return deep(sample) * (1 + OBSERVATION[:, :1])
+
+
+def with_context_beside(sample: Tensor) -> Tensor:
+    """One that does not broadcast."""
+    context = OBSERVATION[:, :1].expand(*sample.shape[:-3], B, 1)
+    return deep(sample) + torch.cat([sample[..., 0], context], -1).sum(-1, keepdim=True)
+
+
+def with_dropout(sample: Tensor) -> Tensor:
+    return F.dropout(deep(sample), 0.5)
+
+
+def of_a_batch(sample: Tensor) -> Tensor:
+    return deep(sample.reshape(B, N, K))
+
+
+@pytest.mark.parametrize("decode", [with_dropout, of_a_batch, with_context_beside])
+def test_a_decoder_that_cannot_be_pushed_is_told(decode) -> None:
+    with pytest.raises(InputError, match="asks the decoder for the batch's mean sample as one example") as caught:
+        pull(GaussNewtonLocalExpectation(moves=0), bernoulli_objective(decode))
+    assert "averaged='nothing'" in str(caught.value)
+
+
+def test_what_does_not_broadcast_is_taken_at_each_example() -> None:
+    found = pull(GaussNewtonLocalExpectation("nothing", moves=0), bernoulli_objective(with_context_beside))
+    exact = pull(LocalExpectation(), bernoulli_objective(with_context_beside))
+    assert F.cosine_similarity(found.flatten(), exact.flatten(), 0) > 0.9
+
+
+def test_a_decoder_that_knows_the_batch_is_averaged_over_it() -> None:
+    found = pull(GaussNewtonLocalExpectation(moves=0), bernoulli_objective(with_context))
+    own = pull(GaussNewtonLocalExpectation("nothing", moves=0), bernoulli_objective(with_context))
+    assert F.cosine_similarity(found.flatten(), own.flatten(), 0) > 0.95
 
 
 def test_options_are_checked() -> None:

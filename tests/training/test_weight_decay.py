@@ -112,6 +112,15 @@ def test_a_weight_cannot_lose_more_than_itself() -> None:
         config("200")
 
 
+@pytest.mark.parametrize(
+    ("decay", "rate"),
+    [("0,decay=2,minimum=200", "0.01"), ("0.5,decay=1000,unit=run", "0.01"), ("50,decay=50", "0.01,decay=100")],
+)
+def test_nor_at_any_time_of_the_run(decay, rate) -> None:
+    with pytest.raises(InputError, match="times itself at a step; give less, such as"):
+        config(decay, rate)
+
+
 def test_the_identity_of_runs_without_stays() -> None:
     assert "weight_decay" not in config().changes
     assert config("0.03").changes["weight_decay"] == "0.03"
