@@ -75,10 +75,10 @@ class GaussNewtonLocalExpectation(Strategy):
 
     The sample has variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at
     the sample, h its second derivative in the output, V the output's response to each category. It is local expectation
-    itself where the decoder is affine and the loss quadratic in each number of the output. Curvature of the decoder
-    itself is left out. The likeliest ``moves`` of
-    an example are decoded in place of estimated. The objective has to have a ``curvature``. Where it is a bound over
-    several samples, c is that of a sample's own loss and ``log q / p``, by which the change of the bound is known.
+    itself where the decoder is affine and the loss quadratic in each number of the output. What the decoder curves by
+    itself is left out. The likeliest ``moves`` of an example are decoded in place of estimated. The objective has to
+    have a ``curvature``. Where it is a bound over several samples, c is that of a sample's own loss and ``log q / p``,
+    by which the change of the bound is known.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", unbiased=False, relaxed=False, evaluations=1)

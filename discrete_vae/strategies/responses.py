@@ -45,10 +45,7 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
         respond = mean_responses(objective.decode, sample)
     else:
         respond = layered_responses(network, outputs, sample.shape[-1])
-    if averaged == "all":
-        total = curvature.sum(-1)[..., None, None]  # [..., B, 1, 1], for the scale is each example's own
-        return total * (sample.movedim(-2, -3) @ distances(respond, curvature, *sample.shape[-2:])).movedim(-3, -2)
-    return quadratic(respond, curvature, sample)
+    return (shared_quadratic if averaged == "all" else quadratic)(respond, curvature, sample)
 
 
 def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int) -> Respond:
@@ -68,33 +65,34 @@ def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int
 
 def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respond:
     """Those of any function of a sample ``[..., B, N, K]``, at the batch's mean sample, as one example."""
-    mean = mean_of_finite(sample, -3)
-    latents, categories = sample.shape[-2:]
+    mean, categories = mean_of_finite(sample, -3), sample.shape[-1]
 
     def respond(first: int, last: int) -> Tensor:
-        states = torch.arange(first * categories, last * categories, device=sample.device)
-        units = torch.unflatten(one_hot(states, latents * categories, sample.dtype), -1, (latents, categories))
-        units = units.view(len(states), *[1] * (mean.dim() - 2), latents, categories).expand(-1, *mean.shape)
+        units = _units(first * categories, last * categories, sample).expand(-1, *mean.shape)
         # The mean over examples, where decode gives one for each of a context.
         return mean_of_finite(_pushed(decode, mean, units, ONE_EXAMPLE), -2).squeeze(-2).movedim(0, -2)
 
     return respond
 
 
-def distances(respond: Respond, curvature: Tensor, latents: int, categories: int) -> Tensor:
-    """``1/2 sum_d u_d ((V_k - V_i)_d)^2`` with u the shares of the batch's curvature that the D numbers have.
+def shared_quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
+    """``h/2 sum_d u_d ((V_k - V_i)_d)^2`` for every variable and category: ``[..., B, N, K]``.
 
-    ``[..., N, K, K]``, by variable, i and k: half the squared distance of two categories as the decoder sees them.
+    u are the shares of the batch's curvature that the D numbers have, h each example's own in all. So one table of
+    categories i and k, half the squared distance of two as the decoder sees them, serves all examples of a variable.
     """
+    latents, categories = sample.shape[-2:]
     mean = mean_of_finite(curvature, -2).unsqueeze(-3)  # [..., 1, 1, D]
     mean = mean / mean.sum(-1, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
+    taken = sample.movedim(-2, -3)  # [..., N, B, K]
     parts = []
-    for first, last in _cut(latents, categories * curvature.shape[-1], RESPONSES[curvature.device.type]):
+    for first, last in _cut(latents, categories * max(curvature.shape[-1], categories), RESPONSES[sample.device.type]):
         rows = torch.unflatten(respond(first, last), -2, (last - first, categories))  # [..., n, K, D]
         products = (rows * mean) @ rows.mT
         squares = products.diagonal(dim1=-2, dim2=-1)
-        parts.append((squares.unsqueeze(-1) + squares.unsqueeze(-2)) / 2 - products)
-    return torch.cat(parts, -3).clamp_min_(0)
+        distances = ((squares.unsqueeze(-1) + squares.unsqueeze(-2)) / 2 - products).clamp_min_(0)
+        parts.append(taken[..., first:last, :, :] @ distances)
+    return curvature.sum(-1)[..., None, None] * torch.cat(parts, -3).movedim(-3, -2)
 
 
 def quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
@@ -117,18 +115,25 @@ def quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
 
 
 def own_quadratic(decode: Callable[[Tensor], Tensor], curvature: Tensor, sample: Tensor) -> Tensor:
-    """The same by the responses of each example at its own sample: N K pushes an example, some at a time."""
+    """The same as ``quadratic`` by the responses of each example at its own sample: N K pushes an example."""
     latents, categories = sample.shape[-2:]
-    moves = torch.eye(latents * categories, dtype=sample.dtype, device=sample.device)
-    moves = moves.view(latents, categories, *[1] * (sample.dim() - 2), latents, categories)
-    moved = moves.sum(1, keepdim=True)  # [N, 1, ..., N, K]: 1 in the variable that is moved
-    pushes = (moves - moved * sample).flatten(0, 1)  # [N K, ..., B, N, K]
+    parts = []
     size = max(sample.numel(), curvature.numel())
-    parts = [
-        _pushed(decode, sample, pushes[first:last], "").square().mul_(curvature).sum(-1) / 2
-        for first, last in _cut(len(pushes), size, RESPONSES[sample.device.type])
-    ]
+    for first, last in _cut(latents * categories, size, RESPONSES[sample.device.type]):
+        units = _units(first, last, sample)
+        pushes = units - units.sum(-1, keepdim=True) * sample  # of the variable that is moved: e_k - e_i
+        parts.append(_pushed(decode, sample, pushes, "").square().mul_(curvature).sum(-1) / 2)
     return torch.unflatten(torch.cat(parts).movedim(0, -1), -1, (latents, categories))
+
+
+def _units(first: int, last: int, like: Tensor) -> Tensor:
+    """Unit samples of the states from a first to before a last of N K, with the dimensions of a sample behind.
+
+    ``[M, 1..., N, K]``.
+    """
+    latents, categories = like.shape[-2:]
+    states = one_hot(torch.arange(first, last, device=like.device), latents * categories, like.dtype)
+    return states.view(last - first, *[1] * (like.dim() - 2), latents, categories)
 
 
 def mean_of_finite(values: Tensor, dim: int) -> Tensor:
