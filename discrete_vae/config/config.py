@@ -28,6 +28,7 @@ Keep = Literal["last", "best"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
 LOOKS = 1000
+"""Times of a run at which its weight decay is checked."""
 REVISITED = 6
 """Stochastic layers that a run may have with a strategy that visits each several times."""
 NESTING = 1

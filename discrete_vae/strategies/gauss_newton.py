@@ -4,7 +4,7 @@ Local expectation (Titsias and Lazaro-Gredilla 2015) asks what the loss would be
 and decodes a sample for each. Here one decoded sample foretells them: the loss' gradient says the first order of each
 move, and a Gauss-Newton model (Schraudolph 2002), the decoder taken for affine and the loss for quadratic in its
 output, the second. No earlier use of it was found; for an affine decoder with normal noise the mean of these costs
-gives the mean-field update of Ghahramani and Jordan (1997), and their estimate is the mean of ReinMax' at temperature 1
+gives the mean-field update of Ghahramani and Jordan (1997), and the estimate is ReinMax' at temperature 1, averaged
 over the variable's own sample.
 
 - M. K. Titsias, M. Lazaro-Gredilla: Local Expectation Gradients for Black Box Variational Inference. NeurIPS 2015.
@@ -106,10 +106,7 @@ class GaussNewtonLocalExpectation(Strategy):
             outputs = [each.detach() for each in outputs]
             whole = places.shape[-1] == sample.shape[-2] * (sample.shape[-1] - 1)  # then nothing is estimated
             rest = torch.zeros_like(sample) if whole else second_order(objective, sample, outputs, self.averaged)
-            if places.shape[-1]:
-                losses = objective(moved(sample, places, softmax(logits))).movedim(0, -1)
-                exact = (losses - loss.unsqueeze(-1)).to(rest.dtype)
-                rest = rest.flatten(-2).scatter(-1, places, exact).view_as(rest)
+            rest = with_decoded(rest, objective, sample, places, softmax(logits), loss)
             pull = jacobian_product(softmax(logits), rest)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
@@ -127,9 +124,7 @@ class GaussNewtonLocalExpectation(Strategy):
             outputs = [output.detach() for output in outputs]
             costs = first - (split * first).sum(-1, keepdim=True) + second_order(one, split, outputs, self.averaged)
             places = self.decoded(samples.split(logits), split)
-            if places.shape[-1]:
-                exact = one(moved(split, places, probabilities)).movedim(0, -1) - each.unsqueeze(-1)
-                costs = costs.flatten(-2).scatter(-1, places, exact.to(costs.dtype)).view_as(costs)
+            costs = with_decoded(costs, one, split, places, probabilities, each)
             costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
             pull = jacobian_product(softmax(logits), costs)
         loss = bound(losses, -1)
@@ -148,6 +143,16 @@ def decoded_layers(objective: Objective, sample: Tensor) -> list[Tensor]:
         return [objective.decode(sample)]
     outputs = objective.decoder.trace(sample.flatten(-2))[1]
     return [*outputs[:-1], at_least_float32(outputs[-1])]
+
+
+def with_decoded(
+    costs: Tensor, objective: Objective, sample: Tensor, places: Tensor, probabilities: Tensor, loss: Tensor
+) -> Tensor:
+    """Costs of moves ``[..., B, N, K]`` with the decoded ones in their places ``[..., B, M]``, beside the sample's."""
+    if not places.shape[-1]:
+        return costs
+    exact = objective(moved(sample, places, probabilities)).movedim(0, -1) - loss.unsqueeze(-1)
+    return costs.flatten(-2).scatter(-1, places, exact.to(costs.dtype)).view_as(costs)
 
 
 def moved(sample: Tensor, places: Tensor, probabilities: Tensor) -> Tensor:
