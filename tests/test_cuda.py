@@ -47,6 +47,16 @@ DEEP: list[tuple[str, dict[str, Any]]] = [
     ("gumbel-softmax", {"architecture": LAYERS, "task": "structured-prediction"}),
     ("reinmax", {"architecture": LAYERS, "task": "structured-prediction", "optimiser": "sgd"}),
 ]
+DECAYING = Schedule(3e-3, decay=0.99, unit="step")
+BOUND = {"objective": "bound", "samples": 3, "weight_decay": Schedule(0.1)}
+LOCAL = STRATEGIES["target-propagation"].Options("mirror", geometry="gauss-newton", local=True, warmup=3)
+NEWTON: list[tuple[str, dict[str, Any]]] = [
+    ("gumbel-softmax", BOUND),
+    ("gauss-newton-local-expectation", BOUND),
+    ("gauss-newton-local-expectation", {"architecture": replace(SMALL, latents=20)}),  # nothing is decoded
+    ("target-propagation", {"options": LOCAL, "auxiliary_learning_rate": DECAYING}),
+]
+"""The bound as an objective, weight decay, and costs of moves by a model of the decoder."""
 OPPOSED: list[tuple[str, dict[str, Any]]] = [
     ("straight-through-gumbel-softmax", {"task": "generator", "batch_size": 1000}),
     ("nvil", {"task": "generator", "batch_size": 1000, "data": DataConfig("expressions")}),
@@ -105,7 +115,7 @@ def test_initial_weights_are_the_same_on_every_device() -> None:
 
 @pytest.mark.parametrize("binarisation", ["threshold", "dynamic"])
 @pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize(("strategy", "fields"), [*((name, {}) for name in STRATEGIES), *DEEP, *OPPOSED])
+@pytest.mark.parametrize(("strategy", "fields"), [*((name, {}) for name in STRATEGIES), *DEEP, *NEWTON, *OPPOSED])
 def test_a_captured_step_has_the_bits_of_a_plain_one(
     strategy: str, fields: dict[str, Any], members: int, binarisation: str, tmp_path: Path
 ) -> None:
@@ -113,12 +123,11 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
     data = load(fields.get("data", DataConfig()), device="cuda")
     if binarisation == "dynamic" and data.config == DataConfig():
         data = replace(data, train=replace(data.train, dynamic=True))
-    decaying = Schedule(3e-3, decay=0.99, unit="step")
     configs = [
         Config.fitting(
             strategy,
             **{"architecture": small(strategy), "batch_size": 5000, **fields},
-            learning_rate=decaying,
+            learning_rate=DECAYING,
             seed=seed,
         )
         for seed in range(members)

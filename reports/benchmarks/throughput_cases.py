@@ -47,6 +47,7 @@ class Preset:
 
 FEW = (
     "gumbel-softmax",
+    "gauss-newton-local-expectation",
     "straight-through-gumbel-softmax",
     "reinmax",
     "rloo",
@@ -60,7 +61,7 @@ PRESETS = {
         "six seconds a measurement, populations to 256, precisions over 5 epochs", 6.0, 256, GROWTH, 5, (0, 1, 2), True
     ),
     "short": Preset(
-        "a second a measurement, six strategies, populations to 64: some five minutes on a GPU",
+        "a second a measurement, seven strategies, populations to 64: some five minutes on a GPU",
         *(1.0, 64, SHORT, 1, (0,), False),
         strategies=(*FEW, "target-propagation"),
     ),
