@@ -16,6 +16,8 @@ from discrete_vae.files import read_text
 from discrete_vae.runs import Run
 from discrete_vae.runs.run import EVALUATION, HISTORY
 from discrete_vae.runs.spreadsheets import read_csv
+from discrete_vae.training import Prune, never
+from discrete_vae.training.resuming import pruned_before
 
 NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
 """What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
@@ -116,18 +118,26 @@ class Cache:
 
     def find(
         self,
-        config: Config,
+        configs: Iterable[Config],
         runs: Path,
+        prune: Prune = never,
         samples: Mapping[str, int] = NO_SAMPLES,
         epochs: Collection[int] = (),
         metrics: Collection[str] = (),
-    ) -> Known | None:
-        """The run of a configuration by the first folder that tells so much (``Known.tells``), or else by the first.
+    ) -> dict[Config, Run]:
+        """The runs of these configurations that were pruned, or that a folder tells so much of (``Known.tells``).
 
-        ``runs`` is where it would be trained. None for a run whose defaults have changed since.
+        Each comes from the first folder that does. What was pruned the first folder says, which is the report's own:
+        another may have the same run to its end. ``runs`` is where they would be trained.
         """
-        found = [each for each in self.named(config.name, runs) if each.config == config]
-        return next((each for each in found if each.tells(samples, epochs, metrics)), found[0] if found else None)
+        known = [own for each in dict.fromkeys(configs) if (own := self.of(each, runs))]
+        left = pruned_before([first for first, *_ in known], prune)
+        told = (next((run for run in own if run in left or run.tells(samples, epochs, metrics)), None) for own in known)
+        return {run.config: run for run in told if run}
+
+    def of(self, config: Config, runs: Path) -> list[Known]:
+        """The run of a configuration, as each folder has it; not one whose defaults have changed since."""
+        return [each for each in self.named(config.name, runs) if each.config == config]
 
     def named(self, name: str, runs: Path) -> list[Known]:
         """The run of a name, as each folder has it."""

@@ -28,7 +28,6 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
-from discrete_vae.training.resuming import pruned_before
 from reports.kit import documents
 from reports.kit.cache import NO_SAMPLES, PROVENANCE, Cache, Known
 from reports.kit.provenance import described, owner_of, preset_of
@@ -127,12 +126,8 @@ class ReportContext:
         validation ``metrics`` (of any name, if none is given) after those ``epochs``, and if its ``weights`` are not
         needed; the others are trained, or until pruned, where the runs' folder does not have them.
         """
-        found: dict[Config, Run] = {}
-        if not (weights or self.retrain):
-            wants = samples, epochs, metrics
-            known = [run for each in dict.fromkeys(configs) if (run := self.cache.find(each, self.runs, *wants))]
-            left = pruned_before(known, prune)
-            found = {run.config: run for run in known if run in left or run.tells(*wants)}
+        cached = not (weights or self.retrain)
+        found = self.cache.find(configs, self.runs, prune, samples, epochs, metrics) if cached else {}
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
@@ -155,7 +150,7 @@ class ReportContext:
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
         """Those that neither committed tables know, nor the runs' folder as trained to the end."""
-        return self._untrained([each for each in configs if self.retrain or not self.cache.find(each, self.runs)])
+        return self._untrained([each for each in configs if self.retrain or not self.cache.of(each, self.runs)])
 
     def _untrained(self, configs: Sequence[Config]) -> list[Config]:
         folders = {config: self.runs / config.name for config in configs}

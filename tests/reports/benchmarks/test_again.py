@@ -13,7 +13,9 @@ from reports.kit.cache import PROVENANCE
 from reports.kit.context import RESULTS
 
 
-@pytest.mark.parametrize("name", ["throughput", "throughput-h200", "speed-by-classes", "storage-overhead"])
+@pytest.mark.parametrize(
+    "name", ["throughput", "throughput-h100", "throughput-h200", "speed-by-classes", "storage-overhead"]
+)
 def test_committed_files_follow_from_the_committed_numbers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
+from discrete_vae.runs import Run
+from discrete_vae.training import Prune
 from reports.kit.cache import Cache, Known
 from reports.kit.provenance import described
 
@@ -30,31 +32,32 @@ def folder(where: Path, *lines: tuple[Any, ...], status: str = "finished", **ent
     return where
 
 
-def found(*folders: Path, **wants: Any) -> Known | None:
-    return Cache(folders).find(CONFIG, RUNS, **wants)
+def known(where: Path) -> Known:
+    """The folder's run."""
+    (run,) = Cache([where]).of(CONFIG, RUNS)
+    return run
 
 
-def tells(run: Known | None, samples: dict[str, int], epochs: Any = (), metrics: Any = ()) -> bool:
-    assert run is not None
-    return run.tells(samples, epochs, metrics)
+def found(*folders: Path, **wants: Any) -> Run | None:
+    return Cache(folders).find([CONFIG], RUNS, **wants).get(CONFIG)
 
 
 def test_a_run_is_known_by_its_evaluations_and_its_history(tmp_path: Path) -> None:
     lines = [("test", 10, "elbo", None, -1.0), ("validation", None, "elbo", 3, -2.0)]
-    run = found(folder(tmp_path / "a", *lines))
-    assert tells(run, {"test": 10}, (3,), ("elbo",))
-    assert not tells(run, {"test": 9})
-    assert not tells(run, {"train": 10})
-    assert not tells(run, {}, (2, 3))
-    assert not tells(run, {}, (3,), ("kl",))
-    assert found(folder(tmp_path / "b", status="3 of 4 epochs")) is not None
-    assert Cache([tmp_path / "a"]).find(Config("reinmax"), RUNS) is None
+    own = folder(tmp_path / "a", *lines)
+    assert found(own, samples={"test": 10}, epochs=(3,), metrics=("elbo",))
+    assert not found(own, samples={"test": 9})
+    assert not found(own, samples={"train": 10})
+    assert not found(own, epochs=(2, 3))
+    assert not found(own, epochs=(3,), metrics=("kl",))
+    assert not found(folder(tmp_path / "b", status="3 of 4 epochs"))
+    assert not Cache([own]).of(Config("reinmax"), RUNS)
 
 
 @pytest.mark.parametrize("value", ["", "nan"])
 def test_an_empty_value_or_a_relaxed_reconstruction_alone_is_no_evaluation(value: str, tmp_path: Path) -> None:
     lines = [("test", 1, "reconstruction_relaxed", None, -1.0), ("test", 1, "elbo", None, value)]
-    assert not tells(found(folder(tmp_path / "a", *lines)), {"test": 1})
+    assert not found(folder(tmp_path / "a", *lines), samples={"test": 1})
 
 
 def test_a_run_comes_from_the_folder_that_tells_all(tmp_path: Path) -> None:
@@ -62,17 +65,32 @@ def test_a_run_comes_from_the_folder_that_tells_all(tmp_path: Path) -> None:
     one = folder(tmp_path / "one", ("test", 10, "elbo", None, -1.0))
     other = folder(tmp_path / "other", ("test", 10, "elbo", None, -5.0), ("train", 1, "elbo", None, -6.0))
     run = found(one, other, samples={"test": 10, "train": 1})
-    assert run is not None
+    assert isinstance(run, Known)
     assert run.source == other
     assert sorted(run.evaluation()["value"]) == [-6.0, -5.0]
     first = found(one, other, samples={"test": 10})
-    assert first is not None
+    assert isinstance(first, Known)
     assert first.source == one
 
 
+def test_the_first_folder_says_what_was_pruned(tmp_path: Path) -> None:
+    """Another report may have trained the same run to its end."""
+    own = folder(tmp_path / "own", ("validation", None, "elbo", 1, -9.0), status="1 of 3 epochs")
+    other = folder(tmp_path / "other", ("validation", 10, "elbo", None, -1.0))
+
+    def after(last: int) -> Prune:
+        return lambda epoch, metrics: list(metrics) if last <= epoch < 3 else ()
+
+    pruned = found(own, other, prune=after(1))
+    assert pruned is not None
+    assert pruned.status == "1 of 3 epochs"
+    whole = found(own, other, prune=after(2))  # it went on where that is asked for
+    assert whole is not None
+    assert whole.status == "finished"
+
+
 def test_the_source_of_a_run_is_kept(tmp_path: Path) -> None:
-    run = found(folder(tmp_path / "out", ("test", 10, "elbo", None, -1.0), source="theirs"))
-    assert run is not None
+    run = known(folder(tmp_path / "out", ("test", 10, "elbo", None, -1.0), source="theirs"))
     (entry,) = described([run], (tmp_path / "out",))["runs"]
     assert entry["source"] == "theirs"
     (entry,) = described([run], (tmp_path / "mine",))["runs"]
