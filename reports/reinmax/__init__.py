@@ -82,7 +82,7 @@ REPORT = Comparison(
             growth=0,
             trial_seeds=(0,),
             shared_seeds=True,
-            rows=rows(slice(3), "ST-GS", "ReinMax", "Gumbel-Softmax"),
+            rows=rows(slice(3), "ST-GS", "ReinMax", "Gumbel-Softmax", "Gauss-Newton"),
             tasks=[GRAYSCALE["10x30"]],
         ),
         "full": Preset(EPOCHS, (0, 1, 2), 1000, (3e-4, 5e-4, 7e-4, 1e-3)),
