@@ -13,6 +13,8 @@ from reports import (
     semi_supervised,
 )
 from reports.benchmarks.measurements import by_row
+from reports.gauss_newton.tables import OURS
+from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
 from reports.kit.results import Metric, differences, line
 from reports.sequences import ROWS
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
@@ -89,15 +91,88 @@ def test_sentences_on_target_propagation() -> None:
         assert [value for _, value in values] == sorted((value for _, value in values), reverse=True)
 
 
+def test_sentences_on_gauss_newton_targets() -> None:
+    results, tuned = results_of("gauss-newton"), results_of("gauss-newton", "tuning.csv")
+    newton, targets, local = OURS
+
+    def row(label: str, epochs: int, chosen: str = "ELBO") -> str:
+        return line(label, f"{epochs} epochs, by {chosen}")
+
+    def ahead(label: str, other: str, *lengths: int, split: str = "test") -> list[str]:
+        return [told(apart(results, row(label, each), row(other, each), split, "elbo"), 2) for each in lengths]
+
+    lead = ahead(newton, "ReinMax", 10, 20, 50)
+    assert f"Gauss-Newton is {lead[0]} nats ahead of ReinMax after 10 epochs, {lead[1]} after 20 and {lead[2]}" in SAID
+    (gumbel,) = ahead(newton, "Gumbel-Softmax", 50)
+    assert f"and {gumbel} ahead of Gumbel-Softmax after 50" in SAID
+    for label, said in (
+        (targets, "As target propagation it is {}, {} and {} ahead"),
+        (local, "layer-local {}, {} and {} ("),
+    ):
+        assert said.format(*ahead(label, "ReinMax", 10, 20, 50)) in SAID
+    corrected = {}
+    for epochs in (10, 20, 50):
+        pairs = [(row(one, epochs), row(other, epochs)) for one, other in PAIRS_OF_NEWTON]
+        found = differences(results, pairs, Metric("test", "elbo"))
+        corrected |= {
+            (*names, epochs): found[pair][2]
+            for names, pair in zip(PAIRS_OF_NEWTON, pairs, strict=True)
+            if pair in found
+        }
+    assert max(corrected[newton, "ReinMax", epochs] for epochs in (10, 20, 50)) < 0.0031
+    assert f"(p = {corrected[targets, 'ReinMax', 50]:.2g} corrected for the last)" in SAID
+    assert f"({corrected[local, 'ReinMax', 50]:.2g} corrected)" in SAID
+    (train,) = ahead(newton, "ReinMax", 50, split="train")
+    assert f"{train.split()[0]} nats on the training images" in SAID
+
+    def score(label: str, split: str, metric: str, chosen: str = "bound") -> str:
+        return f"{mean(results, row(label, 50, chosen), split, metric):.1f}"
+
+    for end in ("", ", bound (5)"):
+        for split in ("test", "validation"):
+            both = [score(label + end, split, "log_likelihood") for label in ("Gumbel-Softmax", newton)]
+            first, second = both if split == "test" else reversed(both)
+            assert f"{first} against {second}" in SAID
+    long = tuned[
+        (tuned["metric"] == "elbo") & tuned["parameters"].map(lambda text: json.loads(text).get("epochs", 50) == 50)
+    ]
+    decayed = long["parameters"].str.contains("weight_decay")
+    gain = {
+        label: long[decayed & (long["row"] == label)]["value"].max()
+        - long[~decayed & (long["row"] == label)]["value"].max()
+        for label in ("ST-Gumbel-Softmax", "Gumbel-Softmax", "ReinMax", newton)
+    }
+    first, *rest = (
+        f"{value:.1f} {'nats ' * (label == 'ST-Gumbel-Softmax')}to {label}" for label, value in gain.items()
+    )
+    assert f"{first}, {rest[0]}, {rest[1]} and {rest[2]}" in SAID
+    start, end = (
+        apart(results, row(targets, n), row(other, n), "test", "elbo")
+        for n, other in ((50, "Gumbel-Softmax"), (10, "ReinMax"))
+    )
+    assert f"{told(start).split()[0]} nats of test ELBO ahead of the best-tuned Gumbel-Softmax" in SAID
+    assert f"after 10 epochs {told(end).split()[0]} ahead of ReinMax" in SAID
+    for epochs, later in ((10, row("ReinMax", 20)), (20, row("Gumbel-Softmax", 50))):  # "where ReinMax is after 20"
+        assert abs(mean(results, row(newton, epochs), "test", "elbo") - mean(results, later, "test", "elbo")) < 1
+
+
 def test_sentences_on_the_reinmax_paper() -> None:
     results = results_of("reinmax")
-    value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in ("ReinMax", "ST-GS", "Gumbel-Softmax")}
+    rows = ("ReinMax", "ST-GS", "Gumbel-Softmax", "Gauss-Newton")
+    value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in rows}
+
+    def told_of(row: str, other: str, split: str) -> float:
+        one, two = (mean(results, f"{each}, 10x30", split, "elbo") for each in (row, other))
+        return one - two
+
     assert f"ReinMax has {value['ReinMax'] - value['ST-GS']:.1f} nats less" in SAID
     assert f"and {value['ReinMax'] - value['Gumbel-Softmax']:.1f} less than Gumbel-Softmax" in SAID
     bound = {row: mean(results, f"{row}, 10x30", "test", "log_likelihood") for row in value}
     best, *rest = sorted(bound.values(), reverse=True)
     assert best == bound["Gumbel-Softmax"]
-    assert f"{best:.1f}, before {rest[0]:.1f} and {rest[1]:.1f}" in SAID
+    assert f"{best:.1f}, before {rest[0]:.1f}, {rest[1]:.1f} and {rest[2]:.1f}" in SAID
+    more = [-told_of("Gauss-Newton", "ReinMax", split) for split in ("train", "test")]
+    assert f"has {more[0]:.1f} more than ReinMax, and on the test images {more[1]:.1f} more" in SAID
     seeds = pd.Series(seeds_of(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
     assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
 
@@ -319,6 +394,10 @@ def test_sentences_on_a_gpu() -> None:
     ):
         assert said.format(**metrics) in SAID
         assert metrics["disturbed"] == 0
+    newton = by_row(results_of("throughput-h100"))
+    name = "gauss-newton-local-expectation, 1 thread"
+    ratio = newton[f"{name}, beside Gumbel-Softmax"]["step_over_gumbel_softmax"]
+    assert f"takes {newton[name]['step_ms']:.2f} ms, {ratio:.2f} times that of Gumbel-Softmax beside it" in SAID
     provenance = json.loads((ROOT / "reports" / "results" / "throughput-h200" / "provenance.json").read_text())
     settings = provenance["settings"]
     assert settings["machine"].startswith("NVIDIA H200, CUDA 13.0")

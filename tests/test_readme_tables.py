@@ -46,6 +46,7 @@ def test_speed_by_classes_is_that_of_the_committed_results() -> None:
         "jang/results",
         "reinmax/results",
         "critics/coverage",
+        "gauss-newton/results",
         "sequences/expressions",
         "sequences/molecules",
         "adversarial-vae/results",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from reports.kit.table import DASH, Cell, Column, Number, Table
 
 NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}
 """Of the yardsticks."""
-TRAIN, ELBO = Metric("train", "elbo", "train"), Metric("test", "elbo", "test")
+TRAIN, ELBO = Metric("train", "elbo", "train", spread=False), Metric("test", "elbo", "test")
 BOUND = Metric("test", "log_likelihood", "bound")
 SYMBOLS = {"temperature": "τ", "beta": "β"}
 OURS = ("Gauss-Newton", "TP, Gauss-Newton", "TP, layer-local")
@@ -63,10 +62,7 @@ def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
             columns.append(Column(each.head, f"{epochs} epochs"))
             found = cells(results, [named(row, metric, epochs) for row in rows], each)
             for row in rows:
-                cell = found[named(row, metric, epochs)]
-                if each is TRAIN and isinstance(cell, Number):
-                    cell = replace(cell, spread=None)  # for its width
-                body[row.label].append(cell)
+                body[row.label].append(found[named(row, metric, epochs)])
     caption = (
         f"ELBO of training and test images, and importance-weighted bound of the test images with {preset.samples:,} "
         f"samples; settings chosen by the validation {NAMES[metric]}. Hard samples, exact KL, nats an image, "
@@ -83,9 +79,7 @@ def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
         columns.append(Column(f"{place[1]} epochs", f"by {NAMES[place[0]]}", text=True))
         for row, found in chosen.items():
             body[row].append(setting(row, found.settings[place].trial) if place in found.settings else DASH)
-    caption = (
-        f"Learning rate, weight decay λ and what else the row has, chosen on the validation images. {ENDS}"
-    )
+    caption = f"Learning rate, weight decay λ and what else the row has, chosen on the validation images. {ENDS}"
     return Table("settings", caption, columns, list(body.values()))
 
 
