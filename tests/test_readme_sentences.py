@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -92,7 +93,7 @@ def test_sentences_on_target_propagation() -> None:
 
 
 def test_sentences_on_gauss_newton_targets() -> None:
-    results, tuned = results_of("gauss-newton"), results_of("gauss-newton", "tuning.csv")
+    results = results_of("gauss-newton")
     newton, targets, local = OURS
 
     def row(label: str, epochs: int, chosen: str = "ELBO") -> str:
@@ -133,27 +134,43 @@ def test_sentences_on_gauss_newton_targets() -> None:
             both = [score(label + end, split, "log_likelihood") for label in ("Gumbel-Softmax", newton)]
             first, second = both if split == "test" else reversed(both)
             assert f"{first} against {second}" in SAID
-    long = tuned[
-        (tuned["metric"] == "elbo") & tuned["parameters"].map(lambda text: json.loads(text).get("epochs", 50) == 50)
-    ]
-    decayed = long["parameters"].str.contains("weight_decay")
-    gain = {
-        label: long[decayed & (long["row"] == label)]["value"].max()
-        - long[~decayed & (long["row"] == label)]["value"].max()
-        for label in ("ST-Gumbel-Softmax", "Gumbel-Softmax", "ReinMax", newton)
-    }
-    first, *rest = (
-        f"{value:.1f} {'nats ' * (label == 'ST-Gumbel-Softmax')}to {label}" for label, value in gain.items()
-    )
-    assert f"{first}, {rest[0]}, {rest[1]} and {rest[2]}" in SAID
+        rows = (row(newton + end, 50, "bound"), row("Gumbel-Softmax" + end, 50, "bound"))
+        assert f"({told(apart(results, *rows, 'test', 'log_likelihood'), 2)})" in SAID
+    earlier, added = results_of("target-propagation"), []
+    for label, before in (("ReinMax", REINMAX.label), ("Gumbel-Softmax", GUMBEL.label)):
+        now, then = _settings(results, row(label, 50)), _settings(earlier, before)
+        assert now.pop("weight_decay") == "0.03"
+        assert now == then
+        decayed, plain = seeds_of(results, row(label, 50), "test", "elbo"), seeds_of(earlier, before, "test", "elbo")
+        added.append(told({seed: decayed[seed] - plain[seed] for seed in plain}))
+    assert f"0.03 adds {added[0]} nats of test ELBO to ReinMax and {added[1]} to Gumbel-Softmax" in SAID
+    curve = results_of("gauss-newton", "learning_curves.csv").groupby(["row", "epoch"])["value"].mean()
+    assert f"after {int((curve[newton] > curve['ReinMax'][50]).idxmax())}. A step takes" in SAID
+    provenance = json.loads((ROOT / "reports" / "results" / "gauss-newton" / "provenance.json").read_text())
+    seconds = {entry["run"]: entry["training_seconds"] for entry in provenance["runs"]}
+
+    def spent(label: str) -> float:
+        runs = results[results["row"] == row(label, 50)]["run"].unique()
+        return sum(seconds[run] for run in runs) / len(runs)
+
+    times = [spent(label) / spent("Gumbel-Softmax") for label in (targets, local)]
+    assert f"took {times[0]:.1f} times those of Gumbel-Softmax, layer-local {times[1]:.1f} times" in SAID
     start, end = (
         apart(results, row(targets, n), row(other, n), "test", "elbo")
         for n, other in ((50, "Gumbel-Softmax"), (10, "ReinMax"))
     )
     assert f"{told(start).split()[0]} nats of test ELBO ahead of the best-tuned Gumbel-Softmax" in SAID
     assert f"after 10 epochs {told(end).split()[0]} ahead of ReinMax" in SAID
+    assert corrected[targets, "ReinMax", 50] > statistics.LEVEL > corrected[local, "ReinMax", 50]
+    assert f"it is, by {told(apart(results, row(local, 50), row('ReinMax', 50), 'test', 'elbo')).split()[0]})" in SAID
     for epochs, later in ((10, row("ReinMax", 20)), (20, row("Gumbel-Softmax", 50))):  # "where ReinMax is after 20"
         assert abs(mean(results, row(newton, epochs), "test", "elbo") - mean(results, later, "test", "elbo")) < 1
+
+
+def _settings(results: pd.DataFrame, row: str) -> dict[str, Any]:
+    """What differs from the defaults."""
+    (found,) = results[results["row"] == row]["parameters"].unique()
+    return dict(json.loads(found))
 
 
 def test_sentences_on_the_reinmax_paper() -> None:

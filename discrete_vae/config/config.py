@@ -164,6 +164,7 @@ class Config:
                 f"{lost:g} times itself at a step; give less, such as 0.03"
             )
         self.strategy_class.check(self.options, self.learning_rate, self.auxiliary_learning_rate)
+        self.strategy_class.check_size(self.options, self.architecture.latents, self.architecture.categories)
         relevance.check(vars(self), defaults(self.strategy))
 
     @classmethod

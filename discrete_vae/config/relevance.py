@@ -63,7 +63,8 @@ def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
         return "samples 1 (give 2 or more)"
     if values["objective"] == "bound" and option.name in strategy.own_samples and option.part == "options":
         return "objective bound, whose samples stand in for them"
-    if option.name in strategy.idle(values["options"]):
+    sizes = values["architecture"].latents, values["architecture"].categories
+    if option.name in strategy.idle(values["options"], *sizes):
         return f"these options of {values['strategy']}"
     if option.part == "architecture":
         return backbones.idle(values["architecture"]).get(option.name)

@@ -34,6 +34,7 @@ from discrete_vae.latents.family import Family
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
 from discrete_vae.strategies.base import Claim, Estimate, NetworkFactory, Strategy, register_hyperparameter
+from discrete_vae.strategies.bound import bound_of
 from discrete_vae.strategies.carms import Carms
 from discrete_vae.strategies.darn import Darn, DarnBaseline
 from discrete_vae.strategies.decoupled_straight_through import DecoupledStraightThrough
@@ -179,6 +180,7 @@ __all__ = [
     "Vimco",
     "VqVae",
     "Zgr",
+    "bound_of",
     "per_member",
     "register_hyperparameter",
 ]

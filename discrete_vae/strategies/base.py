@@ -190,9 +190,13 @@ class Strategy(nn.Module):
         return None
 
     @classmethod
-    def idle(cls, options: Any) -> frozenset[str]:
-        """Names of its options, and of a run's, that have no effect beside these values of the others."""
+    def idle(cls, options: Any, latents: int, categories: int) -> frozenset[str]:
+        """Names of its options, and of a run's, without effect beside these values of the others and sizes N and K."""
         return frozenset()
+
+    @classmethod
+    def check_size(cls, options: Any, latents: int, categories: int) -> None:
+        """Raise ``InputError`` where options do not suit N variables of K categories; by default they all do."""
 
     @classmethod
     def needs(cls, options: Any) -> frozenset[str]:

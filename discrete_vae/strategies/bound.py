@@ -98,8 +98,9 @@ def bound_of(each: Objective, logits: Tensor, count: int) -> Objective:
 
     ``each`` is the objective of one sample for S copies of every example, side by side: ``[..., B S, N, K]``. The
     strategy is given the ``logits`` ``[..., B, S N, K]``. The bound includes the KL term, by ``sample_kl`` of each
-    sample, so that the task adds none; a relaxed sample is charged by the same sum, which is linear in it. Raises
-    ``InputError`` for an objective of several stochastic layers, or with a critic.
+    sample, so that the task adds none; a relaxed sample is charged by the same sum, which is linear in it. Without
+    ``sample_kl`` it has none, as where samples are drawn from the prior. Raises ``InputError`` for an objective of
+    several stochastic layers, or with a critic.
     """
     if each.deeper_loss is not None:
         raise InputError(

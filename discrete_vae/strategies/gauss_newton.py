@@ -22,7 +22,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import check_range, check_types, nearest
+from discrete_vae.errors import InputError, check_range, check_types, nearest
 from discrete_vae.latents.categorical import at_least_float32, jacobian_product, one_hot, softmax
 from discrete_vae.latents.noise import Noise
 from discrete_vae.strategies.autograd import only_gradient
@@ -48,7 +48,8 @@ class GaussNewtonOptions:
     effect where all moves are decoded."""
     moves: int = CHOSEN
     """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
-    local expectation; -1 takes all where these are no more than 32, otherwise none."""
+    local expectation; -1 takes all where these are no more than 32, otherwise none. A few beside many that are
+    estimated lower the variance, but can raise the bias."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -71,14 +72,15 @@ def evaluations(options: GaussNewtonOptions, latents: int, categories: int) -> i
 
 
 class GaussNewtonLocalExpectation(Strategy):
-    """``J_n c_n`` with ``c_nk = g . (e_k - e_i) + 1/2 sum_d h_d ((V_nk - V_ni)_d)^2``.
+    """Local expectation whose costs a Gauss-Newton model of the decoder estimates from one decoded sample.
 
-    The sample has variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at
-    the sample, h its second derivative in the output, V the output's response to each category. It is local expectation
-    itself where the decoder is affine and the loss quadratic in each number of the output. What the decoder curves by
-    itself is left out. The likeliest ``moves`` of an example are decoded in place of estimated. The objective has to
-    have a ``curvature``. Where it is a bound over several samples, c is that of a sample's own loss and ``log q / p``,
-    by which the change of the bound is known.
+    The gradient is ``J_n c_n`` with ``c_nk = g . (e_k - e_i) + 1/2 sum_d h_d ((V_nk - V_ni)_d)^2``. The sample has
+    variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at the sample, h
+    its second derivative in the output, V the output's response to each category. It is local expectation itself where
+    the decoder is affine and the loss quadratic in each number of the output. What the decoder curves by itself is left
+    out. The likeliest ``moves`` of an example are decoded in place of estimated; where others are estimated, the
+    objective has to have a ``curvature``. Where it is a bound over several samples, c is that of a sample's own loss
+    and ``log q / p``, by which the change of the bound is known.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
@@ -90,6 +92,19 @@ class GaussNewtonLocalExpectation(Strategy):
         options = GaussNewtonOptions(averaged, moves)
         self.averaged, self.moves = options.averaged, options.moves
         self.claim = replace(self.claim, evaluations=partial(evaluations, options))
+
+    @classmethod
+    def idle(cls, options: GaussNewtonOptions, latents: int, categories: int) -> frozenset[str]:
+        whole = moves_of(options.moves, latents, categories) == latents * (categories - 1)
+        return frozenset({"averaged"} if whole else ())
+
+    @classmethod
+    def check_size(cls, options: GaussNewtonOptions, latents: int, categories: int) -> None:
+        if options.moves > (every := latents * (categories - 1)):
+            raise InputError(
+                f"moves is {options.moves}, of {every} that there are: {latents} variables of {categories} categories; "
+                f"give {every} to decode all, or less"
+            )
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
         if objective.samples is not None:

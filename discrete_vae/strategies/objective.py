@@ -43,7 +43,8 @@ class Objective:
 
     ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``sample_kl`` for a bound of
     several samples, ``kl_term`` for the layers of a nested objective, and ``model`` for targets in place of gradients.
-    Where the objective is such a bound by itself, ``samples`` says what it is made of (see ``bound_of``).
+    Where the objective is such a bound by itself, ``samples`` says what it is made of: see
+    ``discrete_vae.strategies.bound_of``.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -57,7 +58,9 @@ class Objective:
     kl_term: Callable[[Tensor], Tensor] | None = None
     """Logits -> the KL term of the loss, which the task adds: beta KL, ``[..., B]`` in nats."""
     sample_kl: Callable[[Tensor, Tensor], Tensor] | None = None
-    """Logits and sample -> the sample's share in the KL term, beta log q(z) / p(z), ``[..., B]``; mean: ``kl_term``."""
+    """Logits and sample, in this order -> the sample's share in the KL term, beta log q(z) / p(z): ``[..., B]``.
+
+    Its mean is ``kl_term``."""
     curvature: Callable[[Tensor], Tensor] | None = None
     """Output -> the second derivative of the loss in each of its numbers, ``[..., B, D]``; below 0 it counts as 0."""
     context: Tensor | None = None

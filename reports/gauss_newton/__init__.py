@@ -16,6 +16,7 @@ from reports.gauss_newton.tables import (
     decays_table,
     differences,
     gains,
+    most_gained,
     named,
     results_table,
     settings_table,
@@ -66,8 +67,9 @@ def make(preset: Preset, bench: ReportContext) -> None:
     }
     figures = learning_curves(bench, longest, {"elbo": "validation ELBO (nats)"})
     tables = [results_table(preset, results, metric) for metric in YARDSTICKS]
-    tables += [differences(preset, results), settings_table(preset, chosen), decays_table(preset, chosen)]
+    tables += [*differences(preset, results), settings_table(preset, chosen), decays_table(preset, chosen)]
     values = {"preset": bench.preset, "settings": preset, "gains": gains(preset, chosen)}
+    values["short"] = most_gained(preset, chosen)
     values |= by_name(results, list(dict.fromkeys(results["row"])))
     text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in runs)
     bench.write_text("Gauss-Newton targets for categorical latents", text, tables, values, figures, cited, PAPERS)

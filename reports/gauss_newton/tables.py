@@ -45,7 +45,7 @@ def setting(row: Row, trial: Trial) -> str:
         return f"{rate}, {decay}"
     start, *share = trial.value if isinstance(trial.value, tuple) else (trial.value,)
     starts = [each[0] if isinstance(each, tuple) else each for each in row.values if each is not None]
-    falls = f" to {start * share[0]:g}" if share else ""
+    falls = f"→{start * share[0]:g}" if share else ""
     return f"{rate}, {decay}, {SYMBOLS[row.knob]} {start:g}{falls}{_mark(start, starts)}"
 
 
@@ -79,30 +79,53 @@ def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
         columns.append(Column(f"{place[1]} epochs", f"by {NAMES[place[0]]}", text=True))
         for row, found in chosen.items():
             body[row].append(setting(row, found.settings[place].trial) if place in found.settings else DASH)
-    caption = f"Learning rate, weight decay λ and what else the row has, chosen on the validation images. {ENDS}"
+    caption = (
+        f"Learning rate, weight decay λ and what else the row has, chosen on the validation images; →: falls to. {ENDS}"
+    )
     return Table("settings", caption, columns, list(body.values()))
 
 
-def differences(preset: Preset, results: pd.DataFrame) -> Table:
-    """The Gauss-Newton rows less their rivals, on the test ELBO at every length."""
+def differences(preset: Preset, results: pd.DataFrame) -> list[Table]:
+    """The Gauss-Newton rows less their rivals: the test ELBO of the shorter runs, and ELBO and bound of the longest."""
     known = {row.label for row in preset.rows}
     pairs = [pair for pair in PAIRS if known.issuperset(pair)]
-    columns = [Difference(ELBO, f"{epochs} epochs", place("elbo", epochs)) for epochs in preset.budgets]
-    caption = f"Differences of the test ELBO in nats, settings chosen by the validation ELBO: {TESTED}"
-    return differences_table("differences", caption, results, pairs, columns)
+    shorter = [Difference(ELBO, f"{epochs} epochs", place("elbo", epochs)) for epochs in preset.budgets[:-1]]
+    at = place("elbo", preset.epochs)
+    longest = [
+        Difference(each, f"{preset.epochs} epochs, {name}", at) for each, name in ((ELBO, "ELBO"), (BOUND, "bound"))
+    ]
+    caption = f"in nats, settings chosen by the validation ELBO: {TESTED}"
+    return [
+        differences_table("differences", f"Differences of the test ELBO {caption}", results, pairs, shorter),
+        differences_table("longest", f"Differences of test ELBO and bound {caption}", results, pairs, longest),
+    ]
 
 
 def gains(preset: Preset, chosen: Mapping[Row, Chosen]) -> dict[str, Number | str]:
-    """By row: what weight decay adds to the best validation ELBO of the longest runs; a dash where none had it."""
+    """By row: what weight decay adds to the validation ELBO of the longest runs, all else equal; the most of it.
+
+    A dash where no two runs differ in that alone.
+    """
     found = {}
     for row, own in chosen.items():
-        here = [each for each in own.tried if each.run.config.epochs == preset.epochs]
+        here = {each.trial: each.score("elbo") for each in own.tried if each.run.config.epochs == preset.epochs}
+        without = {trial: here.get(trial._replace(decay=0.0), WORST) for trial in here if trial.decay}
+        added = [here[trial] - score for trial, score in without.items() if score > WORST]
+        found[row.label] = Number(max(added), digits=1, signed=True) if added else DASH
+    return found
+
+
+def most_gained(preset: Preset, chosen: Mapping[Row, Chosen]) -> Number | str:
+    """What weight decay adds at the most to a row's best validation ELBO of the shortest runs, but for the thesis'."""
+    added = []
+    for row in (each for each in chosen if each.label in (*OURS, *RIVALS)):
+        here = [each for each in chosen[row].tried if each.run.config.epochs == preset.trial_epochs]
         best = [
             max((each.score("elbo") for each in here if bool(each.trial.decay) == has), default=WORST)
             for has in (True, False)
         ]
-        found[row.label] = DASH if WORST in best else Number(best[0] - best[1], digits=1, signed=True)
-    return found
+        added += [best[0] - best[1]] if WORST not in best else []
+    return Number(max(added), digits=1, signed=True) if added else DASH
 
 
 def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
@@ -122,7 +145,8 @@ def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
                 top = best[decay] == max(best.values())
                 body[row].append(DASH if best[decay] == WORST else Number(best[decay], bold=top))
     caption = (
-        "The best validation ELBO of every weight decay, one seed; bold: the row's best. After "
-        f"{preset.epochs} epochs there are the settings that the short trials led to."
+        "The best validation ELBO of every weight decay, one seed; bold: the row's best. Each is the best of several "
+        f"learning rates and temperatures, in which columns differ too; after {preset.epochs} epochs there are those "
+        "that the short trials led to."
     )
     return Table("decays", caption, columns, list(body.values()))

@@ -61,11 +61,11 @@ def rows() -> list[Row]:
             {"inverse": "mirror", **feedback, "geometry": "gauss-newton"},
         ),
     }
-    found = []
+    found, sizes = [], (MODEL.architecture.latents, MODEL.architecture.categories)
     for label, (name, options) in variants.items():
         own = Row(label, name, STRATEGIES[name].Options(**options))
         found.append(own)
-        if own.temperature is not None and "temperature" not in STRATEGIES[name].idle(own.options):
+        if own.temperature is not None and "temperature" not in STRATEGIES[name].idle(own.options, *sizes):
             others = (each for each in TEMPERATURES if each != own.temperature)
             found += [Row(label, name, replace(own.options, temperature=Schedule(each))) for each in others]
     return found

@@ -105,7 +105,9 @@ def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     for row, strategy in rows.items():
         place = list(STRATEGIES).index(strategy)
         colour, dashes = (place + seen[strategy] * alone) % len(COLOURS), place // len(COLOURS) + seen[strategy]
-        found[row] = {"color": COLOURS[colour], "linestyle": DASHES[dashes % len(DASHES)]}
+        turned = (DASHES[(dashes + i) % len(DASHES)] for i in range(len(DASHES)))
+        possible = [{"color": COLOURS[colour], "linestyle": dash} for dash in turned]
+        found[row] = next((each for each in possible if each not in found.values()), possible[0])
         seen[strategy] += 1
     return found
 

@@ -135,7 +135,7 @@ def test_settings_say_what_lies_at_an_end() -> None:
     row = ROWS["ReinMax"]
     assert setting(row, Trial(6e-3, 0.03, 1.3)) == "0.006, λ 0.03, τ 1.3"
     assert setting(row, Trial(1.5e-3, 0.3, 1.6)) == "0.0015†, λ 0.3†, τ 1.6†"
-    assert setting(ROWS["Gumbel-Softmax"], Trial(6e-3, 0.03, (0.5, 0.5))) == "0.006, λ 0.03, τ 0.5 to 0.25"
+    assert setting(ROWS["Gumbel-Softmax"], Trial(6e-3, 0.03, (0.5, 0.5))) == "0.006, λ 0.03, τ 0.5→0.25"
     assert setting(ROWS["Gauss-Newton"], Trial(1.3e-2, 0.0, None)) == "0.013†, λ 0"
 
 

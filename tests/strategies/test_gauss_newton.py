@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from discrete_vae.backbones import backbone
 from discrete_vae.backbones.mlp import MLP
+from discrete_vae.config import Config
 from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation.gradients import exact_gradient
@@ -393,6 +394,22 @@ def test_a_decoder_that_knows_the_batch_is_averaged_over_it() -> None:
     found = pull(GaussNewtonLocalExpectation(moves=0), bernoulli_objective(with_context))
     own = pull(GaussNewtonLocalExpectation("nothing", moves=0), bernoulli_objective(with_context))
     assert F.cosine_similarity(found.flatten(), own.flatten(), 0) > 0.95
+
+
+def test_moves_that_there_are_not_are_refused() -> None:
+    shape = Architecture(latents=10, categories=5)
+    options = GaussNewtonLocalExpectation.Options(moves=41)
+    with pytest.raises(InputError, match="moves is 41, of 40 that there are: 10 variables of 5 categories; give 40"):
+        Config("gauss-newton-local-expectation", options, shape)
+    Config("gauss-newton-local-expectation", replace(options, moves=40), shape)
+
+
+@pytest.mark.parametrize("moves", [-1, 16])
+def test_an_average_of_what_nothing_is_estimated_by_is_refused(moves) -> None:
+    options = GaussNewtonLocalExpectation.Options("slopes", moves)
+    with pytest.raises(InputError, match="averaged is slopes, which has no effect"):
+        Config("gauss-newton-local-expectation", options, Architecture(latents=8, categories=3))
+    Config("gauss-newton-local-expectation", options, Architecture(latents=20, categories=3))
 
 
 def test_options_are_checked() -> None:

@@ -143,7 +143,7 @@ class TargetPropagation(TargetStrategy):
         return "clip" if options.clip else None
 
     @classmethod
-    def idle(cls, options: TargetPropagationOptions) -> frozenset[str]:
+    def idle(cls, options: TargetPropagationOptions, latents: int, categories: int) -> frozenset[str]:
         idle = {"noise", "output_noise", "feedback_steps", "warmup", "auxiliary_learning_rate"}
         idle -= INVERSES[options.inverse].reads
         return frozenset(idle if options.geometry == "second-order" else {*idle, "temperature"})
