@@ -415,6 +415,16 @@ def test_sentences_on_a_gpu() -> None:
     name = "gauss-newton-local-expectation, 1 thread"
     ratio = newton[f"{name}, beside Gumbel-Softmax"]["step_over_gumbel_softmax"]
     assert f"takes {newton[name]['step_ms']:.2f} ms, {ratio:.2f} times that of Gumbel-Softmax beside it" in SAID
+    cores = by_row(results_of("throughput-short"))
+    names = ["gauss-newton-local-expectation, 2 threads", "local-expectation, 2 threads"]
+    ratios = [cores[f"{each}, beside Gumbel-Softmax"]["step_over_gumbel_softmax"] for each in names]
+    own = cores[names[0]]["step_over_floor"]
+    assert (
+        f"takes {ratios[0]:.2f} times the step of Gumbel-Softmax on such cores, {own:.2f} times its own floor" in SAID
+    )
+    assert f"local expectation takes {ratios[1]:.0f} times" in SAID
+    assert "A step takes 1.5 to 1.6 times" in SAID
+    assert {round(each, 1) for each in (ratio, ratios[0])} == {1.5, 1.6}
     provenance = json.loads((ROOT / "reports" / "results" / "throughput-h200" / "provenance.json").read_text())
     settings = provenance["settings"]
     assert settings["machine"].startswith("NVIDIA H200, CUDA 13.0")

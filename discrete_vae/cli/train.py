@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -127,11 +128,11 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
         plain = Config if holders[name] is config else type(config.options)()
         if getattr(config if holders[name] is config else config.options, name) != getattr(plain, name):
             raise InputError(f"{name} is given, and by --vary too; give it once")
-        schedules: list[dict[str, Any]] = [{name: typed_schedule(value)} for value in values.split()]
-        if again := {str(each[name]) for each in schedules if schedules.count(each) > 1}:
-            raise InputError(f"--vary gives {name} {min(again)} twice; give it once")
-        if len(configs) * len(schedules) > MOST:
+        if len(configs) * len(values.split()) > MOST:
             raise InputError(f"--vary gives more than {MOST:,} combinations; give fewer values")
+        schedules: list[dict[str, Any]] = [{name: typed_schedule(value)} for value in values.split()]
+        if again := {str(each) for each, count in Counter(each[name] for each in schedules).items() if count > 1}:
+            raise InputError(f"--vary gives {name} {min(again)} twice; give it once")
         configs = [
             dataclasses.replace(each, **schedule)
             if holders[name] is config

@@ -217,7 +217,13 @@ class Config:
 
     @property
     def largest_loss(self) -> float:
-        """The largest share of itself that a weight loses at a step, at a thousand times of the run."""
+        """The largest share of itself that a weight loses at a step, at a thousand times of the run.
+
+        Less than 1 is told by the initial values, where neither schedule grows: it is no more than these make it.
+        """
+        bound = self.learning_rate.initial * self.weight_decay.initial
+        if bound < 1 and max(self.learning_rate.decay, self.weight_decay.decay) <= 1:
+            return bound
         steps = self.data.split_sizes.train // self.step_size
         total = self.epochs * steps
 

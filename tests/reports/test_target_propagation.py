@@ -15,7 +15,6 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports.kit import latex
-from reports.kit.cache import Known
 from reports.kit.context import ReportContext
 from reports.kit.tidy import COLUMNS
 from reports.target_propagation import REPORT, plan
@@ -32,9 +31,11 @@ from reports.target_propagation.settings import (
     Variant,
 )
 from reports.target_propagation.tables import relations_table
+from tests.tiny_images import middle
 
 ROOT = Path(__file__).parents[2]
-BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000)
+SMALL = middle(2000, 200)
+BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=500, data=SMALL.config)
 RATES = (4e-3, 8e-3)
 QUICK_GUMBEL, QUICK_THESIS = (
     dataclasses.replace(variant, rates=RATES, known=(Trial(1e-3, 0.5),)) for variant in (GUMBEL, THESIS)
@@ -67,7 +68,7 @@ FILES = {
 
 def make(preset: Preset, out: Path, runs: Path) -> None:
     """The report with a preset of its own."""
-    bench = ReportContext(REPORT.name, "tiny", out, runs)
+    bench = ReportContext(REPORT.name, "tiny", out, runs, _data={SMALL.config: SMALL})
     bench.check_out()
     REPORT.make(preset, bench)
 
@@ -144,7 +145,7 @@ def test_every_variant_has_as_many_trials_and_configures() -> None:
 def test_the_committed_runs_are_those_of_the_full_preset(tmp_path) -> None:
     bench = ReportContext("target-propagation", "full", tmp_path / "out", tmp_path / "runs")
     assert set(FINALISTS) <= set(VARIANTS)
-    assert all(isinstance(bench.cache.find(config, bench.runs), Known) for config in plan(PRESETS["full"]))
+    assert all(bench.cache.of(config, bench.runs) for config in plan(PRESETS["full"]))
 
 
 def test_without_a_search_there_is_no_tuning_table(tmp_path) -> None:
@@ -189,7 +190,7 @@ def test_differences_are_told_with_their_tests() -> None:
 
 def test_bench_prunes_by_epoch(tmp_path) -> None:
     config = dataclasses.replace(BASE, epochs=3)
-    (run,) = ReportContext("name", "tiny", tmp_path / "out", tmp_path / "runs").train(
+    (run,) = ReportContext("name", "tiny", tmp_path / "out", tmp_path / "runs", _data={SMALL.config: SMALL}).train(
         [config], lambda epoch, metrics: list(metrics) if epoch >= 2 else []
     )
     assert run.step == 2 * run.steps_per_epoch

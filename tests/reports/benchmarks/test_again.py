@@ -14,7 +14,8 @@ from reports.kit.context import RESULTS
 
 
 @pytest.mark.parametrize(
-    "name", ["throughput", "throughput-h100", "throughput-h200", "speed-by-classes", "storage-overhead"]
+    "name",
+    ["throughput", "throughput-h100", "throughput-h200", "throughput-short", "speed-by-classes", "storage-overhead"],
 )
 def test_committed_files_follow_from_the_committed_numbers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
