@@ -7,6 +7,7 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -37,10 +38,15 @@ from reports.kit.trials import best_of
 from tests.tiny_images import middle
 from tests.tuning.tiny_worker import BASE, tiny
 
+SMALL = middle(2000, 200)
 SBN = Config(
-    architecture=Architecture(3, 3, (), layers=2), task="structured-prediction", optimiser="sgd", batch_size=2000
+    architecture=Architecture(3, 3, (), layers=2),
+    task="structured-prediction",
+    optimiser="sgd",
+    batch_size=500,
+    data=SMALL.config,
 )
-VAE = Config(architecture=Architecture(3, 3, ()), optimiser="sgd", batch_size=2000)
+VAE = Config(architecture=Architecture(3, 3, ()), optimiser="sgd", batch_size=500, data=SMALL.config)
 ROWS = [
     Row("SF", "score-function"),
     Row("Gumbel-S", "gumbel-softmax", [{"temperature": Schedule(0.5)}, {"temperature": Schedule(0.9)}]),
@@ -62,7 +68,8 @@ FILES = {"results.csv", "tuning.csv", "provenance.json", "references.bib", "tiny
 
 
 def bench(out: Path, runs: Path, **options: object) -> ReportContext:
-    return ReportContext("tiny", "quick", out, runs, torch.device("cpu"), **options)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"_data": {SMALL.config: SMALL}} | options
+    return ReportContext("tiny", "quick", out, runs, torch.device("cpu"), **given)
 
 
 def make(out: Path, runs: Path, report: Comparison = TINY, **options: object) -> None:
