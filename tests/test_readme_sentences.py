@@ -155,6 +155,13 @@ def test_sentences_on_gauss_newton_targets() -> None:
 
     times = [spent(label) / spent("Gumbel-Softmax") for label in (targets, local)]
     assert f"took {times[0]:.1f} times those of Gumbel-Softmax, layer-local {times[1]:.1f} times" in SAID
+    unfinished = pd.read_csv(ROOT / "reports" / "gauss_newton" / "finished" / "tuning.csv")
+    unfinished = unfinished[(unfinished["row"] == "RLOO (4)") & (unfinished["seed"] > 0)]
+    epochs = unfinished["parameters"].map(lambda text: json.loads(text).get("epochs", 50))
+    ten, twenty = (Metric("test", "elbo").of(unfinished[epochs == each], "RLOO (4)") for each in (10, 20))
+    assert len(ten) == len(twenty) == 5
+    both = [statistics.interval(list(each.values())).mean for each in (ten, twenty)]
+    assert f"(test ELBO {both[0]:.1f} after 10 epochs and {both[1]:.1f} after 20)" in SAID
     start, end = (
         apart(results, row(targets, n), row(other, n), "test", "elbo")
         for n, other in ((50, "Gumbel-Softmax"), (10, "ReinMax"))
