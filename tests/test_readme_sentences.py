@@ -184,18 +184,14 @@ def test_sentences_on_the_reinmax_paper() -> None:
     results = results_of("reinmax")
     rows = ("ReinMax", "ST-GS", "Gumbel-Softmax", "Gauss-Newton")
     value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in rows}
-
-    def told_of(row: str, other: str, split: str) -> float:
-        one, two = (mean(results, f"{each}, 10x30", split, "elbo") for each in (row, other))
-        return one - two
-
     assert f"ReinMax has {value['ReinMax'] - value['ST-GS']:.1f} nats less" in SAID
     assert f"and {value['ReinMax'] - value['Gumbel-Softmax']:.1f} less than Gumbel-Softmax" in SAID
     bound = {row: mean(results, f"{row}, 10x30", "test", "log_likelihood") for row in value}
     best, *rest = sorted(bound.values(), reverse=True)
     assert best == bound["Gumbel-Softmax"]
     assert f"{best:.1f}, before {rest[0]:.1f}, {rest[1]:.1f} and {rest[2]:.1f}" in SAID
-    more = [-told_of("Gauss-Newton", "ReinMax", split) for split in ("train", "test")]
+    pair = "ReinMax, 10x30", "Gauss-Newton, 10x30"
+    more = [apart(results, *pair, split, "elbo")[0] for split in ("train", "test")]
     assert f"has {more[0]:.1f} more than ReinMax, and on the test images {more[1]:.1f} more" in SAID
     seeds = pd.Series(seeds_of(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
     assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID

@@ -119,13 +119,20 @@ def most_gained(preset: Preset, chosen: Mapping[Row, Chosen]) -> Number | str:
     """What weight decay adds at the most to a row's best validation ELBO of the shortest runs, but for the thesis'."""
     added = []
     for row in (each for each in chosen if each.label in (*OURS, *RIVALS)):
-        here = [each for each in chosen[row].tried if each.run.config.epochs == preset.trial_epochs]
-        best = [
-            max((each.score("elbo") for each in here if bool(each.trial.decay) == has), default=WORST)
-            for has in (True, False)
-        ]
-        added += [best[0] - best[1]] if WORST not in best else []
+        best = by_decay(chosen[row], preset.trial_epochs)
+        without = best.pop(0.0, WORST)
+        if without > WORST and best:
+            added.append(max(best.values()) - without)
     return Number(max(added), digits=1, signed=True) if added else DASH
+
+
+def by_decay(found: Chosen, epochs: int) -> dict[float, float]:
+    """The best validation ELBO of a row's runs of a length, by weight decay."""
+    best: dict[float, float] = {}
+    for each in found.tried:
+        if each.run.config.epochs == epochs:
+            best[each.trial.decay] = max(each.score("elbo"), best.get(each.trial.decay, WORST))
+    return best
 
 
 def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
@@ -136,14 +143,10 @@ def decays_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
     for epochs in (preset.trial_epochs, preset.epochs):
         columns += [Column(f"{decay:g}", f"{epochs} epochs, weight decay") for decay in decays]
         for row in rows:
-            here = [each for each in chosen[row].tried if each.run.config.epochs == epochs]
-            best = {
-                decay: max((each.score("elbo") for each in here if each.trial.decay == decay), default=WORST)
-                for decay in decays
-            }
+            best = by_decay(chosen[row], epochs)
             for decay in decays:
-                top = best[decay] == max(best.values())
-                body[row].append(DASH if best[decay] == WORST else Number(best[decay], bold=top))
+                score = best.get(decay, WORST)
+                body[row].append(DASH if score == WORST else Number(score, bold=score == max(best.values())))
     caption = (
         "The best validation ELBO of every weight decay, one seed; bold: the row's best. Each is the best of several "
         f"learning rates and temperatures, in which columns differ too; after {preset.epochs} epochs there are those "
