@@ -281,6 +281,11 @@ class Strategy(nn.Module):
                 f"{type(self).__name__} makes a bound of samples of its own; give the objective of one sample, or take "
                 "Rloo for a bound"
             )
+        if posed.samples is not None and posed.samples.logits is not logits:
+            raise InputError(
+                "the bound was made with other logits than these, so that log q would lack its gradient; give "
+                "bound_of(..., logits, S) and estimate(logits, ...) the same tensor"
+            )
         if not layout.plain or given.dtype != logits.dtype:
             posed = layout.objective(posed, logits.dtype)
         estimate = self.changed(layout.fitted).compute(given, posed, source(noise, generator, logits))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_range
 
 if TYPE_CHECKING:
     from discrete_vae.strategies.objective import Objective
@@ -100,8 +100,20 @@ def bound_of(each: Objective, logits: Tensor, count: int) -> Objective:
     strategy is given the ``logits`` ``[..., B, S N, K]``. The bound includes the KL term, by ``sample_kl`` of each
     sample, so that the task adds none; a relaxed sample is charged by the same sum, which is linear in it. Without
     ``sample_kl`` it has none, as where samples are drawn from the prior. Raises ``InputError`` for an objective of
-    several stochastic layers, or with a critic.
+    several stochastic layers, with a critic, or that is a bound already, and where the logits are not of ``count``
+    samples, at least 2.
     """
+    if not hasattr(each, "deeper_loss"):
+        raise InputError(f"the objective of one sample is a {type(each).__name__}; give an Objective")
+    check_range("count", count, 2)
+    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or logits.dim() < 3 or logits.shape[-2] % count:
+        raise InputError(
+            f"the logits are {shape}; give [..., B, S N, K], those of each example once for each of S = {count} "
+            "samples, such as logits.repeat(1, S, 1)"
+        )
+    if each.samples is not None:
+        raise InputError("the objective is a bound of several samples already; give that of one sample")
     if each.deeper_loss is not None:
         raise InputError(
             "the objective has layers or a critic behind its decoder; a bound of several samples is made of one "

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -68,7 +68,8 @@ def moves_of(moves: int, latents: int, categories: int) -> int:
 
 def evaluations(options: GaussNewtonOptions, latents: int, categories: int) -> int:
     """The sample, once more where its own slopes are taken, and those of the moves that are decoded."""
-    return 1 + (options.averaged == "nothing") + moves_of(options.moves, latents, categories)
+    moves = moves_of(options.moves, latents, categories)
+    return 1 + (options.averaged == "nothing" and moves < latents * (categories - 1)) + moves
 
 
 class GaussNewtonLocalExpectation(Strategy):
@@ -86,11 +87,19 @@ class GaussNewtonLocalExpectation(Strategy):
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
     Options = GaussNewtonOptions
     differentiates = True
+    averaged: Averaged = "all"
+    moves: int = CHOSEN
+    checks: ClassVar = {
+        "averaged": lambda value: _check(averaged=value),
+        "moves": lambda value: _check(moves=value),
+    }
 
     def __init__(self, averaged: Averaged = "all", moves: int = CHOSEN) -> None:
         super().__init__()
-        options = GaussNewtonOptions(averaged, moves)
-        self.averaged, self.moves = options.averaged, options.moves
+        self.averaged, self.moves = averaged, moves
+
+    def reclaim(self) -> None:
+        options = GaussNewtonOptions(self.averaged, self.moves)
         self.claim = replace(self.claim, evaluations=partial(evaluations, options))
 
     @classmethod
@@ -102,8 +111,8 @@ class GaussNewtonLocalExpectation(Strategy):
     def check_size(cls, options: GaussNewtonOptions, latents: int, categories: int) -> None:
         if options.moves > (every := latents * (categories - 1)):
             raise InputError(
-                f"moves is {options.moves}, of {every} that there are: {latents} variables of {categories} categories; "
-                f"give {every} to decode all, or less"
+                f"moves is {options.moves}, of {every} that there are: {latents} variable{'s' * (latents != 1)} of "
+                f"{categories} categories; give {every} to decode all, or less"
             )
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
@@ -150,6 +159,10 @@ class GaussNewtonLocalExpectation(Strategy):
         """The moves of each example that are decoded, as numbers of N K: ``[..., B, moves]``."""
         moves = moves_of(self.moves, *sample.shape[-2:])
         return ((1 - sample) * softmax(logits)).flatten(-2).topk(moves, -1).indices
+
+
+def _check(**options: Any) -> None:
+    GaussNewtonOptions(**options)
 
 
 def decoded_layers(objective: Objective, sample: Tensor) -> list[Tensor]:

@@ -36,6 +36,14 @@ class Model:
     """Whether the loss' derivative in the output is the prediction less the observation, as a Bernoulli likelihood's:
     then a sample of the prediction may stand for it."""
 
+    def __post_init__(self) -> None:
+        for name, network in (("decoder", self.decoder), ("encoder", self.encoder)):
+            if not isinstance(network, Stack | None):
+                raise InputError(
+                    f"the model's {name} is a {type(network).__name__}, whose layers cannot be looked at; give a "
+                    "discrete_vae.backbones.stack.Stack of layers, or leave it out"
+                )
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -129,14 +137,13 @@ class Objective:
                 "number of the output; give Objective(..., curvature=...), for a Bernoulli likelihood p (1 - p)"
             )
         found = self.curvature(output)
-        try:
-            return at_least_float32(found.expand_as(output)).clamp_min(0)
-        except (AttributeError, RuntimeError):
+        if not isinstance(found, Tensor) or not _of_each_number(found.shape, output.shape):
             shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise InputError(
                 f"the curvature is {shape}; give the second derivative of the loss in each number of the output, "
-                f"{list(output.shape)}"
-            ) from None
+                f"{list(output.shape)}, with 1 in place of a dimension along which it is the same"
+            )
+        return at_least_float32(found.expand_as(output)).clamp_min(0)
 
     @property
     def deterministic(self) -> Objective:
@@ -166,14 +173,26 @@ class Objective:
         if self.samples is not None:
             return self.samples.loss(self.samples.split(sample), output)
         loss = one_an_example(self.loss(output), sample.shape[:-2], self.broadcasts)
-        return loss if self.deeper_loss is None else loss + self.deeper_loss(sample, output)
+        if self.deeper_loss is None:
+            return loss
+        deeper = self.deeper_loss(sample, output)
+        return loss + one_an_example(deeper, sample.shape[:-2], self.broadcasts, "loss behind the decoder")
 
 
-def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False) -> Tensor:
-    """The loss, at least in float32; raises ``InputError`` where it is not one number an example."""
+def _of_each_number(shape: torch.Size, wanted: torch.Size) -> bool:
+    """Whether a shape is an output's, ``[..., B, D]``, or has 1 in place of some of its dimensions but the last."""
+    return (
+        len(shape) == len(wanted)
+        and shape[-1:] == wanted[-1:]
+        and all(size in (1, want) for size, want in zip(shape, wanted, strict=True))
+    )
+
+
+def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False, name: str = "loss") -> Tensor:
+    """The loss, at least in float32; raises ``InputError``, which names it, where it is not one number an example."""
     wanted = f"one number an example, {list(examples)}"
     if not isinstance(loss, Tensor):
-        raise InputError(f"the loss is a {type(loss).__name__}; give a tensor of {wanted}")
+        raise InputError(f"the {name} is a {type(loss).__name__}; give a tensor of {wanted}")
     same = loss.shape == examples or (
         broadcasts
         and loss.dim() == len(examples)
@@ -188,7 +207,7 @@ def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False)
                 "; of a sample flatten the last two dimensions alone, .flatten(-2); where the categories are not "
                 "last, give dim, such as dim=1 for [B, K, H, W]"
             )
-        raise InputError(f"the loss has shape {list(loss.shape)}; give {wanted}: {remedy}")
+        raise InputError(f"the {name} has shape {list(loss.shape)}; give {wanted}: {remedy}")
     return at_least_float32(loss) if loss.is_floating_point() else loss.to(torch.get_default_dtype())
 
 

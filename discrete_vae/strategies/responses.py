@@ -7,6 +7,7 @@ variable n from i to k adds ``1/2 sum_d h_d ((V_nk - V_ni)_d)^2`` to what the lo
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -159,12 +160,12 @@ def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor, 
     try:
         return at_least_float32(vmap(pushed)(pushes))
     except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-        told = " ".join(str(error).split())[:160]
-        remedy = "give averaged='nothing', or " if takes else "give "
+        told = textwrap.shorten(str(error), 160, placeholder=" ...")
+        size = "; where it takes one batch size alone, give averaged='nothing'" if takes else ""
         raise InputError(
             f"a Gauss-Newton model asks the decoder for {takes}forward derivatives (torch.func.jvp under vmap), which "
-            f"this one does not give ({type(error).__name__}: {told}); {remedy}a decoder of plain layers without "
-            "noise or state, or take ReinMax or LocalExpectation"
+            f"this one does not give ({type(error).__name__}: {told}); give a decoder of plain layers without noise or "
+            f"state, or take ReinMax or LocalExpectation{size}"
         ) from error
 
 

@@ -105,7 +105,7 @@ def record_failures(trainer: Trainer, progress: Progress | None) -> set[Run]:
     failed = set()
     for p, step in trainer.failed().items():
         run = trainer.runs[p]
-        good, epoch = run.step, step // trainer.steps_per_epoch + 1
+        good, epoch = run.step, (trainer.step - 1) // trainer.steps_per_epoch + 1
         message = (
             f"{run.folder}: the loss, a parameter or a validation metric is not finite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {f'step {good}' if good else 'none'}; try a lower learning rate "

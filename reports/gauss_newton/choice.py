@@ -19,10 +19,13 @@ class Tried:
     row: Row
     trial: Trial
     run: Run
+    samples: int
+    """That score it, an image."""
 
     def score(self, metric: str) -> float:
         """A validation metric of the trained model; minus infinity for one that failed."""
-        found = self.run.evaluation().query("split == 'validation' and samples > 1 and metric == @metric")["value"]
+        asked = "split == 'validation' and samples == @self.samples and metric == @metric"
+        found = self.run.evaluation().query(asked)["value"]
         return float(found.iloc[0]) if len(found) and found.iloc[0] == found.iloc[0] else WORST
 
 
@@ -54,7 +57,7 @@ def run(preset: Preset, bench: ReportContext, row: Row, trials: Sequence[Trial],
     """The trials at a length."""
     configs = [row.config(trial, epochs, preset.trial_seeds[0], preset.base) for trial in trials]
     runs = bench.train(configs, samples={"validation": preset.validated})
-    return [Tried(row, trial, each) for trial, each in zip(trials, runs, strict=True)]
+    return [Tried(row, trial, each, preset.validated) for trial, each in zip(trials, runs, strict=True)]
 
 
 def candidates(preset: Preset, short: Sequence[Tried], metric: str) -> list[Trial]:

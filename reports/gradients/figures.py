@@ -29,8 +29,9 @@ def plane(out: Path, results: pd.DataFrame, unbiased: Set[str], stages: Sequence
     claims = results["strategy"].isin(unbiased)
     groups = {"biased": results[~claims], "unbiased": results[claims]}
     groups = {title: found for title, found in groups.items() if len(found)}
-    with figure(out, PLANE, height=3.4 * len(groups)) as drawing:
-        parts = drawing.subfigures(len(groups), 1, squeeze=False)[:, 0]
+    heights = [2.5 + 0.09 * found["row"].nunique() for found in groups.values()]  # of axes, and of a legend's lines
+    with figure(out, PLANE, height=sum(heights)) as drawing:
+        parts = drawing.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, (title, found) in zip(parts, groups.items(), strict=True):
             panels = part.subplots(1, len(stages), sharex=True, sharey=True, squeeze=False)[0]
             for axes, stage in zip(panels, stages, strict=True):

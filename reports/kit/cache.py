@@ -159,12 +159,12 @@ def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
         except (OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path} cannot be read ({reason}); restore it, or delete its folder") from error
-        twice = tables[-1].drop_duplicates().query("samples == samples")
-        twice = twice[twice.duplicated(["run", "split", "samples", "metric", "epoch"])]
-        if len(twice):
-            run, metric = twice.iloc[0][["run", "metric"]]
-            raise InputError(f"{path} has two values of {metric} of {run}; restore it, or delete its folder")
-    numbers = pd.concat(tables[1:], ignore_index=True) if tables[1:] else NOTHING
+    numbers = pd.concat(tables[1:], ignore_index=True).drop_duplicates() if tables[1:] else NOTHING
+    whole = numbers.query("samples == samples")  # evaluations: what a report measured it may measure in several ways
+    twice = whole[whole.duplicated([name for name in NUMBERS if name != "value"])]
+    if len(twice):
+        run, metric = twice.iloc[0][["run", "metric"]]
+        raise InputError(f"the tables in {folder} have two values of {metric} of {run}; restore it, or delete it")
     return {str(run): own for run, own in numbers.groupby("run", sort=False)}
 
 

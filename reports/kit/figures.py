@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,6 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from discrete_vae.files import write_atomically
-from discrete_vae.strategies import STRATEGIES
 
 WIDTH = 6.5
 """Inches: the text width of an A4 page with margins of 2.2 cm."""
@@ -95,18 +95,23 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
 
 
 def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of each row, by the strategies of the rows: a strategy has the same ones in every figure.
+    """Colour and dashes of each row, by the strategies of the rows.
 
-    Further rows of one strategy have its colour, and dashes of their own; where all are of one strategy, colours too.
+    A strategy's colour comes of its name, or is the next one where another strategy of the figure has it; so as few
+    share one as can be, and strategies that are added elsewhere change no figure. Further rows of one strategy have its
+    colour, and dashes of their own; where all are of one strategy, colours too.
     """
-    alone = len(set(rows.values())) == 1
+    strategies = list(dict.fromkeys(rows.values()))
+    places: dict[str, int] = {}
+    for i, strategy in enumerate(strategies):
+        count, first = len(COLOURS), zlib.crc32(strategy.encode())
+        free = [place for place in range(count) if list(places.values()).count(place) == i // count]
+        places[strategy] = min(free, key=lambda place: (place - first) % count)
     found: dict[str, dict[str, Any]] = {}
     seen: Counter[str] = Counter()
     for row, strategy in rows.items():
-        place = list(STRATEGIES).index(strategy)
-        colour, dashes = (place + seen[strategy] * alone) % len(COLOURS), place // len(COLOURS) + seen[strategy]
-        turned = (DASHES[(dashes + i) % len(DASHES)] for i in range(len(DASHES)))
-        possible = [{"color": COLOURS[colour], "linestyle": dash} for dash in turned]
+        colour = COLOURS[(places[strategy] + seen[strategy] * (len(strategies) == 1)) % len(COLOURS)]
+        possible = [{"color": colour, "linestyle": dash} for dash in DASHES]
         found[row] = next((each for each in possible if each not in found.values()), possible[0])
         seen[strategy] += 1
     return found

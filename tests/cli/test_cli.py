@@ -194,6 +194,13 @@ def test_a_diverging_run_fails_with_exit_code_1(folder: Path, capsys: pytest.Cap
     assert "not finite at step" in capsys.readouterr().err  # it is told again why
 
 
+def test_a_validation_metric_that_is_not_finite_fails_in_its_epoch(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("train", "gumbel-softmax", "--beta", "1e30", *SMALL) == 1
+    assert "(epoch 1)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "target-propagation", "--help"]])
 def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*arguments) == 0

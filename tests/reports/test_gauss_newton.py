@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from discrete_vae.config import Config
+from discrete_vae.runs.run import EVALUATION, Run
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import loop as training
 from reports.gauss_newton import REPORT
@@ -85,9 +86,9 @@ def test_candidates_are_the_best_of_different_decays() -> None:
         def score(self, metric: str) -> float:
             return scores[self.trial.decay, int(self.trial.rate)]
 
-    tried = [Scored(None, Trial(float(rate), decay, None), None) for decay, rate in scores]  # type: ignore[arg-type]
+    tried = [Scored(None, Trial(float(rate), decay, None), None, 1) for decay, rate in scores]  # type: ignore[arg-type]
     scores |= {(1.0, 1): float("-inf"), (1.0, 2): float("-inf")}  # these failed
-    tried += [Scored(None, Trial(1.0, 1.0, None), None)]  # type: ignore[arg-type]
+    tried += [Scored(None, Trial(1.0, 1.0, None), None, 1)]  # type: ignore[arg-type]
     preset = dataclasses.replace(TINY, keep=2)
     assert len(candidates(dataclasses.replace(TINY, keep=4), tried, "elbo")) == 3
     assert candidates(preset, tried, "elbo") == [Trial(2.0, 0.0, None), Trial(2.0, 0.3, None)]
@@ -147,3 +148,14 @@ def test_presets_say_what_they_cost() -> None:
     assert runs["8x4", "all"].options.moves == 28
     assert ("10x30", "32") in runs
     assert all(config.epochs for config in runs.values())
+
+
+def test_a_trial_is_scored_by_as_many_samples_as_the_preset_has(tmp_path) -> None:
+    """Also where someone evaluated it with others before."""
+    row = ROWS["Gauss-Newton"]
+    trial = row.trials[0]
+    run = Run(tmp_path / "run", row.config(trial, 1, 0, Config()))
+    run.folder.mkdir()
+    rows = [("validation", "elbo", 2, -105.0), ("validation", "elbo", 10, -95.0)]
+    run.write_evaluation(pd.DataFrame(rows, columns=EVALUATION))
+    assert Tried(row, trial, run, 10).score("elbo") == -95.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,14 @@ def test_a_configuration_of_a_bound() -> None:
     assert Config.fitting("vimco", objective="bound", samples=2).objective == "elbo"
 
 
+TWICE = LOGITS[:1].repeat(1, 2, 1)
+
+
+def summed(logits: Tensor, sample: Tensor) -> Tensor:
+    """A KL term of all samples together."""
+    return -FAMILY.log_ratio(logits, sample).sum()
+
+
 REFUSALS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Config("reinmax", objective="bound"), "objective is bound, which has no effect with samples 1"),
     (lambda: Config("reinmax", objective="best", samples=2), "objective"),
@@ -401,6 +410,18 @@ REFUSALS: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: tiny("reinmax", task="adversarial-vae"), "no effect with task adversarial-vae; leave it at elbo, or give"),
     (lambda: estimated(Vimco(2), 2), "Vimco makes a bound of samples of its own"),
+    (lambda: bound_of(torch.sigmoid, LOGITS, 2), "one sample is a builtin_function_or_method; give an Objective"),
+    (lambda: bound_of(single(IMAGES), LOGITS, 1), "count is 1; give at least 2"),
+    (lambda: bound_of(single(IMAGES), LOGITS, "2"), "count is '2'"),
+    (lambda: bound_of(single(IMAGES), LOGITS, 3), r"logits are \[2, 2, 2\]; give .* for each of S = 3 samples"),
+    (lambda: bound_of(single(IMAGES), LOGITS[0], 2), r"the logits are \[2, 2\]"),
+    (lambda: bound_of(single(IMAGES), [1.0], 2), "the logits are list"),
+    (lambda: bound_of(joint(LOGITS, 2), LOGITS, 2), "is a bound of several samples already"),
+    (lambda: Rloo().estimate(LOGITS.clone(), joint(LOGITS, 2)), "bound was made with other logits than these"),
+    (
+        lambda: Rloo().estimate(TWICE, bound_of(replace(single(IMAGES), sample_kl=summed), TWICE, 2)),
+        r"loss behind the decoder has shape \[\]; give one number an example",
+    ),
 ]
 
 

@@ -332,8 +332,15 @@ def test_an_objective_without_curvature_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "curvature",
-    [1.0, lambda output: 1.0, lambda output: output.sum(-1), lambda output: output.new_ones(D + 1)],
-    ids=["number", "function of a number", "summed", "of another size"],
+    [
+        1.0,
+        lambda output: 1.0,
+        lambda output: output.sum(-1),
+        lambda output: output.sum(-1, keepdim=True),
+        lambda output: output.new_ones(D),
+        lambda output: output.new_ones(*output.shape[:-1], D + 1),
+    ],
+    ids=["number", "function of a number", "summed", "summed and kept", "without a batch", "of another size"],
 )
 @pytest.mark.parametrize("averaged", AVERAGED)
 def test_a_curvature_that_is_none_is_refused(averaged, curvature) -> None:
@@ -353,7 +360,7 @@ def test_a_curvature_below_zero_counts_as_none(averaged) -> None:
 
 def test_one_curvature_for_all_examples_will_do() -> None:
     objective = quadratic_objective()
-    one = replace(objective, curvature=lambda output: torch.linspace(0.2, 2.0, D, dtype=torch.float64))
+    one = replace(objective, curvature=lambda output: torch.linspace(0.2, 2.0, D, dtype=torch.float64)[None])
     strategy = GaussNewtonLocalExpectation(moves=0)
     torch.testing.assert_close(pull(strategy, one), pull(strategy, objective))
 
@@ -417,6 +424,20 @@ def test_options_are_checked() -> None:
         GaussNewtonLocalExpectation("slope")
     with pytest.raises(InputError, match="moves"):
         GaussNewtonLocalExpectation(moves=-2)
+    strategy = GaussNewtonLocalExpectation("nothing", moves=0)
+    with pytest.raises(InputError, match="averaged"):
+        strategy.averaged = "none"
+    with pytest.raises(InputError, match="moves"):
+        strategy.moves = "3"
+    assert strategy.claim.decoded(10, 4) == 2, "its sample, and the slopes at it"
+    strategy.moves = 3
+    assert strategy.claim.decoded(10, 4) == 5
+    assert strategy.claim.decoded(1, 4) == 4, "no slopes are taken where all moves are decoded"
+
+
+def test_the_model_takes_networks_of_layers() -> None:
+    with pytest.raises(InputError, match="decoder is a Sequential, whose layers cannot be looked at; give a discrete"):
+        Model(torch.sigmoid, decoder=torch.nn.Sequential(torch.nn.Linear(2, 2)))
 
 
 # Likelihoods

@@ -109,6 +109,11 @@ def test_the_source_of_a_run_is_kept(tmp_path: Path) -> None:
             "run,split,samples,metric,value\nx,test,1,elbo,1\nx,test,1,elbo,2\n",
             "two values of elbo of x",
         ),
+        (
+            "tuning.csv",
+            f"run,split,samples,metric,value\n{CONFIG.name},test,10,elbo,-2\n",
+            f"two values of elbo of {CONFIG.name}",
+        ),
         ("provenance.json", "[]", "it is a list"),
         ("provenance.json", "{", "provenance.json cannot be read"),
         ("provenance.json", '{"runs": null}', "provenance.json cannot be read"),
