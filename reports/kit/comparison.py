@@ -92,18 +92,30 @@ class Comparison:
 
     def missing(self, preset: Preset, bench: ReportContext) -> list[Config]:
         """The runs that have to be trained, as far as known trials tell which settings are chosen."""
-        dry, wanted = replace(bench, dry=True), list[Config]()
+        wanted = list[Config]()
+        for task, row, configs in self._lacking(preset, replace(bench, dry=True)):
+            wanted += configs
+            if {config.seed for config in configs}.isdisjoint(preset.seeds):  # trials, with finals to come
+                wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
+        return list(dict.fromkeys(wanted))
+
+    def _lacking(self, preset: Preset, dry: ReportContext) -> list[tuple[Task, Row, list[Config]]]:
+        """What each row lacks next: its trials, values that their grids grow by, or its runs in full."""
+        found = []
         for task, row in self._places(preset):
             try:
                 enter(preset, dry, row, task, self.chosen_by)
             except Missing as error:
-                wanted += error.configs
-                if {config.seed for config in error.configs}.isdisjoint(preset.seeds):  # trials, with finals to come
-                    wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
-        return list(dict.fromkeys(wanted))
+                found.append((task, row, error.configs))
+        return found
 
     def entries(self, preset: Preset, bench: ReportContext) -> Entries:
-        """Every row on every task, tried and trained as far as that is missing."""
+        """Every row on every task, tried and trained as far as that is missing: all rows' next runs side by side."""
+        dry, trainer = replace(bench, dry=True, asked=[]), replace(bench, retrain=True)
+        while not bench.dry and self._lacking(preset, dry):
+            # Trained ones as well: so a call after a kill has the same populations.
+            trainer.train(list(dict.fromkeys(dry.asked)))
+            dry.asked.clear()
         return {
             (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
             for task, row in self._places(preset)

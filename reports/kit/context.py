@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +70,9 @@ class ReportContext:
     jobs: int | None = None
     """Processes that train and evaluate; None chooses by the machine and the size, see ``parallel.train``."""
     _data: dict[DataConfig, Dataset] = field(default_factory=dict, repr=False)
+    _cache: list[Cache] = field(default_factory=list, repr=False)
+    asked: list[Config] = field(default_factory=list, repr=False)
+    """What a dry call was asked to train and committed tables do not know, trained or not."""
 
     def check_out(self) -> None:
         """Look at the folder, whose ``provenance.json`` says from the first file on which report it is of.
@@ -98,10 +100,12 @@ class ReportContext:
             with tempfile.TemporaryFile(dir=self.out) as probe:
                 probe.write(b"room for a file")
 
-    @cached_property
+    @property
     def cache(self) -> Cache:
-        """What the committed results and the report's own folder know of runs."""
-        return Cache(dict.fromkeys([self.out, RESULTS / self.report, *sorted(RESULTS.glob("*"))]))
+        """What the committed results and the report's own folder know of runs, read once."""
+        if not self._cache:
+            self._cache.append(Cache(dict.fromkeys([self.out, RESULTS / self.report, *sorted(RESULTS.glob("*"))])))
+        return self._cache[0]
 
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
@@ -131,8 +135,10 @@ class ReportContext:
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
                 wanted = [config for config in configs if config.data == images and config not in found]
-                if self.dry and (missing := self._untrained(wanted)):
-                    raise Missing(missing)
+                if self.dry:
+                    self.asked.extend(wanted)
+                    if missing := self._untrained(wanted):
+                        raise Missing(missing)
                 if wanted:
                     made = parallel.train(
                         wanted,

@@ -99,7 +99,7 @@ class Preset:
     def summary(self) -> str:
         """What it computes, in a line."""
         length = counted(self.trial_epochs or self.epochs, "epoch")
-        tried = f"settings chosen after {length}, " if self.rates else ""
+        tried = f"settings chosen after {length}, " if self.rates or self.trial_epochs else ""
         seeds, samples = counted(len(self.seeds), "seed"), counted(self.samples, "importance sample")
         return f"{tried}{counted(self.epochs, 'epoch')}, {seeds}, {samples}"
 
@@ -119,8 +119,8 @@ def settings(row: Row, task: Task, preset: Preset) -> list[Config]:
     for own in dict.fromkeys(kind(**each) for each in options):
         for values in itertools.product(*grid.values()):
             fields: dict[str, Any] = {**task.fields, **row.fields, **dict(zip(grid, values, strict=True))}
-            if row.shared_rate and "learning_rate" in fields:
-                fields["auxiliary_learning_rate"] = fields["learning_rate"]
+            if row.shared_rate:
+                fields["auxiliary_learning_rate"] = fields.get("learning_rate", task.base.learning_rate)
             found.append(task.base.refitted(strategy=row.strategy, options=own, **fields))
     return found
 
