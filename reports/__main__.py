@@ -35,10 +35,11 @@ from reports import (
     thesis,
 )
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
-from reports.kit import cost
+from reports.kit import cost, kept
 from reports.kit.cache import provenance
 from reports.kit.comparison import Comparison
 from reports.kit.context import RESULTS, ReportContext
+from reports.kit.kept import KEPT
 from reports.kit.report import Report
 
 REPORTS: dict[str, Report | Comparison] = {
@@ -167,6 +168,35 @@ def announce(report: Report | Comparison, preset: str, bench: ReportContext) -> 
             "measured step of each kind); evaluations, and values that a grid grows by, come on top",
             markup=False,
         )
+
+
+@app.command
+def keep(
+    name: str,
+    *,
+    runs: Folder = Path("runs"),
+    out: Annotated[Folder | None, Parameter(show_default=False)] = None,
+    metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+) -> None:
+    """Keep the numbers of runs that have ended, before their report is whole.
+
+    They are added to tables that every report looks into, so that these runs are not trained again, here or where the
+    tables are copied to. For example `python -m reports keep jang --runs runs`.
+
+    Parameters
+    ----------
+    name
+        What to call them: the report's name, or another.
+    runs
+        Folder that holds the runs' folders.
+    out
+        Folder of the tables; by default reports/kept/NAME.
+    metrics
+        Validation metrics that settings are chosen by, beside the task's own: accuracy, for example.
+    """
+    where = out or KEPT / name
+    count = len(kept.keep(runs, where, metrics))
+    print(f"{where}: {count} run{'s' * (count != 1)}")
 
 
 @app.command(name="list")

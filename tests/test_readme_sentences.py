@@ -16,6 +16,7 @@ from reports import (
 from reports.benchmarks.measurements import by_row
 from reports.gauss_newton.tables import OURS
 from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
+from reports.kit.cache import Cache
 from reports.kit.results import Metric, differences, line
 from reports.sequences import ROWS
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
@@ -156,12 +157,14 @@ def test_sentences_on_gauss_newton_targets() -> None:
 
     times = [f"{spent(label) / spent('Gumbel-Softmax'):.1f} times" for label in OURS]
     assert "took {} those of Gumbel-Softmax, as target propagation {}, layer-local {}".format(*times) in SAID
-    unfinished = pd.read_csv(ROOT / "reports" / "gauss_newton" / "finished" / "tuning.csv")
-    unfinished = unfinished[(unfinished["row"] == "RLOO (4)") & (unfinished["seed"] > 0)]
-    epochs = unfinished["parameters"].map(lambda text: json.loads(text).get("epochs", 50))
-    ten, twenty = (Metric("test", "elbo").of(unfinished[epochs == each], "RLOO (4)") for each in (10, 20))
-    assert len(ten) == len(twenty) == 5
-    both = [statistics.interval(list(each.values())).mean for each in (ten, twenty)]
+    kept = Cache([ROOT / "reports" / "kept" / "gauss-newton"])
+    leave_one_out = [run for name in kept.known for run in kept.named(name, ROOT) if run.config.strategy == "rloo"]
+    both = []
+    for epochs in (10, 20):
+        runs = [each for each in leave_one_out if each.config.epochs == epochs and each.config.seed]
+        assert len(runs) == 5
+        tested = [each.evaluation().query("split == 'test' and metric == 'elbo'")["value"].item() for each in runs]
+        both.append(statistics.interval(tested).mean)
     assert f"(test ELBO {both[0]:.1f} after 10 epochs and {both[1]:.1f} after 20)" in SAID
     start, end = (
         apart(results, row(targets, n), row(other, n), "test", "elbo")

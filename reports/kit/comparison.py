@@ -205,6 +205,7 @@ class Comparison:
         lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
             "epochs": preset.epochs,
+            "trial_epochs": preset.trial_epochs or preset.epochs,
             "seeds": len(preset.seeds),
             "samples": f"{preset.samples:,}",
             "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),

@@ -29,6 +29,7 @@ from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from reports.kit import documents
 from reports.kit.cache import NO_SAMPLES, PROVENANCE, Cache, Known
+from reports.kit.kept import KEPT
 from reports.kit.provenance import described, owner_of, preset_of
 from reports.kit.table import Table
 from reports.kit.tidy import COLUMNS
@@ -104,7 +105,8 @@ class ReportContext:
     def cache(self) -> Cache:
         """What the committed results and the report's own folder know of runs, read once."""
         if not self._cache:
-            self._cache.append(Cache(dict.fromkeys([self.out, RESULTS / self.report, *sorted(RESULTS.glob("*"))])))
+            folders = [self.out, RESULTS / self.report, *sorted(RESULTS.glob("*")), *sorted(KEPT.glob("*"))]
+            self._cache.append(Cache(dict.fromkeys(folders)))
         return self._cache[0]
 
     def dataset(self, config: DataConfig) -> Dataset:
@@ -222,7 +224,7 @@ class ReportContext:
             "preset": self.preset,
             "command": f"python -m reports {Path(self.file).name or self.report} --preset {self.preset}",
             "settings": dict(settings),
-            **described(runs, (self.out, RESULTS / self.report)),
+            **described(runs, (self.out, RESULTS / self.report, *KEPT.glob("*"))),
         }
         self.write(PROVENANCE, json.dumps(told, indent=2) + "\n")
 

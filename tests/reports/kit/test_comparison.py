@@ -31,6 +31,7 @@ from reports.kit import context, latex
 from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, settings
+from reports.kit.kept import keep
 from reports.kit.results import Metric
 from reports.kit.search import STEPS, TRIAL_SEED
 from reports.kit.tidy import COLUMNS, configuration
@@ -135,6 +136,29 @@ def test_second_call_trains_nothing_and_writes_the_same_bytes(
     make(tmp_path, made[1])
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
+
+
+def test_runs_that_are_kept_are_not_trained_again(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept in two parts, as they end; other machines have the tables alone."""
+    first = sorted(path.name for path in made[1].iterdir())[::2]
+    for name in first:
+        shutil.copytree(made[1] / name, tmp_path / "first" / name)
+    assert len(keep(tmp_path / "first", tmp_path / "kept" / "tiny")) == len(first)
+    assert len(keep(made[1], tmp_path / "kept" / "tiny")) == len(list(made[1].iterdir()))
+    monkeypatch.setattr(context, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    make(tmp_path / "out", tmp_path / "runs")
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (made[0] / name).read_bytes(), name
+
+
+def test_nothing_is_kept_among_a_reports_files(made: tuple[Path, Path]) -> None:
+    before = {path.name: path.read_bytes() for path in made[0].iterdir()}
+    with pytest.raises(InputError, match="holds a report; name a folder of its own"):
+        keep(made[1], made[0])
+    assert {path.name: path.read_bytes() for path in made[0].iterdir()} == before
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+"""Numbers of runs that are finished before their report is, kept so that another machine goes on from them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from discrete_vae import runs
+from discrete_vae.errors import InputError
+from discrete_vae.files import writable, write_atomically
+from discrete_vae.runs import Run
+from discrete_vae.runs.spreadsheets import to_csv
+from reports.kit.cache import NUMBERS, PROVENANCE, Cache, Known, provenance
+from reports.kit.provenance import described
+
+KEPT = Path(__file__).parents[1] / "kept"
+"""Committed ones, a folder a report; every report looks there for its runs."""
+ROWS = "rows.csv"
+KIND = "kept runs"
+
+
+def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]:
+    """Add what has ended of the runs in a folder ``where`` to the tables in ``out``; gives all runs in there.
+
+    Of each run: its evaluations, and by epoch the validation metric that its task is scored by, and ``metrics``, which
+    settings may be chosen by. Raises ``InputError`` for a folder of other things, and for what cannot be read.
+    """
+    with writable(out):
+        if os.path.lexists(out / PROVENANCE) and provenance(out).get("kind") != KIND:
+            raise InputError(f"{out} holds a report; name a folder of its own, such as {KEPT / 'NAME'}")
+        before = Cache([out])
+    known = {name: before.named(name, where)[0] for name in before.known}
+    ended = {run.config.name: run for run in runs.find(where) if run.finished or run.failure is not None}
+    rows = [_numbers(run, metrics) for run in [*known.values(), *ended.values()]]
+    numbers = pd.concat(rows, ignore_index=True).drop_duplicates() if rows else pd.DataFrame(columns=NUMBERS)
+    whole = known | ended
+    told = {"kind": KIND, **described(list(whole.values()), (out,))}
+    write_atomically(out / ROWS, to_csv(numbers.astype({"samples": "Int64", "epoch": "Int64"})))
+    write_atomically(out / PROVENANCE, json.dumps(told, indent=2) + "\n")
+    return list(whole.values())
+
+
+def _numbers(run: Run, metrics: Collection[str]) -> pd.DataFrame:
+    if isinstance(run, Known):
+        return run.numbers[NUMBERS]
+    history = run.history()
+    named = {run.config.task_class.score, *metrics}
+    history = history[(history["split"] == "validation") & history["metric"].isin(named)]
+    return pd.concat([run.evaluation(), history]).assign(run=run.config.name).reindex(columns=NUMBERS)
