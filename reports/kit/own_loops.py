@@ -99,7 +99,9 @@ def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFram
 
 def last(results: pd.DataFrame) -> pd.DataFrame:
     """Each run's numbers after its last step that has the metric."""
-    return results.loc[results.groupby([*IDENTITY, "row", "split", "metric"], sort=False)["step"].idxmax().sort_values()]
+    return results.loc[
+        results.groupby([*IDENTITY, "row", "split", "metric"], sort=False)["step"].idxmax().sort_values()
+    ]
 
 
 def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:

@@ -86,7 +86,13 @@ class Preset:
                 for seed in self.seeds
             ),
             *(
-                OwnRun(row.label, "", {"trees": row.label, **told}, seed, partial(train, self.setting, None, row.trees, seed))
+                OwnRun(
+                    row.label,
+                    "given trees",
+                    {"trees": row.label, **told},
+                    seed,
+                    partial(train, self.setting, None, row.trees, seed),
+                )
                 for row in self.given
                 for seed in self.seeds
             ),

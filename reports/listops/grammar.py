@@ -166,4 +166,6 @@ def tensors(expressions: Sequence[Expression], grammar: Grammar) -> Examples:
         rows["symbols"].append([*map(numbers.__getitem__, each.symbols), *[PAD] * more])
         rows["operators"].append([*places, *[-1] * (grammar.operators - len(places))])
         rows["heads"].append([*map(places.index, each.heads), *[0] * more])
-    return Examples(values=torch.tensor([each.value for each in expressions]), **{k: torch.tensor(v) for k, v in rows.items()})
+    return Examples(
+        values=torch.tensor([each.value for each in expressions]), **{k: torch.tensor(v) for k, v in rows.items()}
+    )

@@ -79,7 +79,11 @@ def train(setting: Setting, build: Callable[[], Strategy] | None, trees: Trees |
         torch.manual_seed(seed)  # networks start from torch's own generator
         parser, composer = Parser(setting.width), Composer(setting.width, setting.grammar.depth)
         strategy = build() if build else None
-    learned = [*composer.parameters(), *(parser.parameters() if strategy else []), *(strategy or nn.Identity()).parameters()]
+    learned = [
+        *composer.parameters(),
+        *(parser.parameters() if strategy else []),
+        *(strategy or nn.Identity()).parameters(),
+    ]
     adam = torch.optim.Adam(learned, setting.rate)
 
     def loss_of(batch: Examples) -> Tensor:

@@ -111,13 +111,11 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
     """A line a row, the final loss in a column a power; and the time of a step."""
     labels, powers = [row.label for row in preset.rows], [named(power) for power in preset.powers]
     by_power = {power: final[final["row"].str.endswith(f", {power}")] for power in powers}
-    plain = {
-        power: own.assign(row=own["row"].str.removesuffix(f", {power}")) for power, own in by_power.items()
-    }
+    plain = {power: own.assign(row=own["row"].str.removesuffix(f", {power}")) for power, own in by_power.items()}
     seconds = Metric("train", SECONDS, "ms a step", better=0, scale=1e3 / preset.steps, spread=False)
-    parts = [
-        metrics_table("", "", plain[named(power)], labels, [excess(power)]) for power in preset.powers
-    ] + [metrics_table("", "", plain[powers[0]], labels, [seconds])]
+    parts = [metrics_table("", "", plain[named(power)], labels, [excess(power)]) for power in preset.powers] + [
+        metrics_table("", "", plain[powers[0]], labels, [seconds])
+    ]
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     caption = (
         f"Exact loss after {preset.steps:,} steps less the least one, in thousandths; {seeds}; {BOLD}. "

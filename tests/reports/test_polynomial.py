@@ -96,7 +96,7 @@ def test_local_expectation_needs_no_batch() -> None:
 
 @pytest.mark.parametrize("power", POWERS)
 def test_biased_strategies_have_the_bias_of_their_paper(power: float) -> None:
-    """Straight-through takes the slope at the sample for the change of the loss, ReinMax the mean of both ends' slopes."""
+    """For the change of the loss straight-through takes the sample's slope, ReinMax the mean of both ends' slopes."""
     problem = Problem(power, variables=3)
     at_0, at_1 = slopes(problem)
     chance = LOGITS.double().softmax(-1)[:, 0]
