@@ -1,4 +1,4 @@
-"""Polynomial programming: 128 binary variables minimise the mean of |z - 0.45|^3, by a strategy that the command names."""
+"""Polynomial programming: 128 binary variables minimise the mean of |z - 0.45|^3, by a strategy of one's choice."""
 
 import sys
 

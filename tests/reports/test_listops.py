@@ -137,7 +137,7 @@ def test_several_samples_are_composed_as_each_alone(composed) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(row.strategy, dict(row.options)) for row in (*listops.ROWS, *listops.COSTLY)],
+    [(row.strategy, dict(row.options)) for row in (*listops.ROWS, listops.LOCAL, listops.GAUSS_NEWTON)],
 )
 def test_every_row_pulls_at_the_parser_and_at_nothing_impossible(
     composed, name: str, options: dict[str, object]
