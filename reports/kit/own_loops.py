@@ -91,7 +91,10 @@ def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFram
             if (numbers := known.get(run.identity)) is None:
                 numbers, place = _kept(run, bench)
                 environments += [place] * (place not in environments)
-            told = dict(zip(IDENTITY, run.identity, strict=True)) | {"report": bench.report, "row": run.row}
+            told: dict[str, Any] = dict(zip(IDENTITY, run.identity, strict=True)) | {
+                "report": bench.report,
+                "row": run.row,
+            }
             found.append(numbers.assign(**told))
             done(1)
     return pd.concat(found, ignore_index=True).reindex(columns=[*COLUMNS, "step"]), environments
@@ -133,7 +136,7 @@ def _known(bench: ReportContext) -> tuple[dict[tuple[str, str, int], pd.DataFram
         try:
             table = read_csv(path)
             for (strategy, parameters, seed), own in table.groupby(IDENTITY, sort=False):
-                runs.setdefault((str(strategy), str(parameters), int(seed)), own[NUMBERS])
+                runs.setdefault((str(strategy), str(parameters), int(str(seed))), own[NUMBERS])
             places = provenance(folder)["settings"]["measured_on"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -66,7 +66,7 @@ class Preset:
     @property
     def labels(self) -> list[str]:
         """All rows of the table."""
-        return [each.label for each in (*self.rows, *self.given)]
+        return [row.label for row in self.rows] + [row.label for row in self.given]
 
     def runs(self) -> list[OwnRun]:
         """Every row by seed."""
@@ -148,7 +148,7 @@ def draw(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:
         legend_below(drawing, handles)
 
 
-PAPER = Setting(20_000, 500)
+PAPER = Setting(20_000, 1_000)
 PRESETS = {
     "quick": Preset(Setting(100, 50, train=1000, held_out=200), (0,)),
     "laptop": Preset(Setting(5_000, 250), (0, 1, 2), cost="; 50 minutes of one core"),

@@ -38,7 +38,7 @@ class Parser(nn.Module):
         """The logits of each symbol's operator ``[B, T, K]``; -inf masks what it cannot be."""
         read, _ = self.reader(self.embedding(batch.symbols))  # [B, T, 2 width]
         children, heads = self.child(read), self.head(at(read, batch.operators))
-        scores = children @ heads.transpose(-2, -1) / children.shape[-1] ** 0.5
+        scores: Tensor = children @ heads.transpose(-2, -1) / children.shape[-1] ** 0.5
         return scores.masked_fill(~possible(batch), -torch.inf)
 
 
@@ -74,7 +74,8 @@ class Composer(nn.Module):
         state = self.update(F.relu(own + self.inside(sent)))
         for _ in range(self.rounds - 1):
             state = self.update(F.relu(own + self.inside(sent + arcs @ self.message(state))))
-        return self.value(state[..., 0, :])
+        values: Tensor = self.value(state[..., 0, :])
+        return values
 
 
 def objective(composer: Composer, batch: Examples) -> Objective:

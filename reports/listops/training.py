@@ -104,7 +104,7 @@ def train(setting: Setting, build: Callable[[], Strategy] | None, trees: Trees |
         places = torch.randint(setting.train, (setting.batch,), generator=generator)
         loss = loss_of(splits["train"].batch(places))
         adam.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learned, setting.most)
         adam.step()
         seconds += time.process_time() - began
@@ -122,7 +122,7 @@ def scores(composer: Composer, split: Examples, chosen: Callable[[Examples], Ten
     The first symbol, whose operator is known, does not count, nor does one with a single operator to its left.
     """
     values, arcs = list[Tensor](), list[Tensor]()
-    for places in torch.arange(len(split)).split(500):
+    for places in torch.split(torch.arange(len(split)), 500):
         batch = split.batch(places)
         heads = chosen(batch)
         values.append(composer(batch, heads).argmax(-1) == batch.values)

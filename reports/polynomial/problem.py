@@ -79,24 +79,22 @@ class Problem:
 
 
 def train(problem: Problem, strategy: Strategy, steps: int, every: int, seed: int) -> Numbers:
-    """Train, and tell the exact loss, and the mean of the training loss since, after every so many steps."""
+    """Train, and tell the exact loss after every so many steps."""
     generator = seeded(seed, "polynomial")
     logits = nn.Parameter(problem.start(generator))
     adam = torch.optim.Adam([logits, *strategy.parameters()], problem.rate)
     objective, numbers = problem.objective, Numbers()
     numbers.add("train", 0, loss=problem.expected(logits).item())
-    sampled, seconds = 0.0, 0.0
+    seconds = 0.0
     for step in range(1, steps + 1):
         began = time.process_time()
         estimate = strategy.estimate(logits.expand(problem.batch, -1, -1), objective, generator=generator)
         adam.zero_grad()
-        (estimate.loss.mean() + estimate.strategy_loss.sum()).backward()
+        (estimate.loss.mean() + estimate.strategy_loss.sum()).backward()  # type: ignore[no-untyped-call]
         adam.step()
         seconds += time.process_time() - began
-        sampled += estimate.loss.detach().mean().item() / every
         if step % every == 0:
             with torch.no_grad():
-                numbers.add("train", step, loss=problem.expected(logits).item(), sampled_loss=sampled)
-            sampled = 0.0
+                numbers.add("train", step, loss=problem.expected(logits).item())
     numbers.add("train", steps, **{SECONDS: seconds})
     return numbers
