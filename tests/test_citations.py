@@ -8,7 +8,7 @@ import discrete_vae
 from discrete_vae.citations import bibliography, entries, keys
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES
-from reports import adversarial_vae, critics, gauss_newton, semi_supervised, studies
+from reports import adversarial_vae, critics, gauss_newton, listops, polynomial, semi_supervised, studies
 
 NOBODYS = ("enumeration", "marginalisation")
 
@@ -46,6 +46,8 @@ CITING = (
     *(each.REPORT.papers for each in (semi_supervised, adversarial_vae)),
     critics.PAPERS,
     gauss_newton.PAPERS,
+    listops.PAPERS,
+    polynomial.PAPERS,
 )
 """What reports cite beside their strategies' papers."""
 

@@ -16,6 +16,7 @@ WAYS = {
     "hard_attention": ("", "nvil", "rebar"),
     "masked_policy": ("",),
     "gradient_penalty": ("",),
+    "polynomial": ("", "rloo", "local_expectation"),
 }
 """Of each example, what may stand behind its name on the command line."""
 SHOWN = {

@@ -1,0 +1,145 @@
+"""Runs of a report's own training loop, which are no ``Config``: kept by the runs' folder and by committed results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from discrete_vae.errors import InputError
+from discrete_vae.progress import terminal_progress
+from discrete_vae.runs import environment
+from discrete_vae.runs.spreadsheets import read_csv
+from discrete_vae.strategies import STRATEGIES, Strategy
+from reports.benchmarks.measurements import keep
+from reports.kit.cache import PROVENANCE, provenance
+from reports.kit.context import RESULTS, ReportContext
+from reports.kit.provenance import ENVIRONMENT
+from reports.kit.results import Metric
+from reports.kit.tidy import COLUMNS
+
+IDENTITY = ["strategy", "parameters", "seed"]
+"""What decides the numbers of a run; the label of its row does not."""
+NUMBERS = ["split", "metric", "step", "value"]
+SECONDS = "training_seconds"
+"""Of the processor, without validation. The metric is a measurement: it differs from run to run."""
+
+
+@dataclass(frozen=True)
+class StrategyRow:
+    """A strategy as other people's code makes it: ``STRATEGIES[strategy](**options)``."""
+
+    label: str
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Strategy:
+        """A new one."""
+        return STRATEGIES[self.strategy](**self.options)
+
+    @property
+    def cited(self) -> tuple[str, object]:
+        """What it is cited by."""
+        return self.strategy, STRATEGIES[self.strategy].Options()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a run tells, one number a line."""
+
+    lines: list[tuple[str, str, int, float]] = field(default_factory=list)
+    """Split, metric, step, value."""
+
+    def add(self, split: str, step: int, **metrics: float) -> None:
+        """More numbers of a split after a step."""
+        self.lines.extend((split, metric, step, float(value)) for metric, value in metrics.items())
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """A run by what decides its numbers."""
+
+    row: str
+    strategy: str
+    """Its name in ``STRATEGIES``, or another word where there is none."""
+    settings: Mapping[str, Any]
+    """All else that decides its numbers, as JSON knows it."""
+    seed: int
+    take: Callable[[], Numbers]
+    """Trains it."""
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """The run's ``IDENTITY`` in a table."""
+        return self.strategy, json.dumps(self.settings, sort_keys=True), self.seed
+
+
+def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Tidy rows of the runs, and the environments that they were made in; trains what is not known.
+
+    A run is known if the tables in the report's folder or the committed ones have it, or the runs' folder. Each run is
+    kept when it ends, so that a call that was cut off goes on after the last of them. Raises ``InputError`` for a table
+    that cannot be read.
+    """
+    known, environments = _known(bench)
+    found = list[pd.DataFrame]()
+    with terminal_progress() as progress, progress.counting(f"{len(runs)} runs", len(runs)) as done:
+        for run in runs:
+            if (numbers := known.get(run.identity)) is None:
+                numbers, place = _kept(run, bench)
+                environments += [place] * (place not in environments)
+            told: dict[str, Any] = dict(zip(IDENTITY, run.identity, strict=True)) | {
+                "report": bench.report,
+                "row": run.row,
+            }
+            found.append(numbers.assign(**told))
+            done(1)
+    return pd.concat(found, ignore_index=True).reindex(columns=[*COLUMNS, "step"]), environments
+
+
+def last(results: pd.DataFrame) -> pd.DataFrame:
+    """Each run's numbers after its last step that has the metric."""
+    return results.loc[
+        results.groupby([*IDENTITY, "row", "split", "metric"], sort=False)["step"].idxmax().sort_values()
+    ]
+
+
+def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
+    """A metric of a row by step, the mean over seeds, as it is shown."""
+    here = (results["row"] == row) & (results["split"] == metric.split) & (results["metric"] == metric.metric)
+    return metric.offset + metric.scale * results[here].groupby("step")["value"].mean()
+
+
+def _kept(run: OwnRun, bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A run's numbers and environment, by the runs' folder."""
+
+    def take() -> dict[str, Any]:
+        return {"numbers": run.take().lines, "environment": environment(bench.device)}
+
+    asked = {"report": bench.report, **dict(zip(IDENTITY, run.identity, strict=True))}
+    made = keep(bench.runs / "own", asked, take, "numbers", "environment")
+    place = {name: made["environment"].get(name) for name in ENVIRONMENT}
+    return pd.DataFrame(made["numbers"], columns=NUMBERS), place
+
+
+def _known(bench: ReportContext) -> tuple[dict[tuple[str, str, int], pd.DataFrame], list[dict[str, Any]]]:
+    """The runs in tables, by identity, and in which environments they were made."""
+    runs: dict[tuple[str, str, int], pd.DataFrame] = {}
+    environments = list[dict[str, Any]]()
+    for folder in dict.fromkeys((bench.out, RESULTS / bench.report)):
+        path = folder / "results.csv"
+        if bench.retrain or not path.is_file() or not (folder / PROVENANCE).is_file():
+            continue
+        try:
+            table = read_csv(path)
+            for (strategy, parameters, seed), own in table.groupby(IDENTITY, sort=False):
+                runs.setdefault((str(strategy), str(parameters), int(str(seed))), own[NUMBERS])
+            places = provenance(folder)["settings"]["measured_on"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path} cannot be read ({reason}); restore it, or delete its folder") from error
+        environments += [each for each in places if each not in environments]
+    return runs, environments
