@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,18 @@ from discrete_vae.tasks.nesting import Layer
 
 ROWS = 1_000
 """Samples that are judged at once."""
+
+
+class Judge(Protocol):
+    """What scores samples of a data set: what it is made by, or a classifier of its images."""
+
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
+        """Of samples ``[M, N]``, beside real ones that a generator has and has not seen."""
+        ...
+
+    def shares(self, sample: Tensor) -> dict[str, float]:
+        """Those of the scores that want no real ones."""
+        ...
 
 
 class Generator(AdversarialTask):
@@ -142,15 +155,23 @@ class Generator(AdversarialTask):
         return []
 
     def evaluate_samples(
-        self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
+        self,
+        strategy: Strategy,
+        data: Dataset,
+        split: str,
+        noise: Noise,
+        advance: Callable[[int], None],
+        judge: Judge | None = None,
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
+
+        Points and strings are scored by what they are made by, other data by the ``judge``, where there is one.
 
         The distance is of samples as the strategy trains by, relaxed where it relaxes; every run has a critic of its
         own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
         without noise is read by.
         """
-        held_out, made = data.split(split), self._made(data)
+        held_out, made = data.split(split), self._made(data) or judge
         generators = [each for each in noise.generators if each is not None]
         members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
@@ -175,7 +196,7 @@ class Generator(AdversarialTask):
         return metrics
 
     def _made(self, data: Dataset) -> Synthetic | None:
-        """What can score samples, if anything can."""
+        """What the data are made by, if the project makes them."""
         return SYNTHETIC.get(data.config.dataset)
 
     def symbols(self, sample: Tensor) -> Tensor:
