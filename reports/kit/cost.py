@@ -36,8 +36,9 @@ def seconds(configs: Sequence[Config], dataset: Callable[[DataConfig], Dataset],
 def step_seconds(config: Config, data: Dataset, device: torch.device) -> float:
     """The time of one step of a run, without its recording."""
     trainer = Trainer([Run(Path(), config)], data, device)  # nothing is written
-    trainer.begin_epoch()
     for count in range(2 * MEASURED):
+        if count % trainer.steps_per_epoch == 0:
+            trainer.begin_epoch()
         if count == MEASURED:
             _wait(device)
             start = time.perf_counter()
