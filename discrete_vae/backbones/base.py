@@ -49,6 +49,10 @@ class Backbone:
         """Weights that an encoder to, or a decoder from, so many numbers has at least."""
         return 0
 
+    def least_adversarial(self, code: int, image: Shape, widths: Widths) -> int:
+        """Weights that a ``generator`` of images and a ``critic`` of them have together at least."""
+        return self.least_weights(image, code, widths) + self.least_weights(image, 1, widths)
+
     def encoder(
         self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0
     ) -> nn.Module:

@@ -44,6 +44,9 @@ class MlpBackbone(Backbone):
     def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
         return sum(inputs * outputs for inputs, outputs in itertools.pairwise((image.size, *widths.hidden, code)))
 
+    def least_adversarial(self, code: int, image: Shape, widths: Widths) -> int:
+        return self.least_weights(Shape(1, code), image.size, widths) + self.least_weights(image, 1, widths)
+
     def encoder(self, image: Shape, outputs: int, widths: Widths, generators: Generators, beside: int = 0) -> Stack:
         sizes = (image.size + beside, *widths.hidden, outputs)
         return MLP(sizes, widths.activation, generators, widths.initialisation)

@@ -43,8 +43,10 @@ class Classifier:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Log-probabilities ``[M, C]`` of the classes of images ``[M, D]``, on the CPU."""
+        on_host = images.cpu()
+        pieces = (on_host[start : start + ROWS] for start in range(0, len(images), ROWS))
         with torch.no_grad():
-            parts = [self.network(part.float()[None]).squeeze(0) for part in images.cpu().split(ROWS)]
+            parts = [self.network(piece.float()[None]).squeeze(0) for piece in pieces]
         return torch.cat(parts).double().log_softmax(-1)
 
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
@@ -119,14 +121,15 @@ def _train(network: nn.Module, pixels: Tensor, labels: Tensor, updates: int) -> 
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, updates)
     generator = seeded(0, "classifier", "order")
     order = torch.empty(0, dtype=torch.int64)
+    parameters = list(network.parameters())
     with torch.enable_grad():
         for _ in range(updates):
             if not len(order):
                 order = torch.randperm(len(pixels), generator=generator)
             index, order = order[:BATCH], order[BATCH:]
             loss = F.cross_entropy(network(pixels[index].float()[None]).squeeze(0), labels[index])
-            optimiser.zero_grad()
-            loss.backward()
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter.grad = gradient
             optimiser.step()
             schedule.step()
     for parameter in network.parameters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,8 +102,8 @@ def draw(bench: ReportContext, found: pd.DataFrame, of_real: float) -> None:
             ordered = np.sort(found[name].to_numpy())
             places = np.concatenate([[1.0], ordered, [ordered[-1]]])
             reached = [int((ordered >= place).sum()) for place in places[:-1]] + [0]
-            style = {"color": COLOURS[2 * i], "linestyle": DASHES[i], "where": "pre"}
-            (handles[name],) = axes.step(places, reached, **style)
+            style: dict[str, Any] = {"color": COLOURS[2 * i], "linestyle": DASHES[i]}
+            (handles[name],) = axes.step(places, reached, where="pre", **style)
         handles["test digits"] = axes.axvline(of_real, color="0.5", linewidth=0.8, linestyle=DASHES[2])
         axes.set(xlabel="least Inception score", ylabel="architectures", xlim=(1, None), ylim=(0, len(found) + 1))
         legend_below(drawing, handles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,12 +28,13 @@ STRATEGY = "straight-through-gumbel-softmax"
 WIDTHS, DEPTHS = (64, 128, 256), (1, 2, 4, 8)
 SPACE: Space = {
     "architecture.backbone": Choice(["mlp", "conv"]),
-    "architecture.hidden": Choice([(width,) * depth for depth in DEPTHS for width in WIDTHS]),
-    "architecture.channels": Choice([(16,), (16, 32), (32, 64), (16, 32, 64)]),
+    "architecture.hidden": Choice([json.dumps([width] * depth) for depth in DEPTHS for width in WIDTHS]),
+    "architecture.channels": Choice(["[16]", "[16, 32]", "[32, 64]", "[16, 32, 64]"]),
     "architecture.activation": Choice(["relu", "tanh", "elu", "softplus"]),
     "architecture.normalisation": Choice(["none", "layer"]),
 }
-"""Generator and critic have the same values. Channels matter to convolutions alone."""
+"""Generator and critic have the same values; tuples are JSON text, as a storage keeps them. Channels matter to
+convolutions alone."""
 
 
 def base(critic: CriticConfig) -> Config:
@@ -55,7 +57,7 @@ class Preset:
 
     trials: int
     epochs: int
-    space: Mapping[str, Choice] = dataclasses.field(default_factory=lambda: SPACE, hash=False)  # type: ignore[arg-type]
+    space: Space = dataclasses.field(default_factory=lambda: SPACE, hash=False)
     bases: Mapping[str, Config] = dataclasses.field(
         default_factory=lambda: {name: base(critic) for name, critic in CRITICS.items()}, hash=False
     )
@@ -98,12 +100,12 @@ def study(preset: Preset) -> Study:
 
 
 QUICK: Space = {
-    "architecture.hidden": Choice([(32,), (64,), (32, 32)]),
+    "architecture.hidden": Choice(["[32]", "[64]", "[32, 32]"]),
     "architecture.activation": Choice(["relu", "tanh"]),
     "architecture.normalisation": Choice(["none", "layer"]),
 }
 PRESETS = {
-    "quick": Preset(trials=3, epochs=1, space=QUICK),  # type: ignore[arg-type]
-    "laptop": Preset(trials=20, epochs=6),
-    "paper": Preset(trials=60, epochs=20),
+    "quick": Preset(trials=3, epochs=1, space=QUICK),
+    "laptop": Preset(trials=20, epochs=3),
+    "paper": Preset(trials=60, epochs=10),
 }

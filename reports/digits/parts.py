@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import torch
 from matplotlib.artist import Artist
+from matplotlib.ticker import MaxNLocator
 
 from discrete_vae.config import Config
 from discrete_vae.runs import Run
@@ -103,7 +104,7 @@ def curves(bench: ReportContext, preset: Preset, history: pd.DataFrame, results:
         assert isinstance(line, Number)
         handles[REAL] = axes.axhline(line.value, color="0.5", linewidth=0.8, linestyle=DASHES[2])
         axes.set(xlabel="epoch", ylabel="Inception score")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(drawing, handles, 2)
     few, handles = [row for row in preset.rows() if row[0] == FEW], {}
     with figure(bench.out, OVERFITTING, height=2.2, width=5.0) as drawing:
@@ -114,5 +115,5 @@ def curves(bench: ReportContext, preset: Preset, history: pd.DataFrame, results:
                 style = {"color": COLOURS[2 * i], "linestyle": DASHES[i]}
                 (handles[split],) = axes.plot(found, **style)
             axes.set(xlabel="epoch", ylabel="critic's distance", title=row[-1])
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(drawing, handles)

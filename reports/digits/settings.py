@@ -79,7 +79,7 @@ class Preset:
     def rows(self) -> Mapping[tuple[str, ...], list[Config]]:
         """Runs by the parts of a row's name: the data, what passes the gradient, and the constraint."""
         first = self.strategies[0]
-        found = {
+        found: dict[tuple[str, ...], list[Config]] = {
             (DIGITS, LABELS[strategy], PENALTY): self.digits.configs(DATA[DIGITS], CRITICS[PENALTY], strategy)
             for strategy in self.strategies
         }
@@ -98,5 +98,5 @@ CONVOLUTIONS = Architecture(hidden=(), activation="relu", style=128, backbone="c
 PRESETS = {
     "quick": Preset(Part(SMALL, 1, 1e-3, 500), Part(SMALL, 10, 1e-3, 50)),
     "laptop": Preset(Part(CONVOLUTIONS, 10, 1e-3, 64), Part(CONVOLUTIONS, 400, 1e-3, 50)),
-    "paper": Preset(Part(CONVOLUTIONS, 128, 5e-4, 64, seeds=(0, 1)), Part(CONVOLUTIONS, 2_500, 5e-4, 50)),
+    "paper": Preset(Part(CONVOLUTIONS, 64, 5e-4, 64, seeds=(0, 1)), Part(CONVOLUTIONS, 2_500, 5e-4, 50)),
 }
