@@ -21,8 +21,10 @@ from discrete_vae.places import Folder
 from discrete_vae.secrets import guard
 from reports import (
     adversarial_vae,
+    architectures,
     auto_encoder,
     critics,
+    digits,
     gauss_newton,
     gradients,
     jang,
@@ -55,6 +57,8 @@ REPORTS: dict[str, Report | Comparison] = {
         adversarial_vae,
         gradients,
         critics,
+        architectures,
+        digits,
         jang,
         reinmax,
         polynomial,

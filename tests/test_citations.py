@@ -8,7 +8,17 @@ import discrete_vae
 from discrete_vae.citations import bibliography, entries, keys
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES
-from reports import adversarial_vae, critics, gauss_newton, listops, polynomial, semi_supervised, studies
+from reports import (
+    adversarial_vae,
+    architectures,
+    critics,
+    digits,
+    gauss_newton,
+    listops,
+    polynomial,
+    semi_supervised,
+    studies,
+)
 
 NOBODYS = ("enumeration", "marginalisation")
 
@@ -44,7 +54,7 @@ def test_target_propagation_is_its_inverses_authors_too() -> None:
 CITING = (
     studies.PAPERS,
     *(each.REPORT.papers for each in (semi_supervised, adversarial_vae)),
-    critics.PAPERS,
+    *(each.PAPERS for each in (critics, digits, architectures)),
     gauss_newton.PAPERS,
     listops.PAPERS,
     polynomial.PAPERS,

@@ -22,7 +22,9 @@ BACKBONES: dict[str, Backbone] = {
     "mlp": MlpBackbone(),
     "conv": ConvBackbone(),
     "conv-jang": JANG,
-    "residual": PlainBackbone(residual.networks, "residual"),
+    "residual": PlainBackbone(
+        residual.networks, "residual", {"normalisation": "backbone residual, which has group normalisation"}
+    ),
 }
 OWN = "module:function of your own"
 EXAMPLE = "module:function, such as mine:networks of mine.py in this folder"

@@ -31,6 +31,8 @@ class Widths(Protocol):
     def activation(self) -> str: ...
     @property
     def initialisation(self) -> str: ...
+    @property
+    def normalisation(self) -> str: ...
 
 
 class Backbone:
@@ -47,6 +49,10 @@ class Backbone:
         """Weights that an encoder to, or a decoder from, so many numbers has at least."""
         return 0
 
+    def least_adversarial(self, code: int, image: Shape, widths: Widths) -> int:
+        """Weights that a ``generator`` of images and a ``critic`` of them have together at least."""
+        return self.least_weights(image, code, widths) + self.least_weights(image, 1, widths)
+
     def encoder(
         self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0
     ) -> nn.Module:
@@ -61,6 +67,16 @@ class Backbone:
     ) -> nn.Module:
         """Samples ``[..., P, B, code] -> [..., P, B, D numbers]``, the numbers of a pixel or channel side by side."""
         raise NotImplementedError
+
+    def generator(
+        self, code: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
+    ) -> nn.Module:
+        """Noise -> images, with a critic against it: what ``decoder`` gives, normalised as the widths say."""
+        return self.decoder(code, image, numbers, widths, generators)
+
+    def critic(self, image: Shape, widths: Widths, generators: Sequence[torch.Generator]) -> nn.Module:
+        """Images -> a critic's one value ``[..., P, B, 1]``: an ``encoder``, normalised as the widths say."""
+        return self.encoder(image, 1, widths, generators)
 
 
 def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -> None:

@@ -38,7 +38,8 @@ class ConvBackbone(Backbone):
             name: "a backbone of fixed sizes" for name in ("channels", "hidden") if getattr(self, name) is not None
         }
         channels, hidden = self._sizes(widths)
-        return fixed if channels or hidden else {"activation": "a network without hidden layers"}
+        without = dict.fromkeys(("activation", "normalisation"), "a network without hidden layers")
+        return fixed if channels or hidden else without
 
     def _sizes(self, widths: Widths) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and hidden units."""
@@ -69,6 +70,12 @@ class ConvBackbone(Backbone):
         layers = _dense(sizes, widths, generators)
         layers += [TransposedConvolution(window, generators, widths.initialisation) for window in up]
         return Stack(layers, ACTIVATIONS[widths.activation])
+
+    def generator(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        return self.decoder(code, image, numbers, widths, generators).normalised(widths.normalisation)
+
+    def critic(self, image: Shape, widths: Widths, generators: Generators) -> Stack:
+        return self.encoder(image, 1, widths, generators).normalised(widths.normalisation)
 
 
 JANG = ConvBackbone((32, 64, 64), (256, 128))

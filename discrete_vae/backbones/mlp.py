@@ -37,11 +37,15 @@ class MlpBackbone(Backbone):
     layered = joins = True
 
     def idle(self, widths: Widths) -> Mapping[str, str]:
-        no_activation = {} if widths.hidden else {"activation": "a network without hidden layers"}
+        without = dict.fromkeys(("activation", "normalisation"), "a network without hidden layers")
+        no_activation = {} if widths.hidden else without
         return {"channels": "backbone mlp"} | no_activation
 
     def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
         return sum(inputs * outputs for inputs, outputs in itertools.pairwise((image.size, *widths.hidden, code)))
+
+    def least_adversarial(self, code: int, image: Shape, widths: Widths) -> int:
+        return self.least_weights(Shape(1, code), image.size, widths) + self.least_weights(image, 1, widths)
 
     def encoder(self, image: Shape, outputs: int, widths: Widths, generators: Generators, beside: int = 0) -> Stack:
         sizes = (image.size + beside, *widths.hidden, outputs)
@@ -50,3 +54,11 @@ class MlpBackbone(Backbone):
     def decoder(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
         sizes = (code, *reversed(widths.hidden), image.size * numbers)
         return MLP(sizes, widths.activation, generators, widths.initialisation)
+
+    def generator(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        """Its hidden layers stand from the noise on; the critic has them in reverse."""
+        network = self.encoder(Shape(1, code), image.size * numbers, widths, generators)
+        return network.normalised(widths.normalisation)
+
+    def critic(self, image: Shape, widths: Widths, generators: Generators) -> Stack:
+        return self.decoder(image.size, Shape(1, 1), 1, widths, generators).normalised(widths.normalisation)

@@ -34,8 +34,12 @@ FAR = 100
 class PlainBackbone(Backbone):
     """Of a function that makes a pair of plain modules, of which a call uses one; it may read any of the widths."""
 
-    def __init__(self, pair: Pair, name: str) -> None:
-        self.pair, self.name = pair, name
+    def __init__(self, pair: Pair, name: str, unread: Mapping[str, str] | None = None) -> None:
+        self.pair, self.name, self.unread = pair, name, unread or {}
+
+    def idle(self, widths: Widths) -> Mapping[str, str]:
+        """Fields that the function does not read, where that is known."""
+        return self.unread
 
     def _pair(self, image: Shape, code: int, numbers: int, widths: Widths) -> tuple[nn.Module, nn.Module]:
         """What the function makes. Raises ``InputError`` for what is no pair."""

@@ -21,6 +21,23 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+Normalisation = Callable[[Tensor], Tensor]
+"""What makes of a layer's outputs ``[..., out]`` others of the same shape, each example by itself."""
+
+
+def over_layer(outputs: Tensor) -> Tensor:
+    """Layer normalisation: less their mean, over their standard deviation, without a gain or a bias.
+
+    J. L. Ba, J. R. Kiros, G. E. Hinton: Layer Normalization. 2016, arXiv 1607.06450. It is written out, because a
+    gradient penalty takes its second derivative.
+    """
+    centred = outputs - outputs.mean(-1, keepdim=True)
+    return centred * (centred.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+
+
+NORMALISATIONS: dict[str, Normalisation | None] = {"none": None, "layer": over_layer}
+
+
 class Stack(nn.Module):
     """Affine layers with an activation between them, none behind the last; ``layers`` may be of any kind.
 
@@ -30,6 +47,7 @@ class Stack(nn.Module):
     def __init__(self, layers: Iterable[nn.Module], activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.layers, self.activation, self.cut = nn.ModuleList(layers), activation, False
+        self.normalise: Normalisation | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The first layer's input ``[..., B, in]`` -> the last one's output ``[..., B, out]``."""
@@ -82,11 +100,16 @@ class Stack(nn.Module):
         finally:
             self.cut = cut
 
+    def normalised(self, name: str) -> Stack:
+        """Itself, which from now on normalises what goes into each activation: a row of ``NORMALISATIONS``."""
+        self.normalise = NORMALISATIONS[name]
+        return self
+
     def _activate(self, outputs: Tensor) -> Tensor:
-        hidden = self.activation(outputs)
+        hidden = self.activation(self.normalise(outputs) if self.normalise else outputs)
         return hidden.detach() if self.cut else hidden
 
 
 def layered(network: nn.Module) -> Stack | None:
-    """The network, if its layers can be looked at."""
-    return network if isinstance(network, Stack) else None
+    """The network, if its layers can be looked at: what a layer normalises has no slope of its own."""
+    return network if isinstance(network, Stack) and network.normalise is None else None

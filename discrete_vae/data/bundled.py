@@ -11,7 +11,9 @@ from importlib.resources import files
 
 import numpy as np
 
+from discrete_vae.data.domain import Sizes
 from discrete_vae.data.images import COLUMNS, ROWS, THRESHOLD, Images
+from discrete_vae.data.known import SIZES
 from discrete_vae.errors import InputError
 
 FILE_NAME = "binarised_mnist.xz"
@@ -43,6 +45,13 @@ def decode(file_content: bytes) -> Images:
     bits = np.frombuffer(content, np.uint8, count=labels_at).reshape(COUNT, -1)
     labels = np.frombuffer(content, np.uint8, offset=labels_at)
     return Images(pixels=np.unpackbits(bits, axis=1), labels=labels)
+
+
+def first(images: Images, sizes: Sizes) -> Images:
+    """The first images of each split of all, so many as ``sizes`` says, split by split."""
+    starts = 0, SIZES.train, SIZES.train + SIZES.validation
+    index = np.concatenate([np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)])
+    return Images(pixels=images.pixels[index], labels=images.labels[index])
 
 
 def read_file() -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from discrete_vae.data.domain import Domain, Shape, Sizes
-from discrete_vae.data.known import KNOWN, domain, images
+from discrete_vae.data.known import BUNDLED, KNOWN, domain, images
 from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.errors import InputError, nearest
 
@@ -45,9 +45,10 @@ class DataConfig:
     """
 
     dataset: str = "binarised-mnist"
-    """A data set's name, or the path of own images: a folder, or a file .npz or .npy. binarised-mnist is bundled; mnist
-    and fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
-    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
+    """A data set's name, or the path of own images: a folder, or a file .npz or .npy. binarised-mnist is bundled, and
+    so is binarised-mnist-1000, the first 1,000 images of each of its splits; mnist and fashion-mnist want --folder or
+    --download, omniglot and omniglot-original want --folder. Points in the plane and strings of symbols are made:
+    8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""
@@ -77,9 +78,9 @@ class DataConfig:
         else:
             self._check_own()
         check_name("binarisation", self.binarisation, get_args(Binarisation))
-        if self.dataset == "binarised-mnist" and self.binarisation != "threshold":
+        if self.dataset in BUNDLED and self.binarisation != "threshold":
             raise InputError(
-                f'binarisation "{self.binarisation}" needs grayscale images, binarised-mnist has none: '
+                f'binarisation "{self.binarisation}" needs grayscale images, {self.dataset} has none: '
                 'choose dataset "mnist", or binarisation "threshold"'
             )
         seed = self.binarisation_seed

@@ -20,8 +20,13 @@ class Known:
 SIZES = Sizes(50_000, 10_000, 10_000)
 """Of MNIST and its like: the last of the training file is for validation. Data that are made take the same."""
 DIGITS = Known(SIZES, Shape(28, 28))
-KNOWN: dict[str, Known] = {
+BUNDLED: dict[str, Known] = {
     "binarised-mnist": DIGITS,
+    "binarised-mnist-1000": Known(Sizes(1_000, 1_000, 1_000), Shape(28, 28)),
+}
+"""In the package's own file; the smaller has the first images of each split."""
+KNOWN: dict[str, Known] = {
+    **BUNDLED,
     "mnist": DIGITS,
     "fashion-mnist": DIGITS,
     "omniglot": Known(Sizes(23_000, 1_345, 8_070), Shape(28, 28)),

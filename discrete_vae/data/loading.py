@@ -11,6 +11,7 @@ from discrete_vae.data import bundled, omniglot, own, sources, synthetic
 from discrete_vae.data.config import DataConfig
 from discrete_vae.data.dataset import Dataset, Split, binarised
 from discrete_vae.data.images import Images
+from discrete_vae.data.known import BUNDLED
 from discrete_vae.data.raw import Counting, Require, silent, unlimited
 from discrete_vae.errors import InputError
 
@@ -44,8 +45,8 @@ def load(
     sizes = config.split_sizes
     if config.dataset in synthetic.SYNTHETIC:
         return _make(config, device)
-    if config.dataset == "binarised-mnist":
-        images, levels = bundled.decode(bundled.read_file()), 1
+    if config.dataset in BUNDLED:
+        images, levels = bundled.first(bundled.decode(bundled.read_file()), sizes), 1
     elif config.dataset in omniglot.BLOBS:
         images, levels = omniglot.read(config.dataset, Path(folder or ".")), 255
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, check_range
+from discrete_vae.evaluation.classifier import judge_of
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs.run import EVALUATION, Run
@@ -65,12 +67,13 @@ def evaluate_population(
     samples: int,
     advance: Callable[[int], None] = lambda images: None,
     memory: int | None = None,
+    runs: Path | None = None,
 ) -> dict[str, Tensor]:
     """Metrics of every member on one split, ``[P]`` each; as many members at a time as ``memory`` bytes hold.
 
     By default one at a time on a processor, for more would only drive each other out of its caches, and on a GPU as
     many as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one
-    fits.
+    fits. A generator's images are judged by a classifier that is trained once and kept beside the ``runs``.
 
     - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, which is
       exact for one stochastic layer, over the same samples for several, and 0 for a task without a posterior.
@@ -90,7 +93,8 @@ def evaluate_population(
         raise InputError(f"memory is {memory / 2**20:.0f} MiB; a run of this size takes {need / 2**20:.0f} to evaluate")
     count = memory // need
     parts = [
-        _evaluate(population.part(slice(p, p + count)), data, split, samples, advance) for p in range(0, members, count)
+        _evaluate(population.part(slice(p, p + count)), data, split, samples, advance, runs)
+        for p in range(0, members, count)
     ]
     metrics = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return {name: values for name, values in metrics.items() if name != "code_entropy" or not values.isnan().all()}
@@ -98,7 +102,12 @@ def evaluate_population(
 
 @torch.no_grad()
 def _evaluate(
-    population: Population, data: Dataset, split: str, samples: int, advance: Callable[[int], None]
+    population: Population,
+    data: Dataset,
+    split: str,
+    samples: int,
+    advance: Callable[[int], None],
+    runs: Path | None,
 ) -> dict[str, Tensor]:
     model, images = population.model, data.split(split)
     device, members = population.device, len(population.configs)
@@ -109,7 +118,7 @@ def _evaluate(
     # The relaxed samples have their own noise: they are the same however many hard ones are drawn.
     binarisation, noise, relaxed = generators("images"), Noise(generators()), Noise(generators("relaxed"))
     if isinstance(model, Generator):
-        return model.evaluate_samples(population.strategy, data, split, noise, advance)
+        return model.evaluate_samples(population.strategy, data, split, noise, advance, judge_of(data, runs))
     rows = rows_of(population)
     size = max(100, min(1000, rows // samples))
     chunk = max(1, rows // size)
@@ -193,7 +202,7 @@ def evaluate(
             groups.setdefault(run.config.population_key, []).append(run)
     for group in groups.values():
         population = Population.load(group, torch.device(device))
-        metrics = evaluate_population(population, data, split, samples, advance, memory)
+        metrics = evaluate_population(population, data, split, samples, advance, memory, group[0].folder.parent)
         for p, run in enumerate(group):
             rows = [
                 (split, name, 1 if name == "reconstruction_relaxed" else samples, float(values[p]))

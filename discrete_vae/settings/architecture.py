@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from discrete_vae import backbones
 from discrete_vae.backbones.layers import INITIALISATIONS
-from discrete_vae.backbones.stack import ACTIVATIONS
+from discrete_vae.backbones.stack import ACTIVATIONS, NORMALISATIONS
 from discrete_vae.errors import InputError, check_range, check_types, nearest
 
 DEEPEST = 50
@@ -36,6 +36,8 @@ class Architecture:
     """Networks of encoder and decoder: mlp, conv, conv-jang (six layers), residual, or module:function of your own."""
     channels: tuple[int, ...] = (32, 64)
     """Channels of the encoder's convolutions, from the image inwards; each halves rows and columns."""
+    normalisation: str = "none"
+    """Of a generator's and a critic's hidden layers, before their activations: none, or layer, over each example."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -51,3 +53,5 @@ class Architecture:
             raise nearest(self.activation, ACTIVATIONS, "activation")
         if self.initialisation not in INITIALISATIONS:
             raise nearest(self.initialisation, INITIALISATIONS, "initialisation")
+        if self.normalisation not in NORMALISATIONS:
+            raise nearest(self.normalisation, NORMALISATIONS, "normalisation")

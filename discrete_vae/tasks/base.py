@@ -99,11 +99,13 @@ class Task(nn.Module):
         self.blueprint, self.architecture, self.family = blueprint, blueprint.architecture, blueprint.family
         self.likelihood = blueprint.likelihood
         self.seen, self.explained = self.shapes(self.architecture, blueprint.image)
-        outputs = math.prod(self.family.parameter_shape)
-        network = blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
-        self.encoder = Encoder(network, self.family)
+        self.encoder = Encoder(self._encoder(math.prod(self.family.parameter_shape), generators), self.family)
         self.code = code or math.prod(self.family.sample_shape)
         self.decoder = self._decoder(self.code, generators)
+
+    def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """What the encoder sees -> so many numbers, the parameters of the latents."""
+        return self.blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """Samples ``[..., P, B, code]`` -> what the likelihood takes."""
@@ -260,19 +262,29 @@ class Task(nn.Module):
         return found
 
     def _factory(
-        self, layer: int, generators: Generators, outputs: Shape, context: Shape, *, pixels: bool, observed: bool = True
+        self,
+        layer: int,
+        generators: Generators,
+        outputs: Shape,
+        context: Shape,
+        *,
+        pixels: bool,
+        observed: bool = True,
+        backbone: Backbone | None = None,
     ) -> NetworkFactory:
         """For a layer whose sample is decoded to ``pixels`` of a shape, or else by an affine map to so many numbers.
 
-        The context, which baselines look at, is an observed image, or else numbers in a row.
+        The context, which baselines look at, is an observed image, or else numbers in a row. The backbone is by default
+        that of the model.
         """
         blueprint, family, architecture = self.blueprint, self.family, self.architecture
         suffix, size = f" {layer}" if layer else "", math.prod(family.sample_shape)
         dense = backbones.BACKBONES["mlp"]
-        own, widths, numbers = blueprint.backbone, architecture, self.likelihood.numbers
+        shaped = backbone or blueprint.backbone
+        own, widths, numbers = shaped, architecture, self.likelihood.numbers
         if not pixels:
             own, widths, numbers = dense, replace(architecture, backbone="mlp", hidden=()), 1
-        seeing = blueprint.backbone if observed else dense
+        seeing = shaped if observed else dense
         logits = math.prod(family.parameter_shape)
 
         def weights(stream: str) -> Sequence[torch.Generator]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from discrete_vae.backbones import BACKBONES
 from discrete_vae.backbones.stack import layered
 from discrete_vae.data import Dataset, Split
 from discrete_vae.data.domain import Domain, Shape
@@ -30,17 +32,30 @@ ROWS = 1_000
 """Samples that are judged at once."""
 
 
+class Judge(Protocol):
+    """What scores samples of a data set: what it is made by, or a classifier of its images."""
+
+    def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
+        """Of samples ``[M, N]``, beside real ones that a generator has and has not seen."""
+        ...
+
+    def shares(self, sample: Tensor) -> dict[str, float]:
+        """Those of the scores that want no real ones."""
+        ...
+
+
 class Generator(AdversarialTask):
     """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
 
-    The generator is the network that is elsewhere the encoder, the critic the one that is the decoder. What a step
+    The generator stands where elsewhere the encoder does, the critic where the decoder does. Of images both may be
+    convolutional: the generator is a backbone's decoder and the critic its encoder (``Backbone.critic``). What a step
     looks at, ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and
     one for the generator's own, of which it takes the noise alone.
     """
 
     posterior = False
-    reads = (AdversarialTask.reads | {"style"}) - {
-        *("latents", "categories", "layers", "backbone", "channels", "likelihood", "pixel_scale"),
+    reads = (AdversarialTask.reads | {"style", "normalisation"}) - {
+        *("latents", "categories", "layers", "likelihood", "pixel_scale"),
         "keep",  # a distance is by the epoch's own critic, so that epochs have no order
     }
     score = "wasserstein"
@@ -49,9 +64,18 @@ class Generator(AdversarialTask):
         super().__init__(blueprint, generators)
         self.width = blueprint.image.size
 
+    def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """The generator: noise -> the parameters of each number of the data."""
+        image = self.blueprint.image
+        return self.blueprint.backbone.generator(
+            self.seen.size, image, outputs // image.size, self.architecture, generators
+        )
+
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """The critic, which gives one value, whatever a likelihood would take."""
-        return self.blueprint.backbone.decoder(code, self.explained, 1, self.architecture, generators)
+        """The critic of data as samples, whose categories are as channels are: one value."""
+        image = self.blueprint.image
+        sample = replace(image, channels=image.channels * code // image.size)
+        return self.blueprint.backbone.critic(sample, self.architecture, generators)
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -60,6 +84,11 @@ class Generator(AdversarialTask):
         if points == settings.categorical:
             remedy = "backpropagation" if points else "a strategy for categorical variables"
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
+        if data.domain.shape is None and settings.architecture.backbone != Architecture.backbone:
+            raise InputError(
+                f"backbone is {settings.architecture.backbone}, which is for images, and {data.dataset} are none; give "
+                f"{Architecture.backbone}"
+            )
 
     @classmethod
     def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
@@ -126,15 +155,23 @@ class Generator(AdversarialTask):
         return []
 
     def evaluate_samples(
-        self, strategy: Strategy, data: Dataset, split: str, noise: Noise, advance: Callable[[int], None]
+        self,
+        strategy: Strategy,
+        data: Dataset,
+        split: str,
+        noise: Noise,
+        advance: Callable[[int], None],
+        judge: Judge | None = None,
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
+
+        Points and strings are scored by what they are made by, other data by the ``judge``, where there is one.
 
         The distance is of samples as the strategy trains by, relaxed where it relaxes; every run has a critic of its
         own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
         without noise is read by.
         """
-        held_out, made = data.split(split), self._made(data)
+        held_out, made = data.split(split), self._made(data) or judge
         generators = [each for each in noise.generators if each is not None]
         members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
@@ -159,7 +196,7 @@ class Generator(AdversarialTask):
         return metrics
 
     def _made(self, data: Dataset) -> Synthetic | None:
-        """What can score samples, if anything can."""
+        """What the data are made by, if the project makes them."""
         return SYNTHETIC.get(data.config.dataset)
 
     def symbols(self, sample: Tensor) -> Tensor:
@@ -174,7 +211,9 @@ class Generator(AdversarialTask):
         return self.symbols(self.prior_sample(count, noise))
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        return self._factory(layer, generators, self.explained, self.seen, pixels=True)
+        dense = BACKBONES["mlp"]  # noise, and a critic's value, are no images
+        factory = self._factory(layer, generators, self.explained, self.seen, pixels=True, backbone=dense)
+        return replace(factory, decoder=lambda: self._decoder(self.code, generators("strategy decoder weights")))
 
 
 class CriticAlone(Generator):

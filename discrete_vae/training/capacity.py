@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import torch
 
@@ -55,15 +56,17 @@ def of_training(config: Config) -> int:
     shape, observed = config.architecture, config.data.domain
     backbone = backbones.known(shape.backbone)
     if issubclass(config.task_class, Generator):
-        code = observed.size * (observed.symbols or 1)
-        ends = [(Shape(1, shape.style), code), (Shape(1, code), 1)]
+        code, symbols = observed.size * (observed.symbols or 1), observed.symbols or 1
+        image = observed.shape or Shape(1, observed.size)
+        sample = replace(image, channels=image.channels * symbols)
+        own = backbone.least_adversarial(shape.style, sample, shape) if backbone else 0
     else:
         code = shape.latents * (shape.categories if config.categorical else 1)
         seen = config.task_class.shapes(shape, config.data.image_shape)
         beside = shape.style if "style" in config.task_class.reads else 0
         ends = [(seen[0], code), (seen[1], code + beside)]
-    weights = (shape.layers - 1) * code**2
-    weights += sum(backbone.least_weights(*each, shape) for each in ends) if backbone else 0
+        own = sum(backbone.least_weights(*each, shape) for each in ends) if backbone else 0
+    weights = (shape.layers - 1) * code**2 + own
     replaced = config.objective == "bound" and "draws" in config.strategy_class.own_samples
     draws = 1 if replaced else getattr(config.options, "draws", 1)
     samples = config.batch_size * config.samples * draws

@@ -83,7 +83,8 @@ def end_epoch(trainer: Trainer, journal: Journal) -> dict[Run, dict[str, float]]
     relaxed = trainer.strategy.claim.relaxed
     metric = "reconstruction_relaxed" if relaxed else "reconstruction_hard"
     trainer.population.follow(trainer.values[-1])  # a captured step leaves no values behind
-    validation = evaluate_population(trainer.population, trainer.data, "validation", 1)
+    beside = trainer.runs[0].folder.parent
+    validation = evaluate_population(trainer.population, trainer.data, "validation", 1, runs=beside)
     validation |= diagnose(trainer.population, trainer.data)
     trainer.alive &= torch.stack([each.to(trainer.device).isfinite() for each in validation.values()]).all(0)
     columns = {name: values.tolist() for name, values in validation.items()}

@@ -12,7 +12,6 @@ from optuna.study import StudyDirection
 
 from discrete_vae.errors import InputError
 from discrete_vae.tuning.definition import DEFINITION, current, differences, shared
-from discrete_vae.tuning.sampling import SeededByTrial
 from discrete_vae.tuning.study import Study
 
 DEFINED_WITHIN = 10.0
@@ -27,7 +26,7 @@ def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:
     """
     study.check(name)
     asked = study.definition(study.names()[name])
-    sampler = SeededByTrial(study.sampler, study.seed)
+    sampler = study.seeded()
     try:
         storage.create_new_study([StudyDirection.MAXIMIZE], name)
     except DuplicatedStudyError:

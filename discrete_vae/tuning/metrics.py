@@ -30,5 +30,6 @@ METRICS = {
     "reconstruction_hard": Metric("reconstruction"),
     "accuracy": Metric("accuracy", 4, "", 0.1),
     "valid": Metric("valid share", 4, "", 0.1),
+    "inception_score": Metric("Inception score", 2, "", 5.0),
 }
 """Validation metrics of every epoch of which more is better, by their names in a run's history."""

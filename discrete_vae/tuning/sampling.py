@@ -39,11 +39,11 @@ class SeededByTrial(BaseSampler):
     """Another sampler for every trial, seeded by the study's seed and the trial's rank among those not tried again.
 
     So a study that was stopped goes on as if it had not been, and no two workers ever draw from the same seed: a
-    storage gives a number once.
+    storage gives a number once. Studies of the same ``name``, by default each its own, draw from the same seeds.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
-        self.make, self.seed = make, seed
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int, name: str | None = None) -> None:
+        self.make, self.seed, self.name = make, seed, name
         self.inner = make(seed)
         self.asked: FrozenTrial | None = None
         """The trial whose values were asked for last."""
@@ -52,7 +52,7 @@ class SeededByTrial(BaseSampler):
         self.asked = trial
         first = origin(trial)
         rank = sum(origin(each) == each.number < first for each in study.get_trials(deepcopy=False))
-        digest = hashlib.sha256(f"{self.seed} {study.study_name} {rank}".encode()).digest()
+        digest = hashlib.sha256(f"{self.seed} {self.name or study.study_name} {rank}".encode()).digest()
         self.inner = self.make(int.from_bytes(digest[:4], "big"))
         self.inner.before_trial(study, trial)
 

@@ -42,6 +42,9 @@ class Study:
     pruner: Callable[[], BasePruner] = median
     metric: str = "elbo"
     """Whose validation value is maximised, a row of ``METRICS``."""
+    paired: bool = False
+    """Whether a trial of one search draws from the seed of that trial in the others: the same values, by a sampler
+    that looks at no other trials and from spaces that are the same."""
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -69,10 +72,14 @@ class Study:
             except InputError as error:
                 raise InputError(f"{name}: {error}") from error
             try:
-                sampler = SeededByTrial(self.sampler, self.seed)
-                optuna.create_study(study_name=name, sampler=sampler, pruner=self.pruner()).ask(dict(search.space))
+                made = optuna.create_study(study_name=name, sampler=self.seeded(), pruner=self.pruner())
+                made.ask(dict(search.space))
             except Exception as error:  # whatever a sampler raises
                 raise InputError(f"{name}: {refusal(error)}") from error
+
+    def seeded(self) -> SeededByTrial:
+        """What proposes the values of trials."""
+        return SeededByTrial(self.sampler, self.seed, self.name if self.paired else None)
 
     def names(self) -> dict[str, Search]:
         """The searches by the names that they have in a storage: ``compare/reinmax``."""
@@ -89,6 +96,7 @@ class Study:
             "sampler seed": self.seed,
             "pruner": type(self.pruner()).__name__,
             "metric": self.metric,
+            **({"paired": True} if self.paired else {}),  # older definitions do not say
         }
 
 

@@ -44,6 +44,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
         figures.draw(bench, {row: group[0].config for row, group in runs.items()}, results)
     figures.curves(bench, history)
     parts = {name: getattr(preset, name) for name in ("critics", "generators", "deep", "images")}
+    parts |= {name: getattr(preset, name) for name in ("penalty", "generated")}
     values = {"preset": bench.preset, "bound": preset.clips[0], **parts}
     values |= by_name(results, list(results["row"].unique()))
     text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in every)

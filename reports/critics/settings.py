@@ -74,6 +74,10 @@ class Preset:
     """By which images are made under the penalty; the first also under clipping."""
     clips: tuple[float, ...] = (0.1, 0.01, 0.001)
     """Bounds of the deep critics; the first is that of all others."""
+    penalty: float = CriticConfig.gradient_penalty
+    """Weight of the penalty of critics alone and of generators of points."""
+    generated: tuple[str, ...] = tuple(MIXTURES)
+    """Data sets of the plane that generators make, in the order of ``POINTS``."""
 
     @property
     def summary(self) -> str:
@@ -82,8 +86,8 @@ class Preset:
 
     @property
     def constraints(self) -> dict[str, CriticConfig]:
-        """The two that are compared, by name."""
-        return {PENALTY: CriticConfig(), CLIPPING: clipped(self.clips[0])}
+        """The two that are compared on points, by name."""
+        return {PENALTY: CriticConfig(gradient_penalty=self.penalty), CLIPPING: clipped(self.clips[0])}
 
     def rows(self) -> dict[tuple[str, ...], list[Config]]:
         """Runs by the parts of a row's name: what is trained, on which data or by what, and under which constraint."""
@@ -93,10 +97,12 @@ class Preset:
                 configs = self.critics.configs("critic", data, critic)
                 found["critic alone", title, name] = configs if data in MIXTURES else configs[:1]
         for name, critic in self.constraints.items():
-            for data, title in MIXTURES.items():
-                found["generator", title, name] = self.generators.configs("generator", data, critic)
+            for data in self.generated:
+                configs = self.generators.configs("generator", data, critic)
+                found["generator", POINTS[data], name] = configs if data in MIXTURES else configs[:1]
+        of_images = self.constraints | {PENALTY: CriticConfig()}
         for name, strategy in (*((PENALTY, each) for each in self.strategies), (CLIPPING, self.strategies[0])):
-            configs = self.images.configs("generator", "binarised-mnist", self.constraints[name], strategy)
+            configs = self.images.configs("generator", "binarised-mnist", of_images[name], strategy)
             found["images", LABELS[strategy], name] = configs
         deep = {PENALTY: CriticConfig()} | {f"clipping at {bound:g}": clipped(bound) for bound in self.clips}
         for name, critic in deep.items():
@@ -111,6 +117,8 @@ def clipped(bound: float) -> CriticConfig:
 
 SMALL = Part((64,) * 3, epochs=20, rate=1e-3, batch=128, seeds=(0, 1, 2))
 WIDE = Part((512,) * 3, epochs=513, rate=1e-4, seeds=(0, 1, 2))
+DEEP = Part((64,) * 12, epochs=8, rate=1e-3)
+IMAGES = Part((128, 128), epochs=3, rate=1e-3, batch=64, style=32)
 PRESETS = {
     "quick": Preset(
         critics=dataclasses.replace(SMALL, epochs=12, seeds=(0,)),
@@ -121,8 +129,17 @@ PRESETS = {
     "laptop": Preset(
         critics=SMALL,
         generators=dataclasses.replace(SMALL, generator_rate=2e-4),
-        deep=Part((64,) * 12, epochs=8, rate=1e-3),
-        images=Part((128, 128), epochs=3, rate=1e-3, batch=64, style=32),
+        deep=DEEP,
+        images=IMAGES,
+    ),
+    "paper": Preset(
+        critics=dataclasses.replace(WIDE, seeds=(0,)),
+        generators=WIDE,
+        deep=DEEP,
+        images=IMAGES,
+        clips=(0.01, 0.1, 0.001),
+        penalty=0.1,
+        generated=tuple(POINTS),
     ),
     "full": Preset(
         critics=WIDE,

@@ -37,7 +37,7 @@ def step_seconds(config: Config, data: Dataset, device: torch.device) -> float:
     """The time of one step of a run, without its recording."""
     trainer = Trainer([Run(Path(), config)], data, device)  # nothing is written
     for count in range(2 * MEASURED):
-        if trainer.step % trainer.steps_per_epoch == 0:
+        if count % trainer.steps_per_epoch == 0:
             trainer.begin_epoch()
         if count == MEASURED:
             _wait(device)

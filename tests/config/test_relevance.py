@@ -45,6 +45,7 @@ OTHERS: dict[str, Any] = {
     "categories": 5,
     "critic_learning_rate": 0.02,
     "backbone": "conv",
+    "normalisation": "layer",
     "channels": (3,),
     "likelihood": "gaussian",
     "objective": "bound",

@@ -100,3 +100,14 @@ def test_the_licence_is_shipped() -> None:
     text = (files("discrete_vae.data") / "LICENSE-MNIST.md").read_text()
     assert "CC BY-SA 3.0" in text
     assert all(author in text for author in ("LeCun", "Cortes", "Burges"))
+
+
+def test_the_small_data_set_has_the_first_images_of_each_split() -> None:
+    whole, few = load(), load(DataConfig("binarised-mnist-1000"))
+    for name in ("train", "validation", "test"):
+        own = few.split(name)
+        assert len(own) == 1000
+        assert own.pixels.equal(whole.split(name).pixels[:1000])
+        assert own.labels.equal(whole.split(name).labels[:1000])
+    with pytest.raises(InputError, match="binarised-mnist-1000 has none"):
+        DataConfig("binarised-mnist-1000", "dynamic")

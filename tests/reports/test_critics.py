@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from discrete_vae.data.points import EIGHT_GAUSSIANS, TWENTY_FIVE_GAUSSIANS, Mixture
+from discrete_vae.evaluation import classifier
 from discrete_vae.runs import Run
 from discrete_vae.training import loop as training
 from reports import critics
@@ -37,6 +38,7 @@ FILES = TABLES | {"results.csv", "curves.csv", "provenance.json", "references.bi
 
 def call(out: Path, runs: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "updates_of", lambda images: 2)
         patch.setattr(Run, "steps_per_epoch", 4)
         critics.REPORT.make(TINY, ReportContext("critics", "tiny", out, runs))
 
@@ -99,6 +101,18 @@ def test_measures_of_known_surfaces(mixture: Mixture) -> None:
     torch.testing.assert_close(dips(plane, mixture), torch.zeros(len(centres)), atol=1e-5, rtol=0)
     assert peaks(dome, mixture).sum() <= 1, "of 25 the one in the middle"
     assert (dips(dome, mixture) < 0).all()
+
+
+def test_the_paper_preset_has_the_penalty_of_the_authors_code_on_points_alone() -> None:
+    """And what other presets have: deep critics, and images under a penalty of weight 10."""
+    paper, laptop = PRESETS["paper"].rows(), PRESETS["laptop"].rows()
+    weights = {row: configs[0].criticism.gradient_penalty for row, configs in paper.items() if row[-1] == PENALTY}
+    assert weights["generator", "25 Gaussians", PENALTY] == weights["critic alone", "8 Gaussians", PENALTY] == 0.1
+    assert ("generator", "Swiss roll", PENALTY) in paper
+    for row in (("images", "ST-Gumbel-Softmax", PENALTY), ("deep critic", PENALTY), ("deep critic", "clipping at 0.1")):
+        assert paper[row] == laptop[row]
+    steps = Run(Path(), paper["generator", "25 Gaussians", PENALTY][0]).total_steps
+    assert math.isclose(steps, 20_000, rel_tol=0.01)
 
 
 def test_the_full_preset_has_the_papers_sizes() -> None:

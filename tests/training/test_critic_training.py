@@ -16,11 +16,14 @@ from PIL import Image
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from discrete_vae.backbones.layers import Convolution, TransposedConvolution
+from discrete_vae.backbones.stack import layered
 from discrete_vae.cli import command as cli
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Split, load
+from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
-from discrete_vae.evaluation import evaluate_population
+from discrete_vae.evaluation import classifier, evaluate_population
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
@@ -40,6 +43,13 @@ CASES: dict[str, dict[str, Any]] = {
     "strings, relaxed": {"task": "generator", "data": EXPRESSIONS, "strategy": "softmax"},
     "strings, score function": {"task": "generator", "data": EXPRESSIONS, "strategy": "nvil"},
     "images": {"task": "generator", "strategy": "reinmax"},
+    "images, convolutions": {
+        "task": "generator",
+        "strategy": "straight-through",
+        "architecture": Architecture(
+            hidden=(8,), activation="relu", style=3, backbone="conv", channels=(4,), normalisation="layer"
+        ),
+    },
     "points": {"task": "generator", "data": POINTS, "strategy": "backpropagation"},
     "clipped": {
         "task": "critic",
@@ -267,6 +277,27 @@ def test_strings_are_scored_by_hard_samples_beside_the_held_out_ones(monkeypatch
     assert (found["valid"], found["valid_argmax"]) == (0.25, 0.75)
 
 
+def test_a_convolutional_generator_meets_a_convolutional_critic() -> None:
+    """The critic takes the two categories of a pixel as channels; both normalise, and have no slopes by layer."""
+    model = trainer("images, convolutions").model
+    generator, critic = model.encoder.network, model.critic
+    assert isinstance(generator.layers[-1], TransposedConvolution)
+    assert isinstance(critic.layers[0], Convolution)
+    assert critic.layers[0].window.large == Shape(6, 6, 2)
+    assert layered(critic) is None
+    seen = torch.rand(1, 4, 72, generator=seeded(0))
+    changed = torch.cat([seen[:, :1], 9 * seen[:, 1:]], 1)
+    assert critic(seen)[:, 0].equal(critic(changed)[:, 0])
+
+
+def test_generated_images_are_judged_beside_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "EPOCHS", 0)
+    (run,) = train([config("images", epochs=1)], tmp_path, of("images"))
+    shown = set(run.history().query("split == 'validation'")["metric"])
+    names = {"inception_score", "label_entropy", "marginal_entropy"}
+    assert shown == {"wasserstein"} | {f"{name}{end}" for name in names for end in ("", "_real", "_argmax")}
+
+
 def test_a_generators_baseline_looks_at_its_noise() -> None:
     made = trainer("strings, score function")
     images = made.model.eval_batch(made.data.train, torch.arange(5).unsqueeze(0), [seeded(1)])
@@ -302,6 +333,22 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
             "gradient penalty is 10.0 and weight clip 0.1; set one of them to 0",
         ),
         ({"criticism": lambda: CriticConfig(critic_steps=0)}, "critic steps is 0; give at least 1"),
+        (
+            {"architecture": Architecture(backbone="conv")},
+            "backbone is conv, which is for images, and expressions are none; give mlp",
+        ),
+        (
+            {"architecture": lambda: Architecture(normalisation="batch")},
+            "unknown normalisation 'batch'; choose from none, layer",
+        ),
+        (
+            {
+                "strategy": "target-propagation",
+                "options": TargetPropagation.Options(inverse="mirror"),
+                "architecture": Architecture(normalisation="layer"),
+            },
+            "normalisation is layer, and these options of target-propagation look at layers one by one; give none",
+        ),
         (
             {"criticism": lambda: CriticConfig(critic_learning_rate=0.0)},
             "critic learning rate is 0.0; give a number above 0",

@@ -1,0 +1,62 @@
+"""Random architectures under both constraints of a critic, after section 5.1 of Gulrajani et al. (2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from discrete_vae.runs import Run
+from reports.architectures import parts
+from reports.architectures.settings import PRESETS, SPACE, Preset, study
+from reports.kit.context import ReportContext, strategies
+from reports.kit.report import Report
+from reports.kit.tidy import evaluation_rows
+
+TITLE = "Random architectures under a gradient penalty and under weight clipping"
+PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017; Salimans et al. 2016"
+
+
+def make(preset: Preset, bench: ReportContext) -> None:
+    """Train and score what is missing, then write tables, the figure and the documents."""
+    runs = dict(zip(preset.plan(), trained(preset, bench), strict=True))
+    frames = [
+        evaluation_rows(bench.report, constraint, run, preset.evaluated).assign(trial=trial)
+        for (constraint, trial), run in runs.items()
+    ]
+    results = pd.concat(frames, ignore_index=True)
+    bench.write_results(results)
+    bench.write_provenance(list(runs.values()), trials=preset.trials, sampler="RandomSampler", seed=study(preset).seed)
+    scores = parts.scores(results, preset.trials)
+    parts.draw(bench, scores, parts.real(results))
+    base = next(iter(runs.values())).config
+    values = {
+        "preset": bench.preset,
+        "trials": preset.trials,
+        "different": len({run.config.architecture for run in runs.values()}),
+        "failed": parts.failures(runs),
+        "epochs": preset.epochs,
+        "updates": f"{next(iter(runs.values())).total_steps:,}",
+        "base": base,
+        "space": SPACE,
+        "real": parts.real(results),
+        "count": lambda threshold: parts.counts(scores, threshold),
+        "p": lambda threshold: parts.p_of(scores, threshold),
+    }
+    tables = [parts.successes(scores), parts.choices(scores, runs)]
+    text, cited = Path(__file__).with_name("text.md"), strategies([base])
+    bench.write_text(TITLE, text, tables, values, [parts.FIGURE], cited, PAPERS)
+
+
+def trained(preset: Preset, bench: ReportContext) -> list[Run]:
+    """The runs of the plan, in its order; one that two draws have in common is trained once."""
+    return bench.train(list(preset.plan().values()), samples=preset.evaluated)
+
+
+REPORT = Report(
+    "architectures",
+    "60 random architectures, each with a penalised and with a clipped critic, after Gulrajani et al. 2017",
+    PRESETS,
+    make,
+    plan=lambda preset: list(preset.plan().values()),
+)

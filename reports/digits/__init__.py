@@ -1,0 +1,72 @@
+"""Binarised MNIST by a critic until digits are digits, and critics that learn 1,000 of them by heart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reports.digits import parts
+from reports.digits.settings import CLIPPING, CRITICS, DIGITS, FEW, PRESETS, Preset
+from reports.kit.context import ReportContext, strategies
+from reports.kit.report import Report
+from reports.kit.results import by_name
+from reports.kit.tidy import evaluation_rows, history_rows
+
+TITLE = "Digits against a critic"
+PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017; Salimans et al. 2016"
+EVALUATED = {DIGITS: {"test": 1}, FEW: dict.fromkeys(parts.SPLITS, 1)}
+"""Samples a split, by the data; a split is judged with as many as it has."""
+CURVES = ("wasserstein", "inception_score")
+"""Metrics that are shown by epoch."""
+
+
+def make(preset: Preset, bench: ReportContext) -> None:
+    """Train and score what is missing, then write tables, figures and the documents."""
+    plan = preset.rows()
+    runs = {
+        row: bench.train(configs, samples=EVALUATED[row[0]], epochs=preset.part(row).shown, metrics=CURVES)
+        for row, configs in plan.items()
+    }
+    results, histories = [], []
+    for row, group in runs.items():
+        shown = preset.part(row).shown
+        for run in group:
+            results.append(evaluation_rows(bench.report, ", ".join(row), run, EVALUATED[row[0]]))
+            for split in ("train", "validation"):
+                found = history_rows(", ".join(row), run, CURVES, split)
+                histories.append(found[found["epoch"].isin(shown)])
+    table = pd.concat(results, ignore_index=True)
+    history = pd.concat([each for each in histories if len(each)], ignore_index=True)
+    every = [run for group in runs.values() for run in group]
+    bench.write_results(table)
+    bench.write_results(history, "curves.csv")
+    bench.write_provenance(every, samples={"test": "as many images as the split has"})
+    parts.samples(bench, {row: configs[0] for row, configs in plan.items()}, every)
+    parts.curves(bench, preset, history, table)
+    first = next(iter(runs.values()))[0]
+    few = next(group[0] for row, group in runs.items() if row[0] == FEW)
+    values = {
+        "preset": bench.preset,
+        "digits": preset.digits,
+        "few": preset.few,
+        "updates": f"{first.total_steps:,}",
+        "few_updates": f"{few.total_steps:,}",
+        "steps": few.steps_per_epoch,
+        "style": first.config.architecture.style,
+        "clip": CRITICS[CLIPPING].weight_clip,
+    }
+    tables = [parts.scores(table, list(plan), len(preset.digits.seeds)), parts.distances(table, list(plan))]
+    figures = [parts.SAMPLES, parts.CURVES, parts.OVERFITTING]
+    text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in every)
+    names = [", ".join(row) for row in plan]
+    bench.write_text(TITLE, text, tables, values | by_name(table, names), figures, cited, PAPERS)
+
+
+REPORT = Report(
+    "digits",
+    "digits against a critic by a classifier's scores, and critics that over-fit, after Gulrajani et al. 2017",
+    PRESETS,
+    make,
+    plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
+)
