@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from discrete_vae.data.domain import Domain, Shape, Sizes
-from discrete_vae.data.known import KNOWN, domain, images
-from discrete_vae.data.synthetic import SYNTHETIC
+from discrete_vae.data.known import JUDGES, KNOWN, Judge, domain, images
 from discrete_vae.errors import InputError, nearest
 
 Binarisation = Literal["threshold", "stochastic", "dynamic", "none"]
@@ -32,8 +31,8 @@ class DataConfig:
       test are the fixed draw of ``stochastic``.
     - ``none``: grayscale intensities pixel / 255, or those of the three colours.
 
-    Points in the plane and strings of symbols, the rows of ``SYNTHETIC``, have no pixels and leave both at the
-    defaults.
+    Points in the plane and strings of symbols, the rows of ``SYNTHETIC`` and ``CORPORA``, have no pixels and leave both
+    at the defaults.
 
     ``discrete_vae.data.read`` and ``Dataset.of`` make the configuration of own data. These are told apart by their
     name, their sizes and a digest of their content; where they lie is no part of it.
@@ -47,7 +46,8 @@ class DataConfig:
     dataset: str = "binarised-mnist"
     """A data set's name, or the path of own images: a folder, or a file .npz or .npy. binarised-mnist is bundled; mnist
     and fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
-    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
+    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules. Real strings are
+    read from installed packages or --folder: moses and moses-scaffolds (molecules), text and text-64 (English)."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""
@@ -83,7 +83,7 @@ class DataConfig:
                 'choose dataset "mnist", or binarisation "threshold"'
             )
         seed = self.binarisation_seed
-        if self.dataset in SYNTHETIC and (self.binarisation != "threshold" or seed != 0):
+        if self.judge is not None and (self.binarisation != "threshold" or seed != 0):
             raise InputError(
                 f'binarisation "{self.binarisation}" with seed {seed!r} needs images, {self.dataset} has none: '
                 'leave binarisation at "threshold" and its seed at 0, or choose dataset "mnist"'
@@ -105,6 +105,11 @@ class DataConfig:
         """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
         real = self.binarisation == "none"
         return domain(self.dataset, real) if self.known else images(Shape(*self.shape), real)
+
+    @property
+    def judge(self) -> Judge | None:
+        """What writes and scores samples of points or strings; None for images."""
+        return JUDGES.get(self.dataset)
 
     @property
     def image_shape(self) -> Shape:

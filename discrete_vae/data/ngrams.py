@@ -61,7 +61,8 @@ class NGram:
     """The Markov chain of order n - 1 of greatest likelihood: each symbol depends on the n - 1 before it.
 
     Fitted on strings ``[M, L]`` of K ``symbols``, each preceded by n - 1 marks of the start and followed by one of the
-    end. Every context that it can come to has been seen.
+    end. Every context that it can come to has been seen. Where all of the strings have L symbols, as those that are cut
+    from running text, their end is no choice, and the model's strings have L symbols, too.
 
     Raises:
         InputError: no strings, an order n below 1, or one whose contexts are too many to be numbered.
@@ -82,13 +83,18 @@ class NGram:
         cell = row * symbols + windows[inside][:, -1]
         self.counts = cell.bincount(minlength=len(self.contexts) * symbols).view(-1, symbols)
         """How often each context ``[C]`` was followed by each symbol: int64 ``[C, K]``."""
-        cumulative = self.counts.cumsum(1).double()
+        self.full = bool((lengths(strings, symbols) == self.length).all())
+        """Whether strings have L symbols."""
+        counts = self.counts.clone()
+        if self.full:  # ends are left to contexts that nothing else followed
+            counts[:, -1] *= counts[:, :-1].sum(1) == 0
+        cumulative = counts.cumsum(1).double()
         self._cumulative = cumulative / cumulative[:, -1:]
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Strings of the model that end within L symbols: uint8 ``[count, L]``.
+        """Strings of the model that end within L symbols, or of L symbols where it is ``full``: uint8 ``[count, L]``.
 
-        Longer ones are drawn anew. The model's strings are on average as long as those it was fitted on, so at least
+        Others are drawn anew. The model's strings are on average as long as those it was fitted on, so at least
         one in L + 1 is short enough.
         """
         kept: list[Tensor] = []
@@ -96,6 +102,8 @@ class NGram:
         while missing:
             drawn = self._draw(missing, generator)
             kept.append(drawn[drawn[:, -1] == self.symbols - 1, :-1])
+            if self.full:
+                kept[-1] = kept[-1][kept[-1][:, -1] != self.symbols - 1]
             missing -= len(kept[-1])
         return torch.cat(kept or [torch.empty(0, self.length)]).to(torch.uint8)
 
@@ -106,7 +114,7 @@ class NGram:
         start = torch.full((1, self.order - 1), self.symbols)
         context = _codes(start, base).repeat(count)
         running = torch.arange(count)
-        for position in range(self.length + 1):
+        for position in range(self.length + (not self.full)):
             chances = self._cumulative[torch.searchsorted(self.contexts, context)]
             uniform = torch.rand(len(running), 1, generator=generator, dtype=torch.float64)
             symbol = (chances <= uniform).sum(1)

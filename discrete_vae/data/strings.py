@@ -100,12 +100,13 @@ class Strings:
         Raises:
             InputError: a string is too long or has another symbol.
         """
-        for string in strings:
-            if len(string) > self.length:
-                raise InputError(f"{string!r} has {len(string)} symbols; give at most {self.length}")
-            if strange := set(string).difference(self.symbols):
-                raise InputError(f"{string!r} has {min(strange)!r}; give symbols of {self.symbols!r}")
         padded = "".join(string.ljust(self.length, self.pad) for string in strings)
+        if len(padded) > self.length * len(strings):
+            string = next(each for each in strings if len(each) > self.length)
+            raise InputError(f"{string!r} has {len(string)} symbols; give at most {self.length}")
+        if strange := set(padded).difference(self.symbols):
+            string = next(each for each in strings if strange.intersection(each))
+            raise InputError(f"{string!r} has {min(strange.intersection(string))!r}; give symbols of {self.symbols!r}")
         index = np.zeros(128, np.uint8)
         index[[ord(symbol) for symbol in self.symbols]] = range(len(self.symbols))
         found = index[np.frombuffer(padded.encode(), np.uint8)]
@@ -127,6 +128,6 @@ class Strings:
             raise InputError(
                 f"indices go from {int(indices.min())} to {int(indices.max())}; give 0 to {len(self.symbols) - 1}"
             )
-        characters = np.frombuffer(self.symbols.encode(), np.uint8)[indices.cpu().numpy().astype(np.intp)]
+        characters = np.frombuffer(self.symbols.encode(), np.uint8)[indices.cpu().numpy().astype(np.uint8)]
         rows: list[bytes] = characters.view(f"S{self.length}").ravel().tolist()
         return rows

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from discrete_vae.backbones.stack import layered
 from discrete_vae.data import Dataset, Split
 from discrete_vae.data.domain import Domain, Shape
-from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
+from discrete_vae.data.known import Judge
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.noise import Noise
@@ -134,7 +134,7 @@ class Generator(AdversarialTask):
         own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
         without noise is read by.
         """
-        held_out, made = data.split(split), self._made(data)
+        held_out, judge = data.split(split), self._judge(data)
         generators = [each for each in noise.generators if each is not None]
         members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
@@ -142,25 +142,25 @@ class Generator(AdversarialTask):
             observation = self.eval_batch(held_out, index.expand(members, -1), generators)
             real, fake = self.pairs(strategy, observation, noise)
             distances.append(self.value(real) - self.value(fake))
-            if made:
+            if judge:
                 hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
                 drawn.append((self.symbols(hard).cpu(), self.symbols(parameters).cpu()))
             advance(index.numel() * members)
         metrics = {"wasserstein": torch.cat(distances, 1).mean(-1)}
-        if made:
+        if judge:
             real, training = held_out.pixels.cpu(), data.train.pixels.cpu()
             samples, likeliest = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
             scores = [
-                made.scores(sample, real, training)
-                | {f"{name}_argmax": value for name, value in made.shares(mode).items()}
+                judge.scores(sample, real, training)
+                | {f"{name}_argmax": value for name, value in judge.shares(mode).items()}
                 for sample, mode in zip(samples, likeliest, strict=True)
             ]
             metrics |= {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
         return metrics
 
-    def _made(self, data: Dataset) -> Synthetic | None:
+    def _judge(self, data: Dataset) -> Judge | None:
         """What can score samples, if anything can."""
-        return SYNTHETIC.get(data.config.dataset)
+        return data.config.judge
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -199,5 +199,5 @@ class CriticAlone(Generator):
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         raise InputError("a critic alone makes nothing; sample a run of the task generator")
 
-    def _made(self, data: Dataset) -> Synthetic | None:
+    def _judge(self, data: Dataset) -> Judge | None:
         return None
