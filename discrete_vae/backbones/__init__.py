@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from discrete_vae.backbones import residual
+from discrete_vae.backbones import isotropic, residual
 from discrete_vae.backbones.base import Backbone, Widths, require
 from discrete_vae.backbones.conv import JANG, ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
@@ -23,6 +23,7 @@ BACKBONES: dict[str, Backbone] = {
     "conv": ConvBackbone(),
     "conv-jang": JANG,
     "residual": PlainBackbone(residual.networks, "residual"),
+    "isotropic": PlainBackbone(isotropic.networks, "isotropic"),
 }
 OWN = "module:function of your own"
 EXAMPLE = "module:function, such as mine:networks of mine.py in this folder"

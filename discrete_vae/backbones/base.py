@@ -62,6 +62,22 @@ class Backbone:
         """Samples ``[..., P, B, code] -> [..., P, B, D numbers]``, the numbers of a pixel or channel side by side."""
         raise NotImplementedError
 
+    def generator(
+        self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
+    ) -> nn.Module:
+        """Noise ``[P, B, noise]`` -> what is made, ``[P, B, D numbers]``, a pixel's or symbol's side by side.
+
+        A string is an image of one row. By default a decoder makes it.
+        """
+        return self.decoder(noise, image, numbers, widths, generators)
+
+    def critic(self, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]) -> nn.Module:
+        """What a generator makes ``[..., P, B, D numbers]`` -> one value of each, ``[..., P, B, 1]``.
+
+        By default an encoder judges it, which takes the numbers of a pixel or symbol for its channels.
+        """
+        return self.encoder(Shape(image.rows, image.columns, image.channels * numbers), 1, widths, generators)
+
 
 def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -> None:
     """Raise ``InputError`` where ``whose`` needs a capability that the backbone ``name`` has not."""

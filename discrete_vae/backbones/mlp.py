@@ -47,6 +47,13 @@ class MlpBackbone(Backbone):
         sizes = (image.size + beside, *widths.hidden, outputs)
         return MLP(sizes, widths.activation, generators, widths.initialisation)
 
+    def generator(self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        """Of hidden widths from the noise onwards; those of the critic are in reverse, from what it judges."""
+        return self.encoder(Shape(1, noise), image.size * numbers, widths, generators)
+
+    def critic(self, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        return self.decoder(image.size * numbers, Shape(1, 1), 1, widths, generators)
+
     def decoder(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
         sizes = (code, *reversed(widths.hidden), image.size * numbers)
         return MLP(sizes, widths.activation, generators, widths.initialisation)

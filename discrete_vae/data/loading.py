@@ -30,9 +30,10 @@ def load(
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
     ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
     from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``; strings that are
-    not made from ``folder``, or with no folder named from the packages that ship them. Own data are read where they were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the folder
-    that holds it under its old name; ``progress`` and ``require`` are those of
-    ``read``. Wherever files lie, their content is checked, so the folder is no part of the configuration.
+    not made from ``folder``, or with no folder named from the packages that ship them. Own data are read where they
+    were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the folder
+    that holds it under its old name; ``progress`` and ``require`` are those of ``read``. Wherever files lie, their
+    content is checked, so the folder is no part of the configuration.
 
     Raises:
         InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are

@@ -1,13 +1,12 @@
 """Drug-like molecules: the strings and the split of MOSES, which filters a part of ZINC.
 
 D. Polykovskiy et al.: Molecular Sets (MOSES): A Benchmarking Platform for Molecular Generation Models. Frontiers in
-Pharmacology 2020, arXiv 1811.12823. The package ``molsets`` ships the files; its code
-is not used.
+Pharmacology 2020, arXiv 1811.12823. The package ``molsets`` ships the files; its code is not used.
 
-A molecule is a string of SMILES (Weininger, 1988), in which each of 24 tokens, such as ``Cl`` or ``[nH]``, is one symbol
-here. The longest string has 54 symbols, so none is left out. Of the training strings, in a fixed random order, the last
-10,000 are for validation. The test is the first 10,000, in such an order, of the benchmark's ``test``, or of its
-``test_scaffolds``, whose molecular frameworks training has not.
+A molecule is a string of SMILES (Weininger, 1988), in which each of 24 tokens, such as ``Cl`` or ``[nH]``, is one
+symbol here. The longest string has 54 symbols, so none is left out. Of the training strings, in a fixed random order,
+the last 10,000 are for validation. The test is the first 10,000, in such an order, of the benchmark's ``test``, or of
+its ``test_scaffolds``, whose molecular frameworks training has not.
 
 RDKit (rdkit.org) decides whether a string is a molecule, and writes each molecule in one way.
 """

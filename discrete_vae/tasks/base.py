@@ -100,10 +100,13 @@ class Task(nn.Module):
         self.likelihood = blueprint.likelihood
         self.seen, self.explained = self.shapes(self.architecture, blueprint.image)
         outputs = math.prod(self.family.parameter_shape)
-        network = blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
-        self.encoder = Encoder(network, self.family)
+        self.encoder = Encoder(self._encoder(outputs, generators), self.family)
         self.code = code or math.prod(self.family.sample_shape)
         self.decoder = self._decoder(self.code, generators)
+
+    def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """What the encoder sees, flat, ``[P, B, D]`` -> so many numbers."""
+        return self.blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """Samples ``[..., P, B, code]`` -> what the likelihood takes."""

@@ -33,14 +33,14 @@ ROWS = 1_000
 class Generator(AdversarialTask):
     """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
 
-    The generator is the network that is elsewhere the encoder, the critic the one that is the decoder. What a step
+    The generator stands where elsewhere the encoder is, the critic in place of the decoder. What a step
     looks at, ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and
     one for the generator's own, of which it takes the noise alone.
     """
 
     posterior = False
     reads = (AdversarialTask.reads | {"style"}) - {
-        *("latents", "categories", "layers", "backbone", "channels", "likelihood", "pixel_scale"),
+        *("latents", "categories", "layers", "likelihood", "pixel_scale"),
         "keep",  # a distance is by the epoch's own critic, so that epochs have no order
     }
     score = "wasserstein"
@@ -49,9 +49,15 @@ class Generator(AdversarialTask):
         super().__init__(blueprint, generators)
         self.width = blueprint.image.size
 
+    def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """The generator, which makes the logits of an observation's symbols, or its coordinates."""
+        noise, image = self.seen.size, self.blueprint.image
+        return self.blueprint.backbone.generator(noise, image, outputs // image.size, self.architecture, generators)
+
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """The critic, which gives one value, whatever a likelihood would take."""
-        return self.blueprint.backbone.decoder(code, self.explained, 1, self.architecture, generators)
+        image = self.blueprint.image
+        return self.blueprint.backbone.critic(image, code // image.size, self.architecture, generators)
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -174,7 +180,7 @@ class Generator(AdversarialTask):
         return self.symbols(self.prior_sample(count, noise))
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        return self._factory(layer, generators, self.explained, self.seen, pixels=True)
+        return self._factory(layer, generators, self.explained, self.seen, pixels=True, observed=False)
 
 
 class CriticAlone(Generator):

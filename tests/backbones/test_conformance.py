@@ -56,7 +56,7 @@ def _a_row_of_the_tests_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def widths(name: str, **sizes: Any) -> Architecture:
     """Of small networks; what has no effect is at its default."""
-    given = {"hidden": (8,)} | ({"channels": (3,)} if name in ("conv", "residual") else {}) | sizes
+    given = {"hidden": (8,)} | ({"channels": (3,)} if name in ("conv", "residual", "isotropic") else {}) | sizes
     return Architecture(3, 2, backbone=name, activation="tanh", **given)
 
 

@@ -42,6 +42,9 @@ def train(optimiser: PopulationAdam, rates: list[float], steps: range, poisoned:
 RULES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "adam": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, foreach=False),
     "adam-0-0.9": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.0, 0.9), eps=1e-8, weight_decay=0, foreach=False),
+    "adam-0.5-0.9": lambda own: torch.optim.Adam(
+        own, lr=9.0, betas=(0.5, 0.9), eps=1e-8, weight_decay=0, foreach=False
+    ),
     "sgd": lambda own: torch.optim.SGD(
         own, lr=9.0, momentum=0.9, dampening=0, weight_decay=0, nesterov=False, foreach=False
     ),
@@ -50,6 +53,7 @@ RULES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
 MOMENTS = {
     "adam": {"first": "exp_avg", "second": "exp_avg_sq"},
     "adam-0-0.9": {"first": "exp_avg", "second": "exp_avg_sq"},
+    "adam-0.5-0.9": {"first": "exp_avg", "second": "exp_avg_sq"},
     "sgd": {"velocity": "momentum_buffer"},
 }
 
