@@ -78,9 +78,8 @@ def write(preset: parts.StringsPreset, bench: ReportContext, title: str, text: P
     bench.write_results(results)
     figures = parts.draw(preset, bench, runs)
     final = [run for group in runs.values() for run in group]
-    bench.write_provenance(
-        final, epochs=dict(preset.passes) or preset.epochs, samples={"test": "as many strings as the split has"}
-    )
+    epochs = dict(preset.passes) or preset.epochs
+    bench.write_provenance(final, epochs=epochs, samples={"test": "as many strings as the split has"})
     tables = [parts.scores(dataset, labels, results, preset) for dataset in datasets]
     tables.append(parts.examples(bench, {name: group[0] for name, group in runs.items()}))
     base = final[0].config

@@ -167,18 +167,16 @@ def draw(preset: StringsPreset, bench: ReportContext, runs: Mapping[str, Sequenc
     }
     members = [(row, run) for row, group in runs.items() for run in group]
     found = [history_rows(row, run, [metric], split) for row, run in members for split, metric in CURVES]
-    history = pd.concat(found, ignore_index=True)
+    history = pd.concat([rows for rows in found if len(rows)], ignore_index=True)
     bench.write_results(history, "learning_curves.csv")
     with figure(bench.out, name, height=2.1 * len(preset.tasks) + 0.3) as drawing:
         panels = drawing.subplots(len(preset.tasks), PANELS, squeeze=False)
         for line_of_panels, task in zip(panels, preset.tasks, strict=True):
             rows = {line(row.label, task.label): row.strategy for row in preset.rows}
             here = history[history["row"].isin(list(rows))]
-            parts = [
-                (here[(here["split"] == split) & (here["metric"] == metric)], *own)
-                for (split, metric), own in CURVES.items()
-            ]
-            for axes, (own, label, scale) in zip(line_of_panels, [part for part in parts if len(part[0])], strict=True):
+            shown_here = [(_of(here, *key), *shown) for key, shown in CURVES.items()]
+            measured = [each for each in shown_here if len(each[0])]
+            for axes, (own, label, scale) in zip(line_of_panels, measured, strict=True):
                 handles = curves(axes, own.assign(value=scale * own["value"]), rows)
                 axes.set(ylabel=label, title=task.label)
         labels = [row.label for row in preset.rows]
