@@ -38,6 +38,14 @@ SMALL = Architecture(4, 3, (16,), activation="relu", style=3)
 CASES: dict[str, dict[str, Any]] = {
     "strings": {"task": "generator", "data": EXPRESSIONS, "strategy": "straight-through-gumbel-softmax"},
     "strings, relaxed": {"task": "generator", "data": EXPRESSIONS, "strategy": "softmax"},
+    "strings, convolutions": {
+        "task": "generator",
+        "data": EXPRESSIONS,
+        "strategy": "softmax",
+        "optimiser": "adam-0.5-0.9",
+        "architecture": Architecture(hidden=(), activation="relu", style=3, backbone="isotropic", channels=(4, 4)),
+        "criticism": CriticConfig(critic_steps=2, critic_optimiser="adam-0.5-0.9"),
+    },
     "strings, score function": {"task": "generator", "data": EXPRESSIONS, "strategy": "nvil"},
     "images": {"task": "generator", "strategy": "reinmax"},
     "points": {"task": "generator", "data": POINTS, "strategy": "backpropagation"},
