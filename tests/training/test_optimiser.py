@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from discrete_vae.config.config import Optimiser
+from discrete_vae.evaluation.population import TRAINING
 from discrete_vae.latents.noise import seeded
 from discrete_vae.training.optimiser import (
     OPTIMISERS,
@@ -197,3 +198,10 @@ def test_no_parameters_are_no_error(shared) -> None:
 
 def test_every_optimiser_can_be_configured() -> None:
     assert set(OPTIMISERS) == set(get_args(Optimiser))
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_what_an_optimiser_remembers_is_no_part_of_a_model(name: str) -> None:
+    """Checkpoints name it so that evaluation leaves it out."""
+    made = OPTIMISERS[name]([nn.Parameter(torch.zeros(2, 3))], 2, True)
+    assert all(TRAINING.fullmatch(f"{name}.critic.0.{moment}") for moment in made.state())
