@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from discrete_vae.backbones import residual
+from discrete_vae.backbones import isotropic, residual
 from discrete_vae.backbones.base import Backbone, Widths, require
 from discrete_vae.backbones.conv import JANG, ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
@@ -24,6 +24,9 @@ BACKBONES: dict[str, Backbone] = {
     "conv-jang": JANG,
     "residual": PlainBackbone(
         residual.networks, "residual", {"normalisation": "backbone residual, which has group normalisation"}
+    ),
+    "isotropic": PlainBackbone(
+        isotropic.networks, "isotropic", {"normalisation": "backbone isotropic, whose blocks have none"}
     ),
 }
 OWN = "module:function of your own"

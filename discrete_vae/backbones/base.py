@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -69,14 +70,21 @@ class Backbone:
         raise NotImplementedError
 
     def generator(
-        self, code: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
+        self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
     ) -> nn.Module:
-        """Noise -> images, with a critic against it: what ``decoder`` gives, normalised as the widths say."""
-        return self.decoder(code, image, numbers, widths, generators)
+        """Noise ``[P, B, noise]`` -> what is made, ``[P, B, D numbers]``, a pixel's or symbol's side by side.
 
-    def critic(self, image: Shape, widths: Widths, generators: Sequence[torch.Generator]) -> nn.Module:
-        """Images -> a critic's one value ``[..., P, B, 1]``: an ``encoder``, normalised as the widths say."""
-        return self.encoder(image, 1, widths, generators)
+        A string is an image of one row. By default a decoder makes it, normalised as the widths say.
+        """
+        return self.decoder(noise, image, numbers, widths, generators)
+
+    def critic(self, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]) -> nn.Module:
+        """What a generator makes ``[..., P, B, D numbers]`` -> one value of each, ``[..., P, B, 1]``.
+
+        By default an encoder judges it, which takes the numbers of a pixel or symbol for its channels, normalised as
+        the widths say.
+        """
+        return self.encoder(replace(image, channels=image.channels * numbers), 1, widths, generators)
 
 
 def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -> None:

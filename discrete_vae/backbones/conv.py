@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -71,11 +72,12 @@ class ConvBackbone(Backbone):
         layers += [TransposedConvolution(window, generators, widths.initialisation) for window in up]
         return Stack(layers, ACTIVATIONS[widths.activation])
 
-    def generator(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
-        return self.decoder(code, image, numbers, widths, generators).normalised(widths.normalisation)
+    def generator(self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        return self.decoder(noise, image, numbers, widths, generators).normalised(widths.normalisation)
 
-    def critic(self, image: Shape, widths: Widths, generators: Generators) -> Stack:
-        return self.encoder(image, 1, widths, generators).normalised(widths.normalisation)
+    def critic(self, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        sample = replace(image, channels=image.channels * numbers)
+        return self.encoder(sample, 1, widths, generators).normalised(widths.normalisation)
 
 
 JANG = ConvBackbone((32, 64, 64), (256, 128))

@@ -51,14 +51,15 @@ class MlpBackbone(Backbone):
         sizes = (image.size + beside, *widths.hidden, outputs)
         return MLP(sizes, widths.activation, generators, widths.initialisation)
 
+    def generator(self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        """Of hidden widths from the noise onwards; those of the critic are in reverse, from what it judges."""
+        made = self.encoder(Shape(1, noise), image.size * numbers, widths, generators)
+        return made.normalised(widths.normalisation)
+
+    def critic(self, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
+        made = self.decoder(image.size * numbers, Shape(1, 1), 1, widths, generators)
+        return made.normalised(widths.normalisation)
+
     def decoder(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
         sizes = (code, *reversed(widths.hidden), image.size * numbers)
         return MLP(sizes, widths.activation, generators, widths.initialisation)
-
-    def generator(self, code: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
-        """Its hidden layers stand from the noise on; the critic has them in reverse."""
-        network = self.encoder(Shape(1, code), image.size * numbers, widths, generators)
-        return network.normalised(widths.normalisation)
-
-    def critic(self, image: Shape, widths: Widths, generators: Generators) -> Stack:
-        return self.decoder(image.size, Shape(1, 1), 1, widths, generators).normalised(widths.normalisation)

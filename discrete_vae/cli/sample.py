@@ -11,7 +11,6 @@ from discrete_vae.cli.console import announce
 from discrete_vae.cli.grids import grid
 from discrete_vae.cli.listing import find_run
 from discrete_vae.cli.where import Where
-from discrete_vae.data.synthetic import SYNTHETIC
 from discrete_vae.evaluation.population import Population
 from discrete_vae.files import write_output
 from discrete_vae.latents.noise import Noise, seeded
@@ -55,9 +54,9 @@ def sample(
     noise = Noise([seeded(seed, "prior", device=device)], device)
     with torch.no_grad():
         drawn = population.model.draw(rows * columns, noise).squeeze(0).cpu()
-    if data.dataset in SYNTHETIC:
+    if data.judge is not None:
         out = out or found.folder / "samples.txt"
-        write_output(out, "\n".join(SYNTHETIC[data.dataset].write(drawn)) + "\n")
+        write_output(out, "\n".join(data.judge.write(drawn)) + "\n")
     else:
         out = out or found.folder / "samples.png"
         png = io.BytesIO()

@@ -22,7 +22,7 @@ from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks import TASKS, Task
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-Optimiser = Literal["adam", "adam-0-0.9", "sgd"]
+Optimiser = Literal["adam", "adam-0-0.9", "adam-0.5-0.9", "sgd"]
 Followed = Literal["elbo", "bound"]
 Keep = Literal["last", "best"]
 LONGEST = 1_000_000
@@ -74,8 +74,8 @@ class Config:
     task: str = "vae"
     """What is modelled, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
-    """Of encoder and decoder, or of a generator: adam, adam-0-0.9 (those are its betas), or sgd with momentum 0.9. A
-    strategy's own parameters take Adam."""
+    """Of encoder and decoder, or of a generator: adam, adam-0-0.9 or adam-0.5-0.9 (those are its betas), or sgd with
+    momentum 0.9. A strategy's own parameters take Adam."""
     weight_decay: Schedule = Schedule(0.0)
     """Decoupled weight decay (Loshchilov and Hutter 2019): at each step a weight loses the learning rate times this of
     itself, biases nothing. Over-fitting runs want about 0.03."""
@@ -302,7 +302,7 @@ class Config:
         for name, value in changes.items():
             flat.update(value if isinstance(value, dict) else {name: value})
         if not self.data.known:  # the fingerprint stands for what was read
-            flat = {name: value for name, value in flat.items() if name not in ("shape", "sizes")}
+            flat = {name: value for name, value in flat.items() if name not in ("shape", "sizes", "symbols")}
             flat["fingerprint"] = self.data.fingerprint[:8]
         return " ".join(f"{name}={value}" for name, value in flat.items())
 

@@ -1,10 +1,11 @@
 """Observations and labels on the device.
 
 Images are binarised MNIST (bundled), MNIST and Fashion-MNIST (IDX files), Omniglot, and own ones (``read``,
-``Dataset.of``); points and strings are made (``SYNTHETIC``).
+``Dataset.of``); points and strings are made (``SYNTHETIC``), other strings read (``CORPORA``).
 """
 
 from discrete_vae.data.config import DataConfig
+from discrete_vae.data.corpora import CORPORA
 from discrete_vae.data.dataset import Dataset, Split
 from discrete_vae.data.domain import Domain, Shape, Sizes
 from discrete_vae.data.known import KNOWN
@@ -13,6 +14,7 @@ from discrete_vae.data.own import read
 from discrete_vae.data.synthetic import SYNTHETIC
 
 __all__ = [
+    "CORPORA",
     "KNOWN",
     "SYNTHETIC",
     "DataConfig",

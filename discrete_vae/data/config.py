@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from discrete_vae.data.domain import Domain, Shape, Sizes
-from discrete_vae.data.known import BUNDLED, KNOWN, domain, images
-from discrete_vae.data.synthetic import SYNTHETIC
+from discrete_vae.data.known import BUNDLED, JUDGES, KNOWN, Judge, domain, images
+from discrete_vae.data.text import Text
 from discrete_vae.errors import InputError, nearest
 
 Binarisation = Literal["threshold", "stochastic", "dynamic", "none"]
@@ -32,8 +32,8 @@ class DataConfig:
       test are the fixed draw of ``stochastic``.
     - ``none``: grayscale intensities pixel / 255, or those of the three colours.
 
-    Points in the plane and strings of symbols, the rows of ``SYNTHETIC``, have no pixels and leave both at the
-    defaults.
+    Points in the plane and strings of symbols, the rows of ``SYNTHETIC`` and ``CORPORA``, have no pixels and leave both
+    at the defaults.
 
     ``discrete_vae.data.read`` and ``Dataset.of`` make the configuration of own data. These are told apart by their
     name, their sizes and a digest of their content; where they lie is no part of it.
@@ -45,10 +45,11 @@ class DataConfig:
     """
 
     dataset: str = "binarised-mnist"
-    """A data set's name, or the path of own images: a folder, or a file .npz or .npy. binarised-mnist is bundled, and
-    so is binarised-mnist-1000, the first 1,000 images of each of its splits; mnist and fashion-mnist want --folder or
-    --download, omniglot and omniglot-original want --folder. Points in the plane and strings of symbols are made:
-    8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
+    """A data set's name, or the path of own images: a folder, or a file .npz or .npy; or of a text, .txt.
+    binarised-mnist is bundled, and so is binarised-mnist-1000, the first 1,000 images of each of its splits; mnist and
+    fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
+    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules. Real strings are
+    read from installed packages or --folder: moses and moses-scaffolds (molecules), text and text-64 (English)."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""
@@ -61,11 +62,14 @@ class DataConfig:
     test: float = 0.1
     """Own images: the share for the test, where the data have no such split."""
     image_size: tuple[int, ...] = ()
-    """Own images: rows and columns to scale them to, cut at the centre; by default they stay as they are."""
+    """Own images: rows and columns to scale them to, cut at the centre; by default they stay as they are. Own text: 1
+    and the symbols of a string, by default 32."""
     shape: tuple[int, ...] = field(default=(), metadata=READ)
     """Own images: rows, columns, channels."""
     sizes: tuple[int, ...] = field(default=(), metadata=READ)
     """Own images: of training, validation and test."""
+    symbols: str = field(default="", metadata=READ)
+    """Own text: its symbols, the last of which pads; the shape is 1, the length of a string, 1."""
     fingerprint: str = field(default="", metadata=READ)
     """Own images: digest of all images and labels, split and scaled, before they are binarised."""
     source: str = field(default="", compare=False, metadata=READ)
@@ -84,7 +88,7 @@ class DataConfig:
                 'choose dataset "mnist", or binarisation "threshold"'
             )
         seed = self.binarisation_seed
-        if self.dataset in SYNTHETIC and (self.binarisation != "threshold" or seed != 0):
+        if self.judge is not None and (self.binarisation != "threshold" or seed != 0):
             raise InputError(
                 f'binarisation "{self.binarisation}" with seed {seed!r} needs images, {self.dataset} has none: '
                 'leave binarisation at "threshold" and its seed at 0, or choose dataset "mnist"'
@@ -105,7 +109,14 @@ class DataConfig:
     def domain(self) -> Domain:
         """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
         real = self.binarisation == "none"
-        return domain(self.dataset, real) if self.known else images(Shape(*self.shape), real)
+        if self.known:
+            return domain(self.dataset, real)
+        return images(Shape(*self.shape), real) if self.judge is None else self.judge.domain
+
+    @property
+    def judge(self) -> Judge | None:
+        """What writes and scores samples of points or strings; None for images."""
+        return Text(self.symbols, self.shape[1]) if self.symbols else JUDGES.get(self.dataset)
 
     @property
     def image_shape(self) -> Shape:
@@ -120,7 +131,7 @@ class DataConfig:
         return KNOWN[self.dataset].sizes if self.known else Sizes(*self.sizes)
 
     def _check_types(self) -> None:
-        for name in ("dataset", "fingerprint", "source"):
+        for name in ("dataset", "symbols", "fingerprint", "source"):
             if type(value := getattr(self, name)) is not str:
                 if name == "dataset":
                     raise nearest(str(value), KNOWN, name)
@@ -161,13 +172,15 @@ class DataConfig:
                     f"image size is {list(self.image_size)}, but the images are of {list(self.shape[:2])}; read them "
                     "again with this size"
                 )
+        if self.symbols and (not self.symbols.isascii() or len(set(self.symbols)) < max(2, len(self.symbols))):
+            raise InputError(f"symbols is {self.symbols[:80]!r}; give different characters of ASCII, the last to pad")
         if not FINGERPRINT.fullmatch(self.fingerprint):
             raise InputError(f"fingerprint is {self.fingerprint[:80]!r}; give the 32 digits that `read` found")
         check_seed("split_seed", self.split_seed)
         check_shares(self.validation, self.test)
 
 
-OWN = ("split_seed", "validation", "test", "image_size", "shape", "sizes", "fingerprint", "source")
+OWN = ("split_seed", "validation", "test", "image_size", "shape", "sizes", "symbols", "fingerprint", "source")
 """What only data that are not known by name have."""
 _FOR_OWN = ", or give own images by --dataset PATH"
 

@@ -1,11 +1,16 @@
-"""The data sets that are known by name: how large they are. Their files are known to ``sources`` and ``omniglot``."""
+"""The data sets that are known by name: how large they are.
+
+Their files are known to ``sources``, ``omniglot`` and ``corpora``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from discrete_vae.data.corpora import CORPORA
 from discrete_vae.data.domain import Domain, Shape, Sizes
-from discrete_vae.data.synthetic import SYNTHETIC
+from discrete_vae.data.strings import Strings
+from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,16 @@ KNOWN: dict[str, Known] = {
     "omniglot": Known(Sizes(23_000, 1_345, 8_070), Shape(28, 28)),
     "omniglot-original": Known(Sizes(17_280, 2_000, 13_180), Shape(28, 28)),
     **{name: Known(SIZES) for name in SYNTHETIC},
+    **{name: Known(corpus.sizes) for name, corpus in CORPORA.items()},
 }
+Judge = Synthetic | Strings
+"""What writes and scores samples of data that are no images."""
+JUDGES: dict[str, Judge] = {**SYNTHETIC, **{name: corpus.strings for name, corpus in CORPORA.items()}}
 
 
 def domain(name: str, real: bool) -> Domain:
     """What one observation of a known data set is; pixels are real numbers or binary."""
-    return SYNTHETIC[name].domain if name in SYNTHETIC else images(KNOWN[name].shape or Shape(1, 1), real)
+    return JUDGES[name].domain if name in JUDGES else images(KNOWN[name].shape or Shape(1, 1), real)
 
 
 def images(shape: Shape, real: bool) -> Domain:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from discrete_vae.data import bundled, omniglot, own, sources, synthetic
+from discrete_vae.data import bundled, corpora, omniglot, own, sources, synthetic
 from discrete_vae.data.config import DataConfig
 from discrete_vae.data.dataset import Dataset, Split, binarised
 from discrete_vae.data.images import Images
@@ -30,10 +30,11 @@ def load(
 
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
     ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
-    from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``. Own data are read
-    where they were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the
-    folder that holds it under its old name; ``progress`` and ``require`` are those of
-    ``read``. Wherever files lie, their content is checked, so the folder is no part of the configuration.
+    from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``; strings that are
+    not made from ``folder``, or with no folder named from the packages that ship them. Own data are read where they
+    were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the folder
+    that holds it under its old name; ``progress`` and ``require`` are those of ``read``. Wherever files lie, their
+    content is checked, so the folder is no part of the configuration.
 
     Raises:
         InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are
@@ -45,6 +46,8 @@ def load(
     sizes = config.split_sizes
     if config.dataset in synthetic.SYNTHETIC:
         return _make(config, device)
+    if config.dataset in corpora.CORPORA:
+        return _read_strings(config, folder, device)
     if config.dataset in BUNDLED:
         images, levels = bundled.first(bundled.decode(bundled.read_file()), sizes), 1
     elif config.dataset in omniglot.BLOBS:
@@ -60,7 +63,7 @@ def check_files(config: DataConfig, folder: Path | None, download: bool) -> None
         given = "download" if folder is None else f"folder {folder}"
         raise InputError(
             f"{given} has no effect with {config.dataset}, which needs no files; leave it off, or choose dataset "
-            f"{' or '.join((*sources.SOURCES, *omniglot.BLOBS))}"
+            f"{' or '.join((*sources.SOURCES, *omniglot.BLOBS, *corpora.CORPORA))}"
         )
     if download and config.dataset not in sources.SOURCES:
         raise InputError(f"{config.dataset} cannot be downloaded; name the folder where it lies instead")
@@ -78,7 +81,7 @@ def has_files(config: DataConfig) -> bool:
     """Whether a data set comes from files of its own, which are named or downloaded."""
     if not config.known:
         return bool(config.source)  # else it was made of tensors
-    return config.dataset in sources.SOURCES or config.dataset in omniglot.BLOBS
+    return any(config.dataset in files for files in (sources.SOURCES, omniglot.BLOBS, corpora.CORPORA))
 
 
 def assemble(
@@ -97,6 +100,12 @@ def _make(config: DataConfig, device: torch.device | str) -> Dataset:
     pairs = zip(observations.split_with_sizes(sizes), labels.split_with_sizes(sizes), strict=True)
     # Copies, so that what is done to a split never reaches the next that is loaded.
     return binarised(config, [Split(pixels.clone(), label.clone()) for pixels, label in pairs], device)
+
+
+def _read_strings(config: DataConfig, folder: Path | None, device: torch.device | str) -> Dataset:
+    """Training, validation and test of strings that are read; they have no classes."""
+    parts = corpora.CORPORA[config.dataset].read(None if folder is None else Path(folder))
+    return binarised(config, [Split(part, torch.zeros(len(part), dtype=torch.int64)) for part in parts], device)
 
 
 def _read_files(source: sources.Source, folder: Path | None, download: bool) -> Images:

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from discrete_vae.errors import InputError
 
+PART = 50_000
+"""Strings whose n-grams are counted at once."""
+
 
 def lengths(strings: Tensor, symbols: int) -> Tensor:
     """Of strings ``[M, L]``, the symbols up to the last that is no padding: int64 ``[M]``."""
@@ -61,7 +64,8 @@ class NGram:
     """The Markov chain of order n - 1 of greatest likelihood: each symbol depends on the n - 1 before it.
 
     Fitted on strings ``[M, L]`` of K ``symbols``, each preceded by n - 1 marks of the start and followed by one of the
-    end. Every context that it can come to has been seen.
+    end. Every context that it can come to has been seen. Where all of the strings have L symbols, as those that are cut
+    from running text, their end is no choice, and the model's strings have L symbols, too.
 
     Raises:
         InputError: no strings, an order n below 1, or one whose contexts are too many to be numbered.
@@ -73,22 +77,37 @@ class NGram:
         if (symbols + 1) ** order > 2**63:
             raise InputError(f"an order of {order} is too high for {symbols} symbols; give a lower one")
         self.symbols, self.order, self.length = symbols, order, strings.shape[1]
-        # The mark of the start is a symbol of its own in contexts.
-        marked = F.pad(F.pad(strings.long().cpu(), (0, 1), value=symbols - 1), (order - 1, 0), value=symbols)
-        windows = marked.unfold(1, order, 1)
-        inside = torch.arange(self.length + 1) <= lengths(strings.cpu(), symbols)[:, None]
-        contexts = _codes(windows[inside][:, :-1], symbols + 1)
-        self.contexts, row = torch.unique(contexts, return_inverse=True)
-        cell = row * symbols + windows[inside][:, -1]
-        self.counts = cell.bincount(minlength=len(self.contexts) * symbols).view(-1, symbols)
+        # Part by part: the windows of all strings take a hundred times the memory of the strings.
+        parts = [strings[start : start + PART].cpu() for start in range(0, len(strings), PART)]
+        found = [self._counted(part) for part in parts]
+        pairs, counts = (torch.cat(each) for each in zip(*found, strict=True))
+        self.contexts, row = torch.unique(pairs // symbols, return_inverse=True)
+        self.counts = torch.zeros(len(self.contexts), symbols, dtype=torch.int64)
         """How often each context ``[C]`` was followed by each symbol: int64 ``[C, K]``."""
-        cumulative = self.counts.cumsum(1).double()
+        self.counts.index_put_((row, pairs % symbols), counts, accumulate=True)
+        self.full = all(bool((lengths(part, symbols) == self.length).all()) for part in parts)
+        """Whether strings have L symbols."""
+        counts = self.counts.clone()
+        if self.full:  # ends are left to contexts that nothing else followed
+            counts[:, -1] *= counts[:, :-1].sum(1) == 0
+        cumulative = counts.cumsum(1).double()
         self._cumulative = cumulative / cumulative[:, -1:]
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Strings of the model that end within L symbols: uint8 ``[count, L]``.
+    def _counted(self, strings: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts with the symbol that follows, ``context * K + symbol``, and how often each: int64 ``[X]``."""
+        order, symbols = self.order, self.symbols
+        # The mark of the start is a symbol of its own in contexts.
+        marked = F.pad(F.pad(strings.long(), (0, 1), value=symbols - 1), (order - 1, 0), value=symbols)
+        inside = torch.arange(self.length + 1) <= lengths(strings, symbols)[:, None]
+        windows = marked.unfold(1, order, 1)[inside]
+        pairs = _codes(windows[:, :-1], symbols + 1) * symbols + windows[:, -1]
+        found, counts = torch.unique(pairs, return_counts=True)
+        return found, counts
 
-        Longer ones are drawn anew. The model's strings are on average as long as those it was fitted on, so at least
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Strings of the model that end within L symbols, or of L symbols where it is ``full``: uint8 ``[count, L]``.
+
+        Others are drawn anew. The model's strings are on average as long as those it was fitted on, so at least
         one in L + 1 is short enough.
         """
         kept: list[Tensor] = []
@@ -96,6 +115,8 @@ class NGram:
         while missing:
             drawn = self._draw(missing, generator)
             kept.append(drawn[drawn[:, -1] == self.symbols - 1, :-1])
+            if self.full:
+                kept[-1] = kept[-1][kept[-1][:, -1] != self.symbols - 1]
             missing -= len(kept[-1])
         return torch.cat(kept or [torch.empty(0, self.length)]).to(torch.uint8)
 
@@ -106,7 +127,7 @@ class NGram:
         start = torch.full((1, self.order - 1), self.symbols)
         context = _codes(start, base).repeat(count)
         running = torch.arange(count)
-        for position in range(self.length + 1):
+        for position in range(self.length + (not self.full)):
             chances = self._cumulative[torch.searchsorted(self.contexts, context)]
             uniform = torch.rand(len(running), 1, generator=generator, dtype=torch.float64)
             symbol = (chances <= uniform).sum(1)

@@ -1,4 +1,4 @@
-"""Own images: from a path to a data set whose configuration is computed from what is there."""
+"""Own images and text: from a path to a data set whose configuration is computed from what is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from discrete_vae.data import arrays, hugging_face, image_folder
+from discrete_vae.data import arrays, hugging_face, image_folder, text_file
 from discrete_vae.data.config import (
     Binarisation,
     DataConfig,
@@ -42,10 +42,13 @@ class Source:
 
 SOURCES = (
     Source("a file .npz or .npy", arrays.understands, arrays.read),
+    Source("a text file .txt", text_file.understands, text_file.read),
     Source("a folder that Hugging Face datasets saved", hugging_face.understands, hugging_face.read),
     Source("a folder of images", image_folder.understands, image_folder.read),
 )
 """The first that understands a path reads it."""
+FILES = (*arrays.SUFFIXES, text_file.SUFFIX)
+"""How the names of files end that hold own data."""
 DEFAULT = DataConfig()
 
 
@@ -65,10 +68,11 @@ def read(
 ) -> Dataset:
     """Own images at ``path``: a folder of images, a file ``.npz`` or ``.npy``, or a saved Hugging Face data set.
 
-    ``arrays``, ``image_folder`` and ``hugging_face`` say what they may hold. What has no test split gives the share
-    ``test`` of its images for one, and so with ``validation``; ``split_seed`` draws them, each image in one split. The
-    data set is called ``name``, by default as the file or folder. ``progress`` shows how far reading is, e.g.
-    ``TerminalProgress.counting``; ``require`` is asked for the memory before the pixels are read.
+    Or own text, a file ``.txt``. ``arrays``, ``image_folder``, ``hugging_face`` and ``text_file`` say what they may
+    hold. What has no test split gives the share ``test`` of its images for one, and so with ``validation``;
+    ``split_seed`` draws them, each image in one split. The data set is called ``name``, by default as the file or
+    folder. ``progress`` shows how far reading is, e.g. ``TerminalProgress.counting``; ``require`` is asked for the
+    memory before the pixels are read.
 
     Raises:
         InputError: nothing is there, or nothing that is understood; what the source's ``read`` raises; a name that is
@@ -97,6 +101,7 @@ def read(
         image_size=size,
         shape=parts["train"].pixels.shape[1:],
         sizes=tuple(map(len, splits)),
+        symbols=raw.symbols,
         fingerprint=fingerprint(splits),
         source=str(path),
     )
@@ -141,7 +146,7 @@ def again(
 
 def _was_folder(config: DataConfig) -> bool:
     """Whether the source of own data was a folder, by its name."""
-    return not arrays.understands(Path(config.source))
+    return Path(config.source).suffix.lower() not in FILES
 
 
 def _moved(config: DataConfig) -> str:
@@ -192,7 +197,7 @@ def source_of(path: Path) -> Source:
 
 def _name_of(path: Path) -> str:
     """What data at a path are called: as the file or folder, with what names cannot have replaced."""
-    stem = path.stem if path.suffix.lower() in arrays.SUFFIXES else path.name
+    stem = path.stem if path.suffix.lower() in FILES else path.name
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "images"
     return f"own-{name}" if name.casefold() in KNOWN else name
 

@@ -37,7 +37,8 @@ class Raw:
     """A source's images: one part, ``ALL``, or train and perhaps validation and test."""
 
     parts: Mapping[str, Part]
-    levels: int  # 1 when the pixels are binary, 255 when they are grayscale or coloured
+    levels: int  # 1 when the pixels are binary or symbols, 255 when they are grayscale or coloured
+    symbols: str = ""  # of text, whose pixels are their places
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from discrete_vae.tasks.base import Blueprint
 SCHEDULED = ("beta", "learning_rate", "auxiliary_learning_rate", "weight_decay")
 """The training loop's own schedules; a strategy's come after them."""
 
-TRAINING = re.compile(r"(adam|adam-0-0\.9|sgd)\.(model|strategy|critic)\.\d+\.\w+|(critic_)?sums|noise")
+TRAINING = re.compile(r"(adam|adam-0-0\.9|adam-0\.5-0\.9|sgd)\.(model|strategy|critic)\.\d+\.\w+|(critic_)?sums|noise")
 """Names of what a checkpoint has for training alone."""
 
 

@@ -33,9 +33,11 @@ class Architecture:
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
     backbone: str = "mlp"
-    """Networks of encoder and decoder: mlp, conv, conv-jang (six layers), residual, or module:function of your own."""
+    """Networks of encoder and decoder, or of generator and critic: mlp, conv, conv-jang (six layers), residual,
+    isotropic (residual at full resolution, for strings), or module:function of your own."""
     channels: tuple[int, ...] = (32, 64)
-    """Channels of the encoder's convolutions, from the image inwards; each halves rows and columns."""
+    """Channels of the encoder's convolutions, from the image inwards; each halves rows and columns. With isotropic they
+    are those of its residual blocks."""
     normalisation: str = "none"
     """Of a generator's and a critic's hidden layers, before their activations: none, or layer, over each example."""
 

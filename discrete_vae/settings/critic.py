@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from discrete_vae.errors import InputError, check_range, check_types
+from discrete_vae.errors import InputError, check_range, check_types, nearest
+
+CriticOptimiser = Literal["adam-0-0.9", "adam-0.5-0.9"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,9 @@ class CriticConfig:
     critic_steps: int = 5
     """Updates of the critic for each of the model's."""
     critic_learning_rate: float = 1e-4
-    """The critic's step size, for Adam with betas 0 and 0.9."""
+    """The critic's step size, for Adam."""
+    critic_optimiser: CriticOptimiser = "adam-0-0.9"
+    """The critic's Adam, by its betas: adam-0-0.9, or adam-0.5-0.9."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -32,3 +37,5 @@ class CriticConfig:
         check_range("critic steps", self.critic_steps)
         if self.critic_learning_rate <= 0:
             raise InputError(f"critic learning rate is {self.critic_learning_rate}; give a number above 0")
+        if self.critic_optimiser not in get_args(CriticOptimiser):
+            raise nearest(self.critic_optimiser, get_args(CriticOptimiser), "critic optimiser")

@@ -104,7 +104,7 @@ class Task(nn.Module):
         self.decoder = self._decoder(self.code, generators)
 
     def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """What the encoder sees -> so many numbers, the parameters of the latents."""
+        """What the encoder sees, flat, ``[P, B, D]`` -> so many numbers, the parameters of the latents."""
         return self.blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:

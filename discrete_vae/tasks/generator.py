@@ -17,7 +17,7 @@ from discrete_vae.backbones import BACKBONES
 from discrete_vae.backbones.stack import layered
 from discrete_vae.data import Dataset, Split
 from discrete_vae.data.domain import Domain, Shape
-from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
+from discrete_vae.data.known import Judge
 from discrete_vae.errors import InputError
 from discrete_vae.latents.categorical import one_hot
 from discrete_vae.latents.noise import Noise
@@ -32,11 +32,11 @@ ROWS = 1_000
 """Samples that are judged at once."""
 
 
-class Judge(Protocol):
-    """What scores samples of a data set: what it is made by, or a classifier of its images."""
+class Scorer(Protocol):
+    """What scores samples of a data set: what writes them, or a classifier of its images."""
 
     def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """Of samples ``[M, N]``, beside real ones that a generator has and has not seen."""
+        """Of samples ``[M, N]``, beside real ones that a generator has not seen, and those that it has."""
         ...
 
     def shares(self, sample: Tensor) -> dict[str, float]:
@@ -47,10 +47,10 @@ class Judge(Protocol):
 class Generator(AdversarialTask):
     """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
 
-    The generator stands where elsewhere the encoder does, the critic where the decoder does. Of images both may be
-    convolutional: the generator is a backbone's decoder and the critic its encoder (``Backbone.critic``). What a step
-    looks at, ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and
-    one for the generator's own, of which it takes the noise alone.
+    The generator stands where elsewhere the encoder does, the critic where the decoder does. Of images and strings both
+    may be convolutional (``Backbone.generator``, ``Backbone.critic``). What a step looks at,
+    ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and one for
+    the generator's own, of which it takes the noise alone.
     """
 
     posterior = False
@@ -65,17 +65,14 @@ class Generator(AdversarialTask):
         self.width = blueprint.image.size
 
     def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """The generator: noise -> the parameters of each number of the data."""
-        image = self.blueprint.image
-        return self.blueprint.backbone.generator(
-            self.seen.size, image, outputs // image.size, self.architecture, generators
-        )
+        """The generator, which makes the logits of an observation's symbols, or its coordinates."""
+        noise, image = self.seen.size, self.blueprint.image
+        return self.blueprint.backbone.generator(noise, image, outputs // image.size, self.architecture, generators)
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """The critic of data as samples, whose categories are as channels are: one value."""
+        """The critic, which gives one value, whatever a likelihood would take."""
         image = self.blueprint.image
-        sample = replace(image, channels=image.channels * code // image.size)
-        return self.blueprint.backbone.critic(sample, self.architecture, generators)
+        return self.blueprint.backbone.critic(image, code // image.size, self.architecture, generators)
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -84,10 +81,10 @@ class Generator(AdversarialTask):
         if points == settings.categorical:
             remedy = "backpropagation" if points else "a strategy for categorical variables"
             raise InputError(f"{settings.strategy} cannot make {data.dataset}; give {remedy}")
-        if data.domain.shape is None and settings.architecture.backbone != Architecture.backbone:
+        if points and settings.architecture.backbone != Architecture.backbone:
             raise InputError(
-                f"backbone is {settings.architecture.backbone}, which is for images, and {data.dataset} are none; give "
-                f"{Architecture.backbone}"
+                f"backbone is {settings.architecture.backbone}, and {data.dataset} are points, which have no "
+                f"neighbours; give {Architecture.backbone}"
             )
 
     @classmethod
@@ -161,7 +158,7 @@ class Generator(AdversarialTask):
         split: str,
         noise: Noise,
         advance: Callable[[int], None],
-        judge: Judge | None = None,
+        judge: Scorer | None = None,
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
 
@@ -171,7 +168,8 @@ class Generator(AdversarialTask):
         own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
         without noise is read by.
         """
-        held_out, made = data.split(split), self._made(data) or judge
+        held_out, own = data.split(split), self._judge(data)
+        judge = judge if own is None else own
         generators = [each for each in noise.generators if each is not None]
         members, distances, drawn = len(generators), [], []
         for start in range(0, len(held_out), ROWS):
@@ -179,25 +177,25 @@ class Generator(AdversarialTask):
             observation = self.eval_batch(held_out, index.expand(members, -1), generators)
             real, fake = self.pairs(strategy, observation, noise)
             distances.append(self.value(real) - self.value(fake))
-            if made:
+            if judge:
                 hard = self.family.sample(parameters := self.encode(observation), noise).squeeze(-4)
                 drawn.append((self.symbols(hard).cpu(), self.symbols(parameters).cpu()))
             advance(index.numel() * members)
         metrics = {"wasserstein": torch.cat(distances, 1).mean(-1)}
-        if made:
+        if judge:
             real, training = held_out.pixels.cpu(), data.train.pixels.cpu()
             samples, likeliest = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
             scores = [
-                made.scores(sample, real, training)
-                | {f"{name}_argmax": value for name, value in made.shares(mode).items()}
+                judge.scores(sample, real, training)
+                | {f"{name}_argmax": value for name, value in judge.shares(mode).items()}
                 for sample, mode in zip(samples, likeliest, strict=True)
             ]
             metrics |= {name: torch.tensor([each[name] for each in scores]) for name in scores[0]}
         return metrics
 
-    def _made(self, data: Dataset) -> Synthetic | None:
-        """What the data are made by, if the project makes them."""
-        return SYNTHETIC.get(data.config.dataset)
+    def _judge(self, data: Dataset) -> Judge | None:
+        """What can score samples, if anything can."""
+        return data.config.judge
 
     def symbols(self, sample: Tensor) -> Tensor:
         """One-hot samples, or logits, ``[..., N, K]`` -> data as they come, ``[..., N]``; points as they are."""
@@ -238,5 +236,5 @@ class CriticAlone(Generator):
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
         raise InputError("a critic alone makes nothing; sample a run of the task generator")
 
-    def _made(self, data: Dataset) -> Synthetic | None:
+    def _judge(self, data: Dataset) -> Judge | None:
         return None

@@ -10,7 +10,7 @@ from torch import Tensor
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise
 from discrete_vae.tasks import AdversarialTask
-from discrete_vae.training.optimiser import PopulationAdamWithoutMomentum
+from discrete_vae.training.optimiser import OPTIMISERS
 
 Captured = Callable[[Callable[..., tuple[Tensor, ...]]], Callable[..., tuple[Tensor, ...]]]
 """What makes of a function of tensors and the noise one of tensors, which may be recorded."""
@@ -23,7 +23,7 @@ class Game:
         members, device = len(population.configs), population.device
         settings = population.configs[0].criticism
         self.model, self.population, self.updates = model, population, settings.critic_steps
-        self.optimiser = PopulationAdamWithoutMomentum(model.critic.parameters(), members, True)
+        self.optimiser = OPTIMISERS[settings.critic_optimiser](model.critic.parameters(), members, True)
         self.sums = torch.zeros(members, 2, device=device)
         self.rates = torch.full((members,), settings.critic_learning_rate, device=device)
         self.differentiate = captured(self.gradients)

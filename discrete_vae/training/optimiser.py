@@ -70,6 +70,13 @@ class PopulationAdamWithoutMomentum(PopulationAdam):
     BETAS = (0.0, 0.9)
 
 
+class PopulationAdamWithHalfMomentum(PopulationAdam):
+    """Adam with betas 0.5 and 0.9, for generators of language (Gulrajani et al. 2017, the authors' settings)."""
+
+    name = "adam-0.5-0.9"
+    BETAS = (0.5, 0.9)
+
+
 class PopulationSgd:
     """Gradient descent with momentum 0.9 (Polyak 1964, as torch's SGD) over parameters ``[P, ...]``."""
 
@@ -96,7 +103,8 @@ class PopulationSgd:
 
 
 OPTIMISERS: dict[str, type[PopulationAdam] | type[PopulationSgd]] = {
-    optimiser.name: optimiser for optimiser in (PopulationAdam, PopulationAdamWithoutMomentum, PopulationSgd)
+    optimiser.name: optimiser
+    for optimiser in (PopulationAdam, PopulationAdamWithoutMomentum, PopulationAdamWithHalfMomentum, PopulationSgd)
 }
 
 

@@ -12,7 +12,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, CriticConfig
 from reports.kit.context import ReportContext, strategies
-from reports.kit.declared import Preset, Row, Task, lasting, settings
+from reports.kit.declared import Row, Task, lasting, settings
 from reports.kit.report import Report
 from reports.kit.results import by_name, line
 from reports.kit.tidy import evaluation_rows
@@ -46,24 +46,29 @@ PAPER = dataclasses.replace(
 """The paper's rates, and wider networks."""
 
 
-def preset(epochs: int, seeds: int, base: Config, *datasets: str) -> Preset:
+def preset(epochs: int, seeds: int, base: Config, *datasets: str) -> parts.StringsPreset:
     """All rows on some data sets; a split is scored with as many strings as it has."""
     data = {name: dataclasses.replace(base, data=DataConfig(name)) for name in datasets}  # type: ignore[arg-type]
     tasks = [Task(name, each) for name, each in data.items()]
-    return Preset(epochs, tuple(range(seeds)), samples=1, rows=ROWS, tasks=tasks, splits=("test",))
+    return parts.StringsPreset(epochs, tuple(range(seeds)), samples=1, rows=ROWS, tasks=tasks, splits=("test",))
 
 
-def planned(preset: Preset) -> dict[str, list[Config]]:
+def planned(preset: parts.StringsPreset) -> dict[str, list[Config]]:
     """The runs by row and data set."""
     return {
-        line(row.label, task.label): lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
+        line(row.label, task.label): lasting(settings(row, task, preset)[0], preset.epochs_on(task.label), preset.seeds)
         for task in preset.tasks
         for row in preset.rows
     }
 
 
-def make(preset: Preset, bench: ReportContext) -> None:
+def make(preset: parts.StringsPreset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the documents."""
+    write(preset, bench, TITLE, Path(__file__).with_name("text.md"))
+
+
+def write(preset: parts.StringsPreset, bench: ReportContext, title: str, text: Path) -> None:
+    """A report on some data sets, with a text of its own."""
     plan = planned(preset)
     runs = {name: bench.train(configs, samples=preset.evaluated) for name, configs in plan.items()}
     rows = [evaluation_rows(bench.report, name, run, preset.evaluated) for name, group in runs.items() for run in group]
@@ -73,7 +78,8 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_results(results)
     figures = parts.draw(preset, bench, runs)
     final = [run for group in runs.values() for run in group]
-    bench.write_provenance(final, epochs=preset.epochs, samples={"test": "as many strings as the split has"})
+    epochs = dict(preset.passes) or preset.epochs
+    bench.write_provenance(final, epochs=epochs, samples={"test": "as many strings as the split has"})
     tables = [parts.scores(dataset, labels, results, preset) for dataset in datasets]
     tables.append(parts.examples(bench, {name: group[0] for name, group in runs.items()}))
     base = final[0].config
@@ -87,9 +93,11 @@ def make(preset: Preset, bench: ReportContext) -> None:
         "hidden": "-".join(map(str, base.architecture.hidden)),
         "welch": parts.held_against(results, labels),
     }
+    values["steps"] = {run.config.data.dataset: f"{run.total_steps:,}" for run in final}
+    values["passes"] = {name: preset.epochs_on(name) for name in datasets}
     names = [line(row, dataset) for dataset in datasets for row in (*labels, *parts.MODELS, parts.REAL)]
-    text, cited = Path(__file__).with_name("text.md"), strategies(run.config for run in final)
-    bench.write_text(TITLE, text, tables, values | by_name(results, names), figures, cited, PAPERS)
+    cited = strategies(run.config for run in final)
+    bench.write_text(title, text, tables, values | by_name(results, names), figures, cited, PAPERS)
 
 
 PRESETS = {

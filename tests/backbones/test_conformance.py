@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.backbones import BACKBONES, PlainBackbone, idle, residual
+from discrete_vae.backbones import BACKBONES, PlainBackbone, idle, isotropic, residual
 from discrete_vae.backbones.base import Widths
 from discrete_vae.backbones.layers import Convolution, Linear, TransposedConvolution, Window, as_flat, as_image
 from discrete_vae.backbones.stack import Stack
@@ -56,7 +56,7 @@ def _a_row_of_the_tests_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def widths(name: str, **sizes: Any) -> Architecture:
     """Of small networks; what has no effect is at its default."""
-    given = {"hidden": (8,)} | ({"channels": (3,)} if name in ("conv", "residual") else {}) | sizes
+    given = {"hidden": (8,)} | ({"channels": (3,)} if name in ("conv", "residual", "isotropic") else {}) | sizes
     return Architecture(3, 2, backbone=name, activation="tanh", **given)
 
 
@@ -240,12 +240,15 @@ def test_what_has_no_effect_is_named_and_refused() -> None:
     assert idle(Architecture(hidden=())) == {
         "channels": "backbone mlp",
         "activation": "a network without hidden layers",
+        "normalisation": "a network without hidden layers",
     }
     assert idle(Architecture(backbone="conv")) == {}
     assert idle(Architecture(backbone="conv", hidden=())) == {}
-    assert idle(Architecture(backbone="conv", hidden=(), channels=())).keys() == {"activation"}
-    for name in ("residual", "plain", "anybodys:own"):
+    assert idle(Architecture(backbone="conv", hidden=(), channels=())).keys() == {"activation", "normalisation"}
+    for name in ("plain", "anybodys:own"):
         assert idle(Architecture(backbone=name)) == {}
+    for name in ("residual", "isotropic"):
+        assert idle(Architecture(backbone=name)).keys() == {"normalisation"}
     told = r"channels is \(5,\), which has no effect with backbone mlp"
     with pytest.raises(InputError, match=told):
         Config(architecture=Architecture(channels=(5,)))
@@ -425,3 +428,70 @@ def test_every_strategy_trains_convolutions_on_colour_side_by_side_as_alone(
     moved = [each for each in found if each.startswith("model.") and (found[each] != start[each]).any()]
     assert any("decoder" in each for each in moved)
     assert any("encoder" in each for each in moved)
+
+
+# ------------------------------------------------------------------------------------------- generators and critics
+
+STRING = Shape(1, 12)
+PAPER = Architecture(hidden=(), activation="relu", backbone="isotropic", channels=(6, 6))
+
+
+@pytest.mark.parametrize("name", ["mlp", "residual", "isotropic", "plain"])
+def test_generators_and_critics_of_strings(name: str) -> None:
+    row, sizes = ROWS[name], widths(name)
+    generator = row.generator(5, STRING, 3, sizes, generators())
+    critic = row.critic(STRING, 3, sizes, generators())
+    made = generator(torch.randn(P, B, 5, generator=seeded(0)))
+    assert made.shape == (P, B, 36)
+    values = critic(made)
+    assert values.shape == (P, B, 1)
+    values.sum().backward()
+    assert all(each.grad is not None and each.grad.any() for each in generator.parameters())
+
+
+def test_an_mlp_has_its_hidden_widths_from_noise_to_data_and_back() -> None:
+    sizes = replace(widths("mlp"), hidden=(8, 6))
+    generator, critic = (
+        [each.weight.shape[1:] for each in network.layers]
+        for network in (
+            BACKBONES["mlp"].generator(5, STRING, 3, sizes, generators()),
+            BACKBONES["mlp"].critic(STRING, 3, sizes, generators()),
+        )
+    )
+    assert generator == [(5, 8), (8, 6), (6, 36)]
+    assert critic == [(36, 6), (6, 8), (8, 1)]
+
+
+def test_convolutions_lie_along_a_string_with_a_symbols_kinds_as_channels() -> None:
+    """A symbol in the middle is seen by two blocks of two kernels of 5: eight places to each side."""
+    encoder, decoder = isotropic.networks(Shape(1, 31, 3), 1, 1, PAPER)
+    assert [tuple(each.weight.shape) for each in encoder.modules() if isinstance(each, nn.Conv2d)] == [
+        (6, 3, 1, 1),
+        *[(6, 6, 1, 5)] * 4,
+    ]
+    places = encoder[:-2]  # before the dense layer
+    inputs = torch.rand(1, 3, 1, 31, generator=seeded(0), requires_grad=True)
+    (slope,) = torch.autograd.grad(places(inputs)[0, :, 0, 15].sum(), inputs)
+    seen = slope.abs().sum((0, 1, 2)) > 0
+    assert seen.nonzero().flatten().tolist() == list(range(7, 24))
+    assert decoder(torch.rand(2, 1)).shape == (2, 3, 1, 31)
+
+
+def test_an_isotropic_block_adds_three_tenths_to_its_inputs() -> None:
+    block, inputs = isotropic.Block(4, 4, (1, 5), "relu"), torch.randn(2, 4, 1, 9, generator=seeded(0))
+    assert torch.allclose(block(inputs) - inputs, 0.3 * block.layers(inputs), atol=1e-6)
+    assert not any(isinstance(each, nn.Conv2d) for each in block.skip.modules())
+    assert isotropic.Block(4, 3, (1, 5), "relu")(inputs).shape == (2, 3, 1, 9)
+
+
+def test_an_isotropic_network_without_a_block() -> None:
+    with pytest.raises(InputError, match=r"channels is \(\); this network has one block at least"):
+        isotropic.networks(STRING, 1, 1, replace(PAPER, channels=()))
+
+
+def test_critics_of_images_keep_their_rows() -> None:
+    """The numbers of a pixel are its channels: a convolution sees neighbours on all sides."""
+    critic = BACKBONES["conv"].critic(Shape(8, 8), 2, widths("conv"), generators())
+    assert critic(torch.rand(P, B, 128)).shape == (P, B, 1)
+    with pytest.raises(InputError, match="images of 1 x 12 are too small for another convolution"):
+        BACKBONES["conv"].generator(5, STRING, 3, widths("conv"), generators())

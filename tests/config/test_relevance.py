@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "latents": 4,
     "categories": 5,
     "critic_learning_rate": 0.02,
+    "critic_optimiser": "adam-0.5-0.9",
     "backbone": "conv",
     "normalisation": "layer",
     "channels": (3,),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from discrete_vae.data import DataConfig, load
+from discrete_vae.data import DataConfig, load, ngrams
 from discrete_vae.data.expressions import EXPRESSIONS
 from discrete_vae.data.language import Language
 from discrete_vae.data.molecules import MOLECULES
@@ -200,3 +200,29 @@ def test_bad_input_is_told() -> None:
         distribution(STRINGS, 3, 0)
     with pytest.raises(InputError, match="8-grams of 9 symbols are not tabulated"):
         distribution(STRINGS, 9, 8)
+
+
+def test_strings_cut_from_running_text_have_no_end_of_their_own() -> None:
+    """Where all strings are full, the model's are: its ends are no choice."""
+    drawn = torch.randint(0, 3, (400, 6), generator=generator(0), dtype=torch.uint8)
+    model = NGram(drawn, 4, 2)
+    assert model.full
+    sample = model.sample(300, generator(1))
+    assert sample.shape == (300, 6)
+    assert int(sample.max()) < 3
+    assert not NGram(torch.cat([drawn, torch.tensor([[0, 1, 3, 3, 3, 3]], dtype=torch.uint8)]), 4, 2).full
+
+
+def test_what_nothing_follows_ends_a_string_that_is_drawn_anew() -> None:
+    model = NGram(torch.tensor([[0, 1, 2], [1, 0, 1]], dtype=torch.uint8), 4, 2)  # 2 has been seen at an end alone
+    found = {tuple(string) for string in model.sample(200, generator(0)).tolist()}
+    assert found == {(0, 1, 2), (0, 1, 0), (1, 0, 1)}
+
+
+def test_counting_part_by_part_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.randint(0, 4, (101, 6), generator=generator(0), dtype=torch.uint8)
+    whole = NGram(drawn, 4, 3)
+    monkeypatch.setattr(ngrams, "PART", 7)
+    parts = NGram(drawn, 4, 3)
+    assert parts.contexts.equal(whole.contexts)
+    assert parts.counts.equal(whole.counts)

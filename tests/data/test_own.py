@@ -152,13 +152,13 @@ def test_what_has_no_effect_is_refused(
 
 
 def test_what_is_at_no_path_names_both_possibilities(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no images")
+    (tmp_path / "notes.md").write_text("no images")
     with pytest.raises(
         InputError, match=r"unknown dataset 'mnits'; did you mean 'mnist'\? As a path, nothing is there"
     ):
         read("mnits")
-    with pytest.raises(InputError, match=r"notes.txt' is not understood: a path is a file .npz .* a known name is one"):
-        read(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match=r"notes.md' is not understood: a path is a file .npz .* a known name is one"):
+        read(tmp_path / "notes.md")
 
 
 # The configuration.

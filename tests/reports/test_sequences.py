@@ -9,12 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.tasks import Architecture
-from reports import adversarial_vae, sequences
+from reports import adversarial_vae, real_sequences, sequences
 from reports.kit.context import RESULTS, ReportContext
 from reports.kit.declared import Preset, Task
 from reports.sequences import parts
+from tests.data.corpora import written_text
 
 SMALL = Architecture(hidden=(8,), activation="relu", style=3)
 
@@ -101,3 +103,35 @@ def test_a_critic_in_place_of_the_kl(tmp_path: Path) -> None:
     critic = results[results["row"] == "Gumbel-Softmax, critic"]
     assert {json.loads(each).get("beta", "1") for each in critic["parameters"]} == {beta}
     assert {"elbo", "kl", "log_likelihood", "code_entropy"} <= set(critic["metric"])
+
+
+def test_real_sequences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data from a folder, convolutions, and as many epochs as the data set has; text has words, and no validity."""
+    written_text(tmp_path / "data", monkeypatch)
+    small = Architecture(backbone="isotropic", channels=(4,), hidden=(), activation="relu", style=3)
+    base = dataclasses.replace(real_sequences.SMALL, architecture=small, batch_size=4)
+    preset = real_sequences.preset(2, base, {"text": 2})
+    preset = dataclasses.replace(preset, epochs=7, rows=preset.rows[:2])
+    bench = ReportContext("real-sequences", "quick", tmp_path / "out", tmp_path / "runs", folder=tmp_path / "data")
+    real_sequences.make(preset, bench)
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert set(results["row"]) == {f"{row}, text" for row in ("softmax", "Gumbel-Softmax", *parts.MODELS, parts.REAL)}
+    assert {"words", "unique", "novel", "js_4"} <= set(results["metric"])
+    assert "valid" not in set(results["metric"])
+    history = pd.read_csv(tmp_path / "out" / "learning_curves.csv")
+    assert set(history["epoch"]) == {1, 2}
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["settings"]["epochs"] == {"text": 2}
+    assert (tmp_path / "out" / "text.md").read_text().startswith("|  | words, % | unique, % | novel, % | JS 1 |")
+    # Committed scores of models and real strings stand in for files that are not there.
+    monkeypatch.setattr(parts, "RESULTS", tmp_path)
+    (tmp_path / "real-sequences").symlink_to(tmp_path / "out")
+    again = dataclasses.replace(bench, folder=tmp_path / "nowhere", _data={})
+    found = parts.reference("text", (0, 1), again)
+    assert found.to_dict("list") == parts.stored("text", (0, 1), bench).to_dict("list")
+    with pytest.raises(InputError, match=r"has no kjv\.jsonl"):
+        parts.reference("text", (0, 1, 2), again)
+
+
+def test_the_paper_has_its_number_of_updates() -> None:
+    for configs in sequences.planned(real_sequences.PRESETS["paper"]).values():
+        assert 200_000 <= configs[0].epochs * (configs[0].data.split_sizes.train // configs[0].step_size) < 203_000

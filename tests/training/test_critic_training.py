@@ -41,6 +41,14 @@ SMALL = Architecture(4, 3, (16,), activation="relu", style=3)
 CASES: dict[str, dict[str, Any]] = {
     "strings": {"task": "generator", "data": EXPRESSIONS, "strategy": "straight-through-gumbel-softmax"},
     "strings, relaxed": {"task": "generator", "data": EXPRESSIONS, "strategy": "softmax"},
+    "strings, convolutions": {
+        "task": "generator",
+        "data": EXPRESSIONS,
+        "strategy": "softmax",
+        "optimiser": "adam-0.5-0.9",
+        "architecture": Architecture(hidden=(), activation="relu", style=3, backbone="isotropic", channels=(4, 4)),
+        "criticism": CriticConfig(critic_steps=2, critic_optimiser="adam-0.5-0.9"),
+    },
     "strings, score function": {"task": "generator", "data": EXPRESSIONS, "strategy": "nvil"},
     "images": {"task": "generator", "strategy": "reinmax"},
     "images, convolutions": {
@@ -260,7 +268,7 @@ def test_strings_are_scored_by_hard_samples_beside_the_held_out_ones(monkeypatch
 
     made, data = trainer("strings"), of("strings")
     data = replace(data, test=replace(data.test, pixels=data.test.pixels[:50]))
-    monkeypatch.setattr(type(made.model), "_made", lambda self, data: Scores())
+    monkeypatch.setattr(type(made.model), "_judge", lambda self, data: Scores())
     encoded: list[Tensor] = []
     encode = type(made.model).encode
     monkeypatch.setattr(
@@ -334,8 +342,8 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
         ),
         ({"criticism": lambda: CriticConfig(critic_steps=0)}, "critic steps is 0; give at least 1"),
         (
-            {"architecture": Architecture(backbone="conv")},
-            "backbone is conv, which is for images, and expressions are none; give mlp",
+            {"strategy": "backpropagation", "data": POINTS, "architecture": Architecture(backbone="conv")},
+            "backbone is conv, and 8-gaussians are points, which have no neighbours; give mlp",
         ),
         (
             {"architecture": lambda: Architecture(normalisation="batch")},

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from discrete_vae.config.config import Optimiser
+from discrete_vae.evaluation.population import TRAINING
 from discrete_vae.latents.noise import seeded
 from discrete_vae.training.optimiser import (
     OPTIMISERS,
@@ -42,6 +43,9 @@ def train(optimiser: PopulationAdam, rates: list[float], steps: range, poisoned:
 RULES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "adam": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, foreach=False),
     "adam-0-0.9": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.0, 0.9), eps=1e-8, weight_decay=0, foreach=False),
+    "adam-0.5-0.9": lambda own: torch.optim.Adam(
+        own, lr=9.0, betas=(0.5, 0.9), eps=1e-8, weight_decay=0, foreach=False
+    ),
     "sgd": lambda own: torch.optim.SGD(
         own, lr=9.0, momentum=0.9, dampening=0, weight_decay=0, nesterov=False, foreach=False
     ),
@@ -50,6 +54,7 @@ RULES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
 MOMENTS = {
     "adam": {"first": "exp_avg", "second": "exp_avg_sq"},
     "adam-0-0.9": {"first": "exp_avg", "second": "exp_avg_sq"},
+    "adam-0.5-0.9": {"first": "exp_avg", "second": "exp_avg_sq"},
     "sgd": {"velocity": "momentum_buffer"},
 }
 
@@ -193,3 +198,10 @@ def test_no_parameters_are_no_error(shared) -> None:
 
 def test_every_optimiser_can_be_configured() -> None:
     assert set(OPTIMISERS) == set(get_args(Optimiser))
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_what_an_optimiser_remembers_is_no_part_of_a_model(name: str) -> None:
+    """Checkpoints name it so that evaluation leaves it out."""
+    made = OPTIMISERS[name]([nn.Parameter(torch.zeros(2, 3))], 2, True)
+    assert all(TRAINING.fullmatch(f"{name}.critic.0.{moment}") for moment in made.state())

@@ -50,7 +50,7 @@ SHARES: dict[str, tuple[dict[str, Any], str, str]] = {
             "task": "generator",
             "data": POINTS,
             "optimiser": "sgd",
-            "criticism": CriticConfig(critic_steps=3, critic_learning_rate=0.03),
+            "criticism": CriticConfig(critic_steps=3, critic_learning_rate=0.03, critic_optimiser="adam-0.5-0.9"),
         },
         "sgd",
         "adam",
@@ -102,7 +102,7 @@ def test_each_part_learns_by_its_own_optimiser_and_rate(case: str) -> None:
     steps = 2 * STEPS
     assert len(given) == steps
     assert len(judged) == (steps * trainer.config.criticism.critic_steps if critic else 0)
-    names = (for_model, for_strategy, "adam-0-0.9")
+    names = (for_model, for_strategy, trainer.config.criticism.critic_optimiser)
     count = len(parts[0])
     for p in range(2):
         found = [[each[:count] for each in given], [each[count:] for each in given], judged]

@@ -28,6 +28,7 @@ TINY = described(PIXELS, 1)
 RULES: dict[str, Callable[[Sequence[Tensor]], torch.optim.Optimizer]] = {
     "adam": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.9, 0.999), eps=1e-8),
     "adam-0-0.9": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.0, 0.9), eps=1e-8),
+    "adam-0.5-0.9": lambda own: torch.optim.Adam(own, lr=9.0, betas=(0.5, 0.9), eps=1e-8),
     "sgd": lambda own: torch.optim.SGD(own, lr=9.0, momentum=0.9),
 }
 
