@@ -19,7 +19,8 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import run as runs
 
-SMALL = ["--latents", "3", "--categories", "4", "--hidden", "16", "--batch-size", "2000", "--epochs", "1"]
+FEW = ["--dataset", "binarised-mnist-1000", "--batch-size", "40", "--epochs", "1"]
+SMALL = ["--latents", "3", "--categories", "4", "--hidden", "16", *FEW]
 
 
 def call(*arguments: str) -> int:
@@ -207,7 +208,7 @@ def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "train" in capsys.readouterr().out
 
 
-CLASSES = ["--task", "semi-supervised", "--hidden", "16", "--style", "3", "--batch-size", "2000", "--epochs", "1"]
+CLASSES = ["--task", "semi-supervised", "--hidden", "16", "--style", "3", *FEW]
 
 
 def test_classification_with_few_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

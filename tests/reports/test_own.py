@@ -27,8 +27,10 @@ def test_a_comparison_is_at_most_25_lines() -> None:
 
 def test_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     imports = "from discrete_vae.config import Config\nfrom discrete_vae.tasks import Architecture\n"
+    imports += "from discrete_vae.data import DataConfig\n"
     imports += "from reports.kit.declared import Task\n"
-    task = "tasks=[Task(base=Config(architecture=Architecture(3, 3, (8,)), batch_size=5000))],"
+    few = "batch_size=500, data=DataConfig('binarised-mnist-1000')"
+    task = f"tasks=[Task(base=Config(architecture=Architecture(3, 3, (8,)), {few}))],"
     text = SNIPPET.replace("    rows=[\n", f"    {task}\n    rows=[\n").replace("epochs=2", "epochs=1")
     (tmp_path / "mine.py").write_text(imports + text)
     out, runs = tmp_path / "out", tmp_path / "runs"

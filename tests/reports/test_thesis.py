@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
@@ -31,12 +32,10 @@ from reports.thesis.settings import (
     Preset,
 )
 
-BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=2000, learning_rate=Schedule(3e-3))
+FEW = {"architecture": Architecture(4, 3, (16,)), "batch_size": 40, "data": DataConfig("binarised-mnist-1000")}
+BASE = Config(**FEW, learning_rate=Schedule(3e-3))
 LINES = [
-    dataclasses.replace(
-        line, config=dataclasses.replace(line.config, architecture=BASE.architecture, batch_size=BASE.batch_size)
-    )
-    for line in QUICK_SENSITIVITY[:2]
+    dataclasses.replace(line, config=dataclasses.replace(line.config, **FEW)) for line in QUICK_SENSITIVITY[:2]
 ]
 TINY = Preset(epochs=1, seeds=(0, 1), samples=2, sensitivity=LINES, base=BASE)
 FILES = {
