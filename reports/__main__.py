@@ -109,7 +109,7 @@ def make(
     threads
         Processor threads; by default torch's choice.
     folder
-        Folder with IDX files, for presets that train on data that are not bundled.
+        Folder with the files of data that are not bundled; of several data sets, one with a subfolder for each.
     download
         Download such data if they are not there.
     retrain

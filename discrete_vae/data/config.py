@@ -46,8 +46,9 @@ class DataConfig:
 
     dataset: str = "binarised-mnist"
     """A data set's name, or the path of own images: a folder, or a file .npz or .npy. binarised-mnist is bundled; mnist
-    and fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
-    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
+    and fashion-mnist want --folder or --download (or fashion-mnist a package of the system, which has put it there),
+    omniglot, omniglot-original and omniglot-small want --folder. Points in the plane and strings of symbols are made:
+    8-gaussians, 25-gaussians and swiss-roll, expressions and molecules."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""
