@@ -8,7 +8,7 @@ import discrete_vae
 from discrete_vae.citations import bibliography, entries, keys
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES
-from reports import adversarial_vae, critics, gauss_newton, semi_supervised, studies
+from reports import adversarial_vae, critics, gauss_newton, more_data, semi_supervised, studies
 
 NOBODYS = ("enumeration", "marginalisation")
 
@@ -43,7 +43,7 @@ def test_target_propagation_is_its_inverses_authors_too() -> None:
 
 CITING = (
     studies.PAPERS,
-    *(each.REPORT.papers for each in (semi_supervised, adversarial_vae)),
+    *(each.REPORT.papers for each in (semi_supervised, adversarial_vae, more_data)),
     critics.PAPERS,
     gauss_newton.PAPERS,
 )
