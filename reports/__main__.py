@@ -29,6 +29,7 @@ from reports import (
     gradients,
     jang,
     listops,
+    more_data,
     moves,
     polynomial,
     real_sequences,
@@ -64,6 +65,7 @@ REPORTS: dict[str, Report | Comparison] = {
         reinmax,
         polynomial,
         listops,
+        more_data,
         moves,
         semi_supervised,
         sequences,
@@ -120,7 +122,7 @@ def make(
     threads
         Processor threads; by default torch's choice.
     folder
-        Folder with IDX files, for presets that train on data that are not bundled.
+        Folder with the files of data that are not bundled; of several data sets, one with a subfolder for each.
     download
         Download such data if they are not there.
     retrain

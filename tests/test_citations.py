@@ -15,6 +15,7 @@ from reports import (
     digits,
     gauss_newton,
     listops,
+    more_data,
     polynomial,
     semi_supervised,
     studies,
@@ -53,7 +54,7 @@ def test_target_propagation_is_its_inverses_authors_too() -> None:
 
 CITING = (
     studies.PAPERS,
-    *(each.REPORT.papers for each in (semi_supervised, adversarial_vae)),
+    *(each.REPORT.papers for each in (semi_supervised, adversarial_vae, more_data)),
     *(each.PAPERS for each in (critics, digits, architectures)),
     gauss_newton.PAPERS,
     listops.PAPERS,

@@ -47,9 +47,10 @@ class DataConfig:
     dataset: str = "binarised-mnist"
     """A data set's name, or the path of own images: a folder, or a file .npz or .npy; or of a text, .txt.
     binarised-mnist is bundled, and so is binarised-mnist-1000, the first 1,000 images of each of its splits; mnist and
-    fashion-mnist want --folder or --download, omniglot and omniglot-original want --folder. Points in the plane and
-    strings of symbols are made: 8-gaussians, 25-gaussians and swiss-roll, expressions and molecules. Real strings are
-    read from installed packages or --folder: moses and moses-scaffolds (molecules), text and text-64 (English)."""
+    fashion-mnist want --folder or --download (or fashion-mnist a package of the system, which has put it there),
+    omniglot, omniglot-original and omniglot-small want --folder. Points in the plane and strings of symbols are made:
+    8-gaussians, 25-gaussians and swiss-roll, expressions and molecules. Real strings are read from installed packages
+    or --folder: moses and moses-scaffolds (molecules), text and text-64 (English)."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""

@@ -36,6 +36,7 @@ KNOWN: dict[str, Known] = {
     "fashion-mnist": DIGITS,
     "omniglot": Known(Sizes(23_000, 1_345, 8_070), Shape(28, 28)),
     "omniglot-original": Known(Sizes(17_280, 2_000, 13_180), Shape(28, 28)),
+    "omniglot-small": Known(Sizes(3_640, 600, 600), Shape(28, 28)),
     **{name: Known(SIZES) for name in SYNTHETIC},
     **{name: Known(corpus.sizes) for name, corpus in CORPORA.items()},
 }

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from discrete_vae.data import bundled, corpora, omniglot, own, sources, synthetic
+from discrete_vae.data import bundled, corpora, idx, omniglot, own, sources, synthetic
 from discrete_vae.data.config import DataConfig
 from discrete_vae.data.dataset import Dataset, Split, binarised
 from discrete_vae.data.images import Images
-from discrete_vae.data.known import BUNDLED
+from discrete_vae.data.known import BUNDLED, KNOWN
 from discrete_vae.data.raw import Counting, Require, silent, unlimited
 from discrete_vae.errors import InputError
 
@@ -30,16 +30,18 @@ def load(
 
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
     ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
-    from the cache, to which ``download`` allows to fetch them; Omniglot from its files in ``folder``; strings that are
-    not made from ``folder``, or with no folder named from the packages that ship them. Own data are read where they
-    were read before, or from ``folder``, the path of the folder or file itself where it lies now, or of the folder
-    that holds it under its old name; ``progress`` and ``require`` are those of ``read``. Wherever files lie, their
-    content is checked, so the folder is no part of the configuration.
+    from where a package of the operating system has put them, or from the cache, to which ``download`` allows to fetch
+    them; Omniglot from its files in ``folder``; strings that are not made from ``folder``, or with no folder named from
+    the packages that ship them. A folder of several data sets has each in a subfolder of its name, see ``place``. Own
+    data are read where they were read before, or from ``folder``, the path of the folder or file itself where it lies
+    now, or of the folder that holds it under its old name; ``progress`` and ``require`` are those of ``read``. Wherever
+    files lie, their content is checked, so the folder is no part of the configuration.
 
     Raises:
         InputError: the files are missing, corrupt or another data set's; no mirror could be reached; or files are
             named for data that have none.
     """
+    folder = place(config, folder)
     check_files(config, folder, download)
     if not config.known:
         return own.again(config, None if folder is None else Path(folder), device, progress, require)
@@ -73,8 +75,29 @@ def check_files(config: DataConfig, folder: Path | None, download: bool) -> None
     if config.dataset in omniglot.BLOBS and folder is None:
         raise InputError(
             f"{config.dataset} needs the folder of {' and '.join(omniglot.BLOBS[config.dataset])}, of "
-            f"{omniglot.HOMES[config.dataset]}: name it (folder)"
+            f"{omniglot.HOMES[config.dataset]}: name it (folder), or one that has it as its subfolder {config.dataset}"
         )
+
+
+def place(config: DataConfig, folder: Path | None) -> Path | None:
+    """The folder where a data set's files lie, for a folder that may hold several data sets.
+
+    It is the subfolder of the data set's name, or else the folder itself. A folder that has subfolders of other known
+    data sets, and none of this one's files, says nothing of it: None.
+    """
+    if folder is None or not config.known or not has_files(config):
+        return folder
+    own = Path(folder) / config.dataset
+    if own.is_dir():
+        return own
+    names = {
+        **omniglot.BLOBS,
+        **{name: source.sha256 for name, source in sources.SOURCES.items()},
+        **{name: corpus.files for name, corpus in corpora.CORPORA.items()},
+    }[config.dataset]
+    here = any((Path(folder) / each).is_file() for name in names for each in idx.candidates(name))
+    others = any((Path(folder) / name).is_dir() for name in KNOWN)
+    return None if others and not here else folder
 
 
 def has_files(config: DataConfig) -> bool:
@@ -111,6 +134,8 @@ def _read_strings(config: DataConfig, folder: Path | None, device: torch.device 
 def _read_files(source: sources.Source, folder: Path | None, download: bool) -> Images:
     if folder is not None:
         return sources.read(source, Path(folder))
+    if source.installed is not None and source.installed.is_dir():
+        return sources.read(source, source.installed)
     # Imported here because only this path needs pooch, requests and rich.
     from discrete_vae.data.download import cache_folder, fetch
 
@@ -120,9 +145,10 @@ def _read_files(source: sources.Source, folder: Path | None, download: bool) -> 
     except InputError as error:
         if not download:
             damage = f"; {error}" if cache.is_dir() else ""
+            package = f", or install the Debian package {source.package}" if source.package else ""
             raise InputError(
                 f"{source.name} is not whole in the cache {cache}: name the folder of its IDX files "
-                f"(folder), or allow to download them (download){damage}"
+                f"(folder), or allow to download them (download){package}{damage}"
             ) from error
     fetch(source, cache)
     return sources.read(source, cache)

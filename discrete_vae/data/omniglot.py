@@ -1,4 +1,4 @@
-"""Omniglot, 50 alphabets drawn by 20 people each (Lake, Salakhutdinov, Tenenbaum 2015), in its two forms.
+"""Omniglot, 50 alphabets drawn by 20 people each (Lake, Salakhutdinov, Tenenbaum 2015), in three forms.
 
 ``omniglot`` is that of the IWAE authors (Burda et al. 2016), ``chardata.mat`` of github.com/yburda/iwae: 28 x 28
 intensities, which are rounded to k / 255. Of its 24,345 training images, in the order that the authors' seed 123 gives,
@@ -9,7 +9,13 @@ the folder ``python``: 105 x 105, dark ink. Here an intensity is the share of in
 are 3.75 pixels wide, rounded to k / 255. Of the 19,280 background images, in a fixed random order, the last 2,000 are
 for validation; the 13,180 of evaluation are the test, whose alphabets training has not.
 
-The label is the alphabet. The files are told by their content: the SHA-1 under which git stores them.
+``omniglot-small`` is ``images_background_small1.zip`` and ``images_background_small2.zip`` of the same folder: the
+authors' two minimal splits, of five alphabets each, of which two are in both. Of the 4,840 drawings, shrunk as above
+and in a fixed random order, the last 600 are the test, and 600 more are for validation: of the same alphabets as
+training.
+
+The label is the alphabet. The files are told by their content: the SHA-1 under which git stores them. Omniglot is under
+the MIT licence (Brenden Lake, 2015).
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,17 +37,23 @@ from discrete_vae.data.known import KNOWN
 from discrete_vae.errors import InputError
 
 MATRIX, BACKGROUND, EVALUATION = "chardata.mat", "images_background.zip", "images_evaluation.zip"
+MINIMAL = ("images_background_small1.zip", "images_background_small2.zip")
 BLOBS: Mapping[str, Mapping[str, str]] = {
     "omniglot": {MATRIX: "016a3536ffe5e1d38e42563a18d7a78bfaf643ec"},
     "omniglot-original": {
         BACKGROUND: "71fd167eb6fdd312049395fbd247147a4b234231",
         EVALUATION: "8ccde0ed1565641f1fa8c57cdc6ff634e15fc5c1",
     },
+    "omniglot-small": {
+        MINIMAL[0]: "9f7a8841ab7aa328da78606307b624eeec5ba0a1",
+        MINIMAL[1]: "8352587b51522d3881049c0c6452ccf865445341",
+    },
 }
 """The files of each form, and git's names of their content."""
 HOMES = {
     "omniglot": "datasets/OMNIGLOT of github.com/yburda/iwae",
     "omniglot-original": "python of github.com/brendenlake/omniglot",
+    "omniglot-small": "python of github.com/brendenlake/omniglot",
 }
 SIDE, DRAWN, QUARTERS = 28, 105, 4
 """Pixels of a side here and in the original; 28 squares of 15 quarters of a pixel are 105 pixels."""
@@ -52,6 +64,12 @@ np.add.at(
 )
 ORDER = 123
 """The seed of the authors' order, and of ours for the original."""
+Contents = Mapping[str, bytes]
+"""Of a form's files, by name."""
+Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Images ``[M, 784]`` and labels ``[M]``."""
+Drawing = tuple[str, ...]
+"""Alphabet, character and file."""
 
 
 def read(name: str, folder: Path) -> Images:
@@ -62,13 +80,7 @@ def read(name: str, folder: Path) -> Images:
     """
     contents = {file: _content(folder / file, blob, name) for file, blob in BLOBS[name].items()}
     sizes = KNOWN[name].sizes
-    if name == "omniglot":
-        (train, train_labels), (test, test_labels) = matrix(contents[MATRIX])
-    else:
-        train, names = archive(contents[BACKGROUND], folder / BACKGROUND)
-        test, test_names = archive(contents[EVALUATION], folder / EVALUATION)
-        number = {each: place for place, each in enumerate(sorted({*names, *test_names}))}
-        train_labels, test_labels = (np.array([number[n] for n in each], np.uint8) for each in (names, test_names))
+    (train, train_labels), (test, test_labels) = FORMS[name](contents, folder)
     order = np.random.RandomState(ORDER).permutation(len(train))
     images = Images(np.concatenate([train[order], test]), np.concatenate([train_labels[order], test_labels]))
     if (found := (len(train), len(test))) != (sizes.train + sizes.validation, sizes.test):
@@ -78,7 +90,35 @@ def read(name: str, folder: Path) -> Images:
     return images
 
 
-def matrix(content: bytes) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def original(contents: Contents, folder: Path) -> list[Part]:
+    """Background and evaluation."""
+    train, test = (archive(contents[file], folder / file) for file in (BACKGROUND, EVALUATION))
+    names, test_names = ([alphabet for alphabet, *_ in part] for part in (train, test))
+    number = {each: place for place, each in enumerate(sorted({*names, *test_names}))}
+    return [
+        (np.stack(list(part.values())), np.array([number[alphabet] for alphabet, *_ in part], np.uint8))
+        for part in (train, test)
+    ]
+
+
+def minimal(contents: Contents, folder: Path) -> list[Part]:
+    """The drawings of both minimal splits, each once, without the last of a random order, and these."""
+    drawings: dict[Drawing, NDArray[np.uint8]] = {}
+    for file in MINIMAL:
+        drawings |= archive(contents[file], folder / file)
+    names = sorted(drawings)
+    number = {each: place for place, each in enumerate(sorted({alphabet for alphabet, *_ in names}))}
+    images, labels = (
+        np.stack([drawings[each] for each in names]),
+        np.array([number[each[0]] for each in names], np.uint8),
+    )
+    order = np.random.RandomState(ORDER).permutation(len(names))
+    test = order[-KNOWN["omniglot-small"].sizes.test :]
+    rest = order[: -len(test)]
+    return [(images[rest], labels[rest]), (images[test], labels[test])]
+
+
+def matrix(content: bytes) -> list[Part]:
     """Images ``[M, 784]`` and labels ``[M]`` for training and test, in the order of the file ``chardata.mat``.
 
     Its columns are images, whose 784 numbers run down the columns of pixels, as everywhere in MATLAB.
@@ -110,13 +150,13 @@ def alphabets(target: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.asarray(target.argmax(0), np.uint8)
 
 
-def archive(content: bytes, path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """Images ``[M, 784]`` of an archive, sorted by alphabet, character and file, and the alphabets of all.
+def archive(content: bytes, path: Path) -> dict[Drawing, NDArray[np.uint8]]:
+    """The images ``[784]`` of an archive, sorted by alphabet, character and file.
 
     Raises:
         InputError: an entry that is no drawing of 105 x 105.
     """
-    images, names = [], []
+    images = {}
     with zipfile.ZipFile(io.BytesIO(content)) as entries:
         for name in sorted(each for each in entries.namelist() if each.endswith(".png")):
             with Image.open(io.BytesIO(entries.read(name))) as drawing:
@@ -125,9 +165,8 @@ def archive(content: bytes, path: Path) -> tuple[NDArray[np.uint8], list[str]]:
                 raise InputError(
                     f"{path} has {name} of {pixels.shape[0]}x{pixels.shape[1]} pixels: put the original there"
                 )
-            images.append(shrunk(pixels < 128))
-            names.append(name.split("/")[-3])
-    return np.stack(images).reshape(len(images), -1), names
+            images[tuple(name.split("/")[-3:])] = shrunk(pixels < 128).reshape(-1)
+    return images
 
 
 def shrunk(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -135,6 +174,14 @@ def shrunk(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
     area = (DRAWN * QUARTERS // SIDE) ** 2  # of a square, in sixteenths of a pixel
     covered = (OVERLAPS @ ink.astype(np.float32) @ OVERLAPS.T).astype(np.int64)  # float32 is exact up to 2^24
     return np.asarray((510 * covered + area) // (2 * area), np.uint8)
+
+
+FORMS: Mapping[str, Callable[[Contents, Path], list[Part]]] = {
+    "omniglot": lambda contents, folder: matrix(contents[MATRIX]),
+    "omniglot-original": original,
+    "omniglot-small": minimal,
+}
+"""What reads the training and the test images of a form; the first are then put in order."""
 
 
 def git_blob(content: bytes) -> str:

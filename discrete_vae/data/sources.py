@@ -1,4 +1,8 @@
-"""The data sets of IDX files that are known, each file checked by the SHA-256 of its uncompressed content."""
+"""The data sets of IDX files that are known, each file checked by the SHA-256 of its uncompressed content.
+
+MNIST is under CC BY-SA 3.0 (LeCun, Cortes and Burges), Fashion-MNIST under the MIT licence (Xiao, Rasul and Vollgraf
+2017, arXiv 1708.07747; Zalando SE).
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,6 +24,8 @@ class Source:
     name: str
     sha256: Mapping[str, str]  # file -> SHA-256 of the uncompressed content: mirrors gzip it each in their own way
     mirrors: tuple[str, ...]  # addresses ending in "/" below which lies FILE.gz, in the order they are tried
+    package: str = ""  # of Debian, which ships the files
+    installed: Path | None = None  # the folder where that package puts them
 
 
 SOURCES = {
@@ -48,6 +54,8 @@ SOURCES = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
+        package="dataset-fashion-mnist",
+        installed=Path("/usr/share/datasets/fashion-mnist"),
     ),
 }
 

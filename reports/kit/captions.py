@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
-from reports.kit.declared import Preset, counted
+from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
 from reports.kit.results import BOLD, Metric, line
 from reports.kit.table import DASH, Cell, Number
@@ -36,7 +36,7 @@ def setting(entry: Entry) -> str:
         return DASH
 
     def values(config: Config) -> dict[str, Any]:
-        fields = {"beta": config.beta, "epochs": config.epochs}
+        fields = {"beta": config.beta, "epochs": config.epochs, "weight_decay": config.weight_decay}
         return {**vars(config.options), **vars(config.supervision), **fields}
 
     tried = [values(config) for config in entry.trials]
@@ -50,7 +50,7 @@ def setting(entry: Entry) -> str:
 
 BEST = "best validation epoch"
 """What stands for a run that keeps it."""
-SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w"}  # noqa: RUF001
+SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
 """Of hyper-parameters in a table's cells."""
 
 
@@ -69,8 +69,10 @@ def told(preset: Preset, entries: Entries) -> str:
     said = [f"{counted(preset.epochs, 'epoch')}, {seeds}; {samples} an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
+        decays = any(len({each.weight_decay for each in entry.trials}) > 1 for entry in entries.values())
+        symbols = f"lr: learning rate{', wd: weight decay' * decays}"
         said.append(
-            "Settings (lr: learning rate) were chosen on the validation images, by runs of "
+            f"Settings ({symbols}) were chosen on the validation images, by runs of "
             f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
             f"{', which the table has too' * shared}. †: at the end of what was tried."
         )
@@ -81,3 +83,14 @@ def told(preset: Preset, entries: Entries) -> str:
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append("In brackets: of how many seeds, where some failed.")
     return " ".join(said)
+
+
+def longer(tasks: Sequence[Task]) -> str:
+    """What a caption says of tasks that take more epochs than the preset has; nothing where none does."""
+    labels: dict[int, list[str]] = {}
+    for task in tasks:
+        if task.times > 1:
+            labels.setdefault(task.times, []).append(escape(task.label))
+    return "".join(
+        f" {', '.join(named)}: {times} times as many epochs, in trials too." for times, named in labels.items()
+    )

@@ -15,13 +15,14 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import nearest
 from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
-from reports.kit.captions import Entries, of_seeds, says, setting, told
+from reports.kit.captions import Entries, longer, of_seeds, says, setting, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
 from reports.kit.prose import escape, fill
 from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line
+from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.kit.trials import enter, tuning
@@ -51,6 +52,8 @@ class Comparison:
     """The validation metric that settings are chosen by; higher is better."""
     pairs: Sequence[tuple[str, str]] = ()
     """Rows whose differences by the first metric make a second table."""
+    stacked: bool = False
+    """Whether tasks are sections of the tables, one below the other, and not columns: many would be too wide."""
     papers: str = ""
     """Cited beside what the strategies stand on: ``Jang et al. 2017; ...``."""
     curves: Mapping[str, str] = field(default_factory=dict)
@@ -84,27 +87,29 @@ class Comparison:
         for task, row in self._places(preset):
             if row.study:  # whose setting only its storage knows
                 continue
-            tried, lengths = settings(row, task, preset), preset.lengths(row)
+            own = task.stretched(preset)
+            tried, lengths = settings(row, task, own), own.lengths(row)
             if len(tried) * len(lengths) > 1:
-                wanted += [run for each in tried for run in lasting(each, max(lengths), preset.trial_seeds)]
-            wanted += lasting(tried[0], max(row.lengths, default=preset.epochs), preset.seeds)
+                wanted += [run for each in tried for run in lasting(each, max(lengths), own.trial_seeds)]
+            wanted += lasting(tried[0], max(row.lengths, default=own.epochs), own.seeds)
         return wanted
 
     def missing(self, preset: Preset, bench: ReportContext) -> list[Config]:
         """The runs that have to be trained, as far as known trials tell which settings are chosen."""
         wanted = list[Config]()
         for task, row, configs in self._lacking(preset, replace(bench, dry=True)):
-            wanted += configs
-            if {config.seed for config in configs}.isdisjoint(preset.seeds):  # trials, with finals to come
-                wanted += lasting(settings(row, task, preset)[0], preset.epochs, preset.seeds)
+            own, wanted = task.stretched(preset), wanted + configs
+            if {config.seed for config in configs}.isdisjoint(own.seeds):  # trials, with finals to come
+                wanted += lasting(settings(row, task, own)[0], own.epochs, own.seeds)
         return list(dict.fromkeys(wanted))
 
     def _lacking(self, preset: Preset, dry: ReportContext) -> list[tuple[Task, Row, list[Config]]]:
         """What each row lacks next: its trials, values that their grids grow by, or its runs in full."""
         found = []
         for task, row in self._places(preset):
+            own = task.stretched(preset)
             try:
-                enter(preset, dry, row, task, self.chosen_by)
+                enter(own, dry, row, task, self.chosen_by)
             except Missing as error:
                 found.append((task, row, error.configs))
         return found
@@ -117,7 +122,7 @@ class Comparison:
             trainer.train(list(dict.fromkeys(dry.asked)))
             dry.asked.clear()
         return {
-            (row.label, task.label): enter(preset, bench, row, task, self.chosen_by)
+            (row.label, task.label): enter(task.stretched(preset), bench, row, task, self.chosen_by)
             for task, row in self._places(preset)
         }
 
@@ -165,43 +170,63 @@ class Comparison:
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
+        caption = f"{self.caption} {told(preset, entries)}{longer(preset.tasks or self.tasks)}".strip()
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
-        columns, body = [Column("", text=True)], {row: list[Cell]([row]) for row in rows}
-        for task in tasks:
-            own = [entries[row, task] for row in rows]
-            lines = {line(row, task): row for row in rows}
-            for metric in self.metrics:
-                columns.append(Column(metric.head or metric.split, escape(task) or metric.group))
-                shown = cells(
-                    results, [name for name, row in lines.items() if says(entries[row, task], metric)], metric
-                )
+        label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
+        parts = {task: self._part(preset, entries, results, task) for task in tasks}
+        if self.stacked:
+            lined = {task: [[*names[row], *body[row]] for row in rows] for task, (_, body) in parts.items()}
+            columns = next((columns for columns, _ in parts.values()), [])
+            return Table("results", caption, [label, *columns], sections(lined))
+        beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
+        for _, body in parts.values():
+            for row, found in body.items():
+                names[row] += found
+        return Table("results", caption, beside, list(names.values()))
+
+    def _part(
+        self, preset: Preset, entries: Entries, results: pd.DataFrame, task: str
+    ) -> tuple[list[Column], dict[str, list[Cell]]]:
+        """The columns of a task, and every row's cells in them; of stacked tasks the columns are the same."""
+        own = {row: entry for (row, other), entry in entries.items() if other == task}
+        lines = {line(row, task): row for row in own}
+        alike = entries if self.stacked else {(row, task): entry for row, entry in own.items()}
+        group = "" if self.stacked else escape(task)
+        columns, body = list[Column](), {row: list[Cell]() for row in own}
+        for metric in self.metrics:
+            columns.append(Column(metric.head or metric.split, group or metric.group))
+            shown = cells(results, [name for name, row in lines.items() if says(own[row], metric)], metric)
+            for name, row in lines.items():
+                seeds = len(metric.of(results, name)), len(preset.seeds)
+                body[row].append(of_seeds(shown.get(name, DASH), own[row], *seeds))
+            if metric.printed.keys() & {line(*key) for key in alike}:
+                columns.append(Column("printed", group or metric.group))
                 for name, row in lines.items():
-                    seeds = len(metric.of(results, name)), len(preset.seeds)
-                    body[row].append(of_seeds(shown.get(name, DASH), entries[row, task], *seeds))
-                if lines.keys() & metric.printed.keys():
-                    columns.append(Column("printed", escape(task) or metric.group))
-                    for name, row in lines.items():
-                        printed = metric.printed.get(name)
-                        body[row].append(DASH if printed is None else Number(printed, digits=1))
-            if any(entry.trials or entry.study for entry in own):
-                columns.append(Column("setting", escape(task), text=True))
-                for row, entry in zip(rows, own, strict=True):
-                    body[row].append(setting(entry))
-        return Table("results", f"{self.caption} {told(preset, entries)}".strip(), columns, list(body.values()))
+                    printed = metric.printed.get(name)
+                    body[row].append(DASH if printed is None else Number(printed, digits=1))
+        if any(entry.trials or entry.study for entry in alike.values()):
+            columns.append(Column("setting", group, text=True))
+            for row, entry in own.items():
+                body[row].append(setting(entry))
+        return columns, body
 
     def differences(self, preset: Preset, results: pd.DataFrame) -> Table:
         """Pairs of rows by the first metric, on every task."""
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
-        columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
         caption = f"Differences of the {metric.split} {metric.metric.replace('_', ' ')} in {metric.unit}: {TESTED}"
+        if self.stacked:
+            caption = caption.replace("in the column", "of a task")
+            return stacked_differences("differences", caption, results, pairs, metric, tasks)
+        columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
         return differences_table("differences", caption, results, pairs, columns)
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""
         trials = [config for entry in entries.values() for config in entry.trials]
-        rates, betas = ({getattr(each, name).initial for each in trials} for name in ("learning_rate", "beta"))
+        tried = ("learning_rate", "beta", "weight_decay")
+        rates, betas, decays = ({getattr(each, name).initial for each in trials} for name in tried)
         lengths = sorted({each for entry in entries.values() for each in entry.row.lengths})
         return {
             "epochs": preset.epochs,
@@ -210,6 +235,7 @@ class Comparison:
             "samples": f"{preset.samples:,}",
             "rates": ", ".join(f"{rate:g}" for rate in sorted(rates)),
             "betas": ", ".join(f"{beta:g}" for beta in sorted(betas)),
+            "decays": ", ".join(f"{decay:g}" for decay in sorted(decays)),
             "lengths": ", ".join(map(str, lengths)),
             "base": (preset.tasks or self.tasks)[0].base,
             "data": "; ".join(sorted({f"{each.dataset}, {each.binarisation}" for each in self.data(preset)})),

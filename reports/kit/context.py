@@ -58,7 +58,7 @@ class ReportContext:
     runs: Path = Path("runs")
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     folder: Path | None = None
-    """Of IDX files, for data sets that are not bundled; by default the cache of downloads."""
+    """Of the files of data sets that are not bundled, several in subfolders (``data.load``); by default the cache."""
     download: bool = False
     storage: str = STORAGE
     """Of Optuna studies, for the report on them."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discrete_vae.config import Config
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, check_range
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.kit.checks import check_fields, check_preset, check_row
@@ -51,11 +51,19 @@ class Task:
     """Options that are set here where a row would try others."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the configuration that rows have on which they have an effect."""
+    times: int = 1
+    """How many times as many epochs as the preset's its runs and trials take, as those on few images have to."""
+
+    def stretched(self, preset: Preset) -> Preset:
+        """The preset at the task's length."""
+        epochs, trial_epochs = self.times * preset.epochs, self.times * preset.trial_epochs
+        return dataclasses.replace(preset, epochs=epochs, trial_epochs=trial_epochs)
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str) or not isinstance(self.base, Config):
             raise InputError(f"a task is {self.label!r} with base {self.base!r}; give a label and a Config")
         check_fields(self.fields)
+        check_range(f"times of task {self.label!r}", self.times)
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ def require_other_seeds(trials: Iterable[int], seeds: Iterable[int]) -> None:
 def beyond(values: Iterable[float], best: float) -> float | None:
     """The value after the end of a grid, by the ratio of its last two, if ``best`` lies at that end; None otherwise.
 
-    A single value is no grid.
+    A single value is no grid, and nothing lies below 0.
     """
     ordered = sorted(set(values))
     if len(ordered) < 2 or best not in (ordered[0], ordered[-1]):
         return None
     neighbour = ordered[1] if best == ordered[0] else ordered[-2]
-    return float(f"{best * best / neighbour:.3g}") if neighbour else None
+    return float(f"{best * best / neighbour:.3g}") if neighbour and best else None
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,18 @@ class Axis:
 
 
 def rate_axis(shared: bool = False) -> Axis:
-    """The learning rate; ``shared``: the strategy's parameters take it as well."""
+    """The learning rate, at the start where it falls over a run; ``shared``: the strategy's parameters take it too."""
+
+    def value(config: Config) -> float | None:
+        rate = config.learning_rate
+        return rate.initial if rate.unit == "run" else _constant(rate)
 
     def moved(config: Config, value: float) -> Config:
-        changes = {"auxiliary_learning_rate": Schedule(value)} if shared else {}
-        return dataclasses.replace(config, learning_rate=Schedule(value), **changes)  # type: ignore[arg-type]
+        rate = dataclasses.replace(config.learning_rate, initial=value)
+        changes = {"auxiliary_learning_rate": rate} if shared else {}
+        return dataclasses.replace(config, learning_rate=rate, **changes)  # type: ignore[arg-type]
 
-    return Axis("learning rate", lambda config: _constant(config.learning_rate), moved)
+    return Axis("learning rate", value, moved)
 
 
 def _with_temperature(config: Config, value: float) -> Config:
@@ -67,7 +72,11 @@ BETA = Axis(
     lambda config: _constant(config.beta),
     lambda config, value: dataclasses.replace(config, beta=Schedule(value)),
 )
-
+WEIGHT_DECAY = Axis(
+    "weight_decay",
+    lambda config: _constant(config.weight_decay),
+    lambda config, value: dataclasses.replace(config, weight_decay=Schedule(value)),
+)
 LENGTH = Axis(
     "epochs", lambda config: config.epochs, lambda config, value: dataclasses.replace(config, epochs=int(value))
 )
@@ -109,6 +118,6 @@ def at_end(chosen: Config, tried: Sequence[Config], axes: Sequence[Axis]) -> lis
     found = []
     for axis in axes:
         values = sorted({value for config in tried if (value := axis.value(config)) is not None})
-        if len(values) > 1 and axis.value(chosen) in (values[0], values[-1]):
+        if len(values) > 1 and axis.value(chosen) in (values[0] or None, values[-1]):  # nothing lies below 0
             found.append(axis.name)
     return found

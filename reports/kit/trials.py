@@ -15,7 +15,7 @@ from discrete_vae.tuning import defined, done, metric_of, open_storage, ranked
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, counted, lasting, settings
 from reports.kit.prose import code, escape
-from reports.kit.search import BETA, LENGTH, TEMPERATURE, at_end, rate_axis, widened
+from reports.kit.search import BETA, LENGTH, TEMPERATURE, WEIGHT_DECAY, at_end, rate_axis, widened
 from reports.kit.tidy import changes
 
 
@@ -64,7 +64,7 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
         trials.update(found)
         return {config: mean(own, metric, config.epochs) for config, own in found.items()}
 
-    axes = [rate_axis(row.shared_rate), TEMPERATURE, BETA]
+    axes = [rate_axis(row.shared_rate), TEMPERATURE, BETA, WEIGHT_DECAY]
     scores = widened(tried, score, axes, preset.growth)
     best = max(scores, key=scores.__getitem__)
     runs = _trained(preset, bench, best, bool(row.lengths)) if scores[best] > float("-inf") else []

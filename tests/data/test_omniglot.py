@@ -1,4 +1,4 @@
-"""Omniglot from small files of the two forms: orientation, ink, labels, splits, and that other files are refused."""
+"""Omniglot from small files of the three forms: orientation, ink, labels, splits, and that other files are refused."""
 
 from __future__ import annotations
 
@@ -110,6 +110,26 @@ def test_the_archives_have_their_ink_in_equal_squares(tmp_path: Path, monkeypatc
     assert data.train.labels.tolist() == [int(place >= 8) for place in order[:9]]
 
 
+def test_the_minimal_splits_have_each_drawing_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ink = np.random.default_rng(0).random((17, 105, 105)) < 0.3
+    one, other = omniglot.MINIMAL
+    archive(tmp_path / one, {"Korean": ink[:6], "Greek": ink[6:10]})
+    archive(tmp_path / other, {"Greek": ink[6:10], "Tagalog": ink[10:]})
+    monkeypatch.setitem(KNOWN, "omniglot-small", SMALL)
+    blobs(monkeypatch, tmp_path, "omniglot-small")
+    data = load(DataConfig("omniglot-small", "none"), tmp_path)
+    data.check()
+    found = np.concatenate([split.pixels.numpy() for split in (data.train, data.validation, data.test)])
+    expected = np.stack([omniglot.shrunk(each).reshape(-1) for each in ink])
+    assert sorted(map(bytes, found)) == sorted(map(bytes, expected))
+    greek = {bytes(each) for each in expected[6:10]}
+    for split in (data.train, data.validation, data.test):
+        told = [bytes(image) in greek for image in split.pixels.numpy()]
+        assert told == [label == 0 for label in split.labels.tolist()]
+    assert set(data.train.labels.tolist()) == {0, 1, 2}
+    assert len(set(data.test.labels.tolist())) > 1  # not the last ones by name
+
+
 @pytest.mark.parametrize("name", omniglot.BLOBS)
 def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
     file = next(iter(omniglot.BLOBS[name]))
@@ -127,4 +147,5 @@ def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
 def test_sizes_are_the_customary_ones() -> None:
     assert DataConfig("omniglot").split_sizes == (23_000, 1_345, 8_070)
     assert sum(DataConfig("omniglot-original").split_sizes) == 1_623 * 20
+    assert sum(DataConfig("omniglot-small").split_sizes) == 242 * 20
     assert DataConfig("omniglot").domain.size == 784

@@ -34,9 +34,7 @@ from reports.thesis.settings import (
 
 FEW = {"architecture": Architecture(4, 3, (16,)), "batch_size": 40, "data": DataConfig("binarised-mnist-1000")}
 BASE = Config(**FEW, learning_rate=Schedule(3e-3))
-LINES = [
-    dataclasses.replace(line, config=dataclasses.replace(line.config, **FEW)) for line in QUICK_SENSITIVITY[:2]
-]
+LINES = [dataclasses.replace(line, config=dataclasses.replace(line.config, **FEW)) for line in QUICK_SENSITIVITY[:2]]
 TINY = Preset(epochs=1, seeds=(0, 1), samples=2, sensitivity=LINES, base=BASE)
 FILES = {
     "results.csv",

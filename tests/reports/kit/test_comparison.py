@@ -229,6 +229,47 @@ def test_a_length_of_a_rows_own_is_trained(tmp_path: Path) -> None:
     assert own.plan(single["quick"])[0].epochs == 3
 
 
+def test_tasks_stand_below_each_other(made: tuple[Path, Path], tmp_path: Path) -> None:
+    report = dataclasses.replace(TINY, stacked=True)
+    make(tmp_path / "out", made[1], report)
+    cells = {
+        name: table_cells(folder / "results.md") for name, folder in (("out", tmp_path / "out"), ("made", made[0]))
+    }
+    stacked, beside = cells["out"], cells["made"]
+    assert [row[0] for row in stacked[2:]] == ["*SBN*", "SF", "Gumbel-S", "*VAE*", "SF", "Gumbel-S"]
+    assert stacked[0] == ["", "ours", "printed", "setting"]
+    for place, row in enumerate(beside[2:]):
+        assert stacked[3 + place] == row[:4]
+        assert stacked[6 + place] == [row[0], row[4], "–", row[5]]  # noqa: RUF001
+    tests, columns = (table_cells(folder / "differences.md") for folder in (tmp_path / "out", made[0]))
+    assert [tests[2][0], tests[4][0]] == ["*SBN*", "*VAE*"]
+    assert tests[3] == columns[2][:5]
+    assert tests[5] == [*columns[2][:1], *columns[2][5:8], "–"]  # noqa: RUF001
+    assert "for all tests of a task" in (tmp_path / "out" / "differences.tex").read_text()
+
+
+def table_cells(path: Path) -> list[list[str]]:
+    """The cells of a Markdown table, a list a line."""
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in path.read_text().splitlines()]
+
+
+def test_a_task_may_take_more_epochs(tmp_path: Path) -> None:
+    preset = Preset(2, (0,), 3, (1e-3, 3e-3), trial_epochs=1, growth=0)
+    tasks = [Task("short", VAE), Task("few", dataclasses.replace(VAE, batch_size=200), times=2)]
+    own = Comparison("tiny", "Lengths", ROWS[:1], {"quick": preset}, tasks, [Metric("test", "elbo")])
+    planned = [(config.batch_size, config.epochs) for config in own.plan(preset)]
+    assert planned == [(500, 1), (500, 1), (500, 2), (200, 2), (200, 2), (200, 4)]
+    missing = own.missing(preset, bench(tmp_path / "out", tmp_path / "runs"))
+    assert [(config.batch_size, config.epochs) for config in missing] == planned
+    make(tmp_path / "out", tmp_path / "runs", own)
+    runs = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
+    trained = sorted((run["configuration"]["batch_size"], run["configuration"]["epochs"]) for run in runs)
+    assert trained == sorted(planned)
+    assert " few: 2 times as many epochs, in trials too." in (tmp_path / "out" / "results.tex").read_text()
+    with pytest.raises(InputError, match="times of task 'none'"):
+        Task("none", VAE, times=0)
+
+
 def test_rows_that_keep_their_best_epoch_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the caption, the settings and the parameters; they are chosen by that epoch, from committed tables too."""
     rates = [Schedule(0.03, decay=30.0), Schedule(1e-4)]  # the first is ahead until the steps are too long

@@ -14,7 +14,7 @@ from discrete_vae.strategies.gumbel_softmax import GumbelSoftmaxOptions
 from discrete_vae.strategies.target_propagation import TargetPropagationOptions
 from reports import jang, reinmax
 from reports.kit.declared import Preset
-from reports.kit.search import BETA, TEMPERATURE, at_end, beyond, rate_axis, require_other_seeds, widened
+from reports.kit.search import BETA, TEMPERATURE, WEIGHT_DECAY, at_end, beyond, rate_axis, require_other_seeds, widened
 
 
 def config(rate: float, temperature: float = 1.0) -> Config:
@@ -41,6 +41,8 @@ def grown(best: float, rates: Sequence[float], steps: int = 4) -> list[float]:
         ((0.5, 1.0, 1.3), 0.5, 0.25),
         ((0.5, 1.0, 1.3), 1.0, None),
         ((5e-4,), 5e-4, None),
+        ((0.0, 0.03, 0.1), 0.0, None),
+        ((0.0, 0.03), 0.03, None),
     ],
 )
 def test_a_grid_goes_on_by_its_own_ratio(values: tuple[float, ...], best: float, following: float | None) -> None:
@@ -83,6 +85,28 @@ def test_a_falling_temperature_is_on_no_grid() -> None:
     falling = dataclasses.replace(config(1e-3), options=GumbelSoftmaxOptions(Schedule(1.0, decay=0.9)))
     assert TEMPERATURE.value(falling) is None
     assert TEMPERATURE.value(config(1e-3, 0.5)) == 0.5
+
+
+def test_a_rate_that_falls_over_the_run_grows_and_still_falls() -> None:
+    falling = Schedule(2e-3, decay=0.1, unit="run")
+    tried = [
+        dataclasses.replace(config(1e-3), learning_rate=dataclasses.replace(falling, initial=rate))
+        for rate in (1e-3, 2e-3)
+    ]
+    found = widened(tried, lambda configs: {each: each.learning_rate.initial for each in configs}, [rate_axis()], 1)
+    assert [each.learning_rate for each in found][-1] == dataclasses.replace(falling, initial=4e-3)
+    own = dataclasses.replace(config(1e-3), learning_rate=Schedule(1e-3, decay=0.9))
+    assert rate_axis().value(own) is None, "another rate an epoch is on no grid"
+
+
+def test_weight_decay_has_an_end_above_only() -> None:
+    tried = [dataclasses.replace(config(1e-3), weight_decay=Schedule(decay)) for decay in (0.0, 0.03, 0.1)]
+    best = dict(zip(tried, (3.0, 2.0, 1.0), strict=True))
+    assert list(widened(tried, lambda configs: {each: best[each] for each in configs}, [WEIGHT_DECAY])) == tried
+    assert at_end(tried[0], tried, [WEIGHT_DECAY]) == []
+    assert at_end(tried[2], tried, [WEIGHT_DECAY]) == ["weight_decay"]
+    found = widened(tried, lambda configs: {each: each.weight_decay.initial for each in configs}, [WEIGHT_DECAY], 1)
+    assert list(found)[-1].weight_decay == Schedule(0.333)
 
 
 def test_what_lies_at_an_end() -> None:
