@@ -41,8 +41,8 @@ class Config:
 
     Options that have no effect with the task and the strategy are refused; ``fitting`` leaves them out.
 
-    Fields that are a ``Schedule``, here and in the strategy's options, the seed and the epochs may differ between the
-    members of a population.
+    Fields that are a ``Schedule``, here and in the strategy's options, the seed, the epochs and the patience may differ
+    between the members of a population.
     """
 
     strategy: str = "gumbel-softmax"
@@ -82,6 +82,9 @@ class Config:
     keep: Keep = "last"
     """The epoch whose weights stand for the run when it is evaluated, sampled and reported: its last one, or the one of
     the best validation ELBO, the earlier of equals. It trains to its end either way."""
+    patience: int = 0
+    """Epochs in a row without a higher validation ELBO after which a run stops, whatever it keeps; 0: it trains all of
+    its epochs."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
@@ -155,6 +158,7 @@ class Config:
             )
         if self.keep not in get_args(Keep):
             raise nearest(self.keep, get_args(Keep), "keep")
+        check_range("patience", self.patience, 0, LONGEST)
         check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
@@ -308,8 +312,8 @@ class Config:
 
     @property
     def population_key(self) -> str:
-        """Equal for runs that can train side by side: all that is no schedule, nor the seed or the epochs."""
-        shape = dataclasses.replace(self, seed=0, epochs=1)
+        """Equal for runs that can train side by side: all that is no schedule, nor the seed, epochs or patience."""
+        shape = dataclasses.replace(self, seed=0, epochs=1, patience=0)
         values = _plain(shape, compared=True)
         for source, target in ((shape, values), (shape.options, values["options"])):
             for item in dataclasses.fields(source):

@@ -250,7 +250,10 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
-    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale", "keep"}  # its score is 0
+    reads = Classified.reads - {
+        *("auxiliary_learning_rate", "likelihood", "pixel_scale"),
+        *("keep", "patience"),  # its ELBO is 0
+    }
     stand_in = "gumbel-softmax"
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:

@@ -62,11 +62,20 @@ def short(value: object) -> str:
     return f"{value.initial:g}{decay}"
 
 
+def length(preset: Preset, entries: Entries) -> str:
+    """``50 epochs``, or that they are the most that rows with patience train."""
+    patient = sorted({entry.config.patience for entry in entries.values()} - {0})
+    if not patient:
+        return counted(preset.epochs, "epoch")
+    waits = " or ".join(f"{each:,}" for each in patient)
+    return f"At most {counted(preset.epochs, 'epoch')}, until the validation score has not risen for {waits}"
+
+
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     samples = counted(preset.samples, "sample")
-    said = [f"{counted(preset.epochs, 'epoch')}, {seeds}; {samples} an image of the test images; {BOLD}."]
+    said = [f"{length(preset, entries)}, {seeds}; {samples} an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         said.append(
