@@ -128,13 +128,13 @@ class Run:
         return min(last, self.last_epoch) if self.config.keep == "last" else self.best_at(last)
 
     def best_at(self, last: int) -> int:
-        """The epoch up to ``last`` with the highest validation score of the task, the earlier of equals; 0 for none."""
+        """The epoch up to ``last`` with the highest validation score, the earlier of equals; 0 for none."""
         scores = {epoch: score for epoch, score in self._scores().items() if epoch <= last}
         return max(scores, key=scores.__getitem__, default=0)
 
     def _scores(self) -> dict[int, float]:
-        """The task's validation score after each epoch that has one, in their order."""
-        score, history = self.config.task_class.score, self.history()
+        """The validation score after each epoch that has one, in their order."""
+        score, history = self.config.score_metric, self.history()
         rows = history[(history["split"] == "validation") & (history["metric"] == score)]
         rows = rows[rows["value"].notna()].sort_values("epoch")
         return {int(epoch): float(value) for epoch, value in zip(rows["epoch"], rows["value"], strict=True)}

@@ -28,7 +28,7 @@ class BestEpochs:
             if run.config.keep == "best" or run.config.patience:
                 self.scores[run] = -math.inf
                 if epoch := run.best_at(step // run.steps_per_epoch):
-                    self.scores[run] = run.validation(epoch)[run.config.task_class.score]
+                    self.scores[run] = run.validation(epoch)[run.config.score_metric]
                     self.epochs[run] = epoch
                 if epoch and run.config.keep == "best":
                     at = epoch * run.steps_per_epoch
@@ -41,7 +41,7 @@ class BestEpochs:
         for p, run in enumerate(runs):
             if run not in self.scores or run not in metrics:
                 continue
-            score = metrics[run][run.config.task_class.score]
+            score = metrics[run][run.config.score_metric]
             if score > self.scores[run]:
                 self.scores[run] = score
                 self.epochs[run] = step // run.steps_per_epoch

@@ -8,6 +8,7 @@ from typing import Any
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
+from discrete_vae.tuning import METRICS
 from reports.kit.declared import Preset, counted
 from reports.kit.prose import escape
 from reports.kit.results import BOLD, Metric, line
@@ -64,11 +65,12 @@ def short(value: object) -> str:
 
 def length(preset: Preset, entries: Entries) -> str:
     """``50 epochs``, or that they are the most that rows with patience train."""
-    patient = sorted({entry.config.patience for entry in entries.values()} - {0})
-    if not patient:
+    configs = [entry.config for entry in entries.values() if entry.config.patience]
+    if not configs:
         return counted(preset.epochs, "epoch")
-    waits = " or ".join(f"{each:,}" for each in patient)
-    return f"At most {counted(preset.epochs, 'epoch')}, until the validation score has not risen for {waits}"
+    waits = " or ".join(f"{each:,}" for each in sorted({config.patience for config in configs}))
+    score = " or ".join(dict.fromkeys(METRICS[config.score_metric].label for config in configs))
+    return f"At most {counted(preset.epochs, 'epoch')}, until the validation {score} has not risen for {waits}"
 
 
 def told(preset: Preset, entries: Entries) -> str:

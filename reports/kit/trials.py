@@ -115,7 +115,7 @@ def _judged(configs: Collection[Config], metric: str) -> tuple[Sequence[str], bo
 
     It is where some keep their best epoch or have patience, since the score's history tells which epoch that is.
     """
-    scores = [config.task_class.score for config in configs if config.keep == "best" or config.patience]
+    scores = [config.score_metric for config in configs if config.keep == "best" or config.patience]
     return list(dict.fromkeys([metric, *scores])), bool(scores)
 
 

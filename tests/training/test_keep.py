@@ -253,7 +253,6 @@ def test_no_epoch_has_ended(tmp_path: Path) -> None:
     [
         ({"task": "generator", "data": DataConfig("expressions")}, "keep is best, .* task generator; leave it at last"),
         ({"strategy": "backpropagation", "task": "critic", "data": DataConfig("8-gaussians")}, "leave it at last"),
-        ({"task": "labels-alone", "architecture": Architecture(1, 10)}, "leave it at last, or give task .*vae"),
         ({"keep": "beast"}, "did you mean 'best'"),
     ],
 )

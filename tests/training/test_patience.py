@@ -22,7 +22,7 @@ from discrete_vae.evaluation.yardstick import evaluate
 from discrete_vae.runs.run import EVALUATION, HISTORY, Run, checkpoints, table
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
-from discrete_vae.tasks import Architecture
+from discrete_vae.tasks import Architecture, Supervision
 from discrete_vae.training import train
 from discrete_vae.tuning.scores import metrics_after
 from tests.tiny_images import middle
@@ -198,13 +198,39 @@ def test_numbers_are_those_of_the_end(
     assert set(told[told["split"] == "test"]["epoch"]) == {run.kept_epoch}
 
 
+CLASSES = {"task": "semi-supervised", "architecture": Architecture(1, 10, (15,))}
+
+
+@pytest.mark.parametrize(
+    ("fields", "metric"),
+    [
+        (CLASSES, "elbo"),
+        ({**CLASSES, "score": "accuracy"}, "accuracy"),
+        ({**CLASSES, "task": "labels-alone"}, "accuracy"),
+    ],
+)
+def test_what_is_looked_at(data: Dataset, fields: dict[str, Any], metric: str, tmp_path: Path) -> None:
+    """Of semi-supervised runs the ELBO or the accuracy, of the labels alone the accuracy: their ELBO is 0."""
+    given = {"epochs": 6, "patience": 1, "keep": "best", "learning_rate": Schedule(0.1), **fields}
+    (run,) = train([Config(data=data.config, supervision=Supervision(labelled=20), **given)], tmp_path, data)
+    found = run.history().query("split == 'validation' and metric == @metric").set_index("epoch")["value"]
+    assert run.kept_epoch == found.idxmax()
+    assert (
+        run.last_epoch
+        == len(found)
+        == min(6, next((at for at in found.index[1:] if found[at] <= found[: at - 1].max()), 6))
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"patience": -1}, "patience is -1; give at least 0"),
         ({"patience": 2.0}, "patience is 2.0; give a whole number"),
         ({"patience": 2, "task": "generator", "data": DataConfig("expressions")}, "patience is 2, .* leave it at 0"),
-        ({"patience": 2, "task": "labels-alone", "architecture": Architecture(1, 10)}, "patience is 2, .* at 0"),
+        ({"score": "accuracy", "keep": "best"}, "score is accuracy, .* leave it at task, or give task semi-supervised"),
+        ({"score": "accuracy", **CLASSES}, "score is accuracy, .* keep last and patience 0; leave it at task"),
+        ({"score": "accurate", "keep": "best", **CLASSES}, "did you mean 'accuracy'"),
     ],
 )
 def test_what_is_refused(fields: dict[str, Any], message: str) -> None:

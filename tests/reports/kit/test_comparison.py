@@ -260,7 +260,7 @@ def test_rows_with_patience_are_a_cache_too(tmp_path: Path, monkeypatch: pytest.
     assert ends.to_dict() == {run: Run.open(tmp_path / "runs" / run).last_epoch for run in ends.index}
     assert 2 <= ends.min() < ends.max()
     caption = (tmp_path / "out" / "results.tex").read_text()
-    assert "At most 5 epochs, until the validation score has not risen for 1, one seed" in caption
+    assert "At most 5 epochs, until the validation ELBO has not risen for 1, one seed" in caption
 
 
 def test_where_every_trial_fails_the_report_says_so(tmp_path: Path) -> None:
