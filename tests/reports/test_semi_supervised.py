@@ -143,7 +143,8 @@ def test_the_papers_length_ends_with_the_validation_accuracy() -> None:
     found = {row.label: settings(row, task, preset) for row in preset.rows}
     for config in itertools.chain(*found.values()):
         assert (config.score_metric, config.keep, config.patience) == ("accuracy", "best", task.base.patience)
-        assert config.architecture == task.base.architecture
+        shape = config.architecture
+        assert (shape.backbone, len(shape.channels), shape.hidden) == ("conv", 3, ()), "layers as many as the paper's"
     for label in ("Gumbel-S", "ST Gumbel-S"):
         temperature = found[label][0].options.temperature
         for step in (0, 1_999, 2_000, 9_000, 30_000):
