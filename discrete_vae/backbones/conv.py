@@ -81,8 +81,9 @@ class ConvBackbone(Backbone):
 
 
 JANG = ConvBackbone((32, 64, 64), (256, 128))
-"""Six layers, as Jang et al. (2017, section 4.3) have for semi-supervised images. The paper draws its networks without
-saying their widths; these are ours: three convolutions, two dense layers and the output."""
+"""Six layers for semi-supervised images: three convolutions, two dense layers and the output. The text of Jang et al.
+(2017, section 4.3) names fewer, three convolutional layers for each encoder and four transposed ones for the decoder:
+``conv`` of three channels without hidden units. It does not say their widths."""
 
 
 def windows(image: Shape, channels: Sequence[int]) -> list[Window]:

@@ -79,10 +79,13 @@ SHARES = ("accuracy", "valid")
 
 def _shown(run: Run) -> tuple[dict[str, float], str]:
     """A run's last validation metrics, or its best epoch's, if it keeps that; and its status. None before its first."""
+    status = run.status
+    if run.finished and run.last_epoch < run.config.epochs:
+        status += f" at epoch {run.last_epoch}"
     if run.config.keep == "last":
-        return run.validation(max(run.history()["epoch"], default=0)), run.status
+        return run.validation(max(run.history()["epoch"], default=0)), status
     epoch = run.kept_epoch
-    return run.validation(epoch), f"{run.status}, kept: epoch {epoch}" if epoch else run.status
+    return run.validation(epoch), f"{status}, kept: epoch {epoch}" if epoch else status
 
 
 def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:

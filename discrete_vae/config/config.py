@@ -25,6 +25,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "adam-0.5-0.9", "sgd"]
 Followed = Literal["elbo", "bound"]
 Keep = Literal["last", "best"]
+Score = Literal["task", "accuracy"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
 LOOKS = 1000
@@ -41,8 +42,8 @@ class Config:
 
     Options that have no effect with the task and the strategy are refused; ``fitting`` leaves them out.
 
-    Fields that are a ``Schedule``, here and in the strategy's options, the seed and the epochs may differ between the
-    members of a population.
+    Fields that are a ``Schedule``, here and in the strategy's options, the seed, the epochs and the patience may differ
+    between the members of a population.
     """
 
     strategy: str = "gumbel-softmax"
@@ -81,7 +82,13 @@ class Config:
     itself, biases nothing. Over-fitting runs want about 0.03."""
     keep: Keep = "last"
     """The epoch whose weights stand for the run when it is evaluated, sampled and reported: its last one, or the one of
-    the best validation ELBO, the earlier of equals. It trains to its end either way."""
+    the best validation score, the earlier of equals. It trains to its end either way."""
+    patience: int = 0
+    """Epochs in a row without a higher validation score after which a run stops, whatever it keeps; 0: it trains all of
+    its epochs."""
+    score: Score = "task"
+    """What keep best and patience look at: the task's own score, which is the ELBO (of labels-alone the accuracy), or
+    the accuracy, of semi-supervised runs."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
@@ -155,6 +162,9 @@ class Config:
             )
         if self.keep not in get_args(Keep):
             raise nearest(self.keep, get_args(Keep), "keep")
+        check_range("patience", self.patience, 0, LONGEST)
+        if self.score not in get_args(Score):
+            raise nearest(self.score, get_args(Score), "score")
         check_range("seed", self.seed, 0, 2**63 - 1)
         self.learning_rate.require_positive("learning rate", warmup=True)
         self.auxiliary_learning_rate.require_positive("auxiliary learning rate", warmup=True)
@@ -199,6 +209,11 @@ class Config:
     def task_class(self) -> type[Task]:
         """The row of ``TASKS`` that says what is modelled."""
         return TASKS[self.task]
+
+    @property
+    def score_metric(self) -> str:
+        """The validation metric that keep best and patience look at; higher is better."""
+        return self.task_class.score if self.score == "task" else self.score
 
     @property
     def pixels(self) -> Likelihood:
@@ -313,8 +328,8 @@ class Config:
 
     @property
     def population_key(self) -> str:
-        """Equal for runs that can train side by side: all that is no schedule, nor the seed or the epochs."""
-        shape = dataclasses.replace(self, seed=0, epochs=1)
+        """Equal for runs that can train side by side: all that is no schedule, nor the seed, epochs or patience."""
+        shape = dataclasses.replace(self, seed=0, epochs=1, patience=0)
         values = _plain(shape, compared=True)
         for source, target in ((shape, values), (shape.options, values["options"])):
             for item in dataclasses.fields(source):

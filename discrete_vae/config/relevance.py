@@ -59,6 +59,8 @@ def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
         return f"task {values['task']}"
     if option.name in strategy.ignores:
         return f"strategy {values['strategy']}"
+    if option.name == "score" and values["keep"] == "last" and not values["patience"]:
+        return "keep last and patience 0"
     if option.name == "objective" and values["samples"] == 1:
         return "samples 1 (give 2 or more)"
     if values["objective"] == "bound" and option.name in strategy.own_samples and option.part == "options":

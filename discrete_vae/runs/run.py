@@ -84,8 +84,28 @@ class Run:
 
     @property
     def total_steps(self) -> int:
-        """Updates in the whole run."""
+        """Updates in the whole run, if no patience ends it before."""
         return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that it ends with: the configuration's last one, unless its patience ends before.
+
+        As far as its history tells: patience ends at the first epoch that lies so many behind the best one.
+        """
+        scores = self._scores() if self.config.patience else {}
+        best, epoch = 0, 1
+        while epoch in scores:
+            best = epoch if not best or scores[epoch] > scores[best] else best
+            if epoch - best >= self.config.patience:
+                return epoch
+            epoch += 1
+        return self.config.epochs
+
+    @property
+    def last_step(self) -> int:
+        """Updates until its end, as far as its history tells: see ``last_epoch``."""
+        return self.last_epoch * self.steps_per_epoch
 
     @property
     def step(self) -> int:
@@ -102,17 +122,22 @@ class Run:
     def kept_at(self, step: int) -> int:
         """The epoch whose weights stand for the run after ``step`` updates; 0 before the first epoch's end.
 
-        It is the last whole one or, where the configuration keeps the best, the one with the highest validation score
-        of the task, the earlier of equals.
+        It is the last whole one or, where the configuration keeps the best, ``best_at`` that.
         """
         last = step // self.steps_per_epoch
-        if self.config.keep == "last":
-            return last
-        score, history = self.config.task_class.score, self.history()
-        rows = history[(history["split"] == "validation") & (history["metric"] == score) & (history["epoch"] <= last)]
+        return min(last, self.last_epoch) if self.config.keep == "last" else self.best_at(last)
+
+    def best_at(self, last: int) -> int:
+        """The epoch up to ``last`` with the highest validation score, the earlier of equals; 0 for none."""
+        scores = {epoch: score for epoch, score in self._scores().items() if epoch <= last}
+        return max(scores, key=scores.__getitem__, default=0)
+
+    def _scores(self) -> dict[int, float]:
+        """The validation score after each epoch that has one, in their order."""
+        score, history = self.config.score_metric, self.history()
+        rows = history[(history["split"] == "validation") & (history["metric"] == score)]
         rows = rows[rows["value"].notna()].sort_values("epoch")
-        scores = dict(zip(rows["epoch"], rows["value"], strict=True))
-        return int(max(scores, key=scores.__getitem__, default=0))
+        return {int(epoch): float(value) for epoch, value in zip(rows["epoch"], rows["value"], strict=True)}
 
     @property
     def kept_epoch(self) -> int:
@@ -158,13 +183,13 @@ class Run:
         """finished, failed, or how far it is."""
         if self.failure is not None:
             return "failed"
-        step, total = self.step, self.total_steps
-        return "finished" if step >= total else f"{step / self.steps_per_epoch:.3g} of {self.config.epochs} epochs"
+        step, last = self.step, self.last_step
+        return "finished" if step >= last else f"{step / self.steps_per_epoch:.3g} of {self.config.epochs} epochs"
 
     @property
     def finished(self) -> bool:
-        """Whether the run was trained to its end."""
-        return self.failure is None and self.step >= self.total_steps
+        """Whether the run was trained to its end, that of its epochs or of its patience."""
+        return self.failure is None and self.step >= self.last_step
 
     def check_network(self) -> None:
         """Raise ``InputError`` where the file of an own backbone is another than the run was trained with."""

@@ -76,15 +76,16 @@ class Task(nn.Module):
         {
             *("latents", "categories", "layers", "backbone", "hidden", "channels", "activation", "initialisation"),
             *("likelihood", "pixel_scale"),
-            *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay", "keep"),
+            *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"),
+            *("keep", "patience"),
         }
     )
     """Of the options that not all tasks have a use for, those that have an effect here; any other is refused."""
     stand_in: ClassVar[str | None] = None
     """The one strategy to give to a task that makes no use of any."""
     score: ClassVar[str] = "elbo"
-    """The metric of the validation images that says how a run does; tasks that read ``keep`` have more of it for a
-    better model."""
+    """The metric of the validation images that says how a run does; tasks that read ``keep`` and ``patience`` have more
+    of it for a better model."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that it asks of its backbone; see ``backbones``."""

@@ -56,7 +56,7 @@ class Generator(AdversarialTask):
     posterior = False
     reads = (AdversarialTask.reads | {"style", "normalisation"}) - {
         *("latents", "categories", "layers", "likelihood", "pixel_scale"),
-        "keep",  # a distance is by the epoch's own critic, so that epochs have no order
+        *("keep", "patience"),  # a distance is by the epoch's own critic, so that epochs have no order
     }
     score = "wasserstein"
 

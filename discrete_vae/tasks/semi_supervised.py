@@ -123,7 +123,7 @@ class SemiSupervised(Classified):
     """
 
     posterior = True
-    reads = Classified.reads | {"beta", "style", "alpha", "labelled_weight"}
+    reads = Classified.reads | {"beta", "style", "alpha", "labelled_weight", "score"}
     needs = frozenset({"joins"})
 
     @classmethod
@@ -250,7 +250,8 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
-    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale", "keep"}  # its score is 0
+    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale"}
+    score = "accuracy"  # its ELBO is 0
     stand_in = "gumbel-softmax"
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:

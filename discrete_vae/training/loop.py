@@ -39,9 +39,9 @@ def train(
 ) -> list[Run]:
     """Train runs to their end, each in its folder below ``runs``; what is finished is not trained again.
 
-    Runs that differ in seed, schedules and epochs only train side by side; one that is finished, pruned or failed
-    leaves the others to go on. A run whose loss is not finite fails alone: see ``Run.failure``. ``prune`` is asked
-    after each epoch about the runs that train side by side, and once more when they are resumed, so it has to
+    Runs that differ in seed, schedules, epochs and patience only train side by side; one that is finished, pruned or
+    failed leaves the others to go on. A run whose loss is not finite fails alone: see ``Run.failure``. ``prune`` is
+    asked after each epoch about the runs that train side by side, and once more when they are resumed, so it has to
     answer the same; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
     ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more than a twentieth of the time.
     ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels.
@@ -62,8 +62,9 @@ def train(
         left = pruned_before([run for run in made if run.failure is None], prune)
         well = [run for run in made if run.failure is None and run not in left]
         groups: dict[tuple[str, int], list[Run]] = {}
+        going = [run for run in well if not run.finished]
         for run in well:
-            if (step := resume_at(run, well)) < run.total_steps:
+            if (step := resume_at(run, going)) < run.last_step:
                 groups.setdefault((run.config.population_key, step), []).append(run)
         stop = stack.enter_context(noted_signals())
         for (_, step), group in groups.items():
@@ -147,15 +148,15 @@ def _train_population(
     while True:
         trainer.train_epoch(look)
         whole = trainer.step % trainer.steps_per_epoch == 0
-        pruned: set[Run] = set()
+        left: set[Run] = set()
         if whole and trainer.healthy() and (metrics := end_epoch(trainer, journal)):
-            pruned = set(prune(trainer.epoch, metrics))
+            left = journal.best.stalled(metrics, trainer.epoch).union(prune(trainer.epoch, metrics))
             first = next(iter(metrics.values()))
             score = {"ELBO": first["elbo"]} if "elbo" in first else {}
-        ended = {run for run in trainer.runs if run in pruned or trainer.step >= run.total_steps}
+        ended = {run for run in trainer.runs if run in left or trainer.step >= run.total_steps}
         if stop or ended or trainer.failed() or journal.due(trainer.epoch, checkpoint_every):
             journal.write(trainer)
-            for run in trainer.runs:
+            for run in ended:
                 if run.finished:  # only now, when all have written: see resume_at
                     run.prune(keep=1)
         # Not in the middle of an epoch, from which the others could not go on in a population of this size.

@@ -29,7 +29,7 @@ def pruned_before(runs: Sequence[Run], prune: Prune) -> set[Run]:
 
 
 def resume_at(run: Run, others: Sequence[Run]) -> int:
-    """The step at which a run joins others: the least advanced run's newest one, among those that it still has.
+    """The step at which a run joins unfinished others: the least advanced run's newest one, of those that it still has.
 
     So the members of a population that was killed while it wrote its checkpoints go on together, in the same products
     and with the same rounding, while runs that were asked for later start apart.
@@ -37,8 +37,6 @@ def resume_at(run: Run, others: Sequence[Run]) -> int:
     newest = {
         other.step
         for other in others
-        if other.config.population_key == run.config.population_key
-        and checkpoints.steps(other.folder)
-        and not other.finished
+        if other.config.population_key == run.config.population_key and checkpoints.steps(other.folder)
     }
     return min(newest.intersection(checkpoints.steps(run.folder)), default=run.step)

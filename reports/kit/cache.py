@@ -59,7 +59,7 @@ class Known(Run):
     def step(self) -> int:
         """Updates done; of a run that left early, as far as the tables tell its metrics."""
         if self.finished:
-            return self.total_steps
+            return self.last_step
         return int(max(self.history()["epoch"], default=0)) * self.steps_per_epoch
 
     def history(self) -> pd.DataFrame:
@@ -79,8 +79,8 @@ class Known(Run):
     def tells(self, samples: Mapping[str, int], epochs: Collection[int], metrics: Collection[str] = ()) -> bool:
         """Whether the tables hold these evaluations of a finished run, and validation metrics after these epochs.
 
-        Any metrics, or those that are named. ``reconstruction_relaxed`` alone, which always stands on one sample, is no
-        evaluation.
+        Any metrics, or those that are named; of a run that its patience ended, no epochs behind its end.
+        ``reconstruction_relaxed`` alone, which always stands on one sample, is no evaluation.
         """
         if self.failure is not None:
             return True
@@ -88,10 +88,11 @@ class Known(Run):
         evaluated = set(zip(made["split"], made["samples"], strict=True))
         history = self.history().query("split == 'validation' and value == value")
         named = [history[history["metric"] == metric] for metric in metrics] or [history]
+        had = {epoch for epoch in epochs if epoch <= self.last_epoch}
         return (
             self.finished
             and evaluated.issuperset(samples.items())
-            and all(set(each["epoch"]).issuperset(epochs) for each in named)
+            and all(set(each["epoch"]).issuperset(had) for each in named)
         )
 
     def sessions(self) -> list[dict[str, Any]]:

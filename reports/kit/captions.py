@@ -8,6 +8,7 @@ from typing import Any
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
+from discrete_vae.tuning import METRICS
 from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
 from reports.kit.results import BOLD, Metric, line
@@ -62,11 +63,21 @@ def short(value: object) -> str:
     return f"{value.initial:g}{decay}"
 
 
+def length(preset: Preset, entries: Entries) -> str:
+    """``50 epochs``, or that they are the most that rows with patience train."""
+    configs = [entry.config for entry in entries.values() if entry.config.patience]
+    if not configs:
+        return counted(preset.epochs, "epoch")
+    waits = " or ".join(f"{each:,}" for each in sorted({config.patience for config in configs}))
+    score = " or ".join(dict.fromkeys(METRICS[config.score_metric].label for config in configs))
+    return f"At most {counted(preset.epochs, 'epoch')}, until the validation {score} has not risen for {waits}"
+
+
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     samples = counted(preset.samples, "sample")
-    said = [f"{counted(preset.epochs, 'epoch')}, {seeds}; {samples} an image of the test images; {BOLD}."]
+    said = [f"{length(preset, entries)}, {seeds}; {samples} an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         decays = any(len({each.weight_decay for each in entry.trials}) > 1 for entry in entries.values())

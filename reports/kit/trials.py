@@ -113,16 +113,21 @@ def _after(epochs: int, run: Run, metric: str) -> float:
 def _judged(configs: Collection[Config], metric: str) -> tuple[Sequence[str], bool]:
     """What has to be known of trials to choose between them: metrics, and whether after every epoch.
 
-    It is where some keep their best epoch, which the score's history tells.
+    It is where some keep their best epoch or have patience, since the score's history tells which epoch that is.
     """
-    scores = [config.task_class.score for config in configs if config.keep == "best"]
+    scores = [config.score_metric for config in configs if config.keep == "best" or config.patience]
     return list(dict.fromkeys([metric, *scores])), bool(scores)
+
+
+def _told(run: Run, epochs: int, whole: bool) -> Sequence[int]:
+    """The epochs after which a trial's metrics are told."""
+    return range(1, min(epochs, run.last_epoch) + 1) if whole and not run.failure else [epochs]
 
 
 def tuning(entries: Mapping[str, Entry], metric: str) -> pd.DataFrame:
     """The trials' scores by row, as tidy rows; no value for a run that failed.
 
-    Where some keep their best epoch every epoch has one, so that the table alone tells which is chosen.
+    Where some keep their best epoch or have patience every epoch has one: the table alone tells which is chosen.
     """
     places = []
     for row, entry in entries.items():
@@ -132,7 +137,7 @@ def tuning(entries: Mapping[str, Entry], metric: str) -> pd.DataFrame:
             for config, runs in entry.trials.items()
             for run in runs
             for name in metrics
-            for epoch in (range(1, config.epochs + 1) if whole and not run.failure else [config.epochs])
+            for epoch in _told(run, config.epochs, whole)
         ]
     return pd.DataFrame(
         {

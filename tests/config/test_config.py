@@ -52,6 +52,7 @@ HOSTS: dict[str, dict[str, Any]] = {
     "objective": {"samples": 2},
     "auxiliary_learning_rate": {"strategy": "nvil"},
     "supervision": {"task": "semi-supervised", "architecture": Architecture(latents=1)},
+    "score": {"task": "semi-supervised", "architecture": Architecture(latents=1), "keep": "best"},
     "criticism": {"task": "adversarial-vae"},
     "likelihood": {"data": GRAYSCALE},
     "pixel_scale": {"data": GRAYSCALE, "likelihood": "gaussian-fixed"},
@@ -69,6 +70,8 @@ CHANGES: dict[str, Any] = {
     "task": "structured-prediction",
     "optimiser": "sgd",
     "keep": "best",
+    "patience": 5,
+    "score": "accuracy",
     "weight_decay": Schedule(0.03),
     "learning_rate": Schedule(1e-3),
     "auxiliary_learning_rate": Schedule(1e-3),
@@ -206,7 +209,8 @@ def test_identity_differs_for_every_field() -> None:
 
 
 def test_population_key_is_blind_to_seeds_epochs_and_schedules_only() -> None:
-    blind = {"seed", "epochs", "learning_rate", "auxiliary_learning_rate", "beta", "weight_decay", "options"}
+    schedules = {"learning_rate", "auxiliary_learning_rate", "beta", "weight_decay", "options"}
+    blind = {"seed", "epochs", "patience", *schedules}
     key = Config().population_key
 
     def same(name: str, value: Any) -> bool:

@@ -54,8 +54,8 @@ OTHERS: dict[str, Any] = {
 }
 """Other values for options where a step up from the base's will not do."""
 CHECK = relevance.check
-TRIED = sorted(relevance.OPTIONAL - {"keep"})
-"""What is kept makes no difference to training."""
+TRIED = sorted(relevance.OPTIONAL - {"keep", "patience", "score"})
+"""What is kept makes no difference to training, nor does patience before it ends."""
 UNREAD = {("critic", "weight_decay")}
 """These move weights that have no part in what is trained."""
 BOUNDED = {("muprop", "normalise"), ("darn-baseline", "normalise")}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -132,3 +134,20 @@ def test_presets_configure_every_row(preset: Preset) -> None:
 
 def test_the_quick_preset_needs_no_download() -> None:
     assert set(REPORT.data(REPORT.presets["quick"])) == {DataConfig()}
+
+
+def test_the_papers_length_ends_with_the_validation_accuracy() -> None:
+    """Of every row, the labels alone included; the temperature is the paper's, and no two rows are the same."""
+    preset = REPORT.presets["paper"]
+    (task,) = preset.tasks
+    assert task.base.data == DataConfig("mnist", "dynamic")
+    found = {row.label: settings(row, task, preset) for row in preset.rows}
+    for config in itertools.chain(*found.values()):
+        assert (config.score_metric, config.keep, config.patience) == ("accuracy", "best", task.base.patience)
+        shape = config.architecture
+        assert (shape.backbone, len(shape.channels), shape.hidden) == ("conv", 3, ()), "layers as many as the paper's"
+    for label in ("Gumbel-S", "ST Gumbel-S"):
+        temperature = found[label][0].options.temperature
+        for step in (0, 1_999, 2_000, 9_000, 30_000):
+            assert temperature.at(step) == pytest.approx(max(0.5, math.exp(-3e-5 * (step // 2000 * 2000))))
+    assert all(config.options.moves == 0 for config in found["Gauss-Newton"]), "all moves are marginalisation"

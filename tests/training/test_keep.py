@@ -6,10 +6,8 @@ import math
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +27,10 @@ from discrete_vae.runs.run import EVALUATION, HISTORY, Run, checkpoints, table
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
-from discrete_vae.training import Interrupted, journal, loop, train
-from discrete_vae.training.step import Trainer
+from discrete_vae.training import Interrupted, train
 from discrete_vae.tuning.scores import metrics_after
 from tests.tiny_images import middle
+from tests.training.killing import Killed, content, killed_after, unrecorded
 
 CPU = torch.device("cpu")
 EPOCHS = 5
@@ -63,32 +61,12 @@ def elbos(run: Run) -> list[float]:
     return list(found["value"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Steps are not recorded, and provenance is not looked up: both take longer than an epoch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_captured", lambda self, function: partial(function, noise=self.noise))
-        patch.setattr(journal, "environment", lambda device: {})
-        patch.setattr(loop, "_rehearse", lambda *arguments: None)
-        yield
+quick = pytest.fixture(scope="module", autouse=True)(unrecorded)
 
 
 @pytest.fixture(scope="module")
 def whole(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return train(PAIR, tmp_path_factory.mktemp("whole"), data, checkpoint_every=1)
-
-
-def content(runs: Sequence[Run]) -> list[Any]:
-    """All that must not depend on interruptions, and that nothing else lies beside it."""
-    return [
-        (
-            sorted(path.name for path in run.folder.iterdir() if "evaluation" not in path.name),
-            run.kept_epoch,
-            {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")},
-            (run.folder / "history.csv").read_text(),
-        )
-        for run in runs
-    ]
 
 
 def test_members_have_their_own_best_epochs(whole: Sequence[Run]) -> None:
@@ -126,33 +104,6 @@ def test_training_does_not_depend_on_what_is_kept(data: Dataset, whole: Sequence
         assert checkpoints.steps(other.folder, checkpoints.BEST) == []
         tensors = [checkpoints.read(each.folder, 50, each.config.identity) for each in (one, other)]
         assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
-
-
-class Killed(BaseException):
-    """What a killed process does not survive."""
-
-
-@contextmanager
-def killed_after(changes: int) -> Iterator[Callable[[], int]]:
-    """End after so many files were renamed or removed; gives how many were."""
-    passed = 0
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(path: Path, *arguments: Any, **options: Any) -> Any:
-            nonlocal passed
-            counts = path.suffix != ".lock" and path.exists()
-            result = function(path, *arguments, **options)
-            passed += counts
-            if counts and passed == changes:
-                raise Killed
-            return result
-
-        return wrapped
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "replace", counted(Path.replace))
-        patch.setattr(Path, "unlink", counted(Path.unlink))
-        yield lambda: passed
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +253,6 @@ def test_no_epoch_has_ended(tmp_path: Path) -> None:
     [
         ({"task": "generator", "data": DataConfig("expressions")}, "keep is best, .* task generator; leave it at last"),
         ({"strategy": "backpropagation", "task": "critic", "data": DataConfig("8-gaussians")}, "leave it at last"),
-        ({"task": "labels-alone", "architecture": Architecture(1, 10)}, "leave it at last, or give task .*vae"),
         ({"keep": "beast"}, "did you mean 'best'"),
     ],
 )

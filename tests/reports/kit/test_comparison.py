@@ -302,6 +302,32 @@ def test_rows_that_keep_their_best_epoch_say_so(tmp_path: Path, monkeypatch: pyt
         assert validation == pytest.approx(kept.validation(kept.kept_epoch)["elbo"], rel=1e-5)
 
 
+def test_rows_with_patience_are_a_cache_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end at epochs of their own, which the committed tables tell; the caption says what their length is."""
+    rates = [Schedule(0.03, decay=30.0), Schedule(1e-3)]  # the first gets worse at once
+    rows = [Row("patient", "straight-through", tried={"learning_rate": rates}, fields={"patience": 1})]
+    presets = {"quick": Preset(5, samples=3, growth=0)}
+    monkeypatch.setattr(Trainer, "_captured", lambda self, function: partial(function, noise=self.noise))
+    monkeypatch.setattr(latex, "compile_document", lambda *arguments: False)
+    images = middle(1000, 200)
+    base = dataclasses.replace(VAE, data=images.config, batch_size=50)
+    own = Comparison(
+        "tiny", "Ended", rows, presets, [Task(base=base)], [Metric("test", "elbo")], curves={"elbo": "ELBO"}
+    )
+    make(tmp_path / "results" / "tiny", tmp_path / "runs", own, _data={images.config: images})
+    monkeypatch.setattr(context, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(parallel, "train", lambda *args, **options: pytest.fail("trained"))
+    make(tmp_path / "out", tmp_path / "elsewhere", own, _data={images.config: images})
+    for path in (tmp_path / "out").iterdir():
+        assert path.read_bytes() == (tmp_path / "results" / "tiny" / path.name).read_bytes(), path
+    tuned = pd.read_csv(tmp_path / "out" / "tuning.csv")
+    ends = tuned.groupby("run")["epoch"].max()
+    assert ends.to_dict() == {run: Run.open(tmp_path / "runs" / run).last_epoch for run in ends.index}
+    assert 2 <= ends.min() < ends.max()
+    caption = (tmp_path / "out" / "results.tex").read_text()
+    assert "At most 5 epochs, until the validation ELBO has not risen for 1, one seed" in caption
+
+
 def test_where_every_trial_fails_the_report_says_so(tmp_path: Path) -> None:
     rows = [Row("lost", "score-function", tried={"learning_rate": [Schedule(1e30), Schedule(1e31)]})]
     presets = {"quick": Preset(1, samples=3, growth=0)}
