@@ -26,7 +26,7 @@ KIND = "kept runs"
 def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]:
     """Add what has ended of the runs in a folder ``where`` to the tables in ``out``; gives all runs in there.
 
-    Of each run: its evaluations, and by epoch the validation metric that its task is scored by, and ``metrics``, which
+    Of each run: its evaluations, and by epoch the validation metric that it is scored by, and ``metrics``, which
     settings may be chosen by. Raises ``InputError`` for a folder of other things, and for what cannot be read.
     """
     with writable(out):
@@ -48,6 +48,6 @@ def _numbers(run: Run, metrics: Collection[str]) -> pd.DataFrame:
     if isinstance(run, Known):
         return run.numbers[NUMBERS]
     history = run.history()
-    named = {run.config.task_class.score, *metrics}
+    named = {run.config.score_metric, *metrics}
     history = history[(history["split"] == "validation") & history["metric"].isin(named)]
     return pd.concat([run.evaluation(), history]).assign(run=run.config.name).reindex(columns=NUMBERS)
