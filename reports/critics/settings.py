@@ -78,6 +78,8 @@ class Preset:
     """Weight of the penalty of critics alone and of generators of points."""
     generated: tuple[str, ...] = tuple(MIXTURES)
     """Data sets of the plane that generators make, in the order of ``POINTS``."""
+    digits: str = "binarised-mnist"
+    """Data set of the images."""
 
     @property
     def summary(self) -> str:
@@ -102,7 +104,7 @@ class Preset:
                 found["generator", POINTS[data], name] = configs if data in MIXTURES else configs[:1]
         of_images = self.constraints | {PENALTY: CriticConfig()}
         for name, strategy in (*((PENALTY, each) for each in self.strategies), (CLIPPING, self.strategies[0])):
-            configs = self.images.configs("generator", "binarised-mnist", of_images[name], strategy)
+            configs = self.images.configs("generator", self.digits, of_images[name], strategy)
             found["images", LABELS[strategy], name] = configs
         deep = {PENALTY: CriticConfig()} | {f"clipping at {bound:g}": clipped(bound) for bound in self.clips}
         for name, critic in deep.items():

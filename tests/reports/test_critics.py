@@ -24,8 +24,9 @@ TINY = Preset(
     critics=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),
     generators=Part((8,), epochs=1, rate=1e-3, seeds=(0, 1)),
     deep=Part((6,) * 4, epochs=1, rate=1e-3),
-    images=Part((8,), epochs=2, rate=1e-3, batch=64, style=3),
+    images=Part((8,), epochs=2, rate=1e-3, batch=32, style=3),
     clips=(0.1, 0.01),
+    digits="binarised-mnist-1000",
 )
 FIGURES = {
     f"critics_{name}.{kind}"

@@ -210,8 +210,8 @@ def test_a_member_whose_validation_is_not_finite_fails_alone(
     """Its weights may still be finite; a history has no such numbers."""
     whole = journal.evaluate_population
 
-    def broken(population, *rest):
-        found = whole(population, *rest)
+    def broken(population, *rest, **options):
+        found = whole(population, *rest, **options)
         found["elbo"][[run.config.seed for run in trained].index(1)] = value
         return found
 
