@@ -8,12 +8,14 @@ scores compare with each other and with those of real images, and with no printe
 from __future__ import annotations
 
 import math
+from collections.abc import MutableMapping
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 from discrete_vae.backbones import BACKBONES
 from discrete_vae.backbones.stack import Stack
@@ -40,6 +42,8 @@ class Classifier:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
+        self.real: MutableMapping[Tensor, dict[str, float]] = WeakIdKeyDictionary()
+        """What real images got, which are judged beside those of every member and epoch."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Log-probabilities ``[M, C]`` of the classes of images ``[M, D]``, on the CPU."""
@@ -68,8 +72,9 @@ class Classifier:
 
     def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
         """``shares`` of images ``[M, D]``, and of real ones ``[M', D]``, whose names end in ``_real``."""
-        real = {f"{name}_real": value for name, value in self.shares(held_out).items()}
-        return self.shares(sample) | real
+        if held_out not in self.real:
+            self.real[held_out] = {f"{name}_real": value for name, value in self.shares(held_out).items()}
+        return self.shares(sample) | self.real[held_out]
 
 
 _JUDGES: WeakKeyDictionary[Dataset, Classifier] = WeakKeyDictionary()

@@ -12,7 +12,8 @@ from scipy import stats
 
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
-from reports.architectures.settings import CLIPPING, PENALTY, SPACE
+from reports.architectures.settings import SPACE
+from reports.critics.settings import CLIPPING, PENALTY
 from reports.kit.context import ReportContext
 from reports.kit.figures import COLOURS, DASHES, figure, legend_below
 from reports.kit.results import p_text

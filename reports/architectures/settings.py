@@ -17,11 +17,11 @@ from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.tuning import Search, Space, Study, configure
 from discrete_vae.tuning.drawing import drawn
+from reports.critics.settings import CLIPPING, PENALTY, clipped
 
-PENALTY, CLIPPING = "gradient penalty", "weight clipping"
 CRITICS = {
     PENALTY: CriticConfig(critic_learning_rate=1e-3),
-    CLIPPING: CriticConfig(gradient_penalty=0.0, weight_clip=0.01, critic_learning_rate=1e-3),
+    CLIPPING: dataclasses.replace(clipped(0.01), critic_learning_rate=1e-3),
 }
 """By the name of the constraint; the bound is that of Arjovsky et al. (2017)."""
 STRATEGY = "straight-through-gumbel-softmax"

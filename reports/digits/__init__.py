@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.critics.settings import CLIPPING
 from reports.digits import parts
-from reports.digits.settings import CLIPPING, CRITICS, DIGITS, FEW, PRESETS, Preset
+from reports.digits.settings import CRITICS, DIGITS, FEW, PRESETS, Preset
 from reports.kit.context import ReportContext, strategies
 from reports.kit.report import Report
 from reports.kit.results import by_name

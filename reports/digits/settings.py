@@ -11,11 +11,10 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
+from reports.critics.settings import CLIPPING, LABELS, PENALTY, clipped
 
-PENALTY, CLIPPING = "gradient penalty", "weight clipping"
-CRITICS = {PENALTY: CriticConfig(), CLIPPING: CriticConfig(gradient_penalty=0.0, weight_clip=0.01)}
+CRITICS = {PENALTY: CriticConfig(), CLIPPING: clipped(0.01)}
 """By the name of the constraint; the bound is that of Arjovsky et al. (2017)."""
-LABELS = {"straight-through-gumbel-softmax": "ST-Gumbel-Softmax", "softmax": "softmax"}
 DIGITS, FEW = "digits", "1,000 digits"
 DATA = {DIGITS: "binarised-mnist", FEW: "binarised-mnist-1000"}
 

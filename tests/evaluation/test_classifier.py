@@ -52,6 +52,15 @@ def test_scores_by_hand() -> None:
     assert (both["inception_score"], both["inception_score_real"]) == (pytest.approx(1), pytest.approx(2))
 
 
+def test_real_images_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, real, judged = Classifier(Told()), torch.tensor([[50.0, 0, 0], [0, 50, 0]]), list[torch.Tensor]()
+    shares = Classifier.shares
+    monkeypatch.setattr(Classifier, "shares", lambda self, images: judged.append(images) or shares(self, images))
+    first, second = judge.scores(torch.zeros(5, 3), real), judge.scores(torch.ones(5, 3), real)
+    assert sum(each is real for each in judged) == 1
+    assert first == second == judge.scores(torch.zeros(5, 3), real.clone())
+
+
 def test_it_learns_its_classes_and_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "LEAST", 100)
     data = stripes()

@@ -20,7 +20,8 @@ from discrete_vae.tuning.drawing import drawn
 from discrete_vae.tuning.sampling import tpe
 from reports import architectures
 from reports.architectures import parts
-from reports.architectures.settings import CLIPPING, CRITICS, PENALTY, PRESETS, QUICK, Preset, base, study
+from reports.architectures.settings import CRITICS, PRESETS, QUICK, Preset, base, study
+from reports.critics.settings import CLIPPING, PENALTY
 from reports.kit import latex
 from reports.kit.context import ReportContext
 from studies import studies
