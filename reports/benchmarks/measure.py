@@ -70,7 +70,7 @@ def _suite(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:
 def _beside(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:
     """A step beside one of Gumbel-Softmax with the same model."""
     other = replace(case, config=case.config.refitted(strategy="gumbel-softmax", options=None))
-    taken = take_turns([_endless(_trainer(each, data, device)) for each in (case, other)], case, device)
+    taken = take_turns([step_of(each, data, device) for each in (case, other)], case, device)
     return {"step_over_gumbel_softmax": taken.ratio(0, 1)} | taken.watched()
 
 
@@ -84,7 +84,7 @@ def _classes(case: Case, data: Dataset, device: torch.device) -> dict[str, float
     data = replace(data, train=replace(data.train, labels=places % case.config.architecture.categories))
     cases = {case.config.strategy: case}
     cases |= {name: replace(case, config=case.config.refitted(strategy=name, options=None)) for name in SINGLE}
-    steps = {name: _endless(_trainer(each, data, device)) for name, each in cases.items()}
+    steps = {name: step_of(each, data, device) for name, each in cases.items()}
     before = psutil.Process().memory_info().rss
     taken = take_turns([step for step in steps.values() for _ in range(2)], case, device)
     found = speeds(dict(zip(steps, taken.times[1::2], strict=True)))
@@ -154,6 +154,11 @@ LOOPS: Mapping[str, Callable[[Case, Dataset, torch.device], dict[str, float]]] =
     "evaluation": _evaluation,
     "device": _device,
 }
+
+
+def step_of(case: Case, data: Dataset, device: torch.device) -> Callable[[], None]:
+    """A function that takes the next step of a case, epoch after epoch."""
+    return _endless(_trainer(case, data, device))
 
 
 def _warn(message: str) -> None:

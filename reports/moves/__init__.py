@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +17,9 @@ from reports.kit.report import Report
 from reports.kit.results import Metric, by_name, line
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import evaluation_rows
+from reports.moves.steps import STRATEGY, stored
 from reports.reinmax import BUNDLED, GRAYSCALE
 
-STRATEGY = "gauss-newton-local-expectation"
-STEPS: Mapping[str, Sequence[tuple[str, int, float]]] = {
-    "8x4": [("none", 0, 1), ("8", 8, 1.99), ("all", 28, 5.55)],
-    "4x24": [("none", 0, 1), ("8", 8, 1.96), ("32", 32, 6.53), ("all", 72, 12.37)],
-    "8x16": [("none", 0, 1), ("8", 8, 2.04), ("32", 32, 5.11), ("all", 112, 20.55)],
-    "16x12": [("none", 0, 1), ("8", 8, 1.93), ("32", 32, 4.67), ("all", 180, 31.45)],
-    "64x8": [("none", 0, 1), ("8", 8, 1.87), ("32", 32, 4.16), ("all", 504, 70.96)],
-    "10x30": [("none", 0, 1), ("8", 8, 1.92), ("32", 32, 4.26), ("all", 270, 42.06)],
-}
-"""By size: the moves that are decoded, and the time of a step beside that of none, on one thread of an idle Intel Xeon
-with AVX-512 (median of 5 to 12 steps)."""
 RATE = Schedule(5e-4)
 """The paper's learning rate at most sizes."""
 
@@ -50,13 +40,13 @@ class Preset:
 
     def runs(self) -> dict[tuple[str, str], Config]:
         """By size and moves."""
-        found = {}
+        found, steps = {}, stored()
         for task in self.tasks:
-            for head, moves, cost in STEPS[task.label]:
-                if epochs := round(self.epochs / cost):
-                    options = STRATEGIES[STRATEGY].Options(moves=moves)
+            for step in steps[task.label]:
+                if epochs := round(self.epochs / step.ratio):
+                    options = STRATEGIES[STRATEGY].Options(moves=step.moves)
                     fields = {"epochs": epochs, "seed": self.seed, "learning_rate": RATE}
-                    found[task.label, head] = task.base.refitted(strategy=STRATEGY, options=options, **fields)
+                    found[task.label, step.name] = task.base.refitted(strategy=STRATEGY, options=options, **fields)
         return found
 
 

@@ -20,6 +20,8 @@ from reports.gauss_newton.tables import named, setting
 from reports.kit import latex
 from reports.kit.context import ReportContext
 from reports.moves import PRESETS as MOVES
+from reports.moves.steps import budgets, measure, stored
+from reports.reinmax import BUNDLED, GRAYSCALE
 from tests.tiny_images import middle
 
 TINY = Preset(
@@ -144,10 +146,21 @@ def test_presets_say_what_they_cost() -> None:
     assert len(REPORT.plan(PRESETS["full"])) > 350
     assert "epoch" in PRESETS["quick"].summary
     runs = MOVES["laptop"].runs()
-    assert runs["8x4", "all"].epochs == round(24 / 5.55)
+    measured = {(size, step.name): step for size, steps in stored().items() for step in steps}
+    assert {(task, name): moves for task in GRAYSCALE for name, moves in budgets(GRAYSCALE[task]).items()} == {
+        each: step.moves for each, step in measured.items()
+    }
+    assert runs["8x4", "all"].epochs == round(24 / measured["8x4", "all"].ratio)
     assert runs["8x4", "all"].options.moves == 28
     assert ("10x30", "32") in runs
     assert all(config.epochs for config in runs.values())
+
+
+def test_the_steps_of_a_size_are_measured_beside_that_without_decoded_moves() -> None:
+    found = measure(BUNDLED["8x4"], seconds=0)
+    assert [(each["name"], each["moves"]) for each in found["steps"]] == [("none", 0), ("8", 8), ("all", 28)]
+    assert found["steps"][0]["ratio"] == 1
+    assert all(each["step_ms"] > 0 for each in found["steps"])
 
 
 def test_a_trial_is_scored_by_as_many_samples_as_the_preset_has(tmp_path) -> None:
