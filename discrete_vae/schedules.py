@@ -130,7 +130,7 @@ class Schedule:
         passed = time if self.unit == "run" else time // self.every
         ramp = min(1.0, time / self.warmup) if self.warmup else 1.0
         with np.errstate(over="ignore"):  # what grows beyond all numbers is inf, as in training
-            decayed = self.initial * np.float64(self.decay) ** passed
+            decayed = self.initial * np.float64(self.decay) ** passed if self.initial else 0.0
         return float(max(decayed, self.minimum) * ramp)
 
     def without_effect(self) -> list[str]:
@@ -164,7 +164,18 @@ def table(
     steps_per_epoch: int,
     totals: Sequence[int] | None = None,
 ) -> Tensor:
-    """Values of P schedules at ``first_step ... first_step + steps - 1``: float32 ``[steps, P]``.
+    """Values of P schedules at ``first_step ... first_step + steps - 1``: float32 ``[steps, P]``; see ``values``."""
+    found = values(schedules, np.arange(first_step, first_step + steps), steps_per_epoch, totals)
+    return torch.from_numpy(found).float()
+
+
+def values(
+    schedules: Sequence[Schedule],
+    steps: np.ndarray[tuple[int], np.dtype[np.int64]],
+    steps_per_epoch: int,
+    totals: Sequence[int] | None = None,
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Values of P schedules at any steps: ``[steps, P]``.
 
     ``totals`` are the steps of the runs that they belong to, which schedules over a run need; beyond the end of its run
     such a schedule stays where it is. Raises ``ValueError`` where they are needed and missing.
@@ -180,14 +191,19 @@ def table(
     length = {"epoch": [steps_per_epoch] * len(schedules), "step": [1] * len(schedules), "run": totals}
     unit = np.array([length[schedule.unit][p] for p, schedule in enumerate(schedules)])
     gradual = np.array([schedule.unit == "run" for schedule in schedules])
-    step = np.arange(first_step, first_step + steps)[:, None]
+    step = steps[:, None]
     share = np.minimum(step / unit, 1.0)
     decays = np.where(gradual, share, step // (column("every").astype(np.int64) * unit))
+    initial = column("initial")
     with np.errstate(over="ignore"):  # a run that this happens to fails by its loss
-        decayed = column("initial") * column("decay") ** decays
+        grown = (
+            np.where(initial > 0, column("decay"), 1.0) ** decays
+        )  # of 0 nothing grows, for 0 times inf is no number
+        decayed = initial * grown
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
-    return torch.from_numpy(np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)).float()
+    found: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.maximum(decayed, column("minimum"))
+    return found * np.minimum(ramp, 1.0)
 
 
 def alike(schedules: Sequence[Schedule], epochs: Sequence[int]) -> bool:

@@ -8,7 +8,9 @@ import json
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
-from discrete_vae import backbones
+import numpy as np
+
+from discrete_vae import backbones, schedules
 from discrete_vae.backbones import Backbone
 from discrete_vae.config import relevance
 from discrete_vae.data import DataConfig
@@ -28,8 +30,8 @@ Keep = Literal["last", "best"]
 Score = Literal["task", "accuracy"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
-LOOKS = 1000
-"""Times of a run at which its weight decay is checked."""
+LOOKS = 100_000
+"""Steps of a run at which its weight decay is checked: all of them, or so many where it is longer."""
 REVISITED = 6
 """Stochastic layers that a run may have with a strategy that visits each several times."""
 NESTING = 1
@@ -237,7 +239,7 @@ class Config:
 
     @property
     def largest_loss(self) -> float:
-        """The largest share of itself that a weight loses at a step, at a thousand times of the run.
+        """The largest share of itself that a weight loses at a step; in the longest runs, at ``LOOKS`` of the steps.
 
         Less than 1 is told by the initial values, where neither schedule grows: it is no more than these make it.
         """
@@ -246,12 +248,10 @@ class Config:
             return bound
         steps = self.data.split_sizes.train // self.step_size
         total = self.epochs * steps
-
-        def at(schedule: Schedule, step: int) -> float:
-            return schedule.at({"epoch": step / steps, "step": step, "run": step / total}[schedule.unit])
-
-        times = {round(i * (total - 1) / LOOKS) for i in range(LOOKS + 1)}
-        return max(at(self.learning_rate, step) * at(self.weight_decay, step) for step in times)
+        looks = np.linspace(0, total - 1, min(total, LOOKS)).round().astype(np.int64)
+        found = schedules.values([self.learning_rate, self.weight_decay], looks, steps, [total, total])
+        with np.errstate(over="ignore", invalid="ignore"):  # a rate of 0 beside a decay beyond all numbers is no loss
+            return float(np.fmax.reduce(found[:, 0] * found[:, 1]))
 
     @property
     def step_size(self) -> int:

@@ -121,6 +121,19 @@ def test_nor_at_any_time_of_the_run(decay, rate) -> None:
         config(decay, rate)
 
 
+def test_nor_at_a_few_steps_of_a_long_run() -> None:
+    """At the last ten steps of the first epoch of a hundred."""
+    rate, decay = "0.01,decay=1e-9", "0.1,decay=1.0142,unit=step"
+    with pytest.raises(InputError, match=r"would lose 1\.1"):
+        Config(epochs=100, learning_rate=Schedule.parse(rate), weight_decay=Schedule.parse(decay))
+
+
+def test_a_decay_that_is_its_minimum_is_allowed_however_long_the_run() -> None:
+    """Its initial value of 0 grows by factors that are beyond all numbers at the end."""
+    made = Config(epochs=1200, weight_decay=Schedule.parse("0,decay=2,minimum=0.03"))
+    assert made.largest_loss == pytest.approx(0.03 * made.learning_rate.initial)
+
+
 def test_the_identity_of_runs_without_stays() -> None:
     assert "weight_decay" not in config().changes
     assert config("0.03").changes["weight_decay"] == "0.03"
