@@ -202,8 +202,9 @@ def values(
         decayed = initial * grown
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)
-    found: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.maximum(decayed, column("minimum"))
-    return found * np.minimum(ramp, 1.0)
+    found: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    found = np.maximum(decayed, column("minimum")) * np.minimum(ramp, 1.0)
+    return found
 
 
 def alike(schedules: Sequence[Schedule], epochs: Sequence[int]) -> bool:
