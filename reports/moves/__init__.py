@@ -90,7 +90,7 @@ def table(preset: Preset, results: pd.DataFrame) -> Table:
 
 PRESETS = {
     "quick": Preset(2, [BUNDLED["8x4"]]),
-    "laptop": Preset(24, list(GRAYSCALE.values())),
+    "laptop": Preset(16, list(GRAYSCALE.values())),
 }
 SUMMARY = "Gauss-Newton local expectation: which moves to decode, by the number of variables and categories"
 REPORT = Report(

@@ -150,7 +150,7 @@ def test_presets_say_what_they_cost() -> None:
     assert {(task, name): moves for task in GRAYSCALE for name, moves in budgets(GRAYSCALE[task]).items()} == {
         each: step.moves for each, step in measured.items()
     }
-    assert runs["8x4", "all"].epochs == round(24 / measured["8x4", "all"].ratio)
+    assert runs["8x4", "all"].epochs == round(16 / measured["8x4", "all"].ratio)
     assert runs["8x4", "all"].options.moves == 28
     assert ("10x30", "32") in runs
     assert all(config.epochs for config in runs.values())
