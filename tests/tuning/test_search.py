@@ -257,7 +257,7 @@ def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"another one \(epochs: 2 stored, 3 asked\)"):
         study_in(tmp_path / "study.db", epochs=3)
     other = dataclasses.replace(BASE, batch_size=1000)
-    with pytest.raises(InputError, match="fixed: batch_size: 5000 stored, 1000 asked"):
+    with pytest.raises(InputError, match="fixed: batch_size: 500 stored, 1000 asked"):
         study_in(tmp_path / "study.db", base=other)
     study = tiny(2)
     wider = dataclasses.replace(study, searches={"": Search(BASE, {"learning_rate": Float(0.1, 1.0)})})
@@ -275,7 +275,7 @@ def test_differences_are_told_by_name() -> None:
 CLASSES = Config(
     task="semi-supervised",
     architecture=Architecture(latents=1, hidden=(8,), style=2),
-    batch_size=5000,
+    batch_size=500,
     data=images().config,
 )
 SPACE = {"supervision.alpha": Float(1.0, 1e3, log=True), "supervision.labelled_weight": Float(1.0, 1e3, log=True)}

@@ -35,7 +35,7 @@ from pathlib import Path
 from discrete_vae.data import DataConfig
 from tests.tuning.tiny_worker import BASE, tiny
 
-STUDY = tiny({EPOCHS}, dataclasses.replace(BASE, data=DataConfig()))  # which every worker can load
+STUDY = tiny({EPOCHS}, dataclasses.replace(BASE, batch_size=5000, data=DataConfig()))  # which every worker can load
 there = Path("there")
 there.mkdir(exist_ok=True)
 (there / os.environ["SLURM_ARRAY_TASK_ID"]).touch()

@@ -16,19 +16,19 @@ from studies.gumbel_softmax import STUDY as WHOLE
 
 @functools.cache
 def images() -> data.Dataset:
-    """Binarised MNIST with few images to validate and test on."""
+    """A tenth of binarised MNIST, fewer still to validate and test on."""
     whole = data.load()
     few = (
-        dataclasses.replace(each, pixels=each.pixels[:500], labels=each.labels[:500])
-        for each in (whole.validation, whole.test)
+        dataclasses.replace(each, pixels=each.pixels[:count], labels=each.labels[:count])
+        for each, count in ((whole.train, 5000), (whole.validation, 500), (whole.test, 500))
     )
-    return data.Dataset.of("mnist-few", whole.train, *few, shape=(28, 28))
+    return data.Dataset.of("mnist-few", *few, shape=(28, 28))
 
 
 BASE = dataclasses.replace(
     WHOLE.searches[""].base,
     architecture=Architecture(4, 4, (8,)),
-    batch_size=5000,
+    batch_size=500,
     strategy="gumbel-softmax",
     data=images().config,
 )
