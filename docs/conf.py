@@ -1,11 +1,13 @@
 """How the site is built: ``tox -e docs``, or ``sphinx-build -W --keep-going -b html docs out/docs``."""
 
+import logging
 import sys
 from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # the extensions, and the reports beside the package
+logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's tables tell of their plugins, as Sphinx would then
 
 project = "discrete_vae"
 author = "The discrete_vae developers"
@@ -16,6 +18,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinxcontrib.bibtex",
+    "extensions.claims",
     "extensions.mathml",
 ]
 exclude_patterns = ["extensions"]
@@ -24,7 +27,8 @@ myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3  # [text](page.md#a-heading)
 nb_execution_mode = "off"  # notebooks are committed with their outputs
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"show-inheritance": True}
+autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
