@@ -27,7 +27,6 @@ myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3  # [text](page.md#a-heading)
 nb_execution_mode = "off"  # notebooks are committed with their outputs
 
-autodoc_default_options = {"show-inheritance": True}
 autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

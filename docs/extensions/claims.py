@@ -20,7 +20,9 @@ SIZE = 30, 10
 
 def add(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Complete a docstring's lines, in place."""
-    if what == "data":
+    if thing is STRATEGIES:
+        lines[:] = table_lines()
+    elif what == "data":
         module, _, constant = name.rpartition(".")
         lines[:] = constant_lines(module, constant)
     elif thing in STRATEGIES.values():
@@ -39,18 +41,56 @@ def constant_lines(module: str, name: str) -> list[str]:
     return []
 
 
+def table_lines() -> list[str]:
+    """Every strategy by its name in runs."""
+    lines = ["Every strategy, by its name in runs:", "", ".. list-table::", "   :header-rows: 1", ""]
+    for row in (
+        ("name", "class", "paper", "trains with", "gradient", "decoded samples"),
+        *(
+            (
+                f"``{name}``",
+                f":py:class:`~discrete_vae.strategies.{strategy.__name__}`",
+                ", ".join(papers(strategy)),
+                sample(strategy),
+                "unbiased" if strategy.claim.unbiased else "biased",
+                counted(strategy),
+            )
+            for name, strategy in STRATEGIES.items()
+        ),
+    ):
+        lines += [f"   {' ' if i else '*'} - {cell}" for i, cell in enumerate(row)]
+    return [*lines, "", f"Decoded samples: of a step and an example, with {SIZE[0]} variables of {SIZE[1]} categories."]
+
+
+def papers(strategy: type[Strategy]) -> list[str]:
+    """Links to them, or what the claim says where there are none."""
+    return [f":cite:t:`{key}`" for key in keys(strategy.claim.paper)] or [strategy.claim.paper]
+
+
+def counted(strategy: type[Strategy]) -> str:
+    """Samples that a step decodes for an example of ``SIZE``."""
+    count = strategy.claim.decoded(*SIZE)
+    return f"{count:,}" if count < 10**9 else f"{count:.0e}"
+
+
+def sample(strategy: type[Strategy]) -> str:
+    """What is decoded while it trains."""
+    if not strategy.categorical():
+        return "no categories"
+    return "a relaxed sample" if strategy.claim.relaxed else "one-hot samples"
+
+
 def strategy_lines(strategy: type[Strategy]) -> list[str]:
     """A field each for its name in runs, its papers, what it claims and the options that runs have of it."""
     claim = strategy.claim
-    papers = [f":cite:t:`{key}`" for key in keys(claim.paper)]
-    sample = "relaxed" if claim.relaxed else "a corner of the simplex" if strategy.categorical() else "no category"
-    decoded = "samples" if (count := claim.decoded(*SIZE)) > 1 else "sample"
+    count = counted(strategy)
+    decoded = "sample" if count == "1" else "samples"
     size = "" if isinstance(claim.evaluations, int) else f" for {SIZE[0]} variables of {SIZE[1]} categories"
     states = "; what is behind the latents learns from all states" if claim.marginal else ""
     return [
         *[f":In runs: ``{name}``" for name, each in STRATEGIES.items() if each is strategy],
-        f":Paper: {', '.join(papers) or claim.paper}",
-        f":Claim: gradient {'unbiased' if claim.unbiased else 'biased'}; the sample that it trains with is {sample}; "
+        f":Paper: {', '.join(papers(strategy))}",
+        f":Claim: gradient {'unbiased' if claim.unbiased else 'biased'}; trains with {sample(strategy)}; "
         f"a step decodes {count} {decoded} an example{size}{states}",
         *option_lines(strategy),
     ]
