@@ -1,8 +1,10 @@
-"""Categorical variables as ``torch.distributions`` has them, whose ``rsample`` has a strategy's gradient::
+"""Categorical variables as ``torch.distributions`` has them, whose ``rsample`` has a strategy's gradient.
 
-q = OneHotCategorical(ReinMax(1.3), logits=encoder(x))  # batch shape [B, N], event shape [K]
-z = q.rsample()
-loss = nll(decoder(z), x) + kl_divergence(q, prior).sum(-1)
+For example::
+
+    q = OneHotCategorical(ReinMax(1.3), logits=encoder(x))  # batch shape [B, N], event shape [K]
+    z = q.rsample()
+    loss = nll(decoder(z), x) + kl_divergence(q, prior).sum(-1)
 """
 
 from __future__ import annotations

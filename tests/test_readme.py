@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import textwrap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from discrete_vae.cli import command as cli
-from discrete_vae.cli.options import configuration, parameters, suited, task_of
-from discrete_vae.cli.own_images import own_images
-from discrete_vae.cli.train import varied
 from discrete_vae.errors import InputError
-from discrete_vae.progress import terminal_progress
 from discrete_vae.strategies import STRATEGIES
-from reports import __main__ as reports_command
-from studies import __main__ as studies_command
-from tests.readme import ROOT, TEXT
+from tests.readme import ROOT, TEXT, blocks, commands, understand
 
-EXAMPLES = [
-    textwrap.dedent(found)
-    for found in re.findall(r"```python\n(.*?)```", TEXT + (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
-]
+EXAMPLES = blocks(f"{TEXT}\n{(ROOT / 'CONTRIBUTING.md').read_text()}", "python")
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -56,39 +41,10 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-COMMANDS = {
-    "discrete-vae": cli.application,
-    "python -m studies": lambda task: studies_command.app,
-    "python -m reports": lambda task: reports_command.app,
-}
-
-
-def commands() -> list[str]:
-    """The commands in the README's blocks, their lines joined and without what the shell makes of them."""
-    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.partition(" #")[0].strip() for line in lines if line.startswith(tuple(COMMANDS))]
-
-
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands(TEXT))
 def test_commands_are_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every option is there and its value is taken; those of a training make a configuration."""
-    if (path := "path/to/images") in command:
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / path).mkdir(parents=True)
-        for seed in range(140):
-            pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / path / f"{seed}.png")
-    start = next(each for each in COMMANDS if command.startswith(each))
-    words = shlex.split(command.removeprefix(start))
-    task = task_of(words)
-    _, bound, _ = COMMANDS[start](task).parse_args(words, exit_on_error=False, print_error=False)
-    if words[0] == "train":
-        values = {each.name: each.default for each in parameters(words[1], task)} | suited(bound.kwargs) | bound.kwargs
-        with terminal_progress() as progress:
-            own = own_images(values, None, False, torch.device("cpu"), progress)
-        made = configuration(words[1], task, values, None if own is None else own.config)
-        assert varied(made, bound.kwargs.get("vary", ()))
+    monkeypatch.chdir(tmp_path)
+    understand(command, tmp_path)
 
 
 def test_the_table_of_strategies_has_them_all_with_their_papers() -> None:

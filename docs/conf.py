@@ -1,0 +1,48 @@
+"""How the site is built: ``tox -e docs``, or ``sphinx-build -W --keep-going -b html docs out/docs``."""
+
+import logging
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # the extensions, and the reports beside the package
+logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's tables tell of their plugins, as Sphinx would then
+
+project = "discrete_vae"
+author = "The discrete_vae developers"
+version = release = metadata.version("discrete-vae")
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinxcontrib.bibtex",
+    "extensions.claims",
+    "extensions.mathml",
+]
+exclude_patterns = ["extensions"]
+
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3  # [text](page.md#a-heading)
+nb_execution_mode = "off"  # notebooks are committed with their outputs
+
+autodoc_inherit_docstrings = False  # torch's are written for another site
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+
+bibtex_bibfiles = ["../discrete_vae/references.bib"]
+bibtex_reference_style = "author_year"
+bibtex_default_style = "plain"
+
+suppress_warnings = ["bibtex.missing_field"]  # the thesis is published without its school
+
+html_theme = "furo"
+html_title = f"discrete_vae {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_copy_source = False  # it lies beside, in the repository
+html_show_search_summary = False  # it fetches pages, which a browser refuses of files without a server
