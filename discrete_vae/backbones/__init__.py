@@ -23,10 +23,20 @@ BACKBONES: dict[str, Backbone] = {
     "conv": ConvBackbone(),
     "conv-jang": JANG,
     "residual": PlainBackbone(
-        residual.networks, "residual", {"normalisation": "backbone residual, which has group normalisation"}
+        residual.networks,
+        "residual",
+        {
+            "normalisation": "backbone residual, which has group normalisation",
+            "initialisation": "backbone residual, whose layers start as torch's own",
+        },
     ),
     "isotropic": PlainBackbone(
-        isotropic.networks, "isotropic", {"normalisation": "backbone isotropic, whose blocks have none"}
+        isotropic.networks,
+        "isotropic",
+        {
+            "normalisation": "backbone isotropic, whose blocks have none",
+            "initialisation": "backbone isotropic, whose layers start as torch's own",
+        },
     ),
 }
 OWN = "module:function of your own"

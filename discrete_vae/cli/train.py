@@ -45,7 +45,8 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
             own_data = own_images(values, files.folder, files.download, device, progress)
             base = configuration(strategy, task, values, None if own_data is None else own_data.config)
             each_seed = varied(base, values["vary"])
-            if own_data and "binarisation" not in given and base.data.binarisation == "threshold":
+            levels = own_data is not None and own_data.config.judge is None  # text has none
+            if levels and "binarisation" not in given and base.data.binarisation == "threshold":
                 progress.message(" ".join(THRESHOLDED.split()))
             capacity.require_training(base, seeds * len(each_seed), device)
             configs = [dataclasses.replace(each, seed=base.seed + i) for each in each_seed for i in range(seeds)]

@@ -54,9 +54,9 @@ class Where:
         return choose_device(self.device, self.threads)
 
 
-FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of omniglot's files, or one that has these folders
-under the data sets' names; for a run of own images that were moved, their new path (of the folder or file itself, or of
-the folder that holds it under its old name)."""
+FOLDER_HELP = """Folder of mnist's or fashion-mnist's IDX files, or of the files of omniglot, moses or text, or one that
+has these folders under the data sets' names; for a run of own images that were moved, their new path (of the folder or
+file itself, or of the folder that holds it under its old name)."""
 
 
 @Parameter(name="*")

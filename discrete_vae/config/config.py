@@ -34,6 +34,8 @@ LOOKS = 100_000
 """Steps of a run at which its weight decay is checked: all of them, or so many where it is longer."""
 REVISITED = 6
 """Stochastic layers that a run may have with a strategy that visits each several times."""
+OWN_LENGTH = {"seed", "epochs", "patience"}
+"""Fields that no schedule is, and that each member of a population may have in its own way."""
 NESTING = 1
 """How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
 
@@ -329,9 +331,8 @@ class Config:
     @property
     def population_key(self) -> str:
         """Equal for runs that can train side by side: all that is no schedule, nor the seed, epochs or patience."""
-        shape = dataclasses.replace(self, seed=0, epochs=1, patience=0)
-        values = _plain(shape, compared=True)
-        for source, target in ((shape, values), (shape.options, values["options"])):
+        values = {name: value for name, value in _plain(self, compared=True).items() if name not in OWN_LENGTH}
+        for source, target in ((self, values), (self.options, values["options"])):
             for item in dataclasses.fields(source):
                 if isinstance(getattr(source, item.name), Schedule):
                     del target[item.name]

@@ -135,7 +135,11 @@ def _read_files(source: sources.Source, folder: Path | None, download: bool) -> 
     if folder is not None:
         return sources.read(source, Path(folder))
     if source.installed is not None and source.installed.is_dir():
-        return sources.read(source, source.installed)
+        try:
+            return sources.read(source, source.installed)
+        except InputError:
+            if not download:
+                raise
     # Imported here because only this path needs pooch, requests and rich.
     from discrete_vae.data.download import cache_folder, fetch
 

@@ -14,6 +14,7 @@ RDKit (rdkit.org) decides whether a string is a molecule, and writes each molecu
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -96,10 +97,10 @@ def read(folder: Path | None, test: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _strings(folder: Path | None, name: str) -> list[str]:
     """The strings of a file, in its order."""
-    path = packaged.find(PACKAGE, name, folder, REMEDY)
+    path, content = packaged.read(PACKAGE, name, folder, REMEDY)
     try:
-        table = pd.read_csv(path, usecols=[COLUMN], dtype=str, keep_default_na=False)
-    except (OSError, EOFError, ValueError) as error:
+        table = pd.read_csv(io.BytesIO(content), usecols=[COLUMN], dtype=str, keep_default_na=False)
+    except ValueError as error:
         told = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be read as a table with a column {COLUMN} ({told}): {REMEDY}") from error
     lines = "\n".join(table[COLUMN])

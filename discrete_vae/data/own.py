@@ -215,7 +215,8 @@ def _split(raw: Raw, seed: int, validation: float, test: float, path: Path) -> d
     counts = {name: max(1, round(share * len(rest.pixels))) for name, share in wanted.items()}
     if sum(counts.values()) >= len(rest.pixels):
         raise InputError(
-            f"{path} has {len(rest.pixels)} images, too few to split: give at least {sum(counts.values()) + 1}"
+            f"{path} has {len(rest.pixels)} {'strings' if raw.symbols else 'images'}, too few to split: give at least "
+            f"{sum(counts.values()) + 1}"
         )
     if not wanted:
         return {"train": rest, **parts}

@@ -5,7 +5,18 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from discrete_vae.data import idx
 from discrete_vae.errors import InputError
+
+
+def read(package: str, name: str, folder: Path | None, remedy: str) -> tuple[Path, bytes]:
+    """Where the file ``name`` is (``find``), and its content, which gzip may have packed.
+
+    Raises:
+        InputError: it is not there, cannot be read, or is damaged.
+    """
+    path = find(package, name, folder, remedy)
+    return path, idx.read_content(path)
 
 
 def find(package: str, name: str, folder: Path | None, remedy: str) -> Path:

@@ -85,10 +85,10 @@ def read(folder: Path | None, text: Text) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _verses(folder: Path | None) -> list[str]:
-    path = packaged.find(PACKAGE, FILE, folder, REMEDY)
+    path, content = packaged.read(PACKAGE, FILE, folder, REMEDY)
     try:
-        verses = [str(json.loads(line)["text"]) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        verses = [str(json.loads(line)["text"]) for line in content.decode("utf-8").splitlines()]
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as a verse a line ({error}): {REMEDY}") from error
     digest = hashlib.sha256("\n".join(verses).encode()).hexdigest()
     if digest != SHA256:

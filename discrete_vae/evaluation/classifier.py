@@ -21,6 +21,7 @@ from discrete_vae.backbones import BACKBONES
 from discrete_vae.backbones.stack import Stack
 from discrete_vae.data import Dataset
 from discrete_vae.data.dataset import fingerprint
+from discrete_vae.files import writable
 from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.settings import Architecture
@@ -91,7 +92,8 @@ def judge_of(data: Dataset, runs: Path | None = None) -> Classifier | None:
     if data.config.domain.shape is None or train.levels != 1 or train.dynamic or int(train.labels.min()) < 0:
         return None
     if data not in _JUDGES:
-        network, digest, updates = _network(data), f"{fingerprint([train])}-{REVISION}", updates_of(len(train))
+        network, updates = _network(data), updates_of(len(train))
+        digest = f"{fingerprint([train])}-{data.config.image_shape}-{REVISION}"  # the pixels lie flat in a fingerprint
         folder = None if runs is None else runs / FOLDER / digest
         if folder and checkpoints.path_of(folder, updates).is_file():
             tensors = checkpoints.read(folder, updates, digest)
@@ -100,8 +102,8 @@ def judge_of(data: Dataset, runs: Path | None = None) -> Classifier | None:
         else:
             _train(network, train.pixels.cpu(), train.labels.cpu(), updates)
             if folder:
-                folder.mkdir(parents=True, exist_ok=True)
-                checkpoints.write(folder, updates, digest, network.state_dict())
+                with writable(folder):
+                    checkpoints.write(folder, updates, digest, network.state_dict())
         _JUDGES[data] = Classifier(network)
     return _JUDGES[data]
 

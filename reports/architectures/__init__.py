@@ -50,7 +50,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
 
 def trained(preset: Preset, bench: ReportContext) -> list[Run]:
     """The runs of the plan, in its order; one that two draws have in common is trained once."""
-    return bench.train(list(preset.plan().values()), samples=preset.evaluated)
+    return bench.train(list(preset.plan().values()), samples=preset.evaluated, whole=True)
 
 
 REPORT = Report(
@@ -59,4 +59,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: list(preset.plan().values()),
+    train=trained,
 )

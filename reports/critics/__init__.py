@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from discrete_vae.runs import Run
 from reports.critics import figures, tables
 from reports.critics.measures import measured
 from reports.critics.settings import PRESETS, Preset
@@ -18,21 +19,33 @@ TITLE = "Critics with a gradient penalty and with clipped weights"
 PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017"
 EVALUATED = {"generator": {"test": 1}, "images": dict.fromkeys(tables.SPLITS, 1)}
 """Samples a split, by the first part of a row's name."""
+CURVED, CURVES = "images", [(split, "wasserstein") for split in ("train", "validation")]
+"""The first part of the names of rows that are drawn by epoch, and what of them is."""
+
+
+def train(preset: Preset, bench: ReportContext) -> dict[tuple[str, ...], list[Run]]:
+    """The runs by row, with the distances by epoch of those whose rows are drawn."""
+    return {
+        row: bench.train(
+            configs,
+            samples=EVALUATED.get(row[0], {}),
+            whole=True,
+            epochs=range(1, preset.images.epochs + 1) if row[0] == CURVED else (),
+            metrics=CURVES,
+        )
+        for row, configs in preset.rows().items()
+    }
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train, evaluate and measure what is missing, then write tables, figures and the documents."""
-    epochs = {"images": range(1, preset.images.epochs + 1)}
-    runs = {
-        row: bench.train(configs, samples=EVALUATED.get(row[0], {}), epochs=epochs.get(row[0], ()))
-        for row, configs in preset.rows().items()
-    }
+    runs = train(preset, bench)
     every, frames, histories = [run for group in runs.values() for run in group], [], []
     for row, group in runs.items():
         for run in group:
             frames.append(evaluation_rows(bench.report, ", ".join(row), run, EVALUATED.get(row[0], {})))
             frames.append(measured(bench, row, run))
-            if row[0] in epochs:
+            if row[0] == CURVED:
                 found = run.history().query("metric == 'wasserstein'")
                 histories.append(found.assign(row=", ".join(row[1:]), seed=run.config.seed, run=run.config.name))
     results = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
@@ -59,4 +72,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
+    train=train,
 )

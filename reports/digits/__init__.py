@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from discrete_vae.runs import Run
 from reports.critics.settings import CLIPPING
 from reports.digits import parts
 from reports.digits.settings import CRITICS, DIGITS, FEW, PRESETS, Preset
@@ -18,17 +19,22 @@ TITLE = "Digits against a critic"
 PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017; Salimans et al. 2016"
 EVALUATED = {DIGITS: {"test": 1}, FEW: dict.fromkeys(parts.SPLITS, 1)}
 """Samples a split, by the data; a split is judged with as many as it has."""
-CURVES = ("wasserstein", "inception_score")
-"""Metrics that are shown by epoch."""
+CURVES = {"wasserstein": ("train", "validation"), "inception_score": ("validation",)}
+"""Metrics that are shown by epoch, with their splits."""
+
+
+def train(preset: Preset, bench: ReportContext) -> dict[tuple[str, ...], list[Run]]:
+    """The runs by row."""
+    shown = [(split, metric) for metric, splits in CURVES.items() for split in splits]
+    return {
+        row: bench.train(configs, samples=EVALUATED[row[0]], whole=True, epochs=preset.part(row).shown, metrics=shown)
+        for row, configs in preset.rows().items()
+    }
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the documents."""
-    plan = preset.rows()
-    runs = {
-        row: bench.train(configs, samples=EVALUATED[row[0]], epochs=preset.part(row).shown, metrics=CURVES)
-        for row, configs in plan.items()
-    }
+    plan, runs = preset.rows(), train(preset, bench)
     results, histories = [], []
     for row, group in runs.items():
         shown = preset.part(row).shown
@@ -70,4 +76,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
+    train=train,
 )

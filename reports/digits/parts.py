@@ -46,7 +46,7 @@ def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -
         f"{told} ± 95% interval. Entropies in nats: H of an image is the mean of the entropy of p(class | image), H of "
         f"the mean the entropy of the mean of p(class | image). Drawn: from the pixels' probabilities. {BOLD}."
     )
-    table = metrics_table("scores", caption, found, list(named.values()), SCORES)
+    table = metrics_table("scores", caption, found, list(named.values()), SCORES, seeds)
     own: list[Cell] = [real(results, name) for name in HEADS]
     rows_of = [*table.rows, Section(), [REAL, *own, *own]]
     return Table(table.name, table.caption, table.columns, rows_of)

@@ -26,8 +26,8 @@ from reports.kit.results import by_name
 from reports.kit.table import Cell, Column, Number, Table
 from reports.kit.tidy import changes
 
-KEY = ["row", "strategy", "parameters", "seed", "run", "epoch"]
-"""What a measurement is of; no run for the model that training begins with."""
+KEY = ["row", "strategy", "parameters", "seed", "model", "epoch"]
+"""What a measurement is of: the model is the run that trained it, or none for the model that training begins with."""
 CAPTION = (
     "The gradient in the logits beside the exact one, which is a sum over all states. Bias: norm of the mean error "
     "relative to the norm of the exact gradient, without the share of the draws' own noise. <: no bias is detectable; "
@@ -42,7 +42,7 @@ def known(preset: Preset, bench: ReportContext) -> tuple[pd.DataFrame, list[dict
     for folder in (bench.out, RESULTS / bench.report):
         told = provenance(folder).get("settings", {}) if (folder / PROVENANCE).is_file() else {}
         if told.items() >= preset.precision.items() and not bench.retrain:
-            return read_csv(folder / "results.csv").fillna({"run": ""}), told["measured_on"]
+            return read_csv(folder / "results.csv").fillna({"model": ""}), told["measured_on"]
     return pd.DataFrame(columns=[*KEY, "metric", "value"]), []
 
 

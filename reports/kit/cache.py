@@ -12,6 +12,7 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
+from discrete_vae.evaluation.yardstick import least
 from discrete_vae.files import read_text
 from discrete_vae.runs import Run
 from discrete_vae.runs.run import EVALUATION, HISTORY
@@ -20,12 +21,31 @@ from discrete_vae.training import Prune, never
 from discrete_vae.training.resuming import pruned_before
 
 NUMBERS = ["run", "split", "samples", "metric", "epoch", "value"]
-"""What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured."""
+"""What a table tells of a run: with an epoch, its history; with samples, an evaluation; else what a report measured.
+
+Each once. A table of what is measured in several ways names its models otherwise than ``run``.
+"""
 NOTHING = pd.DataFrame(columns=NUMBERS)
 PROVENANCE = "provenance.json"
 ENTRY = ("run", "status", "training_seconds")
 """What every run in it has."""
-NO_SAMPLES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a report needs to know of its runs, beside that they have ended."""
+
+    samples: Mapping[str, int] = field(default_factory=dict)
+    """Samples of an evaluation, by split."""
+    whole: bool = False
+    """Whether all of its metrics are needed, and not only what settings may be chosen by (``least``)."""
+    epochs: Collection[int] = ()
+    """After which ``metrics`` are told."""
+    metrics: Collection[tuple[str, str]] = ()
+    """Each with its split; by default the validation score of the run."""
+
+
+NOTHING_MORE = Wants()
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,11 @@ class Known(Run):
         return {"step": 0, "epoch": 0, "message": f"{self.config.name} failed; see {self.source}"} if failed else None
 
     @property
+    def last_epoch(self) -> int:
+        """As ``Run.last_epoch``; the tables need not hold all of the history that tells it."""
+        return int(self.entry.get("last_epoch", super().last_epoch))
+
+    @property
     def step(self) -> int:
         """Updates done; of a run that left early, as far as the tables tell its metrics."""
         if self.finished:
@@ -76,23 +101,23 @@ class Known(Run):
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].isna()]
         return dict(zip(zip(found["split"], found["metric"], strict=True), found["value"], strict=True))
 
-    def tells(self, samples: Mapping[str, int], epochs: Collection[int], metrics: Collection[str] = ()) -> bool:
-        """Whether the tables hold these evaluations of a finished run, and validation metrics after these epochs.
+    def tells(self, wants: Wants) -> bool:
+        """Whether it failed, or the tables hold all that a report wants to know of it as a finished run.
 
-        Any metrics, or those that are named; of a run that its patience ended, no epochs behind its end.
-        ``reconstruction_relaxed`` alone, which always stands on one sample, is no evaluation.
+        Of a run that its patience ended, no epochs behind its end.
         """
         if self.failure is not None:
             return True
-        made = self.evaluation().query("value == value and metric != 'reconstruction_relaxed'")
-        evaluated = set(zip(made["split"], made["samples"], strict=True))
-        history = self.history().query("split == 'validation' and value == value")
-        named = [history[history["metric"] == metric] for metric in metrics] or [history]
-        had = {epoch for epoch in epochs if epoch <= self.last_epoch}
+        made = self.evaluation().query("value == value")
+        had = {key: set(own["metric"]) for key, own in made.groupby(["split", "samples"])}
+        history = self.history().query("value == value")
+        after = {key: set(own["epoch"]) for key, own in history.groupby(["split", "metric"])}
+        epochs = {epoch for epoch in wants.epochs if epoch <= self.last_epoch}
+        score, task = ("validation", self.config.score_metric), self.config.task_class
         return (
             self.finished
-            and evaluated.issuperset(samples.items())
-            and all(set(each["epoch"]).issuperset(had) for each in named)
+            and all(had.get(each, set()) >= least(task, each[1], wants.whole) for each in wants.samples.items())
+            and all(after.get(key, set()) >= epochs for key in wants.metrics or [score])
         )
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -122,9 +147,7 @@ class Cache:
         configs: Iterable[Config],
         runs: Path,
         prune: Prune = never,
-        samples: Mapping[str, int] = NO_SAMPLES,
-        epochs: Collection[int] = (),
-        metrics: Collection[str] = (),
+        wants: Wants = NOTHING_MORE,
     ) -> dict[Config, Run]:
         """The runs of these configurations that were pruned, or that a folder tells so much of (``Known.tells``).
 
@@ -133,7 +156,7 @@ class Cache:
         """
         known = [own for each in dict.fromkeys(configs) if (own := self.of(each, runs))]
         left = pruned_before([first for first, *_ in known], prune)
-        told = (next((run for run in own if run in left or run.tells(samples, epochs, metrics)), None) for own in known)
+        told = (next((run for run in own if run in left or run.tells(wants)), None) for own in known)
         return {run.config: run for run in told if run}
 
     def of(self, config: Config, runs: Path) -> list[Known]:
@@ -161,12 +184,15 @@ def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path} cannot be read ({reason}); restore it, or delete its folder") from error
     numbers = pd.concat(tables[1:], ignore_index=True).drop_duplicates() if tables[1:] else NOTHING
-    whole = numbers.query("samples == samples")  # evaluations: what a report measured it may measure in several ways
-    twice = whole[whole.duplicated([name for name in NUMBERS if name != "value"])]
-    if len(twice):
-        run, metric = twice.iloc[0][["run", "metric"]]
-        raise InputError(f"the tables in {folder} have two values of {metric} of {run}; restore it, or delete it")
+    if twice := contradicted(numbers):
+        raise InputError(f"the tables in {folder} have two values of {twice}; restore it, or delete it")
     return {str(run): own for run, own in numbers.groupby("run", sort=False)}
+
+
+def contradicted(numbers: pd.DataFrame) -> str | None:
+    """The first metric, and its run, of which different numbers have two values."""
+    twice = numbers[numbers.duplicated([name for name in NUMBERS if name != "value"])]
+    return None if twice.empty else "{metric} of {run}".format(**twice.iloc[0])
 
 
 def _entries(folder: Path) -> list[tuple[Config, dict[str, Any]]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from discrete_vae.config import Config
 from discrete_vae.schedules import Schedule
 from discrete_vae.tuning import METRICS
+from reports.kit import results
 from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
 from reports.kit.results import BOLD, Metric, line
-from reports.kit.table import DASH, Cell, Number
+from reports.kit.table import DASH, Cell
 from reports.kit.trials import Entry
 
 Entries = Mapping[tuple[str, str], Entry]
@@ -28,7 +28,7 @@ def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:
     """A cell that says of how many seeds it is, where some failed or have no number; nothing a row does not measure."""
     if not any(run.finished for run in entry.runs):
         return "failed"
-    return replace(cell, mark=f" ({there}/{seeds})") if isinstance(cell, Number) and there < seeds else cell
+    return results.of_seeds(cell, there, seeds)
 
 
 def setting(entry: Entry) -> str:
@@ -92,7 +92,7 @@ def told(preset: Preset, entries: Entries) -> str:
         said.append(f"{'All rows' if len(best) == len(entries) else ', '.join(best)}: {BEST}.")
     said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
     if any(not run.finished for entry in entries.values() for run in entry.runs):
-        said.append("In brackets: of how many seeds, where some failed.")
+        said.append(results.FEWER)
     return " ".join(said)
 
 

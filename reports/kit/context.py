@@ -28,7 +28,7 @@ from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.training import Prune, never
 from reports.kit import documents
-from reports.kit.cache import NO_SAMPLES, PROVENANCE, Cache, Known
+from reports.kit.cache import PROVENANCE, Cache, Known, Wants
 from reports.kit.kept import KEPT
 from reports.kit.provenance import described, owner_of, preset_of
 from reports.kit.table import Table
@@ -121,29 +121,30 @@ class ReportContext:
         configs: Sequence[Config],
         prune: Prune = never,
         *,
-        samples: Mapping[str, int] = NO_SAMPLES,
+        samples: Mapping[str, int] | None = None,
+        whole: bool = False,
         epochs: Collection[int] = (),
-        metrics: Collection[str] = (),
+        metrics: Collection[tuple[str, str]] = (),
         weights: bool = False,
     ) -> list[Run]:
         """The runs of all configurations, in their order, evaluated with so many ``samples`` on each split.
 
-        A run that committed tables know is taken from there (``Known``) if they hold those evaluations and the
-        validation ``metrics`` (of any name, if none is given) after those ``epochs``, and if its ``weights`` are not
-        needed; the others are trained, or until pruned, where the runs' folder does not have them.
+        A run that committed tables know is taken from there (``Known``) if they hold all that is wanted (``Wants``),
+        and if its ``weights`` are not needed; the others are trained, or until pruned, where the runs' folder does not
+        have them.
         """
-        cached = not (weights or self.retrain)
-        found = self.cache.find(configs, self.runs, prune, samples, epochs, metrics) if cached else {}
+        wants = Wants(samples or {}, whole, epochs, metrics)
+        found = {} if weights or self.retrain else self.cache.find(configs, self.runs, prune, wants)
         with terminal_progress() as progress:
             for images in dict.fromkeys(config.data for config in configs):
-                wanted = [config for config in configs if config.data == images and config not in found]
+                unknown = [config for config in configs if config.data == images and config not in found]
                 if self.dry:
-                    self.asked.extend(wanted)
-                    if missing := self._untrained(wanted):
+                    self.asked.extend(unknown)
+                    if missing := self._untrained(unknown):
                         raise Missing(missing)
-                if wanted:
+                if unknown:
                     made = parallel.train(
-                        wanted,
+                        unknown,
                         self.runs,
                         self.dataset(images),
                         device=self.device,
@@ -152,12 +153,12 @@ class ReportContext:
                         jobs=self.jobs,
                     )
                     found |= {run.config: run for run in made}
-        for split, count in samples.items():
+        for split, count in wants.samples.items():
             self._evaluate([run for run in found.values() if not isinstance(run, Known)], split, count)
         return [found[config] for config in configs]
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
-        """Those that neither committed tables know, nor the runs' folder as trained to the end."""
+        """Those of which committed tables know nothing, and that the runs' folder has not as trained to the end."""
         return self._untrained([each for each in configs if self.retrain or not self.cache.of(each, self.runs)])
 
     def _untrained(self, configs: Sequence[Config]) -> list[Config]:

@@ -20,16 +20,18 @@ def learning_curves(
 ) -> list[str]:
     """Write ``NAME.csv``, validation metrics of the rows' runs by epoch, and draw them, a panel each with its title.
 
-    Where committed tables hold no history of their runs, their picture is taken over; other runs are trained for it.
+    Where committed tables lack a part of their runs' history, their picture is taken over; other runs are trained for
+    it.
     Gives the names of the figures, none if no run finished.
     """
     found = {run: row for row, runs in rows.items() for run in runs if run.finished}
     frames = [history_rows(row, run, panels) for run, row in found.items()]
-    if any(each.empty for each in frames):
+    if not all(map(_whole, found, frames)):
         if bench.drawn([name], found):
             return [name]
         last = max(run.config.epochs for run in found)
-        runs = bench.train([run.config for run in found], epochs=range(1, last + 1), metrics=list(panels))
+        metrics = [("validation", panel) for panel in panels]
+        runs = bench.train([run.config for run in found], epochs=range(1, last + 1), metrics=metrics)
         frames = [history_rows(row, run, panels) for run, row in zip(runs, found.values(), strict=True)]
     if not frames:
         return []
@@ -44,3 +46,9 @@ def learning_curves(
             axes.set(title=title, ylabel="nats an image")
         legend_below(drawing, lines, columns=2)
     return [name]
+
+
+def _whole(run: Run, rows: pd.DataFrame) -> bool:
+    """Whether a run's rows of some metrics have every epoch; a metric that the run does not have is none of them."""
+    epochs = set(range(1, run.last_epoch + 1))
+    return len(rows) > 0 and all(set(own["epoch"]) == epochs for _, own in rows.groupby("metric"))

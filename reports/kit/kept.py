@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae import runs
-from discrete_vae.errors import InputError
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import writable, write_atomically
 from discrete_vae.runs import Run
 from discrete_vae.runs.spreadsheets import to_csv
-from reports.kit.cache import NUMBERS, PROVENANCE, Cache, Known, provenance
+from reports.kit.cache import NUMBERS, PROVENANCE, Cache, Known, contradicted, provenance
 from reports.kit.provenance import described
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -27,7 +27,8 @@ def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]
     """Add what has ended of the runs in a folder ``where`` to the tables in ``out``; gives all runs in there.
 
     Of each run: its evaluations, and by epoch the validation metric that it is scored by, and ``metrics``, which
-    settings may be chosen by. Raises ``InputError`` for a folder of other things, and for what cannot be read.
+    settings may be chosen by. Raises ``InputError`` for a folder of other things or without an ended run, for metrics
+    that no run has, for numbers of a run that contradict those of the tables, and for what cannot be read.
     """
     with writable(out):
         if os.path.lexists(out / PROVENANCE) and provenance(out).get("kind") != KIND:
@@ -36,7 +37,14 @@ def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]
     known = {name: before.named(name, where)[0] for name in before.known}
     ended = {run.config.name: run for run in runs.find(where) if run.finished or run.failure is not None}
     rows = [_numbers(run, metrics) for run in [*known.values(), *ended.values()]]
-    numbers = pd.concat(rows, ignore_index=True).drop_duplicates() if rows else pd.DataFrame(columns=NUMBERS)
+    if not ended:
+        raise InputError(f"{where} holds no run that has ended; name the folder of the runs (--runs)")
+    had = {name for run in ended.values() for name in run.history()["metric"]}
+    if strange := [name for name in metrics if name not in had]:
+        raise nearest(strange[0], sorted(had), "metric")
+    numbers = pd.concat(rows, ignore_index=True).drop_duplicates()
+    if twice := contradicted(numbers):
+        raise InputError(f"{where} has another {twice} than {out}; name another folder (--out), or delete the run")
     whole = known | ended
     told = {"kind": KIND, **described(list(whole.values()), (out,))}
     write_atomically(out / ROWS, to_csv(numbers.astype({"samples": "Int64", "epoch": "Int64"})))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import torch
 
 from discrete_vae.errors import InputError
 from discrete_vae.progress import terminal_progress
@@ -24,6 +25,7 @@ from reports.kit.tidy import COLUMNS
 IDENTITY = ["strategy", "parameters", "seed"]
 """What decides the numbers of a run; the label of its row does not."""
 NUMBERS = ["split", "metric", "step", "value"]
+PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
 """Of the processor, without validation. The metric is a measurement: it differs from run to run."""
 
@@ -114,10 +116,10 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
 
 
 def _kept(run: OwnRun, bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A run's numbers and environment, by the runs' folder."""
+    """A run's numbers and environment, by the runs' folder; it trains on the processor, whatever the device."""
 
     def take() -> dict[str, Any]:
-        return {"numbers": run.take().lines, "environment": environment(bench.device)}
+        return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}
 
     asked = {"report": bench.report, **dict(zip(IDENTITY, run.identity, strict=True))}
     made = keep(bench.runs / "own", asked, take, "numbers", "environment")

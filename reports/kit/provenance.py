@@ -38,6 +38,8 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
             "environments": sorted(set(places)),
             "configuration": run.config.to_dict(),
         }
+        if run.finished and run.last_epoch < run.config.epochs:  # its patience ended
+            entry["last_epoch"] = run.last_epoch
         if isinstance(run, Known):
             entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
             if "environments" not in run.entry:

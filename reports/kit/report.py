@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,12 +26,19 @@ class Report:
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
     """The runs that a preset needs at the least."""
     train: Callable[[Any, ReportContext], object] | None = None
-    """All of its training, where what some runs show decides on others."""
+    """All of its training; a report that trains in one call has it too, so that ``missing`` knows what is wanted."""
 
     def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
-        """Those of them that have to be trained: none, where ``train`` gets to its end without."""
-        with contextlib.suppress(Missing):
-            if self.train:
+        """The runs that have to be trained, as far as that is known: none, where ``train`` gets to its end without.
+
+        Those of the first call that lacks some, of which tables may know too little, and of the others in the plan all
+        of which tables know nothing.
+        """
+        first = list[Config]()
+        if self.train:
+            try:
                 self.train(preset, replace(bench, dry=True))
                 return []
-        return bench.missing(self.plan(preset))
+            except Missing as error:
+                first = error.configs
+        return list(dict.fromkeys([*first, *bench.missing(self.plan(preset))]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -69,11 +69,25 @@ def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[st
     return made
 
 
+FEWER = "In brackets: of how many seeds, where some failed."
+"""What a cell of less than all seeds is marked by, for a caption."""
+
+
+def of_seeds(cell: Cell, there: int, seeds: int) -> Cell:
+    """A mean that says of how many seeds it is, where these are not all."""
+    return replace(cell, mark=f" ({there}/{seeds})") if isinstance(cell, Number) and there < seeds else cell
+
+
 def metrics_table(
-    name: str, caption: str, results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[Metric]
+    name: str, caption: str, results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[Metric], seeds: int = 0
 ) -> Table:
-    """A line a row, a column a metric (``cells``)."""
-    columns = [cells(results, rows, metric) for metric in metrics]
+    """A line a row, a column a metric (``cells``); a mean over less than all ``seeds`` says so, and the caption."""
+    columns = [
+        {row: of_seeds(cell, len(metric.of(results, row)), seeds) for row, cell in cells(results, rows, metric).items()}
+        for metric in metrics
+    ]
+    if any(isinstance(cell, Number) and cell.mark for column in columns for cell in column.values()):
+        caption = f"{caption} {FEWER}"
     body = [[row, *(column[row] for column in columns)] for row in rows]
     return Table(name, caption, [Column("", text=True), *(metric.column for metric in metrics)], body)
 

@@ -58,7 +58,8 @@ def enter(preset: Preset, bench: ReportContext, row: Row, task: Task, metric: st
     def score(configs: Sequence[Config]) -> dict[Config, float]:
         wanted = [run for config in configs for run in lasting(config, max(lengths), preset.trial_seeds)]
         metrics, whole = _judged(configs, metric)
-        made = iter(bench.train(wanted, epochs=range(1, max(lengths) + 1) if whole else lengths, metrics=metrics))
+        told = [("validation", each) for each in metrics]
+        made = iter(bench.train(wanted, epochs=range(1, max(lengths) + 1) if whole else lengths, metrics=told))
         runs = {config: [next(made) for _ in preset.trial_seeds] for config in configs}
         found = {replace(config, epochs=each): own for config, own in runs.items() for each in lengths}
         trials.update(found)
@@ -89,7 +90,7 @@ def best_of(study: str, storage: str) -> tuple[Config, str]:
 
 def _trained(preset: Preset, bench: ReportContext, config: Config, own_length: bool = False) -> list[Run]:
     length = config.epochs if own_length else preset.epochs
-    return bench.train(lasting(config, length, preset.seeds), samples=preset.evaluated)
+    return bench.train(lasting(config, length, preset.seeds), samples=preset.evaluated, whole=True)
 
 
 def mean(runs: Sequence[Run], metric: str, epochs: int) -> float:

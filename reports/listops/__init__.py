@@ -131,7 +131,7 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
         "the symbols that have more than one operator to their left, those below the right one. Step: time of the "
         "processor."
     )
-    return metrics_table("results", caption, final, preset.labels, metrics(preset))
+    return metrics_table("results", caption, final, preset.labels, metrics(preset), len(preset.seeds))
 
 
 def draw(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from reports.kit.declared import counted
 from reports.kit.figures import figure, legend_below, styles
 from reports.kit.own_loops import SECONDS, Numbers, OwnRun, StrategyRow, collected, last, means
 from reports.kit.report import Report
-from reports.kit.results import BOLD, Metric, by_name, line, metrics_table
+from reports.kit.results import BOLD, FEWER, Metric, by_name, line, metrics_table
 from reports.kit.table import Table
 from reports.polynomial.problem import Problem, train
 
@@ -113,14 +113,17 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
     by_power = {power: final[final["row"].str.endswith(f", {power}")] for power in powers}
     plain = {power: own.assign(row=own["row"].str.removesuffix(f", {power}")) for power, own in by_power.items()}
     seconds = Metric("train", SECONDS, "ms a step", better=0, scale=1e3 / preset.steps, spread=False)
-    parts = [metrics_table("", "", plain[named(power)], labels, [excess(power)]) for power in preset.powers] + [
-        metrics_table("", "", plain[powers[0]], labels, [seconds])
-    ]
+    parts = [
+        metrics_table("", "", plain[named(power)], labels, [excess(power)], len(preset.seeds))
+        for power in preset.powers
+    ] + [metrics_table("", "", plain[powers[0]], labels, [seconds])]
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     caption = (
         f"Exact loss after {preset.steps:,} steps less the least one, in thousandths; {seeds}; {BOLD}. "
         f"Step: time of the processor at {powers[0]}."
     )
+    if any(part.caption for part in parts):
+        caption = f"{caption} {FEWER}"
     columns = [parts[0].columns[0], *(part.columns[1] for part in parts)]
     body = [[label, *(part.rows[i][1] for part in parts)] for i, label in enumerate(labels)]  # type: ignore[index]
     return Table("results", caption, columns, body)

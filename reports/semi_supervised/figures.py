@@ -21,7 +21,8 @@ def draw(bench: ReportContext, entries: Entries, results: pd.DataFrame) -> list[
     found = []
     for (row, _), entry in entries.items():
         configs = [run.config for run in entry.runs if run.finished]
-        for run in bench.train(configs, epochs=range(1, max((each.epochs for each in configs), default=0) + 1)):
+        epochs = range(1, max((each.epochs for each in configs), default=0) + 1)
+        for run in bench.train(configs, epochs=epochs, metrics=[("validation", "accuracy")]):
             history = run.history().query("split == 'validation' and metric == 'accuracy'")
             found.append(history.assign(row=row, seed=run.config.seed, value=100 * history["value"]))
     history = pd.concat(found)

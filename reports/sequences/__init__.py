@@ -9,6 +9,7 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, CriticConfig
 from reports.kit.context import ReportContext, strategies
@@ -62,6 +63,12 @@ def planned(preset: parts.StringsPreset) -> dict[str, list[Config]]:
     }
 
 
+def train(preset: parts.StringsPreset, bench: ReportContext) -> dict[str, list[Run]]:
+    """The runs by row and data set."""
+    plan = planned(preset)
+    return {name: bench.train(configs, samples=preset.evaluated, whole=True) for name, configs in plan.items()}
+
+
 def make(preset: parts.StringsPreset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the documents."""
     write(preset, bench, TITLE, Path(__file__).with_name("text.md"))
@@ -69,8 +76,7 @@ def make(preset: parts.StringsPreset, bench: ReportContext) -> None:
 
 def write(preset: parts.StringsPreset, bench: ReportContext, title: str, text: Path) -> None:
     """A report on some data sets, with a text of its own."""
-    plan = planned(preset)
-    runs = {name: bench.train(configs, samples=preset.evaluated) for name, configs in plan.items()}
+    runs = train(preset, bench)
     rows = [evaluation_rows(bench.report, name, run, preset.evaluated) for name, group in runs.items() for run in group]
     datasets, labels = [task.label for task in preset.tasks], [row.label for row in preset.rows]
     rows += [parts.reference(dataset, preset.seeds, bench) for dataset in datasets]
@@ -111,4 +117,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in planned(preset).values() for config in configs],
+    train=train,
 )

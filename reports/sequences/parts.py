@@ -11,6 +11,7 @@ import pandas as pd
 from discrete_vae.data import DataConfig, has_files
 from discrete_vae.data.ngrams import NGram
 from discrete_vae.data.strings import Strings
+from discrete_vae.data.text import Text
 from discrete_vae.evaluation import statistics
 from discrete_vae.latents.noise import seeded
 from discrete_vae.runs import Run
@@ -114,8 +115,8 @@ def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: S
     named = own.assign(row=own["row"].str.removesuffix(f", {dataset}"))
     others = [dataclasses.replace(metric, better=0) for metric in measured]
     made, models, real = (
-        metrics_table(dataset, caption, named, rows, metrics)
-        for rows, metrics in ((labels, measured), (MODELS, others), ([REAL], others))
+        metrics_table(dataset, caption, named, rows, metrics, seeds)
+        for rows, metrics, seeds in ((labels, measured, len(preset.seeds)), (MODELS, others, 0), ([REAL], others, 0))
     )
     return dataclasses.replace(made, rows=[*made.rows, Section(), *models.rows, Section(), *real.rows])
 
@@ -146,9 +147,9 @@ def strings(run: Run, bench: ReportContext) -> list[str]:
     """A few strings of a run's generator: of the committed ones if the run is known, else drawn from its weights."""
     path = RESULTS / bench.report / EXAMPLES
     if isinstance(run, Known) and path.is_file():
-        table = read_csv(path)
+        table = read_csv(path, dtype={"string": str})
         if len(found := table["string"][table["run"] == run.config.name]) == SHOWN:
-            return list(found)
+            return list(found.fillna(""))  # of an empty string a table has nothing
     (run,) = bench.train([run.config], weights=True)
     return strings_of(run.config.data.dataset).write(bench.draw(run, SHOWN, "examples")) if run.finished else []
 
@@ -162,7 +163,9 @@ def draw(preset: StringsPreset, bench: ReportContext, runs: Mapping[str, Sequenc
     if bench.drawn([name], [run for group in runs.values() for run in group]):
         return [name]
     runs = {
-        row: bench.train([run.config for run in group], epochs=range(1, group[0].config.epochs + 1))
+        row: bench.train(
+            [run.config for run in group], epochs=range(1, group[0].config.epochs + 1), metrics=_drawn(group[0])
+        )
         for row, group in runs.items()
     }
     members = [(row, run) for row, group in runs.items() for run in group]
@@ -182,6 +185,12 @@ def draw(preset: StringsPreset, bench: ReportContext, runs: Mapping[str, Sequenc
         labels = [row.label for row in preset.rows]
         legend_below(drawing, dict(zip(labels, handles.values(), strict=False)), len(labels))
     return [name]
+
+
+def _drawn(run: Run) -> list[tuple[str, str]]:
+    """What is drawn of a run's strings: running text has words, and no validity."""
+    other = "valid" if isinstance(strings_of(run.config.data.dataset), Text) else "words"
+    return [(split, metric) for split, metric in CURVES if metric != other]
 
 
 def _of(history: pd.DataFrame, split: str, metric: str) -> pd.DataFrame:

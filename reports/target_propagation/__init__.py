@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.runs import Run
 from reports.kit.context import ReportContext, strategies
 from reports.kit.report import Report
 from reports.kit.results import by_name
@@ -14,21 +15,27 @@ from reports.kit.tidy import evaluation_rows, history_rows
 from reports.target_propagation import figures
 from reports.target_propagation.settings import PRESETS, Preset, Trial, Variant
 from reports.target_propagation.tables import DIAGNOSTICS, relations_table, results_table, setting, variants_table
-from reports.target_propagation.tuning import tune, tuning
+from reports.target_propagation.tuning import Tuned, tune, tuning
 
 METRICS = (*DIAGNOSTICS, "pull_cosine")
 """Of a run's history, that are written."""
 
 
-def make(preset: Preset, bench: ReportContext) -> None:
-    """Tune, train and evaluate what is missing, then write numbers, tables, figures and documents."""
-    tuned, chosen, short = tune(preset, bench) if preset.variants else ([], preset.finalists, {})
+def train(preset: Preset, bench: ReportContext) -> tuple[Tuned, list[tuple[str, Run]]]:
+    """Tune, then train what was chosen: the trials, and the finals with their labels."""
+    tuned = tune(preset, bench) if preset.variants else ([], preset.finalists, {})
     samples, epochs = preset.evaluated, range(1, preset.epochs + 1)
-    finals = [
+    return tuned, [
         (variant.label, run)
         for variant in preset.finalists
-        for run in bench.train(final(preset, variant, chosen[variant]), samples=samples, epochs=epochs)
+        for run in bench.train(final(preset, variant, tuned[1][variant]), samples=samples, whole=True, epochs=epochs)
     ]
+
+
+def make(preset: Preset, bench: ReportContext) -> None:
+    """Tune, train and evaluate what is missing, then write numbers, tables, figures and documents."""
+    (tuned, chosen, short), finals = train(preset, bench)
+    samples = preset.evaluated
     results = pd.concat([evaluation_rows(bench.report, *each, samples) for each in finals], ignore_index=True)
     curves, signals = (
         pd.concat([history_rows(*each, METRICS) for each in runs], ignore_index=True)
@@ -69,4 +76,4 @@ def plan(preset: Preset) -> list[Config]:
 
 
 SUMMARY = "target propagation through categorical latents: what fails, what wins"
-REPORT = Report("target-propagation", SUMMARY, PRESETS, make, plan=plan)
+REPORT = Report("target-propagation", SUMMARY, PRESETS, make, plan=plan, train=train)

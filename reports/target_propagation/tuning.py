@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,7 +38,11 @@ class Tried:
         return -WORST if found == WORST and self.run.finished else found
 
 
-def tune(preset: Preset, bench: ReportContext) -> tuple[list[Tried], dict[Variant, Trial], dict[str, Tried]]:
+Tuned = tuple[Sequence[Tried], Mapping[Variant, Trial], Mapping[str, Tried]]
+"""The trials, what is best for each variant, and its best short run by label."""
+
+
+def tune(preset: Preset, bench: ReportContext) -> Tuned:
     """Run every variant's trials, and give them with what is best for each, and with its best short run by label.
 
     For a finalist the best is decided at full length, between its best short trials: a short run may prefer others.

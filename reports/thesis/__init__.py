@@ -31,19 +31,25 @@ RELAXED, HARD = (
 RECONSTRUCTION = [*RELAXED, *HARD]
 KL, ELBO = Metric("validation", "kl", "KL", "validation", better=0), Metric("validation", "elbo", "ELBO", "validation")
 BOUNDS = [KL, ELBO, Metric("test", "elbo", "ELBO", "test"), Metric("test", "log_likelihood", "IW bound", "test")]
+SHORT = {"train": 1, "validation": 1}
+"""Samples a split of what shows how open settings matter."""
 DRAWN = {"elbo": "validation ELBO", "reconstruction_hard": "validation reconstruction, hard samples"}
+
+
+def train(preset: Preset, bench: ReportContext) -> list[Run]:
+    """The runs of both tables."""
+    configs = [config for group in preset.table.values() for config in group]
+    found = bench.train(configs, samples=preset.evaluated, whole=True)
+    return found + bench.train([line.config for line in preset.sensitivity], samples=SHORT, whole=True)
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and evaluate what is missing, then write tables, figures and documents."""
-    lines, short = preset.sensitivity, {"train": 1, "validation": 1}
-    configs = [config for group in preset.table.values() for config in group]
-    found = bench.train(configs, samples=preset.evaluated)
-    found += bench.train([line.config for line in lines], samples=short)
+    lines, found = preset.sensitivity, train(preset, bench)
     runs = {run.config: run for run in found}
     rows = {row: [runs[config] for config in group] for row, group in preset.table.items()}
     frames = [evaluation_rows(bench.report, row, run, preset.evaluated) for row in rows for run in rows[row]]
-    frames += [evaluation_rows(bench.report, line.name, runs[line.config], short) for line in lines]
+    frames += [evaluation_rows(bench.report, line.name, runs[line.config], SHORT) for line in lines]
     results = pd.concat([printed(rows), *frames], ignore_index=True)
     bench.write_results(results)
     drawn = [*learning_curves(bench, rows, DRAWN), *pictures(bench, rows)]
@@ -173,4 +179,5 @@ def plan(preset: Preset) -> list[Config]:
     return [*(each for group in preset.table.values() for each in group), *(line.config for line in preset.sensitivity)]
 
 
-REPORT = Report("thesis", "the thesis' Table 5.1 and figures, measured again", settings.PRESETS, make, plan=plan)
+SUMMARY = "the thesis' Table 5.1 and figures, measured again"
+REPORT = Report("thesis", SUMMARY, settings.PRESETS, make, plan=plan, train=train)

@@ -1,16 +1,20 @@
 """Stacked networks equal separate ones, from their first weight on."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from discrete_vae.backbones import BACKBONES, idle
 from discrete_vae.backbones.layers import Linear
 from discrete_vae.backbones.mlp import MLP
 from discrete_vae.backbones.stack import ACTIVATIONS
+from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import seeded
+from discrete_vae.settings import Architecture
 
 SIZES = (6, 5, 4, 3)
 BY_HAND = {
@@ -98,3 +102,26 @@ def test_unknown_activation_is_named_with_the_choices() -> None:
     with pytest.raises(InputError, match="unknown activation 'sigmoid'; choose from softplus, relu, tanh") as caught:
         MLP(SIZES, "sigmoid", [seeded(0)])
     assert "\n" not in str(caught.value)
+
+
+OTHERS = {
+    "hidden": (9,),
+    "channels": (8,),
+    "activation": "relu",
+    "initialisation": "fan-in",
+    "normalisation": "layer",
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_what_a_backbone_does_not_read_is_idle(name: str) -> None:
+    """And nothing else; what is idle is refused, since it would train the same network under another name."""
+    image, plain = Shape(8, 8), Architecture(backbone=name, hidden=(7,), channels=(4,))
+
+    def outputs(widths: Architecture) -> torch.Tensor:
+        network = BACKBONES[name].critic(image, 2, widths, [seeded(0)])
+        found: torch.Tensor = network(torch.linspace(0, 1, 2 * image.size).view(1, 1, -1))
+        return found
+
+    same = {field for field, other in OTHERS.items() if outputs(plain).equal(outputs(replace(plain, **{field: other})))}
+    assert same == set(OTHERS) & set(idle(plain))

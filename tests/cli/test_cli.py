@@ -140,6 +140,31 @@ def test_memory_of_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str
     assert call("evaluate", run.folder.name, "--memory", "0.5", "--samples", "2") == 0
 
 
+def test_only_of_images_is_told_that_they_are_made_binary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Text has no levels. Both are too small for the network, which is found later."""
+    np.save("own.npy", np.random.RandomState(0).randint(0, 256, (30, 4, 4), np.uint8))
+    Path("own.txt").write_text("the cat sat on the mat " * 20)
+    told = []
+    for task, path in (("vae", "own.npy"), ("generator", "own.txt")):
+        given = [
+            "--task",
+            task,
+            "--dataset",
+            path,
+            "--batch-size",
+            "2",
+            "--backbone",
+            "conv",
+            "--channels",
+            "2",
+            "2",
+            "2",
+        ]
+        assert call("train", "gumbel-softmax", *given) == 2
+        told.append("at half intensity" in capsys.readouterr().err)
+    assert told == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from importlib import util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,7 +64,21 @@ def test_text_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(split) for split in (data.train, data.validation, data.test)] == list(data.config.split_sizes)
     found = {each for split in (data.train, data.validation, data.test) for each in TEXT.write(split.pixels)}
     assert found == set(cut(normal(" ".join(verses)), 32))
+    packed = gzip.compress((tmp_path / text.FILE).read_bytes())
+    (tmp_path / text.FILE).unlink()
+    (tmp_path / f"{text.FILE}.gz").write_bytes(packed)
     assert load(data.config, tmp_path).test.pixels.equal(data.test.pixels)
+
+
+@pytest.mark.parametrize(("dataset", "name"), [("text", text.FILE), ("moses", "train.csv")])
+@pytest.mark.parametrize("damage", [slice(12, 200), slice(-200, None)])
+def test_a_damaged_gzip_file_is_named(dataset: str, name: str, damage: slice, tmp_path: Path) -> None:
+    """Whatever its decompression says: bad codes, a wrong sum, an early end."""
+    packed = bytearray(gzip.compress(bytes(np.random.RandomState(0).randint(97, 120, 2000, np.uint8))))
+    packed[damage] = b"\xff" * 50
+    (tmp_path / f"{name}.gz").write_bytes(packed)
+    with pytest.raises(InputError, match=rf"{name}.gz is a corrupt gzip file"):
+        load(DataConfig(dataset), tmp_path)
 
 
 def test_text_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +137,7 @@ def test_own_text(tmp_path: Path) -> None:
     ("content", "options", "message"),
     [
         (b"short", {}, "has 5 symbols of text; give at least 32"),
+        (b"long enough " * 6, {}, "own.txt has 2 strings, too few to split: give at least 3"),
         (b"\xff" * 100, {}, r"is not in UTF-8 \(byte 0\)"),
         (b"long enough " * 10, {"image_size": (2, 16)}, "is text: give 1 and the symbols of a string"),
         (b"long enough " * 90, {"binarisation": "none"}, "needs images, own has none"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_installed_files_are_checked(installed: Path) -> None:
     (installed / "train-labels-idx1-ubyte.gz").write_bytes(b"another")
     with pytest.raises(InputError, match=r"train-labels-idx1-ubyte\.gz starts with 0x616e6f74"):
         load(FASHION)
+
+
+def test_what_is_installed_and_damaged_may_be_downloaded(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shutil.copytree(installed, tmp_path / "mirror")
+    (installed / "train-labels-idx1-ubyte.gz").write_bytes(b"another")
+    fetched = lambda source, folder: shutil.copytree(whole, folder)  # noqa: E731
+    monkeypatch.setattr("discrete_vae.data.download.fetch", fetched)
+    assert len(load(FASHION, download=True).train) == 20
 
 
 def test_of_several_data_sets_each_has_its_subfolder(installed: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class Told(nn.Module):
         return images
 
 
-def stripes(labelled: bool = True) -> Dataset:
+def stripes(labelled: bool = True, shape: tuple[int, int] = (4, 4)) -> Dataset:
     """Images of 4 x 4 pixels of two classes, rows and columns, with a tenth of the pixels changed."""
 
     def split(images: int, seed: int) -> Split:
@@ -35,7 +35,7 @@ def stripes(labelled: bool = True) -> Dataset:
         pixels = (pixels + (torch.rand(pixels.shape, generator=generator) < 0.1)) % 2
         return Split(pixels.to(torch.uint8), labels if labelled else torch.full_like(labels, -1))
 
-    return Dataset.of("stripes", split(200, 0), split(50, 1), split(50, 2), shape=(4, 4))
+    return Dataset.of("stripes", split(200, 0), split(50, 1), split(50, 2), shape=shape)
 
 
 def test_scores_by_hand() -> None:
@@ -76,6 +76,21 @@ def test_it_learns_its_classes_and_is_kept_beside_the_runs(tmp_path: Path, monke
     assert judge_of(data) is first
     kept.write_bytes(kept.read_bytes()[:-4])
     with pytest.raises(InputError, match=r"cannot be read|corrupt"):
+        judge_of(stripes(), tmp_path)
+
+
+def test_images_of_another_shape_have_another_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same pixels in other rows; both networks are a dense layer on 16 numbers."""
+    monkeypatch.setattr(classifier, "LEAST", 1)
+    judge_of(stripes(), tmp_path)
+    judge_of(stripes(shape=(2, 8)), tmp_path)
+    assert len(list((tmp_path / FOLDER).iterdir())) == 2
+
+
+def test_a_folder_that_takes_no_judge_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "LEAST", 1)
+    (tmp_path / FOLDER).write_text("")
+    with pytest.raises(InputError, match="cannot write"):
         judge_of(stripes(), tmp_path)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from discrete_vae.errors import InputError
+from discrete_vae.runs import environment
 from discrete_vae.strategies import STRATEGIES
 from reports import polynomial
 from reports.kit import own_loops
@@ -194,3 +195,12 @@ def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "results.csv").write_text(text.replace("strategy", "way", 1))
     with pytest.raises(InputError, match="restore it, or delete its folder"):
         own_loops.collected(TINY.runs(), context(tmp_path))
+
+
+def test_own_loops_are_of_the_processor(tmp_path: Path) -> None:
+    """Whatever the report's device: their provenance names what they ran on."""
+    bench = dataclasses.replace(context(tmp_path), device=torch.device("cuda"))
+    run = own_loops.OwnRun("row", "reinmax", {}, 0, lambda: own_loops.Numbers([("train", "loss", 1, 2.0)]))
+    results, (place,) = own_loops.collected([run], bench)
+    assert list(results["value"]) == [2.0]
+    assert place["device"] == environment(torch.device("cpu"))["device"]

@@ -11,6 +11,7 @@ import pytest
 
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
+from discrete_vae.runs.spreadsheets import to_csv
 from discrete_vae.tasks import Architecture
 from reports import adversarial_vae, real_sequences, sequences
 from reports.kit.context import RESULTS, ReportContext
@@ -71,6 +72,19 @@ def test_committed_strings_are_shown_for_known_runs(tmp_path: Path) -> None:
     strings = parts.strings(known, bench)
     assert strings == list(pd.read_csv(RESULTS / "sequences" / parts.EXAMPLES)["string"][: parts.SHOWN])
     assert not bench.runs.exists()
+
+
+def test_committed_strings_are_those_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a generator wrote nothing, or what looks like a number or a formula."""
+    written = ["", "1", "007", "-C"]
+    plan = sequences.planned(sequences.PRESETS["laptop"])["softmax, expressions"]
+    bench = ReportContext("sequences", "laptop", tmp_path / "out", tmp_path / "runs")
+    (known,) = bench.train(plan[:1])
+    monkeypatch.setattr(parts, "RESULTS", tmp_path)
+    table = pd.DataFrame({"row": "softmax", "run": known.config.name, "string": written})
+    (tmp_path / "sequences").mkdir()
+    (tmp_path / "sequences" / parts.EXAMPLES).write_text(to_csv(table))
+    assert parts.strings(known, bench) == written
 
 
 def test_generators_are_held_against_models() -> None:

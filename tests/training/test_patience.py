@@ -206,6 +206,7 @@ CLASSES = {"task": "semi-supervised", "architecture": Architecture(1, 10, (15,))
     [
         (CLASSES, "elbo"),
         ({**CLASSES, "score": "accuracy"}, "accuracy"),
+        ({**CLASSES, "score": "accuracy", "keep": "last"}, "accuracy"),
         ({**CLASSES, "task": "labels-alone"}, "accuracy"),
     ],
 )
@@ -214,7 +215,7 @@ def test_what_is_looked_at(data: Dataset, fields: dict[str, Any], metric: str, t
     given = {"epochs": 6, "patience": 1, "keep": "best", "learning_rate": Schedule(0.1), **fields}
     (run,) = train([Config(data=data.config, supervision=Supervision(labelled=20), **given)], tmp_path, data)
     found = run.history().query("split == 'validation' and metric == @metric").set_index("epoch")["value"]
-    assert run.kept_epoch == found.idxmax()
+    assert run.kept_epoch == (found.idxmax() if run.config.keep == "best" else len(found))
     assert (
         run.last_epoch
         == len(found)

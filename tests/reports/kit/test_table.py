@@ -10,7 +10,7 @@ import pytest
 from discrete_vae.errors import InputError
 from reports.kit.latex import compile_document, document, engine
 from reports.kit.prose import Prose, latex
-from reports.kit.results import Difference, Metric, by_name, cells, differences_table
+from reports.kit.results import FEWER, Difference, Metric, by_name, cells, differences_table, metrics_table
 from reports.kit.table import DASH, Column, Number, Section, Table
 
 TABLE = Table(
@@ -102,3 +102,16 @@ def test_numbers_by_name() -> None:
     assert names["mean"]("failed", "test", "elbo") == DASH
     with pytest.raises(InputError, match="unknown row of the results 'a'"):
         names["mean"]("a", "test", "elbo")
+
+
+def test_a_mean_over_less_than_all_seeds_says_so() -> None:
+    """A number that is not finite has no part in it."""
+    results = pd.DataFrame(
+        [("a", 0, 1.0), ("a", 1, 3.0), ("b", 0, 5.0), ("b", 1, float("nan")), ("c", 0, float("nan"))],
+        columns=["row", "seed", "value"],
+    ).assign(split="test", metric="loss")
+    made = metrics_table("x", "Loss.", results, ["a", "b", "c"], [Metric("test", "loss", spread=False)], seeds=2)
+    assert [str(row[1]) for row in made.rows] == ["2.00", "5.00 (1/2)", DASH]  # type: ignore[index]
+    assert made.caption == f"Loss. {FEWER}"
+    whole = metrics_table("x", "Loss.", results, ["a"], [Metric("test", "loss", spread=False)], seeds=2)
+    assert whole.caption == "Loss."

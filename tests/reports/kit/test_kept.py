@@ -1,0 +1,64 @@
+"""Numbers of ended runs, kept in tables: of which runs, and not of two that contradict each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from discrete_vae.config import Config
+from discrete_vae.errors import InputError
+from discrete_vae.runs import Run
+from discrete_vae.runs.run import EVALUATION, HISTORY
+from reports.kit.cache import Cache
+from reports.kit.kept import keep
+
+CONFIG = Config("reinmax", epochs=3)
+
+
+def failed(runs: Path, elbo: float = -2.0, test: float = -3.0) -> Run:
+    """A run that ended after an epoch, without weights."""
+    run = Run.create(runs, CONFIG)
+    run.write_history(pd.DataFrame([(1, "validation", "elbo", elbo), (1, "validation", "kl", 1.0)], columns=HISTORY))
+    run.write_evaluation(pd.DataFrame([("test", "elbo", 10, test)], columns=EVALUATION))
+    (run.folder / "failure.json").write_text(json.dumps({"step": 7, "epoch": 2, "message": "not finite"}))
+    return run
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("other", [{"elbo": -2.5}, {"test": -3.5}])
+def test_numbers_that_contradict_the_tables_are_not_added(other: dict[str, float], tmp_path: Path) -> None:
+    """As of a run that was trained on two machines: every report would read both."""
+    out = tmp_path / "kept"
+    keep(failed(tmp_path / "runs").folder.parent, out)
+    before = content(out)
+    keep(tmp_path / "runs", out)
+    assert content(out) == before
+    with pytest.raises(
+        InputError, match=rf"elsewhere has another elbo of {CONFIG.name} than .*kept; name another folder"
+    ):
+        keep(failed(tmp_path / "elsewhere", **other).folder.parent, out)
+    assert content(out) == before
+
+
+def test_metrics_may_come_later(tmp_path: Path) -> None:
+    failed(tmp_path / "runs")
+    keep(tmp_path / "runs", tmp_path / "kept")
+    keep(tmp_path / "runs", tmp_path / "kept", ["kl"])
+    (known,) = Cache([tmp_path / "kept"]).of(CONFIG, tmp_path)
+    assert set(known.history()["metric"]) == {"elbo", "kl"}
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    """Nothing is written."""
+    with pytest.raises(InputError, match="nowhere holds no run that has ended; name the folder of the runs"):
+        keep(tmp_path / "nowhere", tmp_path / "kept")
+    failed(tmp_path / "runs")
+    with pytest.raises(InputError, match="did you mean 'kl'"):
+        keep(tmp_path / "runs", tmp_path / "kept", ["kll"])
+    assert not list((tmp_path / "kept").iterdir())
