@@ -204,7 +204,8 @@ def keep(
     out
         Folder of the tables; by default reports/kept/NAME.
     metrics
-        Validation metrics that settings are chosen by, beside the task's own: accuracy, for example.
+        Metrics by epoch that settings are chosen by or figures draw, beside the task's own: accuracy, for example, and
+        of generators of strings critic_loss and valid.
     """
     where = out or KEPT / name
     count = len(kept.keep(runs, where, metrics))

@@ -26,8 +26,8 @@ KIND = "kept runs"
 def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]:
     """Add what has ended of the runs in a folder ``where`` to the tables in ``out``; gives all runs in there.
 
-    Of each run: its evaluations, and by epoch the validation metric that it is scored by, and ``metrics``, which
-    settings may be chosen by. Raises ``InputError`` for a folder of other things or without an ended run, for metrics
+    Of each run: its evaluations, and by epoch the metric that it is scored by, and ``metrics``, which settings may be
+    chosen by and figures draw. Raises ``InputError`` for a folder of other things or without an ended run, for metrics
     that no run has, for numbers of a run that contradict those of the tables, and for what cannot be read.
     """
     with writable(out):
@@ -56,6 +56,5 @@ def _numbers(run: Run, metrics: Collection[str]) -> pd.DataFrame:
     if isinstance(run, Known):
         return run.numbers[NUMBERS]
     history = run.history()
-    named = {run.config.score_metric, *metrics}
-    history = history[(history["split"] == "validation") & history["metric"].isin(named)]
+    history = history[history["metric"].isin({run.config.score_metric, *metrics})]
     return pd.concat([run.evaluation(), history]).assign(run=run.config.name).reindex(columns=NUMBERS)

@@ -21,7 +21,8 @@ CONFIG = Config("reinmax", epochs=3)
 def failed(runs: Path, elbo: float = -2.0, test: float = -3.0) -> Run:
     """A run that ended after an epoch, without weights."""
     run = Run.create(runs, CONFIG)
-    run.write_history(pd.DataFrame([(1, "validation", "elbo", elbo), (1, "validation", "kl", 1.0)], columns=HISTORY))
+    rows = [(1, "validation", "elbo", elbo), (1, "validation", "kl", 1.0), (1, "train", "critic_loss", 0.5)]
+    run.write_history(pd.DataFrame(rows, columns=HISTORY))
     run.write_evaluation(pd.DataFrame([("test", "elbo", 10, test)], columns=EVALUATION))
     (run.folder / "failure.json").write_text(json.dumps({"step": 7, "epoch": 2, "message": "not finite"}))
     return run
@@ -49,9 +50,12 @@ def test_numbers_that_contradict_the_tables_are_not_added(other: dict[str, float
 def test_metrics_may_come_later(tmp_path: Path) -> None:
     failed(tmp_path / "runs")
     keep(tmp_path / "runs", tmp_path / "kept")
-    keep(tmp_path / "runs", tmp_path / "kept", ["kl"])
+    keep(tmp_path / "runs", tmp_path / "kept", ["critic_loss"])
     (known,) = Cache([tmp_path / "kept"]).of(CONFIG, tmp_path)
-    assert set(known.history()["metric"]) == {"elbo", "kl"}
+    assert set(zip(known.history()["split"], known.history()["metric"], strict=True)) == {
+        ("validation", "elbo"),
+        ("train", "critic_loss"),
+    }
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
