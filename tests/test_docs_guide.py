@@ -1,19 +1,29 @@
-"""The guide to strategies says what the committed results say, and what the strategies claim."""
+"""The guides say what the committed results say, what the strategies claim, and what the commands do."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from discrete_vae.config import Config
+from discrete_vae.data import DataConfig, load
 from discrete_vae.evaluation import statistics
+from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
+from discrete_vae.training import train
 from reports import semi_supervised
+from reports.__main__ import REPORTS
 from reports.benchmarks.measurements import by_row
 from reports.gauss_newton.tables import OURS
 from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
+from reports.gradients.settings import MODEL
+from reports.kit import cost
 from reports.kit.cache import Cache
 from reports.kit.results import Metric, differences, line
 from reports.thesis.settings import PRESETS
@@ -200,6 +210,8 @@ def test_the_table_of_costs() -> None:
             decoded = [STRATEGIES[name].claim.decoded(*sizes) for sizes in ((30, 10), (64, 256))]
             assert cells[2:] == [f"{each:,}" if each <= 2**20 else "refused" for each in decoded], name
         told_of |= names
+    assert f"{STRATEGIES['local-expectation'].claim.decoded(30, 10)} decoded samples a step at $N$ = 30" in SAID
+    assert f"with {MODEL.architecture.categories**MODEL.architecture.latents:,} joint states" in SAID
     assert told_of >= {"reinmax", "arsm", "local-expectation", "marginalisation", "disarm-tree", "rloo", "rebar"}
 
 
@@ -253,6 +265,9 @@ def test_what_is_said_of_classes() -> None:
     assert f"a step that samples is {speed['K = 10']:.1f} times as fast" in SAID
     assert f"is {speed['K = 10']:.1f} times as fast at 10 classes, {speed['K = 100']:.0f} times at 100" in SAID
     assert f"and {speed['K = 1000']:.0f} times at 1,000." in SAID
+    table = (ROOT / "reports" / "results" / "speed-by-classes" / "speeds.md").read_text().splitlines()
+    printed = {cells[1].strip(): cells[-2].strip() for cells in (each.split("|") for each in table)}
+    assert f"print {printed['10']} times at 10 classes and {printed['100']} at 100" in SAID
     results, metric = results_of("semi-supervised"), semi_supervised.REPORT.metrics[0]
     summed, *others = (
         metric.of(results, name) for name in ("Marginalisation", "ReinMax", "Gumbel-S", "ST Gumbel-S", "RLOO (4)")
@@ -306,3 +321,55 @@ def test_what_is_said_of_tuning() -> None:
     ahead, behind = (each.split("|")[3].strip().split(" ± ") for each in (elbo, bound))
     assert f"{-float(ahead[0]):.1f} ± {float(ahead[1]):.1f} nats ahead of Gumbel-Softmax on the test ELBO" in SAID
     assert f"and {float(behind[0]):.1f} ± {float(behind[1]):.1f} behind on the bound" in SAID
+
+
+REPRODUCE = (ROOT / "docs" / "guides" / "reproduce.md").read_text()
+
+
+def test_the_tables_of_reports_have_them_all() -> None:
+    """Each with a preset that there is; those with committed results with that preset, and how long it trained."""
+    committed, _, planned = REPRODUCE.partition("## What is declared and not committed")
+    rows = re.findall(r"`python -m reports ([\w-]+)(?: --preset (\w+))?` \| ([^|]+) \|", committed)
+    assert rows
+    for name, preset, took in rows:
+        found = json.loads((ROOT / "reports" / "results" / name / "provenance.json").read_text())
+        assert found["preset"] == (preset or next(iter(REPORTS[name].presets)))
+        assert took in ("times only", cost.told(found["training_seconds"])), name
+    others = re.findall(r"`python -m reports ([\w-]+) --preset (\w+)`", planned)
+    for name, preset in others:
+        assert preset in REPORTS[name].presets
+        committed_in = ROOT / "reports" / "results" / name / "provenance.json"
+        assert not committed_in.exists() or json.loads(committed_in.read_text())["preset"] != preset
+    assert {name for name, *_ in rows} | {name for name, _ in others} == REPORTS.keys() - {"storage-overhead"}
+
+
+def test_what_a_storage_costs() -> None:
+    found = by_row(results_of("storage-overhead"))
+    one, four = (found[f"{workers} workers"] for workers in (1, 4))
+    said = " ".join((ROOT / "docs" / "guides" / "many-machines.md").read_text().split())
+    assert f"{one['seconds']:.2f} s of one worker's time, and {four['seconds']:.2f} s with four workers" in said
+    assert f"{one['share']:.2%} and {four['share']:.2%} of a trial" in said
+
+
+FIRST = Config(
+    "reinmax",
+    options=STRATEGIES["reinmax"].Options(temperature=Schedule(1.3)),
+    data=DataConfig("binarised-mnist-1000"),
+    learning_rate=Schedule(0.003),
+    batch_size=50,
+    epochs=20,
+)
+"""The first run that the documentation shows."""
+SHOWN = re.findall(r"^│ (\w{12}) │ +0 │ (\S+) │", (ROOT / "docs" / "start" / "first-run.md").read_text(), re.MULTILINE)
+
+
+def test_the_first_run_has_the_name_that_is_shown() -> None:
+    ((name, _),) = SHOWN
+    assert name == FIRST.identity
+
+
+@pytest.mark.slow
+def test_the_first_run_ends_as_shown(tmp_path: Path) -> None:
+    (run,) = train([FIRST], tmp_path, load(FIRST.data))
+    ((_, elbo),) = SHOWN
+    assert run.validation(20)["elbo"] == pytest.approx(float(elbo), abs=1.5)
