@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinxcontrib.bibtex",
     "extensions.claims",
+    "extensions.downloads",
     "extensions.mathml",
 ]
 exclude_patterns = ["extensions"]
