@@ -63,7 +63,8 @@ LINES = [(name, command) for name, text in PAGES.items() for command in commands
 @pytest.mark.parametrize(("page", "number"), EXAMPLES)
 def test_examples_run(page: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks(PAGES[page], "python")[number], page, "exec"), {"__name__": "example"})
+    example = compile(blocks(PAGES[page], "python")[number], page, "exec", dont_inherit=True)
+    exec(example, {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize(("page", "command"), LINES)
