@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinxcontrib.bibtex",
     "extensions.claims",
+    "extensions.downloads",
     "extensions.mathml",
 ]
 exclude_patterns = ["extensions"]
@@ -29,6 +30,7 @@ nb_execution_mode = "off"  # notebooks are committed with their outputs
 
 autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # names of defaults, as the source has them
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80

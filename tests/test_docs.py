@@ -63,7 +63,8 @@ LINES = [(name, command) for name, text in PAGES.items() for command in commands
 @pytest.mark.parametrize(("page", "number"), EXAMPLES)
 def test_examples_run(page: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks(PAGES[page], "python")[number], page, "exec"), {"__name__": "example"})
+    example = compile(blocks(PAGES[page], "python")[number], page, "exec", dont_inherit=True)
+    exec(example, {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize(("page", "command"), LINES)
@@ -161,18 +162,22 @@ def test_the_site_asks_for_nothing(site: Path) -> None:
         assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", style.read_text()), style.name
 
 
-def test_formulas_are_mathml_and_unknown_ones_are_told(tmp_path: Path) -> None:
+def test_formulas_are_mathml_and_tables_of_reports_can_be_downloaded(tmp_path: Path) -> None:
+    """A formula that the converter does not know is told with its line, and so is a link to nothing."""
     pytest.importorskip("sphinx")
     pages = tmp_path / "pages"
     pages.mkdir()
     (pages / "conf.py").write_text(
         f"import sys; sys.path[:0] = [{str(ROOT / 'docs')!r}, {str(ROOT)!r}]\n"
-        'extensions = ["myst_parser", "extensions.mathml"]\nmyst_enable_extensions = ["dollarmath"]\n'
+        'extensions = ["myst_parser", "extensions.downloads", "extensions.mathml"]\n'
+        'myst_enable_extensions = ["dollarmath"]\n'
         'html_math_renderer = "mathml"\nhtml_theme = "basic"\n'
     )
     (pages / "index.md").write_text(
-        "# A page\n\nOf $\\pi_k$:\n\n$$c = \\frac{1}{2}$$ (half)\n\nSee {eq}`half`, not $\\nothing_k$.\n"
+        "# A page\n\nOf $\\pi_k$:\n\n$$c = \\frac{1}{2}$$ (half)\n\nSee {eq}`half`, not $\\nothing_k$.\n\n"
+        "[One](../table.md), [none](../tables.md)\n"
     )
+    (tmp_path / "table.md").write_text("| a |\n")
     built = build(pages, tmp_path / "out")
     text = (tmp_path / "out" / "index.html").read_text()
     assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><msub><mi>π</mi>' in text
@@ -181,7 +186,10 @@ def test_formulas_are_mathml_and_unknown_ones_are_told(tmp_path: Path) -> None:
     assert re.search(r'href="#equation-half"[^>]*>\(1\)</a>', text)
     assert not re.search(r"<script[^>]*mathjax", text, re.IGNORECASE)
     assert r"index.md:7: WARNING: the formula $\nothing_k$ cannot be shown in a browser" in built.stderr
-    assert built.stderr.count("WARNING") == 1
+    assert "'../tables.md'" in built.stderr
+    assert built.stderr.count("WARNING") == 2
+    (link,) = re.findall(r'href="(_downloads/[^"]+/table.md)"', text)
+    assert (tmp_path / "out" / link).read_text() == "| a |\n"
 
 
 @pytest.fixture

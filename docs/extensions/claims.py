@@ -1,7 +1,8 @@
-"""What autodoc does not see: a strategy's paper, claim and options, and what is said of a constant where it is set."""
+"""What autodoc does not see: a strategy's papers, claim and options, and what is said of a constant where it is set."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from typing import Any
@@ -14,6 +15,8 @@ from discrete_vae.citations import keys
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.strategies.base import options_of
 
+LONG = 1500
+"""Characters of a signature that nobody reads."""
 SIZE = 30, 10
 """Variables and categories that evaluations are counted for: those of the thesis' model."""
 
@@ -98,7 +101,9 @@ def strategy_lines(strategy: type[Strategy]) -> list[str]:
 
 def option_lines(strategy: type[Strategy]) -> list[str]:
     """A line an option, with its default."""
-    said = {each.arg_name: each.description or "" for each in parse_from_object(strategy.Options).params}
+    said: dict[str, str] = {}
+    for kind in reversed(strategy.Options.__mro__[:-1]):  # what a class says of a field goes before what its bases do
+        said |= {each.arg_name: each.description for each in parse_from_object(kind).params if each.description}
     made = [
         f"    - ``{name}`` ({field.default}): {' '.join(said.get(name, '').split())}"
         for name, field in options_of(strategy).items()
@@ -106,6 +111,21 @@ def option_lines(strategy: type[Strategy]) -> list[str]:
     return [":Options:", *made, ""] if made else []
 
 
+def shorten(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """The signature of a dataclass whose defaults fill a screen: names and short defaults alone."""
+    if not dataclasses.is_dataclass(thing) or not signature or (len(signature) < LONG and "<" not in signature):
+        return None
+    shown = []
+    for field in dataclasses.fields(thing):
+        default = "..." if field.default is dataclasses.MISSING else repr(field.default)
+        none = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        shown.append(field.name if none else f"{field.name}={default if len(default) < 30 else '...'}")
+    return f"({', '.join(shown)})", returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", add)
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
