@@ -35,7 +35,9 @@ def train(preset: Preset, bench: ReportContext) -> tuple[dict[Row, Chosen], Fina
     """Tune, train and evaluate what is missing."""
     chosen = {row: choose(preset, bench, row) for row in preset.rows}
     finals = {
-        (row, metric, epochs): bench.train(final(preset, row, found, metric, epochs), samples=preset.counted(epochs))
+        (row, metric, epochs): bench.train(
+            final(preset, row, found, metric, epochs), samples=preset.counted(epochs), whole=True
+        )
         for row, found in chosen.items()
         for metric, epochs in preset.places(row)
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from discrete_vae.config import Config
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from reports.kit.context import ReportContext, strategies
@@ -50,14 +51,21 @@ class Preset:
         return found
 
 
+SAMPLES = {"train": 1, "validation": 1}
+
+
+def train(preset: Preset, bench: ReportContext) -> list[Run]:
+    """Train and evaluate what is missing."""
+    return bench.train(list(preset.runs().values()), samples=SAMPLES, whole=True)
+
+
 def make(preset: Preset, bench: ReportContext) -> None:
-    """Train and evaluate what is missing, then write numbers, the table and the documents."""
-    wanted, samples = preset.runs(), {"train": 1, "validation": 1}
-    runs = bench.train(list(wanted.values()), samples=samples)
+    """Train what is missing, then write numbers, the table and the documents."""
+    wanted, runs = preset.runs(), train(preset, bench)
     named = {line(head, size): run for (size, head), run in zip(wanted, runs, strict=True)}
-    results = pd.concat([evaluation_rows(bench.report, *each, samples) for each in named.items()], ignore_index=True)
+    results = pd.concat([evaluation_rows(bench.report, *each, SAMPLES) for each in named.items()], ignore_index=True)
     bench.write_results(results)
-    bench.write_provenance(runs, samples=samples, epochs=preset.epochs)
+    bench.write_provenance(runs, samples=SAMPLES, epochs=preset.epochs)
     values = {"preset": bench.preset, "settings": preset} | by_name(results, list(named))
     text, cited = Path(__file__).with_name("text.md"), strategies(wanted.values())
     bench.write_text("Which moves to decode", text, [table(preset, results)], values, [], cited, "Liu et al. 2023")
@@ -100,4 +108,5 @@ REPORT = Report(
     make,
     data=lambda preset: [task.base.data for task in preset.tasks],
     plan=lambda preset: list(preset.runs().values()),
+    train=train,
 )
