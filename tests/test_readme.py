@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,24 @@ def test_commands_are_understood(command: str, tmp_path: Path, monkeypatch: pyte
     understand(command, tmp_path)
 
 
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(TEXT.splitlines()) <= 150
+    links = re.findall(r"\]\(([^)#]+)", TEXT)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
 def test_the_table_of_strategies_has_them_all_with_their_papers() -> None:
     lines = TEXT.partition("| strategy | paper |")[2].splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     rows = rows[2 : rows.index([])]
-    assert {row[0].strip("`") for row in rows} == set(STRATEGIES)
-    for name, paper, sample, _ in rows:
-        claim = STRATEGIES[name.strip("`")].claim
+    links = [re.fullmatch(r"\[`(.+)`\]\((.+)\)", row[0]) for row in rows]
+    assert {link[1] for link in links if link} == set(STRATEGIES)
+    for link, (_, paper, sample, _) in zip(links, rows, strict=True):
+        assert link
+        name, page = link.groups()
+        assert f"`{name}`" in (ROOT / page).read_text()
+        claim = STRATEGIES[name].claim
         papers = claim.paper.replace("Lazaro", "L\N{LATIN SMALL LETTER A WITH ACUTE}zaro").split("; ")
         assert papers == ["textbook"] or any(each in paper for each in papers), name
         assert claim.relaxed == sample.startswith(("relaxed", "the probabilities")), name
