@@ -32,6 +32,7 @@ autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True  # names of defaults, as the source has them
 autodoc_typehints_format = "short"
+toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 

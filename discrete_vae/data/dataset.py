@@ -32,10 +32,14 @@ class Split:
     Of points in the plane the pixels are the coordinates, of strings the indices of the symbols, both of level 1.
     """
 
-    pixels: Tensor  # [M, D] uint8, 0..levels; float32 of points
-    labels: Tensor  # [M] int64; -1 for all where there are none
-    levels: int = 1  # 1 when the pixels are binary, 255 when they are grayscale
-    dynamic: bool = False  # binarised afresh each time a batch is gathered
+    pixels: Tensor
+    """``[M, D]`` uint8 from 0 to ``levels``; float32 of points."""
+    labels: Tensor
+    """``[M]`` int64; -1 for all where there are none."""
+    levels: int = 1
+    """1 where the pixels are binary, 255 where they are grayscale or colour."""
+    dynamic: bool = False
+    """Whether the pixels are binarised afresh each time a batch is gathered."""
 
     def __len__(self) -> int:
         return len(self.pixels)

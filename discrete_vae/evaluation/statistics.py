@@ -24,6 +24,7 @@ class Interval:
     mean: float
     half_width: float | None
     count: int
+    """Seeds."""
 
     def text(self, digits: int, interval: bool = True) -> str:
         """``-103.1 ± 0.2``, or the mean alone."""

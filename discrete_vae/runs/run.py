@@ -46,7 +46,9 @@ class Run:
     """A configuration and the folder that holds all that is known of it."""
 
     folder: Path
+    """Where it is kept; its name is the run's."""
     config: Config
+    """All that decides its result."""
 
     @classmethod
     def create(cls, runs: Path, config: Config) -> Run:

@@ -25,8 +25,12 @@ class Search:
     """One search: what all of its trials share, and the ranges of the rest."""
 
     base: Config
+    """What is not searched; length and seeds are the study's."""
     space: Space
-    """Choices that are tuples or schedules become text, which ``configure`` reads: a storage would give lists back."""
+    """A distribution of Optuna for each name, as ``configure`` reads names.
+
+    Choices that are tuples or schedules become text, which ``configure`` reads: a storage would give lists back.
+    """
 
     def __post_init__(self) -> None:
         if not isinstance(self.space, Mapping) or not all(isinstance(name, str) for name in self.space):

@@ -50,7 +50,9 @@ class Worker:
     """What a worker works with; ``work`` is what it does."""
 
     runs: Path
+    """The folder that trials are trained in."""
     data: Dataset
+    """What they are trained on."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch: int = 1
     """Trials that train side by side."""

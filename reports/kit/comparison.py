@@ -38,10 +38,14 @@ class Comparison:
     """
 
     name: str
+    """On the command line, and of its files."""
     title: str
     rows: Sequence[Row]
+    """What is compared."""
     presets: Mapping[str, Preset]
+    """How much is computed, by name."""
     tasks: Sequence[Task] = (Task(),)
+    """What all rows are trained on."""
     metrics: Sequence[Metric] = (Metric("validation", "elbo", group="ELBO"), Metric("test", "elbo", group="ELBO"))
     """Columns, of every task."""
     caption: str = ""
