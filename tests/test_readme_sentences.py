@@ -17,7 +17,6 @@ from reports import (
 from reports.benchmarks.measurements import by_row
 from reports.gauss_newton.tables import OURS
 from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
-from reports.kit.cache import Cache
 from reports.kit.results import Metric, differences, line
 from reports.sequences import ROWS
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
@@ -168,15 +167,13 @@ def test_sentences_on_gauss_newton_targets() -> None:
 
     times = [f"{spent(label) / spent('Gumbel-Softmax'):.1f} times" for label in OURS]
     assert "took {} those of Gumbel-Softmax, as target propagation {}, layer-local {}".format(*times) in SAID
-    kept = Cache([ROOT / "reports" / "kept" / "gauss-newton"])
-    leave_one_out = [run for name in kept.known for run in kept.named(name, ROOT) if run.config.strategy == "rloo"]
-    both = []
-    for epochs in (10, 20):
-        runs = [each for each in leave_one_out if each.config.epochs == epochs and each.config.seed]
-        assert len(runs) == 5
-        tested = [each.evaluation().query("split == 'test' and metric == 'elbo'")["value"].item() for each in runs]
-        both.append(statistics.interval(tested).mean)
-    assert f"(test ELBO {both[0]:.1f} after 10 epochs and {both[1]:.1f} after 20)" in SAID
+    slow = [mean(results, row("RLOO (4)", epochs), "test", "elbo") for epochs in (10, 20, 50)]
+    assert "a test ELBO of {:.1f} after 10 epochs, {:.1f} after 20 and {:.1f} after 50".format(*slow) in SAID
+    rows = [row(f"{label}, bound (5)", 50, "bound") for label in (targets, newton)]
+    both = apart(results, *rows, "test", "log_likelihood")
+    p = statistics.paired_p(both, dict.fromkeys(both, 0.0))
+    assert f"It then has {mean(results, rows[0], 'test', 'log_likelihood'):.1f}, and is not told apart" in SAID
+    assert f"(+{told(both, 2)}, p = {p:.1g})" in SAID
     end = apart(results, row(targets, 50), row("Gumbel-Softmax", 50), "test", "elbo")
     assert f"{told(end).split()[0]} nats of test ELBO ahead of the best-tuned Gumbel-Softmax" in SAID
     assert corrected[targets, "ReinMax", 50] > statistics.LEVEL > corrected[local, "ReinMax", 50]
