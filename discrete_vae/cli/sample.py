@@ -8,9 +8,9 @@ import torch
 
 from discrete_vae.cli.arguments import Count, Natural
 from discrete_vae.cli.console import announce
-from discrete_vae.cli.grids import grid
 from discrete_vae.cli.listing import find_run
 from discrete_vae.cli.where import Where
+from discrete_vae.evaluation.grids import grid
 from discrete_vae.evaluation.population import Population
 from discrete_vae.files import write_output
 from discrete_vae.latents.noise import Noise, seeded

@@ -47,6 +47,7 @@ class Training:
     compiled: bool
     asks: bool
     """Whether the parent decides on pruning."""
+    log: str | None
     saves: ClassVar[bool] = True
 
     def __call__(self, data: Dataset, device: torch.device, line: Line) -> None:
@@ -59,6 +60,7 @@ class Training:
             checkpoint_every=self.checkpoint_every,
             compiled=self.compiled,
             prune=line.prune if self.asks else never,
+            log=self.log,
         )
 
 
@@ -89,6 +91,7 @@ def train(
     checkpoint_every: int | None = None,
     compiled: bool = False,
     prune: Prune = never,
+    log: str | None = None,
     jobs: int | None = 1,
     together: int = 1,
 ) -> list[Run]:
@@ -120,6 +123,7 @@ def train(
         checkpoint_every=checkpoint_every,
         compiled=compiled,
         prune=prune,
+        log=log,
     )
     if jobs <= 1:
         return here(configs)
@@ -140,6 +144,7 @@ def train(
             checkpoint_every,
             compiled,
             asks=prune is not never,
+            log=log,
         )
         for part in left
     ]

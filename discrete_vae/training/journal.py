@@ -15,6 +15,7 @@ from discrete_vae.evaluation.yardstick import evaluate_population
 from discrete_vae.files import write_atomically
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import HISTORY, Run, environment
+from discrete_vae.trackers.log import Log
 from discrete_vae.training.keeping import BestEpochs
 from discrete_vae.training.progress import Progress
 from discrete_vae.training.step import Trainer
@@ -26,7 +27,8 @@ WRITING = 0.05
 class Journal:
     """Writes what training leaves on the disk, and remembers what waits for it and how long it takes."""
 
-    def __init__(self, runs: Sequence[Run], step: int, device: torch.device) -> None:
+    def __init__(self, runs: Sequence[Run], step: int, device: torch.device, log: Log | None = None) -> None:
+        self.log = log
         self.session = environment(device) | {"population": len(runs)}
         if network := backbones.digest(runs[0].config.architecture.backbone):
             self.session["backbone"] = network
@@ -57,6 +59,8 @@ class Journal:
         for run in trainer.runs:
             run.prune(checkpoints.KEPT)
         self.write_sessions(trainer)
+        if self.log:
+            self.log.follow(trainer.runs)
         self.written = time.monotonic()
         self.cost = self.written - began
 

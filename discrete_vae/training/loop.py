@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from discrete_vae import trackers
 from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, check_range
@@ -18,6 +20,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
 from discrete_vae.tasks import AdversarialTask
+from discrete_vae.trackers.log import Log
 from discrete_vae.training import capacity
 from discrete_vae.training.interruption import Interrupted, noted_signals
 from discrete_vae.training.journal import Journal, end_epoch, record_failures
@@ -36,6 +39,7 @@ def train(
     checkpoint_every: int | None = None,
     compiled: bool = False,
     prune: Prune = never,
+    log: str | None = None,
 ) -> list[Run]:
     """Train runs to their end, each in its folder below ``runs``; what is finished is not trained again.
 
@@ -44,11 +48,13 @@ def train(
     asked after each epoch about the runs that train side by side, and once more when they are resumed, so it has to
     answer the same; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
     ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more than a twentieth of the time.
-    ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels.
+    ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels. ``log`` names one of ``trackers.TRACKERS``,
+    which gets the histories of all these runs; if it fails, training goes on.
 
     Raises ``InputError`` on bad input, ``Interrupted`` after a signal (SIGINT, SIGTERM), when all is saved.
     """
     device = torch.device(device)
+    tracker = None if log is None else trackers.Kind(log)
     check_request(configs, runs, data, device, checkpoint_every)
     made: list[Run] = []
     with contextlib.ExitStack() as stack:
@@ -66,10 +72,17 @@ def train(
         for run in well:
             if (step := resume_at(run, going)) < run.last_step:
                 groups.setdefault((run.config.population_key, step), []).append(run)
+        tell = progress.message if progress else warnings.warn
+        followed = tracker and Log(tracker, data, device, tell)
+        if followed:
+            stack.callback(followed.close)
+            followed.follow(made)  # what earlier sessions did not log
         stop = stack.enter_context(noted_signals())
         for (_, step), group in groups.items():
             with _matmul_precision(group[0].config):
-                _train_population(group, step, data, device, progress, checkpoint_every, compiled, prune, stop)
+                _train_population(
+                    group, step, data, device, progress, checkpoint_every, compiled, prune, stop, followed
+                )
         for run in made:
             if run.finished:
                 run.prune(keep=1)
@@ -125,9 +138,10 @@ def _train_population(
     compiled: bool,
     prune: Prune,
     stop: list[int],
+    log: Log | None,
 ) -> None:
     trainer = Trainer(runs, data, device, compiled, progress.message if progress else lambda text: None)
-    journal = Journal(runs, step, device)
+    journal = Journal(runs, step, device, log)
     if step:
         trainer.load(step)
     elif not all(checkpoints.steps(run.folder) for run in runs):

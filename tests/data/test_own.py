@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from discrete_vae.cli import command as cli
-from discrete_vae.cli.grids import grid
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset, Shape, Split, load, read
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import evaluate
+from discrete_vae.evaluation.grids import grid
 from discrete_vae.runs import Run
 from discrete_vae.tasks import Architecture, Supervision
 from discrete_vae.training import loop as training

@@ -1,0 +1,27 @@
+"""What a tracker is to the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from PIL import Image
+
+
+class Tracker(Protocol):
+    """The log of one run. Any method may raise: training goes on without the tracker."""
+
+    def hyperparameters(self, values: Mapping[str, Any]) -> None:
+        """The configuration, flat, once."""
+
+    def scalars(self, epoch: int, values: Mapping[str, float]) -> None:
+        """The numbers of an epoch, by ``split/metric``."""
+
+    def images(self, epoch: int, images: Mapping[str, Image.Image]) -> None:
+        """Images of the model after an epoch, in grayscale or colour."""
+
+    def flush(self) -> int:
+        """Write what was given; gives the position to open the log at later."""
+
+    def close(self) -> None:
+        """Let go of the log."""

@@ -1,0 +1,87 @@
+"""The log that follows runs: whatever their folders hold and the tracker has not seen yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from discrete_vae.data import Dataset
+from discrete_vae.files import parse_json, read_text, write_atomically
+from discrete_vae.runs.run import Run
+from discrete_vae.trackers import Kind
+from discrete_vae.trackers.base import Tracker
+from discrete_vae.trackers.pictures import pictures
+
+NOTHING = {"epoch": 0, "pictured": 0, "position": 0}
+"""What ``logged.json`` says before the first writing: the last epoch of which numbers and images are logged, and the
+tracker's position."""
+
+
+class Log:
+    """Brings a tracker's logs of runs up to what is on the disk.
+
+    Each has its folder ``RUN/TRACKER``, and in it ``logged.json``. Only epochs up to a run's newest checkpoint are
+    logged: later ones are trained again after a kill. A tracker that raises is told of once and left alone from then
+    on; a later session logs what it missed.
+    """
+
+    def __init__(self, kind: Kind, data: Dataset, device: torch.device, tell: Callable[[str], None]) -> None:
+        self.kind, self.data, self.device, self.tell = kind, data, device, tell
+        self.opened: dict[Run, tuple[Tracker, dict[str, int]]] = {}
+        self.failed = False
+
+    def follow(self, runs: Sequence[Run]) -> None:
+        """Log what is new of runs that this process holds."""
+        self._guarded(lambda: [self._follow(run) for run in runs])
+
+    def close(self) -> None:
+        """Close the logs of all runs."""
+        opened, self.opened = list(self.opened.values()), {}
+        for tracker, _ in opened:
+            self._guarded(tracker.close)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        if self.failed:
+            return
+        try:
+            act()
+        except Exception as error:  # whatever a tracker raises: the training is worth more
+            self.failed = True
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            self.tell(
+                f"{self.kind.name} failed ({reason}); training goes on without it, and the same command logs the rest"
+            )
+
+    def _follow(self, run: Run) -> None:
+        history, last = run.history(), run.step // run.steps_per_epoch
+        folder = run.folder / self.kind.name
+        path = folder / "logged.json"
+        if run not in self.opened:
+            folder.mkdir(exist_ok=True)
+            logged = parse_json(read_text(path)) if path.exists() else dict(NOTHING)
+            self.opened[run] = self.kind.open(folder, run.config.name, logged["position"]), logged
+            if not path.exists():
+                self.opened[run][0].hyperparameters(dict(flat(run.config.to_dict())))
+        tracker, logged = self.opened[run]
+        new = history[(history["epoch"] > logged["epoch"]) & (history["epoch"] <= last)]
+        for epoch, rows in new.groupby("epoch"):
+            names = rows["split"] + "/" + rows["metric"]
+            tracker.scalars(int(epoch), dict(zip(names, rows["value"].astype(float), strict=True)))
+        kept = run.kept_epoch
+        if kept > logged["pictured"]:
+            tracker.images(kept, pictures(run, self.data, self.device))
+        logged |= {"epoch": max(last, logged["epoch"]), "pictured": max(kept, logged["pictured"])}
+        logged["position"] = tracker.flush()
+        write_atomically(path, json.dumps(logged) + "\n")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by their names joined with dots."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
