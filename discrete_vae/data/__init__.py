@@ -4,6 +4,8 @@ Images are binarised MNIST (bundled), MNIST and Fashion-MNIST (IDX files), Omnig
 ``Dataset.of``); points and strings are made (``SYNTHETIC``), other strings read (``CORPORA``).
 """
 
+from typing import TYPE_CHECKING
+
 from discrete_vae.data.config import DataConfig
 from discrete_vae.data.corpora import CORPORA
 from discrete_vae.data.dataset import Dataset, Split
@@ -12,6 +14,7 @@ from discrete_vae.data.known import KNOWN
 from discrete_vae.data.loading import check_files, has_files, load
 from discrete_vae.data.own import read
 from discrete_vae.data.synthetic import SYNTHETIC
+from discrete_vae.deprecation import renamed
 
 __all__ = [
     "CORPORA",
@@ -28,3 +31,6 @@ __all__ = [
     "load",
     "read",
 ]
+
+if not TYPE_CHECKING:  # type checkers know the new names alone
+    __getattr__ = renamed(__name__, {"MADE": "SYNTHETIC"})

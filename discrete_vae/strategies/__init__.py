@@ -30,6 +30,9 @@ What each claims (``claim``) is held to it by the conformance table in the proje
 gives the BibTeX.
 """
 
+from typing import TYPE_CHECKING
+
+from discrete_vae.deprecation import renamed
 from discrete_vae.latents.family import Family
 from discrete_vae.strategies.arsm import Arsm
 from discrete_vae.strategies.auto_encoder import AutoEncoder, Backpropagation, TargetPropagationAutoEncoder
@@ -184,3 +187,6 @@ __all__ = [
     "per_member",
     "register_hyperparameter",
 ]
+
+if not TYPE_CHECKING:  # type checkers know the new names alone
+    __getattr__ = renamed(__name__, {"Networks": "NetworkFactory", "ReinMaxControlVariate": "ReinMaxMeanControl"})

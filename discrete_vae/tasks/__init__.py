@@ -1,5 +1,8 @@
 """What is modelled, a row of ``TASKS`` each. A task knows no strategy."""
 
+from typing import TYPE_CHECKING
+
+from discrete_vae.deprecation import renamed
 from discrete_vae.settings import Architecture, CriticConfig, Supervision
 from discrete_vae.tasks.adversarial_vae import AdversarialVAE
 from discrete_vae.tasks.base import Task
@@ -37,3 +40,6 @@ __all__ = [
     "Supervision",
     "Task",
 ]
+
+if not TYPE_CHECKING:  # type checkers know the new names alone
+    __getattr__ = renamed(__name__, {"Criticism": "CriticConfig"})

@@ -1,5 +1,8 @@
 """Optuna studies of any strategy: what is searched, where it is kept, and the workers that train it."""
 
+from typing import TYPE_CHECKING
+
+from discrete_vae.deprecation import renamed
 from discrete_vae.tuning.attributes import FAILURE, VALUES
 from discrete_vae.tuning.best import stored_best, train_again
 from discrete_vae.tuning.definition import DEFINITION, defined, metric_of
@@ -42,3 +45,9 @@ __all__ = [
     "tpe",
     "train_again",
 ]
+
+if not TYPE_CHECKING:  # type checkers know the new names alone
+    __getattr__ = renamed(
+        __name__,
+        {"alone": "single_process", "kept": "stored_best", "standing": "active_trials", "told": "format_params"},
+    )
