@@ -32,12 +32,14 @@ myst_heading_anchors = 3  # [text](page.md#a-heading)
 
 source = b"".join(path.read_bytes() for path in sorted((HERE.parent / "discrete_vae").rglob("*.py")))
 nb_execution_mode = "cache"  # notebooks are committed without outputs; those that did not change are not run again
-nb_execution_cache_path = str(HERE.parent / "out" / "notebooks" / hashlib.sha256(source).hexdigest()[:16])  # of this code
+nb_execution_cache_path = str(
+    HERE.parent / "out" / "notebooks" / hashlib.sha256(source).hexdigest()[:16]
+)  # of this code
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # seconds a cell, for a machine with much else to do
 nb_merge_streams = True
-nb_output_stderr = "remove"  # notes of libraries, with paths of the machine; errors stop the build
+nb_output_stderr = "remove"  # libraries' notes, which name paths; an error stops the build
 
 autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
