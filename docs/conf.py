@@ -1,6 +1,8 @@
 """How the site is built: ``tox -e docs``, or ``sphinx-build -W --keep-going -b html docs out/docs``."""
 
+import hashlib
 import logging
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # the extensions, and the reports beside the package
 logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's tables tell of their plugins, as Sphinx would then
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))  # notebooks'
 
 project = "discrete_vae"
 author = "The discrete_vae developers"
@@ -26,7 +29,17 @@ exclude_patterns = ["extensions"]
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3  # [text](page.md#a-heading)
-nb_execution_mode = "off"  # notebooks are committed with their outputs
+
+source = b"".join(path.read_bytes() for path in sorted((HERE.parent / "discrete_vae").rglob("*.py")))
+nb_execution_mode = "cache"  # notebooks are committed without outputs; those that did not change are not run again
+nb_execution_cache_path = str(
+    HERE.parent / "out" / "notebooks" / hashlib.sha256(source).hexdigest()[:16]
+)  # of this code
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # seconds a cell, for a machine with much else to do
+nb_merge_streams = True
+nb_output_stderr = "remove"  # libraries' notes, which name paths; an error stops the build
 
 autodoc_inherit_docstrings = False  # torch's are written for another site
 autodoc_member_order = "bysource"
