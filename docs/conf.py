@@ -37,6 +37,7 @@ nb_execution_cache_path = str(
 )  # of this code
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 600  # seconds a cell, for a machine with much else to do
 nb_merge_streams = True
 nb_output_stderr = "remove"  # libraries' notes, which name paths; an error stops the build
