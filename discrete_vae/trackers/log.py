@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ class Log:
 
     def follow(self, runs: Sequence[Run]) -> None:
         """Log what is new of runs that this process holds."""
-        self._guarded(lambda: [self._follow(run) for run in runs])
+        for run in runs:
+            self._guarded(partial(self._follow, run))
 
     def close(self) -> None:
         """Close the logs of all runs."""
@@ -67,7 +69,8 @@ class Log:
                 self.opened[run][0].hyperparameters(dict(flat(run.config.to_dict())))
         tracker, logged = self.opened[run]
         new = history[(history["epoch"] > logged["epoch"]) & (history["epoch"] <= last)]
-        for epoch, rows in new.groupby("epoch"):
+        for epoch in sorted(set(new["epoch"])):
+            rows = new[new["epoch"] == epoch]
             names = rows["split"] + "/" + rows["metric"]
             tracker.scalars(int(epoch), dict(zip(names, rows["value"].astype(float), strict=True)))
         kept = run.kept_epoch

@@ -73,7 +73,7 @@ def train(
             if (step := resume_at(run, going)) < run.last_step:
                 groups.setdefault((run.config.population_key, step), []).append(run)
         tell = progress.message if progress else warnings.warn
-        followed = tracker and Log(tracker, data, device, tell)
+        followed = Log(tracker, data, device, tell) if tracker else None
         if followed:
             stack.callback(followed.close)
             followed.follow(made)  # what earlier sessions did not log
