@@ -248,7 +248,7 @@ def test_what_has_no_effect_is_named_and_refused() -> None:
     for name in ("plain", "anybodys:own"):
         assert idle(Architecture(backbone=name)) == {}
     for name in ("residual", "isotropic"):
-        assert idle(Architecture(backbone=name)).keys() == {"normalisation"}
+        assert idle(Architecture(backbone=name)).keys() == {"normalisation", "initialisation"}
     told = r"channels is \(5,\), which has no effect with backbone mlp"
     with pytest.raises(InputError, match=told):
         Config(architecture=Architecture(channels=(5,)))
