@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,17 +13,16 @@ from types import ModuleType
 
 import pytest
 from filelock import FileLock
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 from discrete_vae.strategies import STRATEGIES
+from tests.browser import chromium
 from tests.readme import COMMANDS, PAGES, ROOT, blocks, commands, lines, understand
 
 LIMIT = 120
 """Seconds after which a page is not waited for any more."""
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 OTHERS = ("export ", "git ", "cd ", "pip ", "python3 -m ", "sbatch ", "kubectl ", "optuna-dashboard ", "tox", "pytest ")
 """Commands of other programs, which the pages may name; those of tox are checked."""
 PUBLIC = {
@@ -194,21 +192,8 @@ def test_formulas_are_mathml_and_tables_of_reports_can_be_downloaded(tmp_path: P
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[WebDriver]:
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium and ChromeDriver are installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    quiet = ("quic", "background-networking", "component-update", "sync", "gpu", "dev-shm-usage", "extensions")
-    for word in ("headless", "no-sandbox", "no-first-run", *(f"disable-{each}" for each in quiet)):
-        options.add_argument(f"--{word}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.add_argument("--window-size=1400,2400")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    try:
+    with chromium(tmp_path / "profile", "1400,2400") as made:
         yield made
-    finally:
-        made.quit()
 
 
 def test_a_browser_shows_formulas_and_figures_and_finds_a_strategy(site: Path, browser: WebDriver) -> None:

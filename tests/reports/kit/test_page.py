@@ -3,12 +3,10 @@
 # ruff: noqa: RUF001 (characters that look like others)
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
@@ -16,9 +14,9 @@ from reports.kit.figures import figure
 from reports.kit.page import page
 from reports.kit.prose import escape, fill, html
 from reports.kit.table import Column, Table
+from tests.browser import chromium
 from tests.reports.kit.test_prose import HOSTILE, TEXT
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 TABLE = """<p class="caption">Numbers</p><table id="tab:main"><thead><tr><th>row</th><th>ELBO</th></tr></thead>
 <tbody><tr><td>one</td><td>−103.2</td></tr><tr><td>two</td><td>−9.1</td></tr></tbody></table>
 """
@@ -27,21 +25,8 @@ WIDE = Table("wide", "Caption", [Column("head")] * 40, [["a long cell"] * 40]).h
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[WebDriver]:
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium and ChromeDriver are installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    quiet = ("quic", "background-networking", "component-update", "sync", "gpu", "dev-shm-usage", "extensions")
-    for word in ("headless", "no-sandbox", "no-first-run", *(f"disable-{each}" for each in quiet)):
-        options.add_argument(f"--{word}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.add_argument("--window-size=1200,1400")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    try:
+    with chromium(tmp_path / "profile", "1200,1400") as made:
         yield made
-    finally:
-        made.quit()
 
 
 def made(folder: Path) -> str:
