@@ -168,7 +168,7 @@ def test_a_parser_finds_the_trees_from_the_values_alone() -> None:
     for name, build, trees in (("reinmax", STRATEGIES["reinmax"], None), ("uniform", None, uniform)):
         lines = train(setting, build, trees, seed=0).lines
         last[name] = {metric: value for split, metric, _, value in lines if split == "test"}
-    assert last["reinmax"]["arcs"] > last["uniform"]["arcs"] + 0.2
+    assert last["reinmax"]["arcs"] > last["uniform"]["arcs"] + 0.1
     assert last["reinmax"]["accuracy"] > last["uniform"]["accuracy"] + 0.05
 
 

@@ -37,10 +37,16 @@ def weights(run: Run) -> dict[str, Tensor]:
 
 
 def distance(first: Run, second: Run) -> float:
-    """The largest difference between the parameters, moments and sums of two runs."""
+    """The largest difference between the parameters, moments and sums of two runs, relative where these are above 1.
+
+    A sum of a thousand has float32 steps of 1e-4.
+    """
     one, two = weights(first), weights(second)
     assert one.keys() == two.keys()
-    return max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
+    return max(
+        float((one[name].double() - two[name].double()).abs().max() / max(1.0, float(two[name].abs().max())))
+        for name in one
+    )
 
 
 def value(run: Run, split: str, metric: str, epoch: int = -1) -> float:

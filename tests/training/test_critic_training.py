@@ -27,7 +27,7 @@ from discrete_vae.evaluation import classifier, evaluate_population
 from discrete_vae.evaluation.diagnostics import diagnose
 from discrete_vae.evaluation.population import Population
 from discrete_vae.latents.noise import Noise, seeded
-from discrete_vae.runs.run import Run, checkpoints
+from discrete_vae.runs.run import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, ReinMax, Strategy, TargetPropagation
 from discrete_vae.strategies.target_propagation import WeightMirror
@@ -35,6 +35,7 @@ from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.training import never, train
 from discrete_vae.training.step import Trainer
 from tests.tiny_images import middle
+from tests.training.small_runs import distance, weights
 
 EXPRESSIONS, POINTS = DataConfig("expressions"), DataConfig("8-gaussians")
 SMALL = Architecture(4, 3, (16,), activation="relu", style=3)
@@ -86,10 +87,6 @@ def config(case: str, **fields: Any) -> Config:
     return Config.fitting(**{**values, **CASES[case], **fields})
 
 
-def weights(run: Run) -> dict[str, Tensor]:
-    return checkpoints.read(run.folder, run.step, run.config.identity)
-
-
 def trainer(case: str, members: int = 1) -> Trainer:
     runs = [Run(Path(), config(case, seed=seed)) for seed in range(members)]  # nothing is written
     made = Trainer(runs, of(case), torch.device("cpu"), warn=pytest.fail)
@@ -115,13 +112,8 @@ def test_a_run_does_not_depend_on_who_is_beside(tmp_path: Path, case: str) -> No
     own, data = config(case, epochs=1, seed=7), of(case)
     (alone,) = train([own], tmp_path / "alone", data)
     other, beside = train([replace(own, seed=1), own], tmp_path / "beside", data)
-
-    def distance(run: Run) -> float:
-        one, two = weights(alone), weights(run)
-        return max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
-
-    assert distance(beside) < 0.02, "what the order of a float32 sum may change in 20 steps"
-    assert distance(other) > 0.1
+    assert distance(alone, beside) < 0.02, "what the order of a float32 sum may change in 20 steps"
+    assert distance(alone, other) > 0.1
 
 
 @pytest.mark.parametrize("case", CASES)
