@@ -33,10 +33,6 @@ from discrete_vae.strategies.objective import Objective
 from discrete_vae.strategies.pathwise import differentiable_in, draw, straight_through
 from discrete_vae.strategies.responses import Averaged, second_order
 
-CHOSEN = -1
-FEW = 32
-"""Moves of an example that are decoded, by default, where there are no more."""
-
 
 @dataclass(frozen=True)
 class GaussNewtonOptions:
@@ -46,24 +42,20 @@ class GaussNewtonOptions:
     """Of what in the model of the decoder the batch's mean is taken: of its slopes and of how the loss' curvature lies
     over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image. It has no
     effect where all moves are decoded."""
-    moves: int = CHOSEN
+    moves: int = 0
     """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
-    local expectation; -1 takes all where these are no more than 32, otherwise none. A few beside many that are
-    estimated lower the variance, but can raise the bias."""
+    local expectation. A few beside many that are estimated lower the variance, but can raise the bias."""
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.averaged not in get_args(Averaged):
             raise nearest(self.averaged, get_args(Averaged), "averaged")
-        check_range("moves", self.moves, CHOSEN)
+        check_range("moves", self.moves, 0)
 
 
 def moves_of(moves: int, latents: int, categories: int) -> int:
     """How many moves of an example are decoded."""
-    every = latents * (categories - 1)
-    if moves == CHOSEN:
-        return every if every <= FEW else 0
-    return min(every, moves)
+    return min(latents * (categories - 1), moves)
 
 
 def evaluations(options: GaussNewtonOptions, latents: int, categories: int) -> int:
@@ -88,13 +80,13 @@ class GaussNewtonLocalExpectation(Strategy):
     Options = GaussNewtonOptions
     differentiates = True
     averaged: Averaged = "all"
-    moves: int = CHOSEN
+    moves: int = 0
     checks: ClassVar = {
         "averaged": lambda value: _check(averaged=value),
         "moves": lambda value: _check(moves=value),
     }
 
-    def __init__(self, averaged: Averaged = "all", moves: int = CHOSEN) -> None:
+    def __init__(self, averaged: Averaged = "all", moves: int = 0) -> None:
         super().__init__()
         self.averaged, self.moves = averaged, moves
 

@@ -38,7 +38,7 @@ def rows() -> list[Row]:
 
     Enumeration is the exact gradient itself, and a bound of several samples has another gradient; the
     model has more categories than estimators for binary variables take. At its defaults the
-    decoupled straight-through estimator is the plain one, and Gauss-Newton decodes all moves of so few variables.
+    decoupled straight-through estimator is the plain one.
     """
     feedback = {"geometry": "second-order", "warmup": 500}
     variants: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -51,7 +51,6 @@ def rows() -> list[Row]:
     }
     variants |= {
         "decoupled-straight-through": ("decoupled-straight-through", {"forward_temperature": Schedule(1.5)}),
-        "gauss-newton-local-expectation": ("gauss-newton-local-expectation", {"moves": 0}),
         "rebar, coupled": ("rebar", {"coupled": True}),
         "target-propagation, thesis": ("target-propagation", {}),
         "target-propagation, L-DRL": ("target-propagation", {"inverse": "l-drl", **feedback}),

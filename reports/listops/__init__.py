@@ -29,7 +29,7 @@ ROWS = (
 )
 LOCAL = StrategyRow("local expectation", "local-expectation")
 """It decodes every move of every symbol."""
-GAUSS_NEWTON = StrategyRow("Gauss-Newton", "gauss-newton-local-expectation", {"averaged": "nothing", "moves": 0})
+GAUSS_NEWTON = StrategyRow("Gauss-Newton", "gauss-newton-local-expectation", {"averaged": "nothing"})
 """It pushes every move through the composer, which each expression has another of: no mean over a batch says them."""
 CURVES = "accuracy_by_steps"
 

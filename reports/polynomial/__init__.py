@@ -27,7 +27,7 @@ ROWS = (
     StrategyRow("ST-Gumbel-Softmax", "straight-through-gumbel-softmax", {"temperature": 1.0}),
     StrategyRow("Gumbel-Softmax", "gumbel-softmax", {"temperature": 1.0}),
     StrategyRow("ReinMax", "reinmax", {"temperature": 1.0}),
-    StrategyRow("Gauss-Newton", "gauss-newton-local-expectation", {"moves": 0}),
+    StrategyRow("Gauss-Newton", "gauss-newton-local-expectation"),
     StrategyRow("RLOO (4)", "rloo", {"draws": 4}),
     StrategyRow("REBAR", "rebar"),
     StrategyRow("local expectation", ONE_SAMPLE),

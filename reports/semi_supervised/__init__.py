@@ -99,7 +99,7 @@ PAPER_ROWS = (
     Row("Gumbel-S", "gumbel-softmax", [ANNEALED], tried=READINGS),
     Row("ST Gumbel-S", "straight-through-gumbel-softmax", [ANNEALED], tried=READINGS),
     # Of one variable with ten classes its default decodes every class, which is marginalisation.
-    Row("Gauss-Newton", "gauss-newton-local-expectation", [{"moves": 0}], tried=READINGS),
+    Row("Gauss-Newton", "gauss-newton-local-expectation", tried=READINGS),
     Row("RLOO (4)", "rloo", tried=READINGS),
 )
 

@@ -114,7 +114,7 @@ def test_biased_strategies_have_the_bias_of_their_paper(power: float) -> None:
 
 def test_gauss_newton_is_exact_for_a_square() -> None:
     problem = Problem(2.0, variables=3)
-    mean, error = sampled(problem, "gauss-newton-local-expectation", moves=0)
+    mean, error = sampled(problem, "gauss-newton-local-expectation")
     assert ((mean - exact_gradient(problem)).abs() < 5 * error + 1e-6).all()
     assert (error * DRAWS**0.5 < 1e-4).all()
 

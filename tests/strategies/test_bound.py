@@ -207,7 +207,7 @@ def test_gauss_newton_of_a_bound_is_local_expectation_where_its_model_is_exact()
         sample_kl=lambda logits, sample: -BETA * FAMILY.log_ratio(logits, sample),
     )
     gradients = []
-    for strategy in (GaussNewtonLocalExpectation(moves=0), LocalExpectation()):
+    for strategy in (GaussNewtonLocalExpectation(), LocalExpectation()):
         logits = LOGITS.repeat(1, count, 1).requires_grad_()
         estimate = strategy.estimate(logits, bound_of(objective, logits, count), Noise([seeded(5)]))
         gradients.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
@@ -264,7 +264,7 @@ def test_target_propagation_by_exact_feedback_is_reinmax() -> None:
 def test_gauss_newton_targets_of_a_bound_have_its_estimate() -> None:
     """Each sample's signal has its weight, the moves' costs are of its own loss, and the bound follows from these."""
     gradient, loss = estimated(TargetPropagation(Transposed(), "gauss-newton"), 3)
-    expected, other = estimated(GaussNewtonLocalExpectation(moves=0), 3)
+    expected, other = estimated(GaussNewtonLocalExpectation(), 3)
     torch.testing.assert_close(loss, other)
     torch.testing.assert_close(gradient, expected)
 
@@ -355,8 +355,7 @@ def test_other_runs_of_a_bound() -> None:
     for options in (local, newton):
         assert step(tiny("target-propagation", options=options)).alive.all()
     assert step(tiny("reinmax", task="structured-prediction")).alive.all()
-    estimated_moves = STRATEGIES["gauss-newton-local-expectation"].Options(moves=0)
-    assert step(tiny("gauss-newton-local-expectation", options=estimated_moves)).alive.all()
+    assert step(tiny("gauss-newton-local-expectation")).alive.all()
 
 
 def test_layer_local_training_learns_from_log_q_as_well() -> None:

@@ -303,9 +303,9 @@ ROWS = [
     Row("marginalisation", lambda _, t: Marginalisation()),
     Row("sparsemax marginalisation", lambda _, t: SparsemaxMarginalisation()),
     Row("local expectation", lambda _, t: LocalExpectation()),
-    Row("gauss-newton", lambda _, t: GaussNewtonLocalExpectation(moves=0)),
-    Row("gauss-newton, own curvature", lambda _, t: GaussNewtonLocalExpectation("slopes", moves=0)),
-    Row("gauss-newton, own slopes", lambda _, t: GaussNewtonLocalExpectation("nothing", moves=0)),
+    Row("gauss-newton", lambda _, t: GaussNewtonLocalExpectation()),
+    Row("gauss-newton, own curvature", lambda _, t: GaussNewtonLocalExpectation("slopes")),
+    Row("gauss-newton, own slopes", lambda _, t: GaussNewtonLocalExpectation("nothing")),
     Row("gauss-newton, one move decoded", lambda _, t: GaussNewtonLocalExpectation(moves=1)),
     Row("score function (control)", lambda _, t: Planted()),
 ]
