@@ -18,6 +18,7 @@ from reports.benchmarks.measurements import by_row
 from reports.gauss_newton.tables import OURS
 from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
 from reports.kit.results import Metric, differences, line
+from reports.moves.steps import stored
 from reports.sequences import ROWS
 from reports.target_propagation.settings import GUMBEL, LOCAL, MIRROR, REINMAX, STRAIGHT_THROUGH, Variant
 from reports.target_propagation.tables import PAIRS
@@ -181,6 +182,25 @@ def test_sentences_on_gauss_newton_targets() -> None:
         found = apart(results, row(newton, epochs), later, "test", "elbo")
         assert abs(statistics.interval(list(found.values())).mean) < most
         assert statistics.paired_p(found, dict.fromkeys(found, 0.0)) > statistics.LEVEL
+
+
+def test_sentences_on_decoded_moves() -> None:
+    results, steps = results_of("moves"), stored()
+
+    def ratios(name: str) -> list[float]:
+        return [found.ratio for each in steps.values() for found in each if found.name == name]
+
+    eight, every = ratios("8"), ratios("all")
+    said = f"With 8 of them a step takes {min(eight):.1f} to {max(eight):.1f} times as long, with all of them"
+    assert f"{said} {min(every):.1f} to {max(every):.0f} times" in SAID
+    behind = []
+    for size in steps:
+        rows = {head: line(head, size) for head in ("none", "8", "32", "all")}
+        made = {head: row for head, row in rows.items() if (results["row"] == row).any()}
+        elbo = {head: mean(results, row, "validation", "elbo") for head, row in made.items()}
+        best = elbo.pop("none")
+        behind.append(best - max(elbo.values()))
+    assert f"the second-best column is {min(behind):.1f} to {max(behind):.1f} nats behind" in SAID
 
 
 def _settings(results: pd.DataFrame, row: str) -> dict[str, Any]:

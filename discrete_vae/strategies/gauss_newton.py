@@ -95,6 +95,11 @@ class GaussNewtonLocalExpectation(Strategy):
         self.claim = replace(self.claim, evaluations=partial(evaluations, options))
 
     @classmethod
+    def revisits(cls) -> bool:
+        """Yes: each move that is decoded is one more sample."""
+        return True
+
+    @classmethod
     def idle(cls, options: GaussNewtonOptions, latents: int, categories: int) -> frozenset[str]:
         whole = moves_of(options.moves, latents, categories) == latents * (categories - 1)
         return frozenset({"averaged"} if whole else ())
