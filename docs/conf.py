@@ -61,5 +61,6 @@ html_title = f"discrete_vae {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+html_show_copyright = False  # the licence names the holders
 html_copy_source = False  # it lies beside, in the repository
 html_show_search_summary = False  # it fetches pages, which a browser refuses of files without a server

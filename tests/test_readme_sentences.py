@@ -296,7 +296,7 @@ def test_sentences_on_critics() -> None:
     (norm,) = seeds_of(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
     norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
     assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
-    assert f"it grows to {norm / 1e5:.1f} · 10^5" in SAID
+    assert f"it grows to {norm / 1e5:.1f} · 10⁵" in SAID
     peaks = seeds_of(results, "critic alone, 25 Gaussians, gradient penalty", "centres", "peaks")
     assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
 
@@ -405,13 +405,17 @@ def test_what_is_said_of_gradients() -> None:
     values = last.pivot(index="row", columns="metric", values="value")
     cosine = values["cosine"]
     ordered = [name for name in cosine.sort_values(ascending=False).index if name not in GAUSS_NEWTON]
-    assert ordered[:5] == ["unordered-set", "sum-and-sample", "local-expectation", "carms", "rloo"]
+    best = ["unordered-set", "sum-and-sample", "local-expectation", "carms", "rloo", "rodeo"]
+    assert ordered[:8] == [*best, "disarm-tree", "disarm-stick-breaking"]
+    assert set(ordered[8:12]) == {"relax", "rebar, coupled", "rebar", "arsm"}
     told = (
         f"`unordered-set` with four different states ({cosine['unordered-set']:.2f}), `sum-and-sample` with three "
         f"states and a draw ({cosine['sum-and-sample']:.2f}) and `local-expectation` "
         f"({cosine['local-expectation']:.2f}), which takes N (K - 1) more "
-        f"evaluations; after it come CARMS ({cosine['carms']:.2f}) and leave-one-out "
-        f"({cosine['rloo']:.2f}) with four samples each, RELAX ({cosine['relax']:.2f}), "
+        f"evaluations; after it come, apart from Gauss-Newton (below), CARMS ({cosine['carms']:.2f}) and leave-one-out "
+        f"({cosine['rloo']:.2f}) with four samples each, RODEO ({cosine['rodeo']:.2f}), DisARM by a tree "
+        f"({cosine['disarm-tree']:.2f}) and by stick-breaking ({cosine['disarm-stick-breaking']:.2f}) with two, "
+        f"RELAX ({cosine['relax']:.2f}), "
         f"REBAR ({cosine['rebar']:.2f}; coupled {cosine['rebar, coupled']:.2f}) and ARSM ({cosine['arsm']:.2f})"
     )
     assert told in SAID

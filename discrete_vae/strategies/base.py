@@ -53,7 +53,7 @@ class Claim:
     evaluations: int | Callable[[int, int], int]
     """How many samples one training step decodes for an example; where it depends on N and K, a function of these."""
     marginal: bool = False
-    """Whether what is behind the latents learns from all their states, instead of from the decoded sample."""
+    """Whether the decoder (or a classifier in its place) learns from all states, instead of from the decoded sample."""
 
     def decoded(self, latents: int, categories: int) -> int:
         """Samples that one training step decodes for an example with so many variables of so many categories."""

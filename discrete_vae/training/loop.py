@@ -26,7 +26,7 @@ from discrete_vae.training.interruption import Interrupted, noted_signals
 from discrete_vae.training.journal import Journal, end_epoch, record_failures
 from discrete_vae.training.progress import Progress
 from discrete_vae.training.resuming import Prune, never, pruned_before, resume_at
-from discrete_vae.training.step import Trainer
+from discrete_vae.training.step import LOOK_EVERY, Trainer
 
 
 def train(
@@ -177,6 +177,8 @@ def _train_population(
         failed = record_failures(trainer, progress) if whole or not trainer.healthy() else set()
         stay = [p for p, run in enumerate(trainer.runs) if run not in ended | failed]
         if not stay:
+            if trainer.step % LOOK_EVERY:
+                look()  # so that the bar of a short run ends full
             return
         if stop:
             raise Interrupted(

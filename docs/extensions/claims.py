@@ -89,7 +89,7 @@ def strategy_lines(strategy: type[Strategy]) -> list[str]:
     count = counted(strategy)
     decoded = "sample" if count == "1" else "samples"
     size = "" if isinstance(claim.evaluations, int) else f" for {SIZE[0]} variables of {SIZE[1]} categories"
-    states = "; what is behind the latents learns from all states" if claim.marginal else ""
+    states = "; the decoder learns from all states" if claim.marginal else ""
     return [
         *[f":In runs: ``{name}``" for name, each in STRATEGIES.items() if each is strategy],
         f":Paper: {', '.join(papers(strategy))}",

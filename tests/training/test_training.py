@@ -63,6 +63,15 @@ def test_progress_is_told(data: Dataset, tmp_path: Path) -> None:
     assert told.messages == [failed.failure["message"]]
 
 
+def test_progress_ends_where_the_run_ends(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also between two looks, or a short run's bar would stay half full."""
+    for module in (training, discrete_vae.training.step):
+        monkeypatch.setattr(module, "LOOK_EVERY", 10)
+    told = Told()
+    train([config(epochs=1)], tmp_path, data, progress=told)
+    assert [done for done, _ in told.updates] == [10, 20, 25]
+
+
 def test_images_that_the_configuration_does_not_name_are_refused(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mnist"):
         train([config(data=DataConfig("mnist"))], tmp_path, data)
