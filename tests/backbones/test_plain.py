@@ -552,7 +552,7 @@ def test_tasks_that_join_are_refused(folder: Path, name: str) -> None:
 
 
 def test_a_plain_encoder_takes_nothing_beside_images() -> None:
-    with pytest.raises(InputError, match="backbone residual takes images alone; give mlp or conv"):
+    with pytest.raises(InputError, match="backbone residual takes only images as inputs; give mlp or conv"):
         BACKBONES["residual"].encoder(Shape(8, 8), 3, WIDTHS, [seeded(0)], beside=2)
 
 
