@@ -1,4 +1,4 @@
-"""A strategy as the columns of capabilities look at it, and what they find."""
+"""A strategy under measurement (``Subject``), and what a column of capabilities finds (``Finding``)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Subject:
         return Problem(self.kind.latent_family(*self.shape), dtype)
 
     def strategy(self, problem: Problem) -> Strategy:
-        """After one step on the problem, so that moving means have begun."""
+        """The strategy after one step on the problem, so that moving means have begun."""
         return problem.learn(problem.build(self.kind, self.options), 1)
 
 
@@ -54,7 +54,7 @@ def run(
 
 
 def close(one: Tensor, other: Tensor, tolerance: float = 1e-8) -> bool:
-    """Whether they differ by rounding at most, beside the largest number."""
+    """Whether two tensors differ at most by rounding, relative to the largest number."""
     scale = float(other.detach().abs().nan_to_num(posinf=1).max()) if other.numel() else 0.0
     return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=tolerance * max(scale, 1e-3))
 
@@ -65,7 +65,7 @@ def reason(error: BaseException) -> str:
 
 
 def posed(strategy: Strategy, problem: Problem, *leading: int) -> Objective:
-    """The problem's objective, which does not count, and without the layers where the strategy has no use for them."""
+    """The problem's objective without counting, and without the layers if the strategy does not use them."""
     objective = replace(problem.objective(*leading), decode=problem.output)
     assert objective.model is not None
     layerwise = any(getattr(module, "layerwise", False) for module in strategy.modules())
