@@ -6,9 +6,9 @@ Pharmacology 2020, arXiv 1811.12823. The package ``molsets`` ships the files; it
 A molecule is a string of SMILES (Weininger, 1988), in which each of 24 tokens, such as ``Cl`` or ``[nH]``, is one
 symbol here. The longest string has 54 symbols, so none is left out. Of the training strings, in a fixed random order,
 the last 10,000 are for validation. The test is the first 10,000, in such an order, of the benchmark's ``test``, or of
-its ``test_scaffolds``, whose molecular frameworks training has not.
+its ``test_scaffolds``, whose molecular frameworks do not occur in training.
 
-RDKit (rdkit.org) decides whether a string is a molecule, and writes each molecule in one way.
+RDKit (rdkit.org) decides whether a string is a molecule, and gives each molecule's canonical form.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Smiles(Strings):
     """Molecules as strings of SMILES, of which a token is a symbol. RDKit is imported when a string is judged."""
 
     def meaning(self, string: str) -> str | None:
-        """The molecule in RDKit's one way of writing it, None if it is none."""
+        """RDKit's canonical SMILES of the molecule; None if the string is no molecule."""
         chemistry, base = _rdkit()
-        with base.BlockLogs():  # which tells of each string that is no molecule
+        with base.BlockLogs():  # RDKit logs each string that is no molecule
             molecule = chemistry.MolFromSmiles(smiles(string.rstrip(self.pad)))
             if molecule is None or not molecule.GetNumAtoms():
                 return None

@@ -7,7 +7,7 @@ the last 1,345 are for validation; 8,070 are the test.
 ``omniglot-original`` is ``images_background.zip`` and ``images_evaluation.zip`` of github.com/brendenlake/omniglot, in
 the folder ``python``: 105 x 105, dark ink. Here an intensity is the share of ink in one of 28 x 28 equal squares, which
 are 3.75 pixels wide, rounded to k / 255. Of the 19,280 background images, in a fixed random order, the last 2,000 are
-for validation; the 13,180 of evaluation are the test, whose alphabets training has not.
+for validation; the 13,180 of evaluation are the test, whose alphabets do not occur in training.
 
 ``omniglot-small`` is ``images_background_small1.zip`` and ``images_background_small2.zip`` of the same folder: the
 authors' two minimal splits, of five alphabets each, of which two are in both. Of the 4,840 drawings, shrunk as above
@@ -102,7 +102,7 @@ def original(contents: Contents, folder: Path) -> list[Part]:
 
 
 def minimal(contents: Contents, folder: Path) -> list[Part]:
-    """The drawings of both minimal splits, each once, without the last of a random order, and these."""
+    """The drawings of both minimal splits, each once, in a random order: the last are the test."""
     drawings: dict[Drawing, NDArray[np.uint8]] = {}
     for file in MINIMAL:
         drawings |= archive(contents[file], folder / file)

@@ -40,7 +40,7 @@ class Text(Strings):
     """Strings of running text, each of which has all ``length`` symbols."""
 
     def shares(self, sample: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """What of a generator's strings ``[M, L]`` is as it should be; no grammar says which are valid.
+        """Shares of a generator's strings ``[M, L]`` that are as they should be; no grammar says which are valid.
 
         - ``unique``: number of different strings over M.
         - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those not among them, over M.
