@@ -1,4 +1,4 @@
-"""Objects of other people's modules: by name, ``module:name``, or out of a file anywhere."""
+"""Objects of users' modules: by ``module:name``, or from a Python file anywhere."""
 
 from __future__ import annotations
 

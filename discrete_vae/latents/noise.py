@@ -83,10 +83,10 @@ class Noise:
 
 
 class CommonNoise(Noise):
-    """Common random numbers: everyone who calls ``again`` is given the numbers of the first.
+    """Common random numbers: after ``again`` the same numbers are drawn once more.
 
-    Evaluations of one objective at several samples are compared; with the same noise behind them, their difference
-    varies less, and their means stay what they were.
+    Evaluations of one objective at several samples are compared. With common noise in the layers behind them, their
+    differences vary less, and their means do not change.
     """
 
     def __init__(self, source: Noise, dimension: int) -> None:
@@ -99,7 +99,7 @@ class CommonNoise(Noise):
     def again(self, times: int = 1) -> Self:
         """Start from the first number, for ``times`` batches one after the other, each of which gets the same.
 
-        What is asked for another number of rows than so many batches have is no image's own, and drawn as it is asked.
+        A request whose rows are no multiple of ``times`` is not of single images, and is drawn as it is.
         """
         self.place, self.times = 0, times
         return self
@@ -128,7 +128,7 @@ class SeparateNoise(Noise):
 
 
 def _once(shape: Sequence[int], dimension: int, times: int) -> tuple[list[int], int]:
-    """The shape of one of ``times`` batches, and how many there are: one, if the rows are not those of so many."""
+    """The shape of one of ``times`` batches, and how many there are: one, if the rows are no multiple of ``times``."""
     once = list(shape)
     times = 1 if once[dimension] % times else times
     once[dimension] //= times

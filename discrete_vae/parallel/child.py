@@ -1,4 +1,4 @@
-"""What a process of the pool does: it takes tasks from its pipe, and tells through it how far it is."""
+"""A process of the pool: it takes tasks from its pipe, and reports its progress through it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Line:
         self._total = 1
 
     def tell(self, kind: str, value: Any = None) -> None:
-        """Send something. If the parent is gone, its signal comes from here: then a training saves and stops."""
+        """Send a message. If the parent is gone, act as on its signal: a training saves and stops."""
         try:
             self._connection.send((kind, value))
         except OSError:
