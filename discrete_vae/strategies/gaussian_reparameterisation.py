@@ -15,7 +15,7 @@ from discrete_vae.strategies.pathwise import Pathwise
 
 
 class GaussianReparameterisation(Pathwise):
-    """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` plays no part."""
+    """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` has no effect."""
 
     claim = Claim("Kingma and Welling 2014", unbiased=True, relaxed=False, evaluations=1)
     ignores = Strategy.ignores | {"categories"}

@@ -20,7 +20,7 @@ class RotatedVqVae(VqVae):
     """Forward the nearest vector c, backward ``|c| / |e| R e``, with the rotation R of e onto c held constant.
 
     ``R = I - 2 r r^T + 2 c' e'^T`` with directions ``e'``, ``c'`` and ``r`` that of ``e' + c'`` (Fifty et al. 2024).
-    The angle between the gradient and the code is so that between the gradient and e.
+    So the gradient has the same angle to e as it had to the code.
     """
 
     claim = Claim("Fifty et al. 2024; van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)

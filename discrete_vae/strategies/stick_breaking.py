@@ -1,4 +1,4 @@
-"""What estimators share that draw a category by breaking a stick: the least probable first, each of what is left.
+"""Shared parts of estimators that draw a category by breaking a stick, the least probable category first.
 
 A category is drawn by binary decisions, one a stick: is it category c, given that it is none before c? With the least
 probable category first, no answer is more probable to be yes than no, so antithetic decisions never exclude a pair of
@@ -30,7 +30,7 @@ class Sticks:
 
     @classmethod
     def of(cls, logits: Tensor) -> Sticks:
-        """Of logits ``[..., N, K]``, in float32 at least."""
+        """The sticks of logits ``[..., N, K]``, in float32 at least."""
         with torch.no_grad():
             work = logits.to(torch.promote_types(logits.dtype, torch.float32))
             ascending, order = work.sort(-1)

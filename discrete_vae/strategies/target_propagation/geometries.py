@@ -39,7 +39,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class LatentState:
-    """Where a target is wanted: ``[..., B, N, K]`` each."""
+    """The latents that get a target: ``[..., B, N, K]`` each."""
 
     logits: Tensor
     probabilities: Tensor
@@ -52,7 +52,7 @@ class LatentState:
     temperature: Tensor
     """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
     costs: Callable[[Tensor], Tensor] = torch.neg
-    """From a signal, a direction of descent, to what moving each variable to each category costs, in nats."""
+    """From a signal, a direction of descent, to the costs of moving each variable to each category, in nats."""
 
 
 Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]
@@ -131,8 +131,8 @@ def second_order(at: LatentState, difference: Difference) -> tuple[Tensor, Tenso
 def gauss_newton(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The optimum of each variable, the others held, under a Gauss-Newton model of the decoder: ``softmax(-alpha c)``.
 
-    ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is what the loss would change by with the variable in
-    category k, or a bound over several samples with it there in one of them. With a uniform prior the target is the
+    ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is the change of the loss with the variable in category
+    k, or of a bound over several samples with it there in one of them. With a uniform prior the target is the
     variable's complete conditional, and for the mean of c over samples that of coordinate-ascent mean-field inference.
     The pull is the gradient ``alpha J c`` of the expected cost; the task adds that of the KL term.
     """
