@@ -100,9 +100,9 @@ class AdversarialTask(Task):
                 parameter.clamp_(-bound, bound)
 
     def _draw(self, strategy: Strategy, parameters: Tensor, noise: Noise) -> Tensor:
-        """What the model's loss is taken at, a strategy's own sample where that is no hard one: ``[P, B, N, K]``.
+        """The sample of the model's loss, the strategy's own if that is not a hard one: ``[P, B, N, K]``.
 
-        Not by the strategy's estimate, which may learn from what it sees.
+        It is not drawn by the strategy's estimate, which may update what it learns.
         """
         if strategy.claim.relaxed:
             relaxed: Tensor = strategy.sample(parameters, noise)  # type: ignore[operator]

@@ -82,7 +82,7 @@ class StructuredPrediction(Task):
         )
 
     def _passing_on(self, network: MLP, images: Tensor) -> Objective:
-        """That of a sample which is decoded to the next layer's logits, and costs what the layers behind do."""
+        """The objective of a sample that is decoded to the next layer's logits; only the layers behind have a cost."""
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient
