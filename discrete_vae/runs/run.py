@@ -93,7 +93,7 @@ class Run:
     def last_epoch(self) -> int:
         """The epoch that it ends with: the configuration's last one, unless its patience ends before.
 
-        As far as its history tells: patience ends at the first epoch that lies so many behind the best one.
+        It follows from the history: patience ends a run at the first epoch that is so many after the best one.
         """
         scores = self._scores() if self.config.patience else {}
         best, epoch = 0, 1
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, failed, or how far it is."""
+        """finished, failed, or the epochs that are done."""
         if self.failure is not None:
             return "failed"
         step, last = self.step, self.last_step
@@ -204,7 +204,7 @@ class Run:
             )
 
     def check(self) -> None:
-        """Raise ``InputError`` for a file of the run that cannot be read, of those that are not opened for work."""
+        """Raise ``InputError`` for an unreadable file of the run, among those that resuming does not open."""
         self.history()
         self.evaluation()
         self.sessions()
@@ -239,7 +239,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Have the run for this process alone. Raises ``InUse`` if another has it."""
+        """Hold the run for this process alone. Raises ``InUse`` if another process holds it."""
         lock = FileLock(self.folder / ".lock", timeout=0)
         with writable(self.folder):
             try:
@@ -271,7 +271,7 @@ class Run:
         return found or []
 
     def _table(self, name: str, columns: Sequence[str], count: str) -> pd.DataFrame:
-        """A table of texts, of a column of counts, and of values; none of its lines twice."""
+        """A table of columns of text, one of counts and one of values; no line may occur twice."""
         last = self.config.epochs if count == "epoch" else 2**31
 
         def entry(head: Sequence[str], line: Sequence[str]) -> tuple[Any, ...]:
@@ -355,9 +355,9 @@ def survey(runs: Path) -> tuple[list[Run], dict[str, InputError]]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder is meant for a run; other things may lie beside runs. Raises ``InputError`` if that is hidden.
+    """Whether a folder is a run's; other things may lie beside runs. Raises ``InputError`` if it cannot be read.
 
-    One that lost its configuration is told by what else a run leaves.
+    A run that lost its configuration is recognised by its other files.
     """
     try:
         return bool(MARKS.intersection(os.listdir(folder)))
