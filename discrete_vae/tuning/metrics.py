@@ -13,7 +13,7 @@ class Metric:
     digits: int = 2
     unit: str = "nats"
     span: float = 20.0
-    """How far below the best a value is still worth a colour of its own."""
+    """How far below the best a value still has a colour of its own in figures."""
 
     def text(self, value: float) -> str:
         """``-103.21``, without its name."""

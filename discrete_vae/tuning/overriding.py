@@ -27,10 +27,9 @@ def overridden(
 ) -> Study:
     """Searches of a study, by default all, with the given values of options in place of what they fix.
 
-    ``data`` is the configuration of own images that were read as the options of data in ``given`` say. The study is
-    called after what it changes, of all searches alike: ``gumbel-softmax+hidden=128``. Values that every search has
-    anyhow leave the name as it is.
-
+    ``data`` is the configuration of own images that were read as the options of data in ``given`` say. The study's name
+    states its changes, those of all searches: ``gumbel-softmax+hidden=128``. Values that every search has anyhow are
+    left out of it.
     Raises ``InputError`` for an option that a search tries values of, for one that has no effect in a search, and for
     values that a configuration refuses.
     """

@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.tuning.naming import configure, stored_as
 
 TRIED = 64
-"""Combinations of the other values with which one is tried that is refused alone."""
+"""Combinations of the other values that are tried with a value that is refused alone."""
 Space = Mapping[str, BaseDistribution]
 """By the name of a value in a configuration; see ``configure``."""
 
@@ -44,7 +44,7 @@ class Search:
 
 
 def fixed_values(base: Config) -> dict[str, Any]:
-    """A configuration but for what is the study's."""
+    """A configuration's values, without those that the study sets."""
     return {name: value for name, value in base.to_dict().items() if name not in ("epochs", "seed")}
 
 

@@ -35,7 +35,7 @@ def ranked(found: OptunaStudy) -> list[FrozenTrial]:
 
 
 def format_params(params: Mapping[str, object]) -> str:
-    """A trial's values in one line, of floats three digits, of joined names the first."""
+    """A trial's values in one line: floats with three digits, joined names by the first of them."""
     return " ".join(
         f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in params.items()

@@ -1,4 +1,4 @@
-"""What a database holds, looked at before it is opened as a storage: looking makes nothing and writes nothing."""
+"""The content of a database, inspected before it is opened as a storage: inspection makes and writes nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _sqlite(path: Path) -> Engine:
     name = quote(str(path.absolute()))
     logs = any(path.with_name(f"{path.name}-{kind}").exists() for kind in ("journal", "wal"))
     mode = "rw" if logs else "ro"
-    if header[18:20] == b"\2\2" and not logs:  # with a write-ahead log, which looking would make
+    if header[18:20] == b"\2\2" and not logs:  # with a write-ahead log, which inspection would make
         mode = "ro&immutable=1"
     connect = partial(sqlite3.connect, f"file://{name}?mode={mode}", uri=True, timeout=60)
     return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
