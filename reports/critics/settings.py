@@ -52,7 +52,7 @@ class Part:
 
     @property
     def updates(self) -> int:
-        """Of the critic, in the whole run."""
+        """Updates of the critic in the whole run."""
         steps = CriticConfig().critic_steps
         return 50_000 // (self.batch * steps) * steps * self.epochs
 

@@ -101,7 +101,7 @@ class Problem:
         return strategy
 
     def error(self, strategy: Strategy, draws: int) -> dict[str, float]:
-        """Of the strategy's gradient; the bias without what is due to the draws, and the cosine of one draw."""
+        """Errors of the strategy's gradient: the bias without the share of the draws, and the cosine of one draw."""
         count = max(1, ROWS_AT_ONCE // self.images.shape[1])
         noise = Noise([seeded(0, "draws", device=self.images.device)], self.images.device)
         found = []
@@ -137,5 +137,5 @@ def measure(problem: Problem, row: Row, preset: Preset) -> dict[str, float]:
     strategy, reference = problem.fitted(row, preset.fit), problem.fitted(REFERENCE, 0)
     error = problem.error(strategy, preset.draws)
     seconds = [(problem.step(reference), problem.step(strategy)) for _ in range(REPEATS)]
-    ratio = min(own for _, own in seconds) / min(other for other, _ in seconds)  # what nothing else held up
+    ratio = min(own for _, own in seconds) / min(other for other, _ in seconds)  # the least disturbed times
     return error | {"step_over_gumbel_softmax": ratio}

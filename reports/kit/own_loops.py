@@ -27,7 +27,7 @@ IDENTITY = ["strategy", "parameters", "seed"]
 NUMBERS = ["split", "metric", "step", "value"]
 PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
-"""Of the processor, without validation. The metric is a measurement: it differs from run to run."""
+"""CPU seconds without validation. The metric is a measurement: it differs from run to run."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class StrategyRow:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> Strategy:
-        """A new one."""
+        """A new strategy."""
         return STRATEGIES[self.strategy](**self.options)
 
     @property
@@ -116,7 +116,7 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
 
 
 def _kept(run: OwnRun, bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A run's numbers and environment, by the runs' folder; it trains on the processor, whatever the device."""
+    """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device."""
 
     def take() -> dict[str, Any]:
         return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}
