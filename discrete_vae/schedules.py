@@ -42,6 +42,8 @@ class Schedule:
     not at their default: ``0.5``, ``1,decay=0.97,minimum=0.5`` (per epoch), ``0.01,warmup=50`` (50 epochs),
     ``0.004,decay=0.1,unit=run`` (to a tenth over the run), and Jang et al.'s temperature
     ``1,decay=0.97044553,every=1000,unit=step,minimum=0.5``.
+
+    Raises ``InputError`` for a field that is out of its range or does not fit the others.
     """
 
     initial: float

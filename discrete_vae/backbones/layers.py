@@ -94,7 +94,8 @@ def products(layer: nn.Module) -> Products:
 class Linear(MatrixProducts, nn.Module):
     """P affine maps by matrices ``[P, in, out]``.
 
-    Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator.
+    Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator. ``forward`` raises
+    ``ValueError`` for another number of inputs.
     """
 
     def __init__(

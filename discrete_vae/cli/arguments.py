@@ -17,7 +17,7 @@ LARGEST = 10**12
 
 
 def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
-    """The parameter of a whole number, in a range if one is given."""
+    """The parameter of a whole number, in a range if one is given; a word that is none is an ``InputError``."""
 
     def read(text: str) -> int:
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,40}", text) else None
@@ -29,7 +29,7 @@ def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
 
 
 def real(least: float | None = None, most: float = math.inf, above: float | None = None) -> Parameter:
-    """The parameter of a finite number, in a range or ``above`` a number."""
+    """The parameter of a finite number, in a range or ``above`` a number; a word that is none is an ``InputError``."""
 
     def read(text: str) -> float:
         try:

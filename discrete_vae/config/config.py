@@ -48,6 +48,9 @@ class Config:
 
     Fields that are a ``Schedule``, here and in the strategy's options, the seed, the epochs and the patience may differ
     between the members of a population.
+
+    Raises ``InputError`` for a value out of range, for values that do not fit each other, and for an option that has
+    no effect.
     """
 
     strategy: str = "gumbel-softmax"

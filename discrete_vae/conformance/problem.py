@@ -120,6 +120,7 @@ class Problem:
         self.calls = 0
 
     def feedback(self, scale: float) -> Feedback:
+        """Linear feedback by the decoder's transposed Jacobian, times ``scale``."""
         return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
 
     def linear(self, inputs: int) -> nn.Module:
@@ -128,6 +129,7 @@ class Problem:
         return Affine(nn.Parameter(weight))
 
     def cast(self, strategy: Strategy) -> Strategy:
+        """The strategy on the problem's device and in its dtype."""
         return strategy.to(self.device, self.inner.dtype)
 
     def warm(self, strategy: Strategy) -> Strategy:
@@ -139,6 +141,7 @@ class Problem:
         return strategy
 
     def decode(self, sample: Tensor) -> Tensor:
+        """A sample ``[..., B, N, K]`` -> the logits of the pixels ``[..., B, D]``; counts it."""
         self.calls += math.prod(sample.shape[:-2]) // self.rows
         return self.output(sample)
 
@@ -147,6 +150,7 @@ class Problem:
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
 
     def objective(self, *leading: int) -> Objective:
+        """The Bernoulli loss of a sample ``[*leading, B, N, K]``, in nats."""
         observation = self.observation.expand(*leading, BATCH, PIXELS)
         self.rows = math.prod(leading) * BATCH
         return Objective(
@@ -160,6 +164,7 @@ class Problem:
         )
 
     def noise(self, *seeds: int) -> Noise:
+        """Noise of as many members as there are seeds."""
         return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
 
     def networks(self) -> NetworkFactory:

@@ -37,6 +37,7 @@ class Subject:
         return cls(kind, options, next(shape for shape in SHAPES.values() if kind.categories in (None, shape[1])))
 
     def problem(self, dtype: torch.dtype = torch.float64) -> Problem:
+        """A new problem of the subject's shape."""
         return Problem(self.kind.latent_family(*self.shape), dtype)
 
     def strategy(self, problem: Problem) -> Strategy:

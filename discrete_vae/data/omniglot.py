@@ -122,6 +122,9 @@ def matrix(content: bytes) -> list[Part]:
     """Images ``[M, 784]`` and labels ``[M]`` for training and test, in the order of the file ``chardata.mat``.
 
     Its columns are images, whose 784 numbers run down the columns of pixels, as everywhere in MATLAB.
+
+    Raises:
+        InputError: scipy is not installed, or numbers are no intensities or alphabets.
     """
     try:
         loadmat = import_module("scipy.io").loadmat
@@ -142,7 +145,11 @@ def matrix(content: bytes) -> list[Part]:
 
 
 def alphabets(target: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """The place of an image's alphabet ``[M]``, from a column of 50 that has a one there, or its number from 1."""
+    """The place of an image's alphabet ``[M]``, from a column of 50 that has a one there, or its number from 1.
+
+    Raises:
+        InputError: an image that has no alphabet, or several.
+    """
     if len(target) == 1 and target.min() >= 1:
         return np.asarray(target[0] - 1, np.uint8)
     if not ((target == 1).sum(0) == 1).all() or len(target) == 1:

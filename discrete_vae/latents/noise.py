@@ -50,7 +50,10 @@ class Noise:
         return bound
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``."""
+        """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``.
+
+        Raises ``ValueError`` if several generators do not match the first dimension.
+        """
         if len(self.generators) == 1:
             if self.generators[0] is None:  # not given as None, which keeps compiled functions to one shape
                 return torch.rand(*shape, device=self.device, dtype=dtype)
@@ -86,7 +89,8 @@ class CommonNoise(Noise):
     """Common random numbers: after ``again`` the same numbers are drawn once more.
 
     Evaluations of one objective at several samples are compared. With common noise in the layers behind them, their
-    differences vary less, and their means do not change.
+    differences vary less, and their means do not change. ``uniform`` raises ``ValueError`` for another shape than the
+    first one's.
     """
 
     def __init__(self, source: Noise, dimension: int) -> None:

@@ -80,14 +80,17 @@ class Line:
         return task
 
     def start(self, label: str, total: int, done: int) -> None:
+        """Note the number of steps; a signal that came before stops the training here."""
         self._total = total
         if self._signals.received:  # before training began to note signals
             signal.raise_signal(signal.SIGTERM)
 
     def update(self, done: int, numbers: Mapping[str, float]) -> None:
+        """Tell the parent the share of the steps that are done."""
         self.tell("share", done / self._total)
 
     def message(self, text: str) -> None:
+        """Have the parent show a line."""
         self.tell("message", text)
 
     def advance(self, count: int) -> None:

@@ -169,7 +169,7 @@ class Run:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the run stopped for good, or None: step, epoch and message."""
+        """Why the run stopped for good, or None: step, epoch and message. Raises ``InputError`` for a damaged file."""
 
         def parse(text: str) -> dict[str, Any]:
             found = _object(parse_json(text), step=int, epoch=int, message=str)
@@ -212,7 +212,10 @@ class Run:
             checkpoints.check(self.folder, epoch * self.steps_per_epoch, self.config.identity, checkpoints.BEST)
 
     def history(self) -> pd.DataFrame:
-        """Columns epoch, split, metric, value; empty before the first epoch's end."""
+        """Columns epoch, split, metric, value; empty before the first epoch's end.
+
+        Raises ``InputError`` for a damaged file, as ``evaluation``, ``validation`` and ``sessions`` do.
+        """
         return self._table("history.csv", HISTORY, "epoch")
 
     def evaluation(self) -> pd.DataFrame:
@@ -226,6 +229,7 @@ class Run:
         return {str(name): float(value) for name, value in zip(rows["metric"], rows["value"], strict=True)}
 
     def write_history(self, history: pd.DataFrame) -> None:
+        """Write the history, in place of the one before. Raises ``InputError`` where the disk refuses."""
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
 
     def write_evaluation(self, rows: pd.DataFrame) -> None:

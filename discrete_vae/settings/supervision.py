@@ -9,7 +9,10 @@ from discrete_vae.errors import InputError, check_range, check_types
 
 @dataclass(frozen=True)
 class Supervision:
-    """How many classes are known in semi-supervised training, and how much they count."""
+    """How many classes are known in semi-supervised training, and how much they count.
+
+    Raises ``InputError`` for a value out of range.
+    """
 
     labelled: int = 100
     """Training images whose class is known, as many of each, chosen by the seed."""

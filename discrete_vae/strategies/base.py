@@ -233,7 +233,10 @@ class Strategy(nn.Module):
         self._buffers.update(values)  # unchecked: a step is recorded, and reads nothing back
 
     def forward(self, logits: Tensor, dim: int = -1, generator: torch.Generator | None = None) -> Tensor:
-        """A sample of the logits' shape with the strategy's gradient; only ``Pathwise`` strategies have one."""
+        """A sample of the logits' shape with the strategy's gradient.
+
+        Only ``Pathwise`` strategies have one; the others raise ``InputError``.
+        """
         raise InputError(
             f"{type(self).__name__} gives no sample that has a gradient; call estimate(logits, objective), with a "
             "function from a sample to a loss of one number an example"
@@ -326,7 +329,10 @@ def register_hyperparameter(strategy: Strategy, name: str, value: float | Tensor
 
 
 def source(noise: Noise | None, generator: torch.Generator | None, logits: Tensor) -> Noise:
-    """Where randomness comes from, on the logits' device unless it says otherwise."""
+    """The source of randomness, on the logits' device unless it says otherwise.
+
+    Raises ``InputError`` if both are given, or one of another type.
+    """
     if noise is not None and generator is not None:
         raise InputError("both noise and a generator are given; give one of them")
     if noise is not None and not isinstance(noise, Noise):

@@ -20,7 +20,10 @@ Cost = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Model:
-    """The networks around an objective's sample, which target propagation uses in place of gradients."""
+    """The networks around an objective's sample, which target propagation uses in place of gradients.
+
+    Raises ``InputError`` for a ``decoder`` or ``encoder`` that is no ``Stack``.
+    """
 
     predict: Callable[[Tensor], Tensor]
     """Output -> the mean observation ``[..., B, D]``."""
@@ -91,6 +94,7 @@ class Objective:
         """An objective, also made of a plain function from a sample of ``dims`` dimensions to one loss an example.
 
         A strategy of several samples calls the function with one after the other, so that it need not know of them.
+        Raises ``InputError`` for what is neither, and for a ``context`` beside an ``Objective``.
         """
         if isinstance(objective, Objective):
             if context is not None:
@@ -317,7 +321,10 @@ class Layout:
         return self.first(torch.unflatten(tensor, -2, self.variables))
 
     def objective(self, given: Objective, dtype: torch.dtype) -> Objective:
-        """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``."""
+        """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``.
+
+        Raises ``InputError`` for one with a ``Model.decoder`` or a bound, where the categories are not last.
+        """
         model = given.model
         if model is not None and model.decoder is not None and self.dim != -1:
             raise InputError("the objective's decoder takes flattened samples; give logits with the categories last")

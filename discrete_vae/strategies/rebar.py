@@ -25,7 +25,10 @@ from discrete_vae.strategies.objective import Objective, one_prediction
 
 @dataclass(frozen=True)
 class RebarOptions:
-    """Hyper-parameters of REBAR: initial values of what is learned."""
+    """Hyper-parameters of REBAR: initial values of what is learned.
+
+    Raises ``InputError`` for a temperature that is not above 0.
+    """
 
     temperature: float = 0.5
     """Temperature of the relaxed samples at the start."""

@@ -26,7 +26,7 @@ class Moving(nn.Module):
 
     A step's own values would make the estimate biased, because they depend on its sample. In the first step each image
     gets the mean and variance of the others in its batch. Outside of ``training`` no values are taken in: they belong
-    to the step before, and get what that got.
+    to the step before, and get what that got. Raises ``InputError`` for a decay outside [0, 1).
     """
 
     mean: Tensor

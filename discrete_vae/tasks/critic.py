@@ -41,7 +41,10 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -
 
 
 class AdversarialTask(Task):
-    """A task whose model is trained against a critic of its samples, which is trained to tell them from others."""
+    """A task whose model is trained against a critic of its samples, which is trained to tell them from others.
+
+    ``check`` raises ``InputError`` for several stochastic layers, and for a strategy of a multi-sample bound.
+    """
 
     reads = Task.reads | {field.name for field in fields(CriticConfig)}
     criticism = CriticConfig()

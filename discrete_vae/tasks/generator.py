@@ -50,7 +50,7 @@ class Generator(AdversarialTask):
     The generator takes the place of the encoder, the critic that of the decoder. For images and strings both may be
     convolutional (``Backbone.generator``, ``Backbone.critic``). A step uses ``[P, (steps + 1) B, D + Z]``, data and
     behind them noise: a batch for each update of the critic, and one for the generator's own, which uses only its
-    noise.
+    noise. ``check`` raises ``InputError`` for data that the strategy or the backbone cannot make.
     """
 
     posterior = False
@@ -215,7 +215,10 @@ class Generator(AdversarialTask):
 
 
 class CriticAlone(Generator):
-    """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1)."""
+    """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1).
+
+    ``check`` raises ``InputError`` for data that are no points; there is nothing to sample.
+    """
 
     reads = Generator.reads - {"samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"}
     stand_in = "backpropagation"

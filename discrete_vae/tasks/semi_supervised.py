@@ -28,7 +28,11 @@ from discrete_vae.tasks.nesting import Layer
 
 
 class Classified(Task):
-    """A task with the encoder for a classifier: some training images come with their classes, of all K of them."""
+    """A task with the encoder for a classifier: some training images come with their classes, of all K of them.
+
+    ``check`` raises ``InputError`` for more than one variable an image, for several samples, and for a number of labels
+    that K does not divide.
+    """
 
     reads = (Task.reads | {"labelled"}) - {"layers"}
     supervision, share = Supervision(), 0.0

@@ -30,7 +30,8 @@ class StructuredPrediction(Task):
     """``p(y | x) = E[p(y | z_L)]`` over ``p(z_1 | x) p(z_2 | z_1) ... p(z_L | z_{L-1})``: x upper half, y lower half.
 
     The loss is a bound of one sample, ``-E log p(y | z_L)``; with m samples evaluation gives the bound
-    ``log mean_m p(y | z_L)``. There is no posterior, and so no KL.
+    ``log mean_m p(y | z_L)``. There is no posterior, and so no KL. ``check`` raises ``InputError`` for images of
+    one row.
     """
 
     posterior = False

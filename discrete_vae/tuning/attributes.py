@@ -75,7 +75,7 @@ def deaths_of(trial: FrozenTrial) -> int:
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """The value of a complete trial: the metric that the study maximises."""
+    """The value of a complete trial: the metric that the study maximises. Raises ``InputError`` if it has none."""
     value: Any = trial.values[0] if trial.values else None
     if not is_number(value) or not math.isfinite(value):
         raise InputError(f"trial {trial.number} is complete, but its value is {value!r}; {REMEDY}")

@@ -72,7 +72,10 @@ def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str,
 
 
 def stored_best(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
-    """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again."""
+    """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again.
+
+    Raises ``InputError`` for what ``train_again`` does not keep.
+    """
     made: Any = found.user_attrs.get(BEST)
     trials = {str(trial.number) for trial in ranked(found)}
     if made is None or not trials:

@@ -22,7 +22,10 @@ Space = Mapping[str, BaseDistribution]
 
 @dataclass(frozen=True)
 class Search:
-    """One search: what all of its trials share, and the ranges of the rest."""
+    """One search: what all of its trials share, and the ranges of the rest.
+
+    Raises ``InputError`` for a space that has no names.
+    """
 
     base: Config
     """What is not searched; length and seeds are the study's."""

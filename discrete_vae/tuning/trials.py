@@ -19,7 +19,7 @@ def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def complete(found: OptunaStudy) -> list[FrozenTrial]:
-    """The complete trials, in their order."""
+    """The complete trials, in their order. Raises ``InputError`` for one with other parameters than the study's."""
     trials = [trial for trial in active_trials(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
     space = defined(found)[0].space if DEFINITION in found.user_attrs else None
     for trial in trials:

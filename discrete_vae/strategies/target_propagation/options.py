@@ -54,7 +54,10 @@ CHECKS: dict[str, Callable[[Any], None]] = {
 
 @dataclass(frozen=True)
 class TargetPropagationOptions:
-    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which needs a small beta."""
+    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which needs a small beta.
+
+    Raises ``InputError`` for a value out of range, and for parts that do not fit each other.
+    """
 
     inverse: InverseName = "encoder"
     """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
@@ -111,5 +114,6 @@ class TargetPropagationOptions:
 
 
 def check_code(code: str, geometry: str) -> None:
+    """Raise ``InputError`` for the sample as code with a geometry that corrects probabilities."""
     if code == "sample" and geometry not in ("euclidean", "matching"):
         raise InputError(f"geometry {geometry!r} corrects probabilities, not the sample; leave code at 'probabilities'")

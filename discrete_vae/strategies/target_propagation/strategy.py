@@ -60,6 +60,8 @@ class TargetPropagation(TargetStrategy):
     beside ``kl_term``. In a bound over several samples each has a target of its own: its output target is nearer to its
     prediction by its weight in the bound. An inverse without layers adds nothing to the gradient of ``log q / p``,
     which is known.
+
+    Raises ``InputError`` for parts that do not fit each other, and for an objective that lacks what they need.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)

@@ -24,7 +24,8 @@ LOCK = 0x6476_6165
 def exclusively(url: URL, engine: Engine | None = None) -> Iterator[None]:
     """Hold this database alone among all processes, for a short task; others wait.
 
-    An SQLite file has a lock file beside it, PostgreSQL an advisory lock; other databases have none.
+    An SQLite file has a lock file beside it, PostgreSQL an advisory lock; other databases have none. Raises
+    ``StorageError`` if another process holds the file for a minute.
     """
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).resolve()
