@@ -37,7 +37,7 @@ def imported(name: str, what: str, example: str) -> tuple[ModuleType, str]:
         ) from None
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"{module_name} cannot be imported ({type(error).__name__}: {error}); mend it first"
+            f"{module_name} cannot be imported ({type(error).__name__}: {error}); fix it first"
         ) from error
 
 
@@ -47,7 +47,7 @@ def is_file(name: str) -> bool:
 
 
 def out_of_file(name: str, what: str, attribute: str) -> object:
-    """What a Python file defines under a name, such as ``STUDY``; None where it does not.
+    """The object that a Python file defines under a name, such as ``STUDY``; None if it defines none.
 
     ``what`` that is, such as study, is for the messages. Raises ``InputError`` for a file that is not there or fails.
     """

@@ -1,4 +1,4 @@
-"""What a backbone is to a task: networks for images of any shape, of P members at once."""
+"""The interface of backbones: networks for images of any shape, of P members at once."""
 
 from __future__ import annotations
 

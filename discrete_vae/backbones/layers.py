@@ -27,7 +27,7 @@ INITIALISATIONS: dict[str, Callable[[int, int], tuple[float, float]]] = {
 
 
 class Products:
-    """What layerwise feedback needs of an affine layer: its linear part, with any weights of its own weights' shape.
+    """The linear part of an affine layer, with any weights of its own weights' shape, for layerwise feedback.
 
     Inputs and outputs are flat. Layers of other code may derive from it; one that does not is taken for ``MATRICES``.
     """
@@ -175,7 +175,7 @@ class Window:
 
 
 class Spatial(Products, nn.Module):
-    """What convolutions and transposed ones share: P kernels ``[P, small channels, large channels, k, k]``.
+    """Shared parts of convolutions and transposed ones: P kernels ``[P, small channels, large channels, k, k]``.
 
     Members are mapped one by one: on a CPU this takes four fifths of the time of one convolution grouped by members, or
     of ``torch.func.vmap``, and a recorded step runs no Python.

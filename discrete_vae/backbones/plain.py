@@ -174,7 +174,7 @@ def _seeded(
         raise InputError(f"{whose} gives {shape} for {list(probes.shape)}; it has to give {[len(probes), *outputs]}")
     if not given.isfinite().all():
         what = "NaN" if given.isnan().any() else "infinite numbers"
-        raise InputError(f"{whose} gives {what} for inputs between 0 and 1; mend its weights or its arithmetic")
+        raise InputError(f"{whose} gives {what} for inputs between 0 and 1; fix its weights or its arithmetic")
     if not any(each.requires_grad for each in module.parameters()):
         raise InputError(f"{whose} has no parameters to train; give one that can be trained")
     return module
@@ -183,7 +183,7 @@ def _seeded(
 def _failing(whose: str, inputs: Tensor, error: BaseException) -> InputError:
     """The error for a module, or a function that makes it, that raises one."""
     told = " ".join(str(error).split())[:300]
-    return InputError(f"{whose} fails on {list(inputs.shape)} ({type(error).__name__}: {told}); mend it first")
+    return InputError(f"{whose} fails on {list(inputs.shape)} ({type(error).__name__}: {told}); fix it first")
 
 
 def _check_alike(modules: Sequence[nn.Module], whose: str) -> None:

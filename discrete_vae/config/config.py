@@ -68,7 +68,7 @@ class Config:
     """Step size for the strategy's own parameters, such as a learned inverse."""
     beta: Schedule = Schedule(1.0)
     """Weight of the KL term, or of the critic's value in its place. The thesis' target propagation collapses at 1 and
-    wants e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
+    needs e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
     precision: Precision = "float32"
     """Arithmetic of the matrix products; tf32 is CUDA's."""
     seed: int = 0
@@ -80,7 +80,7 @@ class Config:
     """Training objective of several samples: elbo, the mean of their losses, or bound, the multi-sample bound (Burda
     et al. 2016), for one stochastic layer."""
     task: str = "vae"
-    """What is modelled, a row of ``TASKS``."""
+    """The task, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
     """Optimiser of encoder and decoder, or of a generator: adam, adam-0-0.9 or adam-0.5-0.9 (with those betas), or sgd
     with momentum 0.9. A strategy's own parameters take Adam."""

@@ -133,7 +133,7 @@ def figures_of(
 
 
 def capabilities_of(subject: Subject, progress: TerminalProgress) -> dict[str, Finding]:
-    """What was found in each column."""
+    """The finding of each column."""
     findings = {}
     with progress.counting("capabilities", len(COLUMNS)) as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on how fast a transformation is

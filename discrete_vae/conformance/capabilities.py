@@ -1,4 +1,4 @@
-"""What the interface promises for any logits and costs, measured for one strategy at a time.
+"""Measures, for one strategy at a time, what the interface promises for any logits and costs.
 
 Each column of ``tests/strategies/capabilities.csv`` is a function from a ``Subject`` to a ``Finding``. What a strategy
 draws is held fixed, so that two results that should be the same are compared exactly.

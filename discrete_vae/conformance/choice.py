@@ -129,7 +129,7 @@ def _fails(name: str, kind: type[Strategy], error: Exception) -> InputError:
     home = getattr(sys.modules.get(kind.__module__), "__file__", None)
     place = ([each for each in frames if each.filename == home] or frames)[-1]
     return InputError(
-        f"{name} fails in {os.path.basename(place.filename)}, line {place.lineno} ({reason(error)}); mend it first"
+        f"{name} fails in {os.path.basename(place.filename)}, line {place.lineno} ({reason(error)}); fix it first"
     )
 
 

@@ -17,7 +17,7 @@ from discrete_vae.strategies.objective import Cost, Objective
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in a column, and why it is no plain yes."""
+    """The finding of a column, and why it is no plain yes."""
 
     verdict: str
     why: str = ""

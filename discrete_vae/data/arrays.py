@@ -173,7 +173,7 @@ def _laid_out(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} are {array.dtype}: give uint8, bool, or floats k / 255")
     if not np.isfinite(array).all():
-        raise InputError(f"{name} have numbers that are not finite: mend them")
+        raise InputError(f"{name} have numbers that are not finite: fix them")
     return array
 
 

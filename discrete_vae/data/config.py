@@ -1,4 +1,4 @@
-"""What data a run is trained on."""
+"""The data that a run is trained on."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class DataConfig:
 
     @property
     def domain(self) -> Domain:
-        """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
+        """The domain of one observation, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
         real = self.binarisation == "none"
         if self.known:
             return domain(self.dataset, real)
@@ -116,7 +116,7 @@ class DataConfig:
 
     @property
     def judge(self) -> Judge | None:
-        """What writes and scores samples of points or strings; None for images."""
+        """Writes and scores samples of points or strings; None for images."""
         return Text(self.symbols, self.shape[1]) if self.symbols else JUDGES.get(self.dataset)
 
     @property

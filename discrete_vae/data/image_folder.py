@@ -204,7 +204,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no image that can be read: mend it, or delete it") from error
+        raise InputError(f"{path} is no image that can be read: fix it, or delete it") from error
     except Exception as error:  # decoders of formats raise what they like
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:120]
-        raise InputError(f"{path} cannot be read ({reason}): mend it, or delete it") from error
+        raise InputError(f"{path} cannot be read ({reason}): fix it, or delete it") from error

@@ -36,7 +36,7 @@ SHA256: Mapping[str, str] = {
     "test.csv": "4c40fe6efc63cbe59e94b30d9ca39e77d92a95f449cf13c7f180df21d0b82dac",
     "test_scaffolds.csv": "e783ba459dd99ca8181a08e1b6849355d7de3370c833ab130d6147125dea1a4d",
 }
-"""Of each file's strings, with a line feed between them: other columns and line ends make no difference."""
+"""Digest of each file's strings, with a line feed between them: other columns and line ends make no difference."""
 HELD_OUT = 10_000
 """Strings for validation, and for the test."""
 REMEDY = (

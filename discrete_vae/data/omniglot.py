@@ -65,7 +65,7 @@ np.add.at(
 ORDER = 123
 """The seed of the authors' order, and of ours for the original."""
 Contents = Mapping[str, bytes]
-"""Of a form's files, by name."""
+"""Contents of a form's files, by name."""
 Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Images ``[M, 784]`` and labels ``[M]``."""
 Drawing = tuple[str, ...]
@@ -188,7 +188,7 @@ FORMS: Mapping[str, Callable[[Contents, Path], list[Part]]] = {
     "omniglot-original": original,
     "omniglot-small": minimal,
 }
-"""What reads the training and the test images of a form; the first are then put in order."""
+"""Readers of a form's training and test images; the first are then put in order."""
 
 
 def git_blob(content: bytes) -> str:

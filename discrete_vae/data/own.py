@@ -150,7 +150,7 @@ def _was_folder(config: DataConfig) -> bool:
 
 
 def _moved(config: DataConfig) -> str:
-    """What to do about own data that are not where they were."""
+    """The remedy for own data that are not where they were."""
     name = Path(config.source).name
     return f"name where it lies now (--folder PATH, its own new path or that of the folder that holds {name})"
 

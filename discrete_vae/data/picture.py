@@ -22,7 +22,7 @@ MODES = {"1", "L", "P", "RGB"} | ALPHA
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image before its pixels are decoded."""
+    """Properties of an image that are known before its pixels are decoded."""
 
     rows: int
     columns: int

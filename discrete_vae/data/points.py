@@ -14,7 +14,7 @@ from discrete_vae.latents.noise import Noise
 
 
 class Plane:
-    """What sets of points in the plane share."""
+    """Shared parts of sets of points in the plane."""
 
     domain: ClassVar = Domain(size=2, symbols=None)
 

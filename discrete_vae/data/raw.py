@@ -15,7 +15,7 @@ from discrete_vae.errors import InputError
 ALL = "all"
 """The part of a source without splits."""
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-"""What sources call a split, and the split."""
+"""Names of splits in sources, with the split."""
 MOST_CLASSES = 100_000
 """A label as large as this is an identifier, not the number of a class."""
 Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]

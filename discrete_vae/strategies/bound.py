@@ -68,7 +68,7 @@ class Samples:
     count: int
     """S."""
     each: Objective
-    """What one sample costs, ``[..., B S, N, K] -> [..., B S]`` nats: its loss and its ``log q(z) / p(z)``."""
+    """The cost of one sample, ``[..., B S, N, K] -> [..., B S]`` nats: its loss and its ``log q(z) / p(z)``."""
     logits: Tensor
     """``[..., B, S N, K]``, in which each ``log q(z)`` has a gradient beside that through the sample."""
 
@@ -85,7 +85,7 @@ class Samples:
         return torch.unflatten(numbers, -1, (-1, self.count))
 
     def losses(self, sample: Tensor, output: Tensor) -> Tensor:
-        """What each sample costs, log q / p included: split samples and their output -> ``[..., B, S]`` nats."""
+        """The cost of each sample, log q / p included: split samples and their output -> ``[..., B, S]`` nats."""
         return self.apart(self.each.loss_of(sample, output))
 
     def loss(self, sample: Tensor, output: Tensor) -> Tensor:

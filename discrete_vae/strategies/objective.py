@@ -15,7 +15,7 @@ from discrete_vae.latents.categorical import at_least_float32
 from discrete_vae.strategies.bound import Samples
 
 Cost = Callable[[Tensor], Tensor]
-"""From a sample, of the logits' shape, to a loss of one number an example."""
+"""Maps a sample, of the logits' shape, to a loss of one number an example."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Model:
     predict: Callable[[Tensor], Tensor]
     """Output -> the mean observation ``[..., B, D]``."""
     observation: Tensor | None = None
-    """What the prediction should be: ``[..., B, D]``."""
+    """The target of the prediction: ``[..., B, D]``."""
     encode: Callable[[Tensor], Tensor] | None = None
     """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
     decoder: Stack | None = None
-    """What ``Objective.decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
+    """The layers of ``Objective.decode``, from the flattened sample ``[..., B, N K]``."""
     encoder: Stack | None = None
-    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    """The layers of ``encode``, from an observation to the flattened logits."""
     canonical: bool = False
     """Whether the loss' derivative in the output is the prediction less the observation, as a Bernoulli likelihood's:
     then a sample of the prediction may stand for it."""
@@ -75,7 +75,7 @@ class Objective:
     curvature: Callable[[Tensor], Tensor] | None = None
     """Output -> the second derivative of the loss in each of its numbers, ``[..., B, D]``; below 0 it counts as 0."""
     context: Tensor | None = None
-    """What a learned baseline may look at, ``[..., B, C]``: anything that does not depend on the sample."""
+    """Input of a learned baseline, ``[..., B, C]``: anything that does not depend on the sample."""
     broadcasts: bool = False
     """Whether a sample may stand for a whole batch, so that B is 1 in it: then what all images share of a state's
     decoding is done once."""
@@ -283,11 +283,11 @@ class Layout:
         return tensor if self.dim == -1 else tensor.movedim(self.dim, -1)
 
     def first(self, tensor: Tensor) -> Tensor:
-        """From categories that are last to the layout; contiguous, for code that takes a view."""
+        """A tensor with the categories last -> the layout; contiguous, for code that takes a view."""
         return tensor if self.dim == -1 else tensor.movedim(-1, self.dim).contiguous()
 
     def inwards(self, tensor: Tensor) -> Tensor:
-        """Of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""
+        """A tensor of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""
         if self.dim == -1:
             return tensor if self.plain else tensor.unsqueeze(-2)
         return self.last(tensor).flatten(self.dim, -2)

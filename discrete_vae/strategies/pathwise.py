@@ -80,7 +80,7 @@ class Pathwise(Strategy):
         return self.reparameterised(self.prepared(logits), source(noise, None, logits)).to(logits.dtype)
 
     def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
-        """What a strategy implements: the sample ``[..., N, K]`` with its gradient in the logits."""
+        """To be implemented: the sample ``[..., N, K]`` with its gradient in the logits."""
         raise NotImplementedError
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
@@ -93,7 +93,7 @@ class OneHotPathwise(Pathwise):
     """Forward a one-hot sample, backward a surrogate."""
 
     def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
-        """What is differentiated in the sample's place: ``[..., N, K]``, as a function of the logits.
+        """The tensor that is differentiated in the sample's place: ``[..., N, K]``, as a function of the logits.
 
         Its value has no effect.
         """
@@ -121,7 +121,7 @@ class TemperatureOptions:
 
 
 class Tempered(OneHotPathwise):
-    """With a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
+    """A one-hot sample with a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
 
     Options: ClassVar[type] = TemperatureOptions
     temperature: Tensor

@@ -1,4 +1,4 @@
-"""What moving one variable to another category would add to a loss, by a Gauss-Newton model of what is behind it.
+"""The change of a loss if one variable moved to another category, by a Gauss-Newton model of what is behind it.
 
 The output is taken for affine in the sample, the loss for quadratic in the output: with ``V_nk`` the response of the
 output to category k of variable n, and h the second derivative of the loss in each of the output's D numbers, moving
@@ -28,7 +28,7 @@ PRODUCTS = {"cpu": 2**18, "cuda": 2**27}
 """Numbers of products with the curvature that are held at once: on a CPU, what its caches hold."""
 
 Respond = Callable[[int, int], Tensor]
-"""From a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
+"""Maps a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
 
 
 def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor], averaged: Averaged = "all") -> Tensor:
@@ -144,7 +144,7 @@ def mean_of_finite(values: Tensor, dim: int) -> Tensor:
 
 
 ONE_EXAMPLE = "the batch's mean sample as one example and "
-"""What a decoder has to take for ``mean_responses``, for an error."""
+"""Input that a decoder has to take for ``mean_responses``, for an error."""
 
 
 def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor, takes: str) -> Tensor:

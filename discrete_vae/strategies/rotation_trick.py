@@ -13,7 +13,7 @@ from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.vq_vae import VqVae
 
 SMALLEST = 1e-6
-"""What vectors are at least divided by: an encoder's vector of 0 has no direction to turn from."""
+"""Least norm that a vector is divided by: an encoder's vector of 0 has no direction to turn from."""
 
 
 class RotatedVqVae(VqVae):

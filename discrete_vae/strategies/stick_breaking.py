@@ -51,7 +51,7 @@ class Sticks:
         return sample + (likeliest - likeliest).to(dtype)
 
     def to_logits(self, gradient: Tensor) -> Tensor:
-        """From the gradient in the sticks' logits ``log yes / (1 - yes)`` to that in the categories': ``[..., N, K]``.
+        """Gradient in the sticks' logits ``log yes / (1 - yes)`` -> gradient in the categories' logits ``[..., N, K]``.
 
         Stick c has the logit ``l_c - log sum_{j > c} exp(l_j)``.
         """

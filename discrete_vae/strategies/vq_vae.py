@@ -86,5 +86,5 @@ class VqVae(Strategy):
         return Estimate(loss, strategy_loss, fixed)
 
     def through(self, logits: Tensor, code: Tensor) -> Tensor:
-        """What is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""
+        """The tensor that is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""
         return logits

@@ -32,18 +32,18 @@ Generators = Callable[[str], Sequence[torch.Generator]]
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a model is made from, beside its initial weights."""
+    """Parts that a model is made from, beside its initial weights."""
 
     architecture: Architecture
     family: Family
-    """Of the latent variables, or of a generator's data."""
+    """Family of the latent variables, or of a generator's data."""
     image: Shape
-    """Of an observation; points and strings are one row."""
+    """Shape of an observation; points and strings are one row."""
     likelihood: Likelihood
 
     @property
     def backbone(self) -> Backbone:
-        """That of the architecture's name."""
+        """The backbone of the architecture's name."""
         return backbones.backbone(self.architecture.backbone)
 
     def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
@@ -119,7 +119,7 @@ class Task(nn.Module):
         return not self.posterior or self.architecture.layers == 1
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """What the model's optimiser updates: here all parameters."""
+        """Parameters that the model's optimiser updates: here all."""
         return list(self.parameters())
 
     @classmethod
@@ -147,7 +147,7 @@ class Task(nn.Module):
 
     @classmethod
     def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
-        """What of an image the encoder sees, and what the decoder explains."""
+        """Shapes of the encoder's input and of the decoder's output, for an image."""
         return image, image
 
     @classmethod
@@ -177,11 +177,11 @@ class Task(nn.Module):
         """Take in the training images and the settings, before the first step."""
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What a training step sees of the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
+        """The input of a training step for the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
     def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
+        """The input of ``encode`` and ``objective`` for images at ``index`` ``[P, B]`` outside of training."""
         return split.batch(index, generators)
 
     def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:

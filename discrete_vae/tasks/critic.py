@@ -72,16 +72,16 @@ class AdversarialTask(Task):
         raise NotImplementedError
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """What the critic is to tell apart, real and fake, without a gradient: flattened samples ``[P, B, C]``."""
+        """Real and fake samples for the critic, flattened and without a gradient: ``[P, B, C]`` each."""
         raise NotImplementedError
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """What the model's optimiser updates: all but the critic's."""
+        """Parameters that the model's optimiser updates: all but the critic's."""
         others = {id(parameter) for parameter in self.critic.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in others]
 
     def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
+        """The parts of a ``train_batch``: one for each update of the critic, and one for the model's update."""
         return [observation] * self.criticism.critic_steps, observation
 
     def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:

@@ -194,7 +194,7 @@ class Generator(AdversarialTask):
         return metrics
 
     def _judge(self, data: Dataset) -> Judge | None:
-        """What can score samples, if anything can."""
+        """The scorer of samples, if there is one."""
         return data.config.judge
 
     def symbols(self, sample: Tensor) -> Tensor:

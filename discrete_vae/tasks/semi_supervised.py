@@ -39,7 +39,7 @@ class Classified(Task):
 
     @classmethod
     def with_task_defaults(cls, architecture: Architecture) -> Architecture:
-        """With one latent variable, the class, where the number is the default."""
+        """The architecture with one latent variable, the class, if the number is the default."""
         return replace(architecture, latents=1) if architecture.latents == Architecture.latents else architecture
 
     @property

@@ -19,7 +19,7 @@ FAILURE, SURPLUS, STOPPED = "failure", "surplus", "stopped"
 """A trial's attributes: why it failed; that another had the last place, so that nothing was trained; that its worker
 was stopped, rather than died."""
 DEATHS = "deaths"
-"""Of a trial that was taken up again: how often it died."""
+"""A trial's attribute: how often it died, if it was taken up again."""
 
 
 def values_of(trial: FrozenTrial) -> dict[str, float]:

@@ -72,7 +72,7 @@ def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str,
 
 
 def stored_best(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
-    """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again.
+    """The results of ``train_again`` for a study, with its present winner; None if another one was trained again.
 
     Raises ``InputError`` for what ``train_again`` does not keep.
     """

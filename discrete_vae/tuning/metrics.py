@@ -1,4 +1,4 @@
-"""What a study may maximise."""
+"""Metrics that a study may maximise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """What a study may maximise: how it is called and shown."""
+    """A metric that a study may maximise: its name and format."""
 
     label: str
     digits: int = 2

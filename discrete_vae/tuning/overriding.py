@@ -45,7 +45,7 @@ def overridden(
 
 
 def common_value(study: Study, name: str) -> Any:
-    """What all searches of a study fix an option at; None where they differ."""
+    """The value at which all searches of a study fix an option; None where they differ."""
     first, *others = [_value(search.base, name) for search in study.searches.values()]
     return first if all(each == first for each in others) else None
 

@@ -1,4 +1,4 @@
-"""What proposes the values of a trial and stops it early, the same each time."""
+"""Reproducible samplers of a trial's values, and pruners."""
 
 from __future__ import annotations
 

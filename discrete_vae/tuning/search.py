@@ -1,4 +1,4 @@
-"""What is searched: a configuration, the ranges of some of its values, and whether these go together."""
+"""Searches: a configuration, the ranges of some of its values, and whether these go together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from discrete_vae.tuning.naming import configure, stored_as
 TRIED = 64
 """Combinations of the other values that are tried with a value that is refused alone."""
 Space = Mapping[str, BaseDistribution]
-"""By the name of a value in a configuration; see ``configure``."""
+"""Distributions by the name of a value in a configuration; see ``configure``."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Search:
     """
 
     base: Config
-    """What is not searched; length and seeds are the study's."""
+    """Values that are not searched; length and seeds are the study's."""
     space: Space
     """A distribution of Optuna for each name, as ``configure`` reads names.
 

@@ -86,7 +86,7 @@ class Study:
         return {f"{self.name}/{part}" if part else self.name: search for part, search in self.searches.items()}
 
     def definition(self, search: Search) -> dict[str, Any]:
-        """What all trials of a search have to share, as plain JSON values."""
+        """The definition that all trials of a search share, as plain JSON values."""
         return {
             "space": {name: distribution_to_json(each) for name, each in search.space.items()},
             "fixed": fixed_values(search.base),

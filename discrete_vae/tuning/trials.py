@@ -14,7 +14,7 @@ from discrete_vae.tuning.retries import active_trials
 
 
 def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have ended: complete, pruned or failed."""
+    """The trials that have ended: complete, pruned or failed."""
     return [trial for trial in active_trials(trials) if trial.state.is_finished()]
 
 

@@ -32,7 +32,7 @@ class Trial(NamedTuple):
     rate: float
     decay: float
     value: Value | None
-    """Of the row's own hyper-parameter, if it has one."""
+    """Value of the row's own hyper-parameter, if it has one."""
 
 
 @dataclass(frozen=True, eq=False)

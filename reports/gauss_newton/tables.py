@@ -12,7 +12,7 @@ from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differe
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
 NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}
-"""Of the yardsticks."""
+"""Names of the yardsticks."""
 TRAIN, ELBO = Metric("train", "elbo", "train", spread=False), Metric("test", "elbo", "test")
 BOUND = Metric("test", "log_likelihood", "bound")
 SYMBOLS = {"temperature": "τ", "beta": "β"}

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 5000
 STEP_IMAGES, REPEATS = 100, 15
 """The batch whose step is timed, and how often."""
 REFERENCE = Row("gumbel-softmax", "gumbel-softmax", STRATEGIES["gumbel-softmax"].Options())
-"""Whose step the others' are measured in."""
+"""The strategy whose step is the unit of the others' steps."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Problem:
 
     @classmethod
     def of(cls, preset: Preset, run: Run | None, bench: ReportContext) -> Problem:
-        """For a trained model, or for the one that training begins with."""
+        """The problem of a trained model, or of the one that training begins with."""
         dataset = bench.dataset(preset.base.data)
         if run is None:
             population = Population.build([preset.base], bench.device)

@@ -126,7 +126,7 @@ class Known(Run):
 
 
 class Cache:
-    """What the tables and the provenance in some folders say of runs."""
+    """Runs by the tables and the provenance in some folders."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Read the folders; those that hold no provenance are passed over.

@@ -52,7 +52,7 @@ def setting(entry: Entry) -> str:
 BEST = "best validation epoch"
 """The epoch that stands for a run that keeps it."""
 SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
-"""Of hyper-parameters in a table's cells."""
+"""Symbols of hyper-parameters in a table's cells."""
 
 
 def short(value: object) -> str:

@@ -41,7 +41,7 @@ class Comparison:
     """Its name on the command line and in the names of its files."""
     title: str
     rows: Sequence[Row]
-    """What is compared."""
+    """The strategies that are compared."""
     presets: Mapping[str, Preset]
     """How much is computed, by name."""
     tasks: Sequence[Task] = (Task(),)
@@ -108,7 +108,7 @@ class Comparison:
         return list(dict.fromkeys(wanted))
 
     def _lacking(self, preset: Preset, dry: ReportContext) -> list[tuple[Task, Row, list[Config]]]:
-        """What each row lacks next: its trials, values that their grids grow by, or its runs in full."""
+        """The runs that each row lacks next: its trials, values that their grids grow by, or its runs in full."""
         found = []
         for task, row in self._places(preset):
             own = task.stretched(preset)

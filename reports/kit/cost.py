@@ -1,4 +1,4 @@
-"""What a report will cost: the steps of its runs, and the minutes that they take on this machine."""
+"""The cost of a report: the steps of its runs, and the minutes that they take on this machine."""
 
 from __future__ import annotations
 

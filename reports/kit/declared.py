@@ -87,7 +87,7 @@ class Preset:
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
     splits: Sequence[str] = ("train", "validation", "test")
-    """What is evaluated, the first two with one sample an image."""
+    """Splits that are evaluated, the first two with one sample an image."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:

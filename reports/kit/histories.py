@@ -1,4 +1,4 @@
-"""What runs went through: metrics by epoch, as a table and as a figure."""
+"""Histories of runs: metrics by epoch, as a table and as a figure."""
 
 from __future__ import annotations
 

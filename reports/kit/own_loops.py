@@ -23,7 +23,7 @@ from reports.kit.results import Metric
 from reports.kit.tidy import COLUMNS
 
 IDENTITY = ["strategy", "parameters", "seed"]
-"""What decides the numbers of a run; the label of its row does not."""
+"""The columns that decide the numbers of a run; the label of its row does not."""
 NUMBERS = ["split", "metric", "step", "value"]
 PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
@@ -44,13 +44,13 @@ class StrategyRow:
 
     @property
     def cited(self) -> tuple[str, object]:
-        """What it is cited by."""
+        """Its strategy and options, for citations."""
         return self.strategy, STRATEGIES[self.strategy].Options()
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a run tells, one number a line."""
+    """The numbers of a run, one a line."""
 
     lines: list[tuple[str, str, int, float]] = field(default_factory=list)
     """Split, metric, step, value."""

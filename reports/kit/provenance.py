@@ -59,7 +59,7 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
 
 
 def _seconds(run: Run) -> float:
-    """What its training took; a population's seconds are shared among its members."""
+    """Seconds of its training; a population's seconds are shared among its members."""
     sessions = run.sessions()  # older ones tell the population's size at the start only
     shares = (
         each.get("member_seconds", each.get("seconds", 0.0) / max(1, each.get("population", 1))) for each in sessions

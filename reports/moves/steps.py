@@ -61,7 +61,7 @@ def measure(task: Task, seconds: float = SECONDS) -> dict[str, Any]:
 
 
 def stored(path: Path = STORED) -> Mapping[str, Sequence[Step]]:
-    """What was measured, by size."""
+    """The measured steps, by size."""
     return {each["size"]: [Step(**step) for step in each["steps"]] for each in json.loads(path.read_text())["sizes"]}
 
 

@@ -26,7 +26,7 @@ from reports.kit.table import Column, Section, Table
 from reports.kit.tidy import history_rows
 
 ORDERS = (1, 2, 3, 4)
-"""Of the n-gram models; the last one has all the statistics that the distances look at."""
+"""Orders of the n-gram models; the last one has all the statistics that the distances use."""
 MODELS = [f"{order}-gram model" for order in ORDERS]
 REAL = "real strings"
 SHARES = {"valid_argmax": "likeliest", "unique": "unique", "novel": "novel"}

@@ -152,10 +152,10 @@ def fails() -> nn.Module:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "raises when made": (fails, r"fails on \[3, 1, 4, 3\] \(ZeroDivisionError: by zero\); mend it first"),
+    "raises when made": (fails, r"fails on \[3, 1, 4, 3\] \(ZeroDivisionError: by zero\); fix it first"),
     "raises when called": (
         lambda: encoder(Failing()),
-        r"fails on \[3, 1, 4, 3\] \(KeyError: .no such.*layer.\); mend it",
+        r"fails on \[3, 1, 4, 3\] \(KeyError: .no such.*layer.\); fix it",
     ),
     "wrong shape": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 4)),
@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "for small batches": (
         lambda: Through(smaller),
-        r"fails on \[33, 1, 4, 3\] \(AssertionError: ten at most.*; mend it first",
+        r"fails on \[33, 1, 4, 3\] \(AssertionError: ten at most.*; fix it first",
     ),
     "little dropout": (lambda: encoder(nn.Dropout(1e-3)), "draws random numbers, as dropout does; give layers without"),
     "random attribute": (
@@ -220,7 +220,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "NaN": (
         lambda: Through(lambda inner, images: inner(images) * float("nan")),
-        "gives NaN for inputs between 0 and 1; mend its weights or its arithmetic",
+        "gives NaN for inputs between 0 and 1; fix its weights or its arithmetic",
     ),
     "unused parameter": (
         unused,
@@ -244,7 +244,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         normalised,
         r"cannot be copied \(RuntimeError: .*parametrizations.weight_norm in place of torch.nn.utils.weight_norm",
     ),
-    "leaves": (leaves, r"fails on \[3, 1, 4, 3\] \(SystemExit: 3\); mend it first"),
+    "leaves": (leaves, r"fails on \[3, 1, 4, 3\] \(SystemExit: 3\); fix it first"),
     "changing buffer": (lambda: encoder(Counting()), "changes its buffer 0.calls when it is called.*; give layers"),
 }
 

@@ -23,7 +23,7 @@ Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", 
 
 @dataclass(frozen=True)
 class Difference:
-    """What an inverse sees between the output target and the prediction: ``[..., B, N, K]`` each."""
+    """The codes of output target and prediction by an inverse: ``[..., B, N, K]`` each."""
 
     target_code: Tensor
     """Code of the output target; it may lie outside the simplex."""
@@ -44,15 +44,15 @@ class LatentState:
     logits: Tensor
     probabilities: Tensor
     code: Tensor
-    """What is corrected: the probabilities, or the sample."""
+    """The code that is corrected: the probabilities, or the sample."""
     sample: Tensor
     """The one-hot sample that was decoded."""
     step: Tensor
     """alpha, ``[]`` or ``[..., 1, 1, 1]``."""
     temperature: Tensor
-    """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
+    """Temperature of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
     costs: Callable[[Tensor], Tensor] = torch.neg
-    """From a signal, a direction of descent, to the costs of moving each variable to each category, in nats."""
+    """Maps a signal, a direction of descent, to the costs of moving each variable to each category, in nats."""
 
 
 Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]

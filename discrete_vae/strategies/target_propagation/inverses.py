@@ -27,9 +27,9 @@ class Activations:
     network: Stack
     layers: Sequence[nn.Module]
     inputs: Sequence[Tensor]
-    """Of each layer: ``[..., B, in]``."""
+    """Inputs of each layer: ``[..., B, in]``."""
     outputs: Sequence[Tensor]
-    """Of each layer, before its activation: ``[..., B, out]``."""
+    """Outputs of each layer, before its activation: ``[..., B, out]``."""
     samples: int = 1
     """How many examples of the batch are samples of one image, whose losses are summed: S."""
 
@@ -43,9 +43,9 @@ class DecodePass:
     """A sample and its decoded output; of a bound, its S samples as B S examples, side by side."""
 
     objective: Objective
-    """Of one sample."""
+    """Objective of one sample."""
     model: Model
-    """The objective's."""
+    """The objective's model."""
     logits: Tensor
     code: Tensor
     sample: Tensor

@@ -64,9 +64,9 @@ class TargetPropagationOptions:
     feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), a weight mirror (Akrout et al.), only its
     probes, or random (Shibuya et al.). A mirror needs the learning rate as auxiliary learning rate, and a warmup."""
     code: Code = "probabilities"
-    """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
+    """y of eq. 3.7: the encoder's probabilities, or the one-hot sample that was decoded."""
     feedback: Feedback = "mean"
-    """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
+    """Input of the inverse: the predicted mean x', or a Bernoulli sample of it."""
     noise: Schedule = Schedule(0.1)
     """Standard deviation of the noise on the code or, for DRL and L-DRL, on each layer's input; no other reads it."""
     output_noise: Schedule = Schedule(0.1)

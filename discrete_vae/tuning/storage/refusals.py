@@ -1,4 +1,4 @@
-"""What databases and proxies refuse, told in one line with a remedy and without secrets."""
+"""Refusals of databases and proxies, in one line with a remedy and without secrets."""
 
 from __future__ import annotations
 

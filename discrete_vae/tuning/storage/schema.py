@@ -26,7 +26,7 @@ VERSION = "alembic_version"
 
 
 class Content(Enum):
-    """What is in a database."""
+    """The content of a database."""
 
     NOTHING = "nothing"
     """No file, or no table."""
@@ -37,7 +37,7 @@ class Content(Enum):
 
 
 def content(url: URL, shown: str) -> Content:
-    """What a database holds, by its URL and by what that is called for people.
+    """The content of a database, by its URL and the name of that for people.
 
     Raises ``InputError`` for one that holds something else, or studies of another version of Optuna, and for what is
     no database; SQLAlchemy's errors for one that cannot be reached.
