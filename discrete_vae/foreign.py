@@ -36,9 +36,7 @@ def imported(name: str, what: str, example: str) -> tuple[ModuleType, str]:
             f"there is no module {module_name}; run the command in the folder of {module_name}.py"
         ) from None
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{module_name} cannot be imported ({type(error).__name__}: {error}); fix it first"
-        ) from error
+        raise InputError(f"{module_name} cannot be imported ({type(error).__name__}: {error}); fix it first") from error
 
 
 def is_file(name: str) -> bool:
