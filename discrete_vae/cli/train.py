@@ -95,7 +95,7 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-TASK_HELP = """What is modelled. vae: images, points or strings by their latents. structured-prediction: the lower half
+TASK_HELP = """What is modelled. vae: images, by their latents. structured-prediction: the lower half
 of an image from its upper half. semi-supervised: an image from its class, which is known for a few images, and a
 Gaussian style. labels-alone: the classifier of that, without the other images. adversarial-vae: a VAE whose averaged
 posterior a critic pulls to the prior, with weight beta, in place of the KL. generator: strings, binary images or points

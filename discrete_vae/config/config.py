@@ -85,7 +85,7 @@ class Config:
     """Optimiser of encoder and decoder, or of a generator: adam, adam-0-0.9 or adam-0.5-0.9 (with those betas), or sgd
     with momentum 0.9. A strategy's own parameters take Adam."""
     weight_decay: Schedule = Schedule(0.0)
-    """Decoupled weight decay (Loshchilov and Hutter 2019): each step shrinks the weights, not the biases, by the
+    """Decoupled weight decay (Loshchilov and Hutter 2019): each step takes from weights, not biases, the fraction
     learning rate times this. Runs that over-fit need about 0.03."""
     keep: Keep = "last"
     """The epoch whose weights are evaluated, sampled and reported: the last one, or the one of the best validation

@@ -345,7 +345,7 @@ def _weights_of(losses: Tensor) -> Tensor:
 
 
 def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor | None) -> Tensor:
-    """The target of a mean prediction: the observation, or without one or with layers behind the prediction moved."""
+    """The target of a mean prediction: the observation, or without one or with layers behind, itself plus its error."""
     if model.observation is not None and objective.deeper_loss is None:
         return model.observation
     assert error is not None
