@@ -535,7 +535,7 @@ def built(*fields: Any, **named: Any) -> Population:
 def test_strategies_that_need_layers_are_refused(folder: Path, name: str) -> None:
     sizes, told = (
         Architecture(3, 2, (6,), backbone=name),
-        "layers one by one.*; for these options of target-prop.* mlp",
+        "access to single layers.*; for these options of target-prop.* mlp",
     )
     with pytest.raises(InputError, match=f"backbone {name} does not offer {told}") as caught:
         built("target-propagation", MIRROR, sizes, described(5, 4))
@@ -545,7 +545,7 @@ def test_strategies_that_need_layers_are_refused(folder: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["residual", "mine_plain:networks"])
 def test_tasks_that_join_are_refused(folder: Path, name: str) -> None:
     sizes = Architecture(1, 2, (6,), style=2, backbone=name)
-    told = f"backbone {name} does not offer inputs side by side.*; for task semi-supervised take backbone mlp"
+    told = f"backbone {name} does not offer a class as an input.*; for task semi-supervised take backbone mlp"
     with pytest.raises(InputError, match=told) as caught:
         built(architecture=sizes, data=described(5, 4), task="semi-supervised")
     assert "\n" not in str(caught.value)
