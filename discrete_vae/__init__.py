@@ -5,7 +5,7 @@
 - ``discrete_vae.latents.categorical``: one-hot latents: samples, densities, divergences, enumeration.
 - ``discrete_vae.config``, ``training``, ``evaluation``, ``runs``: from a configuration to a folder of numbers.
 - ``discrete_vae.evaluation.gradients``: a strategy's gradient against the exact one.
-- ``python -m discrete_vae.conformance NAME``: that, and more, of any strategy, beside its claim.
+- ``python -m discrete_vae.conformance NAME``: measures a strategy and compares it with its claim.
 - ``discrete_vae.citation("reinmax")``: what to cite for a strategy.
 """
 

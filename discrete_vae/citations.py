@@ -1,4 +1,4 @@
-"""What to cite for a strategy."""
+"""The papers to cite for a strategy."""
 
 from __future__ import annotations
 

@@ -14,7 +14,10 @@ from typing import Any
 
 
 def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module: from each old name to its new one, in the same module."""
+    """The ``__getattr__`` of a module: from each old name to its new one, in the same module.
+
+    It raises ``AttributeError`` for any other name.
+    """
 
     def find(name: str) -> Any:
         if name not in names:
@@ -26,7 +29,10 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def moved(old: str, new: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module that moved: whatever is taken from the old place comes from the new one."""
+    """The ``__getattr__`` of a module that moved: whatever is taken from the old place comes from the new one.
+
+    It raises ``AttributeError`` for a name that the new place does not have.
+    """
 
     def find(name: str) -> Any:
         if name.startswith("__") or not hasattr(import_module(new), name):

@@ -62,7 +62,7 @@ class OneHotCategorical(distributions.OneHotCategorical):
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Samples ``[*sample_shape, ..., K]`` with the strategy's gradient in the parameters."""
         shape, logits = torch.Size(sample_shape), self.logits
-        # The samples next to the categories, so that hyper-parameters of one an example keep their place.
+        # Samples go next to the categories, so that a hyper-parameter with one value an example still broadcasts.
         each = logits.unsqueeze(-2).expand(*logits.shape[:-1], shape.numel(), logits.shape[-1])
         drawn: Tensor = self.strategy(each)
         return drawn.movedim(-2, 0).reshape(*shape, *logits.shape).to(self.dtype)
@@ -73,7 +73,7 @@ class OneHotCategorical(distributions.OneHotCategorical):
         return drawn.to(self.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of one-hot samples: ``[...]``; -inf where it is impossible."""
+        """Log-probability of one-hot samples, in nats: ``[...]``; -inf for an impossible one."""
         if self._validate_args:
             self._validate_sample(value)  # type: ignore[no-untyped-call]
         shape = torch.broadcast_shapes(self.logits.shape, value.shape)  # type: ignore[no-untyped-call]
@@ -81,12 +81,12 @@ class OneHotCategorical(distributions.OneHotCategorical):
         return found.masked_fill(found < -MASKED / 2, -math.inf)
 
     def entropy(self) -> Tensor:
-        """``[...]``."""
+        """Entropy of each variable, in nats: ``[...]``."""
         return entropy(self.logits)
 
 
 def _log(probs: Tensor, validate: bool) -> Tensor:
-    """Logits of probabilities, at least in float32: -inf for 0, and NaN for what is none."""
+    """Logits of probabilities, at least in float32: -inf for 0, and NaN for what is no probability."""
     if not isinstance(probs, Tensor) or not probs.is_floating_point():
         kind = probs.dtype if isinstance(probs, Tensor) else type(probs).__name__
         raise InputError(f"probs are {str(kind).removeprefix('torch.')}; give a tensor of floating-point numbers")

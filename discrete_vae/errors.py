@@ -18,11 +18,11 @@ class InputError(ValueError):
 
 
 LARGEST = float(np.finfo(np.float32).max)
-"""The largest number that tensors have."""
+"""The largest finite number of a float32 tensor."""
 
 
 class InUse(InputError):
-    """Another process has what was asked for, a run's folder."""
+    """Another process holds a run's folder."""
 
 
 def check_types(instance: Any) -> None:

@@ -70,8 +70,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 def write_output(path: Path, content: bytes | str, begins: bytes = b"") -> None:
     """Write a file that a user named, in place of an older one of the same kind only.
 
-    That is one that begins likewise; where nothing is known of how it begins, one whose name ends in ``.txt``. Raises
-    ``InputError`` for another file, which is the user's or a run's.
+    An older one is of the same kind if it begins with ``begins`` or, where that is empty, if its name ends in ``.txt``.
+    Raises ``InputError`` for another file, which is the user's or a run's.
     """
     if path.is_file() and path.stat().st_size:
         with path.open("rb") as file:
@@ -83,7 +83,7 @@ def write_output(path: Path, content: bytes | str, begins: bytes = b"") -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what processes that were killed while writing left; only for who has the folder alone."""
+    """Remove what processes that were killed while writing left; only for the process that holds the folder."""
     for part in folder.glob(f"{PART}*.part"):
         part.unlink(missing_ok=True)
 
@@ -99,7 +99,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """JSON in the strict sense. Raises ``ValueError`` also for a name twice, for no finite number, and if too deep."""
+    """Strict JSON. Raises ``ValueError`` also for a name twice, numbers that are not finite, and too deep nesting."""
 
     def number(text: str) -> float:
         if not math.isfinite(value := float(text)):
@@ -122,7 +122,7 @@ def parse_json(text: str) -> Any:
 
 
 def _mode(path: Path) -> int | None:
-    """What is at a path, following links; None if nothing is."""
+    """The mode of what is at a path, following links; None if nothing is there."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

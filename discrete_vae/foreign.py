@@ -1,4 +1,4 @@
-"""Objects of other people's modules: by name, ``module:name``, or out of a file anywhere."""
+"""Objects of users' modules: by ``module:name``, or from a Python file anywhere."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def imported(name: str, what: str, example: str) -> tuple[ModuleType, str]:
             f"there is no module {module_name}; run the command in the folder of {module_name}.py"
         ) from None
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{module_name} cannot be imported ({type(error).__name__}: {error}); mend it first"
-        ) from error
+        raise InputError(f"{module_name} cannot be imported ({type(error).__name__}: {error}); fix it first") from error
 
 
 def is_file(name: str) -> bool:
@@ -47,7 +45,7 @@ def is_file(name: str) -> bool:
 
 
 def out_of_file(name: str, what: str, attribute: str) -> object:
-    """What a Python file defines under a name, such as ``STUDY``; None where it does not.
+    """The object that a Python file defines under a name, such as ``STUDY``; None if it defines none.
 
     ``what`` that is, such as study, is for the messages. Raises ``InputError`` for a file that is not there or fails.
     """

@@ -95,7 +95,7 @@ def gapped_straight_through(
 def gumbel_rao(
     logits: Tensor, temperature: Number = 0.5, draws: int = 10, dim: int = -1, generator: Generator = None
 ) -> Tensor:
-    """Gumbel-Rao (Paulus et al. 2021) with so many draws of the noise."""
+    """Gumbel-Rao (Paulus et al. 2021) with ``draws`` draws of the noise."""
     return _sample(strategies.GumbelRao(temperature, draws), logits, dim, generator)
 
 
@@ -122,5 +122,5 @@ def reinmax_rao(
 
 
 def minimum_variance(logits: Tensor, weight: Number = 1.0, dim: int = -1, generator: Generator = None) -> Tensor:
-    """The minimum-variance estimator (Hooper and Shekhovtsov 2026) at a weight of bias beside variance."""
+    """The minimum-variance estimator (Hooper and Shekhovtsov 2026) at a ``weight`` of its bias."""
     return _sample(strategies.MinimumVariance(weight), logits, dim, generator)

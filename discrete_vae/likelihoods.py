@@ -1,4 +1,4 @@
-"""What the decoder's output says of an observation: ``p(x | z)``, independent over the D numbers of an image.
+"""Likelihoods ``p(x | z)`` of an observation under the decoder's output, independent over the D numbers of an image.
 
 A likelihood takes so many numbers a pixel, which stand side by side: an output is ``[..., B, D numbers]``. Observations
 are intensities in [0, 1], ``[..., B, D]``. Everything is in nats. Leading dimensions broadcast.
@@ -21,11 +21,11 @@ from discrete_vae.latents.noise import Noise
 LEVELS = 256
 """Values that a grayscale pixel, or a channel of a colour one, may take."""
 FIRST_LOG_SCALE = -2.0
-"""Of learned scales, where the decoder puts out 0, as it does on average before training."""
+"""Learned log scales at a decoder output of 0, its mean before training."""
 LEAST_LOG_SCALE = -7.0
-"""Of a logistic: its scale is then a quarter of a level, and all of its weight on one (Salimans et al. 2017)."""
+"""Least log scale of a logistic: a quarter of a level, so all of its weight is on one (Salimans et al. 2017)."""
 MOST_LOG_SCALE = 5.0
-"""Of a logistic: nearly all of its weight is then on the two ends; beyond it float32 loses the levels and the mean."""
+"""Largest log scale of a logistic: nearly all of its weight is on the two ends; float32 loses the levels beyond it."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Likelihood:
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         """The second derivative of ``nll`` in each number of the output, at least 0: ``[..., B, D numbers]``.
 
-        Where that depends on the observation and can be below 0, the expected one stands for it. Raises ``InputError``
-        for a likelihood that does not say.
+        Where that depends on the observation and can be negative, its expectation is given. Raises ``InputError`` for a
+        likelihood that does not define it.
         """
         raise InputError(
             f"{type(self).__name__} states no curvature, which a Gauss-Newton model needs; give it one, or take "

@@ -1,4 +1,4 @@
-"""Memory: what there is left, and how the C library keeps it, as large populations want it."""
+"""Free memory, and how the C library keeps freed memory, set for large populations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
 
     By default glibc fetches every tensor above 32 MiB afresh from the system, which clears its pages each time, and
-    gives it back at once: on a processor a step of 64 thesis-sized runs then takes 1.7 times as long. The commands call
+    gives it back at once: on a CPU a step of 64 thesis-sized runs then takes 1.7 times as long. The commands call
     this when they start; a program that trains large populations by itself may call it too.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):

@@ -66,7 +66,7 @@ def _named(text: str, kind: str) -> Path:
 
 
 def _mode(path: Path, kind: str) -> int | None:
-    """What is at a path, following links; None if nothing is."""
+    """The mode of what is at a path, following links; None if nothing is there."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

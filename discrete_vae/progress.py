@@ -55,7 +55,7 @@ class TerminalProgress:
 
     @contextlib.contextmanager
     def counting(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar for ``total`` things; call what it gives with the number just done."""
+        """A bar for ``total`` things; call the function that it gives with the number just done."""
         task = self._progress.add_task(label, total=total, numbers="")
         yield lambda count: self._progress.update(task, advance=count)
         self._progress.update(task, completed=total)
@@ -70,7 +70,7 @@ class _Bars(Progress):
 
 
 class _Log:
-    """A stream that what cannot be written to it does not stop: the training is worth more."""
+    """A stream whose errors are ignored: a failed write must not stop training."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

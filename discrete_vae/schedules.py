@@ -42,6 +42,8 @@ class Schedule:
     not at their default: ``0.5``, ``1,decay=0.97,minimum=0.5`` (per epoch), ``0.01,warmup=50`` (50 epochs),
     ``0.004,decay=0.1,unit=run`` (to a tenth over the run), and Jang et al.'s temperature
     ``1,decay=0.97044553,every=1000,unit=step,minimum=0.5``.
+
+    Raises ``InputError`` for a field that is out of its range or does not fit the others.
     """
 
     initial: float
@@ -68,8 +70,8 @@ class Schedule:
             raise InputError(f"schedule: warmup is {self.warmup:g}; give at most {LONGEST}")
         if self.minimum > self.initial and self.decay <= 1:
             raise InputError(
-                f"schedule: minimum is {self.minimum}, above the initial {self.initial}, in whose place it would stand "
-                "from the first step on; give a smaller one"
+                f"schedule: minimum is {self.minimum}, above the initial {self.initial}, which it would replace from "
+                "the first step on; give a smaller one"
             )
         largest = max(self.initial, self.minimum, self.initial * self.decay if self.unit == "run" else 0.0)
         if largest > float(FLOAT.max):
@@ -196,9 +198,7 @@ def values(
     decays = np.where(gradual, share, step // (column("every").astype(np.int64) * unit))
     initial = column("initial")
     with np.errstate(over="ignore"):  # a run that this happens to fails by its loss
-        grown = (
-            np.where(initial > 0, column("decay"), 1.0) ** decays
-        )  # of 0 nothing grows, for 0 times inf is no number
+        grown = np.where(initial > 0, column("decay"), 1.0) ** decays  # 0 stays 0, because 0 times inf is NaN
         decayed = initial * grown
     # A warm-up of 0 has no ramp: the division is kept away from 0 and the ramp is 1 from the first step.
     ramp = np.where(column("warmup") > 0, step / unit / np.maximum(column("warmup"), 1e-300), 1.0)

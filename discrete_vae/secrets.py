@@ -42,10 +42,10 @@ HARMLESS = frozenset(
 )
 """Parameters that are shown; of a parameter that is in neither set nothing is."""
 SHORT = 4
-"""A shorter secret is hidden where it stands alone only: every text has letters."""
+"""A shorter secret is hidden only where it stands alone: its letters occur in every text."""
 
 LONGEST = 40
-"""Characters of a doubtful URL's own that are looked at."""
+"""Special characters in a doubtful URL that are tried as parts of a password, at most."""
 
 _remembered: dict[str, None] = {}
 
@@ -79,7 +79,7 @@ def _parsed(url: str) -> _Url:
 
 
 def _stretches(text: str) -> list[str]:
-    """What in a doubtful URL a password with a character of the URL's own may be."""
+    """The parts of a doubtful URL that may be a password with special characters of URLs."""
     cuts = [-1, *(i for i, letter in enumerate(text) if letter in "@:/?&="), len(text)][:LONGEST]
     parts = [(i, j, text[i + 1 : j]) for i, j in itertools.combinations(cuts, 2)]
     return [
@@ -90,7 +90,7 @@ def _stretches(text: str) -> list[str]:
 
 
 def _ends(password: str) -> list[str]:
-    """A password, and what it is if a colon in it belongs to the user."""
+    """A password, and its rest if a colon in it belongs to the user name."""
     parts = password.split(":")
     return [":".join(parts[i:]) for i in range(len(parts))]
 

@@ -33,15 +33,15 @@ python -m studies run path/to/mine.py              # a file that defines STUDY
 ```
 
 A trial trains several seeds side by side; its value is the mean of their validation ELBOs after the last epoch, in
-nats, or of another metric that the study names, and it looks for the highest. Many machines share a study through
+nats, or of another metric that the study names; the study looks for the highest. Many machines share a study through
 PostgreSQL:
 
 ```
 python -m studies worker gumbel-softmax --storage postgresql+psycopg://user@host/db
 ```
 
-Trials of one process come out the same each time; those of several do not, for what is tried next depends on what has
-ended. What is worth publishing is what `best` gives.""",
+Trials of one process come out the same each time. Those of several do not, because what is tried next depends on what
+has ended. Publish what `best` gives, not the values of trials.""",
     version_flags=[],
     default_parameter=Parameter(negative_iterable=()),
 )

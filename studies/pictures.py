@@ -38,7 +38,7 @@ class Pictures:
             with tempfile.TemporaryDirectory() as scratch:
                 for path in _draw(Path(scratch), runs, self.data, metric_of(study)):
                     upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
-        except Exception as error:  # whatever it is, the trial is worth more
+        except Exception as error:  # whatever it is: the trial must not be lost for it
             reason = f"{self.folder} cannot be written ({error}): make room or grant access"
             trial.set_user_attr(UNWRITTEN, reason)
             optuna.logging.get_logger(__name__).warning(f"trial {trial.number} has no pictures: {reason}")

@@ -1,7 +1,7 @@
-"""Networks from an observation to the latents' parameters and from a sample to an observation's, a row each.
+"""Backbones, a row each: an encoder (observation to latent parameters), a decoder (sample to observation parameters).
 
-A backbone's networks hold P members at once, with parameters ``[P, ...]``. A row may also be made of plain torch
-modules (``PlainBackbone``), and so may anybody's own, ``module:function``.
+A backbone's networks hold P members at once, with parameters ``[P, ...]``. A row may also wrap plain torch modules
+(``PlainBackbone``), as a user's own ``module:function`` does.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ EXAMPLE = "module:function, such as mine:networks of mine.py in this folder"
 
 
 def check_name(name: str) -> None:
-    """Raise ``InputError`` for what is neither a row nor of the form ``module:function``."""
+    """Raise ``InputError`` for a name that is neither a row nor of the form ``module:function``."""
     if name not in BACKBONES and ":" not in name:
         raise nearest(name, [*BACKBONES, OWN], "backbone")
 
 
 def known(name: str) -> Backbone | None:
-    """The backbone of a row; None for anybody's own, which is imported where it is built."""
+    """The backbone of a row; None for a user's own, which is imported when it is built."""
     return BACKBONES.get(name)
 
 
 def idle(widths: Widths) -> Mapping[str, str]:
-    """Fields of the widths that have no effect with their backbone, and beside what."""
+    """Fields of the widths that have no effect with their backbone, each with the reason."""
     found = known(widths.backbone)
     return found.idle(widths) if found else {}
 
@@ -76,7 +76,7 @@ def backbone(name: str) -> Backbone:
 
 
 def digest(name: str) -> str | None:
-    """Of the file that ``module:function`` comes from, which decides a run's numbers; None for a row.
+    """Digest of the file that defines ``module:function``: its code decides a run's numbers. None for a row.
 
     Raises ``InputError`` as ``backbone`` does.
     """

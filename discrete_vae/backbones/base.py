@@ -1,4 +1,4 @@
-"""What a backbone is to a task: networks for images of any shape, of P members at once."""
+"""The interface of backbones: networks for images of any shape, of P members at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 
 CAPABILITIES = {
-    "layered": "layers one by one, which layerwise feedback and layer-local training look at",
-    "joins": "inputs side by side, an image and its class, which semi-supervised training has",
+    "layered": "access to single layers, which layerwise feedback and layer-local training need",
+    "joins": "a class as an input beside the image, which semi-supervised training needs",
 }
-"""What a backbone may be asked for beside forward and backward, and why."""
+"""Capabilities beyond forward and backward that a task or strategy may need, and what needs them."""
 
 
 class Widths(Protocol):
-    """Sizes of the networks; ``Backbone.idle`` says which of them a backbone makes no use of."""
+    """Sizes of the networks; ``Backbone.idle`` names those that a backbone does not use."""
 
     @property
     def backbone(self) -> str: ...
@@ -43,15 +43,15 @@ class Backbone:
     joins: ClassVar[bool] = False
 
     def idle(self, widths: Widths) -> Mapping[str, str]:
-        """Fields of the widths that have no effect, and beside what; by default they all have one."""
+        """Fields of the widths that have no effect, each with the reason; by default there are none."""
         return {}
 
     def least_weights(self, image: Shape, code: int, widths: Widths) -> int:
-        """Weights that an encoder to, or a decoder from, so many numbers has at least."""
+        """Lower bound on the number of weights of an encoder to, or a decoder from, ``code`` numbers."""
         return 0
 
     def least_adversarial(self, code: int, image: Shape, widths: Widths) -> int:
-        """Weights that a ``generator`` of images and a ``critic`` of them have together at least."""
+        """Lower bound on the number of weights of a ``generator`` and a ``critic`` of images together."""
         return self.least_weights(image, code, widths) + self.least_weights(image, 1, widths)
 
     def encoder(
@@ -59,7 +59,7 @@ class Backbone:
     ) -> nn.Module:
         """Images ``[P, B, D] -> [P, B, outputs]``, each member with weights from its own generator.
 
-        A backbone that ``joins`` takes, by ``Stack.beside``, so many more numbers beside the image.
+        If the backbone ``joins``, the encoder takes ``beside`` more numbers with the image, by ``Stack.beside``.
         """
         raise NotImplementedError
 
@@ -72,23 +72,23 @@ class Backbone:
     def generator(
         self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]
     ) -> nn.Module:
-        """Noise ``[P, B, noise]`` -> what is made, ``[P, B, D numbers]``, a pixel's or symbol's side by side.
+        """Noise ``[P, B, noise]`` -> observations ``[P, B, D numbers]``, the numbers of a pixel or symbol side by side.
 
-        A string is an image of one row. By default a decoder makes it, normalised as the widths say.
+        A string is an image of one row. By default this is a decoder, normalised as the widths say.
         """
         return self.decoder(noise, image, numbers, widths, generators)
 
     def critic(self, image: Shape, numbers: int, widths: Widths, generators: Sequence[torch.Generator]) -> nn.Module:
-        """What a generator makes ``[..., P, B, D numbers]`` -> one value of each, ``[..., P, B, 1]``.
+        """Observations ``[..., P, B, D numbers]``, as a generator makes them -> one value each, ``[..., P, B, 1]``.
 
-        By default an encoder judges it, which takes the numbers of a pixel or symbol for its channels, normalised as
-        the widths say.
+        By default this is an encoder that takes the numbers of a pixel or symbol as its channels, normalised as the
+        widths say.
         """
         return self.encoder(replace(image, channels=image.channels * numbers), 1, widths, generators)
 
 
 def require(backbone: Backbone, name: str, needs: Collection[str], whose: str) -> None:
-    """Raise ``InputError`` where ``whose`` needs a capability that the backbone ``name`` has not."""
+    """Raise ``InputError`` if ``whose`` needs a capability that the backbone ``name`` does not have."""
     for need in needs:
         if not getattr(backbone, need):
             raise InputError(

@@ -25,8 +25,8 @@ Generators = Sequence[torch.Generator]
 class ConvBackbone(Backbone):
     """A convolution of kernel 4 and stride 2 for each of ``channels``, then dense layers of ``hidden`` units.
 
-    The decoder has them in reverse, with transposed convolutions. Everything is affine, with an activation between, so
-    layerwise feedback can be learned. Given here, channels and hidden units are fixed, and not those of the widths.
+    The decoder has them in reverse, with transposed convolutions. All layers are affine with an activation between
+    them, so layerwise feedback can be learned. ``channels`` and ``hidden``, if given, replace those of the widths.
     """
 
     layered = joins = True
@@ -87,7 +87,7 @@ JANG = ConvBackbone((32, 64, 64), (256, 128))
 
 
 def windows(image: Shape, channels: Sequence[int]) -> list[Window]:
-    """From the image inwards. Raises ``InputError`` for an image that is too small for so many."""
+    """The convolutions' windows, from the image inwards. Raises ``InputError`` if the image is too small for them."""
     found: list[Window] = []
     for each in channels:
         found.append(Window.of(found[-1].small if found else image, each))

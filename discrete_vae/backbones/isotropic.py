@@ -52,7 +52,7 @@ def networks(image: Shape, code: int, numbers: int, widths: Widths) -> tuple[nn.
     ``InputError`` where there are no channels.
     """
     if not widths.channels:
-        raise InputError("channels is (); this network has one block at least: give a width for each")
+        raise InputError("channels is (); this network needs at least one block: give the width of each")
     kernel = KERNEL if image.rows > 1 else 1, KERNEL if image.columns > 1 else 1
     first, last = widths.channels[0], widths.channels[-1]
     size = image.rows * image.columns

@@ -23,13 +23,13 @@ INITIALISATIONS: dict[str, Callable[[int, int], tuple[float, float]]] = {
     "glorot": lambda inputs, outputs: (math.sqrt(6 / (inputs + outputs)), 0.0),
     "fan-in": lambda inputs, outputs: (1 / math.sqrt(inputs), 1 / math.sqrt(inputs)),
 }
-"""Bounds within which weights and biases start uniform: of Glorot and Bengio (2010), and of ``torch.nn.Linear``."""
+"""Bounds of the uniform distributions of initial weights and biases: Glorot and Bengio (2010), ``torch.nn.Linear``."""
 
 
 class Products:
-    """What layerwise feedback asks of an affine layer: its linear part, by any weights of the shape of its own.
+    """The linear part of an affine layer, with any weights of its own weights' shape, for layerwise feedback.
 
-    Inputs and outputs are flat. Other people's layers may derive from it; those that do not are taken for ``MATRICES``.
+    Inputs and outputs are flat. Layers of other code may derive from it; one that does not is taken for ``MATRICES``.
     """
 
     @property
@@ -42,17 +42,17 @@ class Products:
         raise NotImplementedError
 
     def linear(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """What it would make of inputs ``[..., P, B, in]`` by other weights, without a bias: ``[..., P, B, out]``."""
+        """Its outputs ``[..., P, B, out]`` for inputs ``[..., P, B, in]``, with other weights and without a bias."""
         raise NotImplementedError
 
     def responses(self, weight: Tensor, first: int, last: int) -> Tensor:
-        """What it makes of the unit inputs from ``first`` to before ``last``: ``[..., P, last - first, out]``."""
+        """Its outputs for the unit inputs from ``first`` to before ``last``: ``[..., P, last - first, out]``."""
         units = torch.eye(self.inputs, dtype=weight.dtype, device=weight.device)[first:last]
         return self.linear(units.expand(len(weight), -1, -1), weight)
 
     @property
     def inputs(self) -> int:
-        """Numbers that it takes of an example."""
+        """Number of inputs of an example."""
         raise NotImplementedError
 
     def transposed(self, outputs: Tensor, weight: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Products:
 
 
 class MatrixProducts(Products):
-    """By matrices ``[..., P, in, out]``, of members or, without P, of one layer."""
+    """Products with matrices ``[..., P, in, out]`` of members or, without P, of one layer."""
 
     def fan_in(self, weight: Tensor) -> int:
         return weight.shape[-2]
@@ -94,7 +94,8 @@ def products(layer: nn.Module) -> Products:
 class Linear(MatrixProducts, nn.Module):
     """P affine maps by matrices ``[P, in, out]``.
 
-    Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator.
+    Weights and biases start as ``INITIALISATIONS`` says, each member's from its own generator. ``forward`` raises
+    ``ValueError`` for another number of inputs.
     """
 
     def __init__(
@@ -115,14 +116,14 @@ class Linear(MatrixProducts, nn.Module):
         return self.product(inputs) + self.bias
 
     def product(self, inputs: Tensor, first: int = 0) -> Tensor:
-        """``[..., P, B, n] -> [..., P, B, out]``: with the weights of so many inputs from the ``first`` on, no bias."""
+        """``[..., P, B, n] -> [..., P, B, out]``: with the weights of n inputs from ``first`` on, no bias."""
         weight = self.weight.narrow(1, first, inputs.shape[-1])
         return by_member(lambda members: torch.bmm(members, weight), inputs, len(weight))
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a large and a small image look at each other through a kernel ``[small channels, large channels, k, k]``."""
+    """Geometry of a convolution from a large to a small image, kernel ``[small channels, large channels, k, k]``."""
 
     large: Shape
     small: Shape
@@ -133,7 +134,7 @@ class Window:
 
     @classmethod
     def of(cls, large: Shape, channels: int, kernel: int = 4, stride: int = 2) -> Window:
-        """With the small image of so many channels that fits. Raises ``InputError`` for one that is too small."""
+        """The window whose small image has ``channels`` channels. Raises ``InputError`` if it would be too small."""
         rows, columns = ((size + 2 * cls.PADDING - kernel) // stride + 1 for size in (large.rows, large.columns))
         if min(rows, columns) < 1:
             raise InputError(
@@ -144,7 +145,7 @@ class Window:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """That of the kernel."""
+        """Shape of the kernel."""
         return self.small.channels, self.large.channels, self.kernel, self.kernel
 
     @property
@@ -174,10 +175,10 @@ class Window:
 
 
 class Spatial(Products, nn.Module):
-    """What convolutions and transposed ones share: P kernels ``[P, small channels, large channels, k, k]``.
+    """Shared parts of convolutions and transposed ones: P kernels ``[P, small channels, large channels, k, k]``.
 
-    Members are mapped one by one: on a processor that takes four fifths of the time of one convolution grouped by
-    members, or of ``torch.func.vmap``, and in a recorded step the Python costs nothing.
+    Members are mapped one by one: on a CPU this takes four fifths of the time of one convolution grouped by members, or
+    of ``torch.func.vmap``, and a recorded step runs no Python.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class Spatial(Products, nn.Module):
 
     @property
     def output(self) -> Shape:
-        """That of the images that it gives."""
+        """Shape of the output images."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -256,7 +257,7 @@ class TransposedConvolution(Spatial):
     """P transposed convolutions, from small images to large ones."""
 
     def __init__(self, window: Window, generators: Sequence[torch.Generator], initialisation: str = "glorot") -> None:
-        pixels = window.kernel**2 // window.stride**2  # of the small image, that a large one's pixel sees
+        pixels = window.kernel**2 // window.stride**2  # of the small image that reach one pixel of the large one
         fans = pixels * window.small.channels, pixels * window.large.channels
         super().__init__(window, fans, generators, initialisation)
 
@@ -275,9 +276,9 @@ class TransposedConvolution(Spatial):
 
 
 def by_member(function: Callable[[Tensor], Tensor], inputs: Tensor, members: int) -> Tensor:
-    """A function of ``[P, R, in]`` at inputs ``[..., P, B, in]``: ``[..., P, B, out]``.
+    """Apply a function of ``[P, R, in]`` to inputs ``[..., P, B, in]``: ``[..., P, B, out]``.
 
-    Dimensions before P, such as repeated draws, go beside B: one product a member, not one a draw.
+    Dimensions before P, such as repeated draws, are merged with B: one product a member, not one a draw.
     """
     *leading, _, rows, width = inputs.shape
     if not leading:
@@ -303,7 +304,7 @@ def as_flat(image: Tensor) -> Tensor:
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """``[P, *shape]`` in +-bound; nothing is drawn for a bound of zero."""
+    """Uniform numbers ``[P, *shape]`` in +-bound; nothing is drawn for a bound of zero."""
     if not bound:
         return torch.zeros(len(generators), *shape)
     drawn = [torch.rand(*shape, generator=generator) for generator in generators]

@@ -52,7 +52,7 @@ class MlpBackbone(Backbone):
         return MLP(sizes, widths.activation, generators, widths.initialisation)
 
     def generator(self, noise: int, image: Shape, numbers: int, widths: Widths, generators: Generators) -> Stack:
-        """Of hidden widths from the noise onwards; those of the critic are in reverse, from what it judges."""
+        """``hidden`` has the widths from the noise onwards; the critic takes them in reverse, from its input."""
         made = self.encoder(Shape(1, noise), image.size * numbers, widths, generators)
         return made.normalised(widths.normalisation)
 

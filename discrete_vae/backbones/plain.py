@@ -1,7 +1,7 @@
-"""Anybody's networks: plain torch modules of one member, of which a population is made.
+"""A user's networks: plain torch modules of one member, from which a population is made.
 
-The members' parameters are stacked, ``[P, ...]``, and each member is called by itself, which in a recorded step costs
-no Python. ``torch.func.vmap`` over the stack is slower on a processor: it groups convolutions by members.
+The members' parameters are stacked, ``[P, ...]``, and each member is called by itself; a recorded step runs no Python
+for that. ``torch.func.vmap`` over the stack is slower on a CPU: it groups convolutions by members.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ a decoder from ``[B, code]`` to ``[B, C numbers, H, W]``."""
 PROBES = 3
 """Examples that a module is tried on."""
 CROWD = 33
-"""Examples of the larger batch in which one has to come out as it does alone."""
+"""Batch size of the check that an example's output does not depend on the others."""
 FAR = 100
-"""How many times as large the others of such a batch are, so that what they add to one is seen."""
+"""Factor by which the other examples of that batch are larger, so that their influence shows."""
 
 
 class PlainBackbone(Backbone):
-    """Of a function that makes a pair of plain modules, of which a call uses one; it may read any of the widths."""
+    """From a function that makes a pair of plain modules, of which a call uses one; it may read any of the widths."""
 
     def __init__(self, pair: Pair, name: str, unread: Mapping[str, str] | None = None) -> None:
         self.pair, self.name, self.unread = pair, name, unread or {}
@@ -42,7 +42,7 @@ class PlainBackbone(Backbone):
         return self.unread
 
     def _pair(self, image: Shape, code: int, numbers: int, widths: Widths) -> tuple[nn.Module, nn.Module]:
-        """What the function makes. Raises ``InputError`` for what is no pair."""
+        """The function's pair of modules. Raises ``InputError`` if it is no pair."""
         made: object = self.pair(image, code, numbers, widths)
         if not isinstance(made, tuple | list):
             kind = "None" if made is None else f"a {type(made).__name__}"
@@ -58,7 +58,7 @@ class PlainBackbone(Backbone):
         self, image: Shape, outputs: int, widths: Widths, generators: Sequence[torch.Generator], beside: int = 0
     ) -> nn.Module:
         if beside:
-            raise InputError(f"backbone {self.name} takes images alone; give mlp or conv")
+            raise InputError(f"backbone {self.name} takes only images as inputs; give mlp or conv")
         return Members(
             lambda: self._pair(image, outputs, 1, widths)[0],
             generators,
@@ -103,7 +103,7 @@ class Members(nn.Module):
         super().__init__()
         self.before, self.after = before, after
         probes = torch.rand(PROBES, *inputs, generator=torch.Generator().manual_seed(0))
-        # A second one also beside a member alone, so that what is refused does not depend on how many there are.
+        # A single member gets a second one beside it, so that the checks do not depend on the number of members.
         beside = [torch.Generator().manual_seed(0)] if len(generators) == 1 else []
         modules = [_seeded(make, each, before(probes), outputs, whose) for each in (*generators, *beside)]
         _check_alike(modules, whose)
@@ -113,9 +113,9 @@ class Members(nn.Module):
         self._stack(modules[: len(generators)])
 
     def _stack(self, modules: Sequence[nn.Module]) -> None:
-        """Let the copy hold the parameters and buffers of all; what it holds in two places stays one tensor."""
+        """Let the copy hold the parameters and buffers of all; a tensor that it holds in two places stays one."""
         made: dict[int, Tensor] = {}
-        places = [  # all of them first, which also keeps the tensors, so that no other one gets an id of theirs
+        places = [  # collected first: the list keeps the tensors alive, so that no new tensor reuses an id
             (path, owner, name, tensor)
             for path, owner in self.module.named_modules()
             for held in (owner._parameters, owner._buffers)
@@ -127,7 +127,7 @@ class Members(nn.Module):
             if id(tensor) not in made:
                 stacked = torch.stack([getattr(each.get_submodule(path), name).detach() for each in modules])
                 made[id(tensor)] = nn.Parameter(stacked) if trained else stacked
-            if isinstance(tensor, nn.Parameter) and not trained:  # a constant, of which an optimiser knows nothing
+            if isinstance(tensor, nn.Parameter) and not trained:  # a constant, which the optimiser does not see
                 del owner._parameters[name]
                 owner.register_buffer(name, made[id(tensor)])
             elif trained:
@@ -155,7 +155,7 @@ class Members(nn.Module):
 def _seeded(
     make: Callable[[], nn.Module], generator: torch.Generator, probes: Tensor, outputs: tuple[int, ...], whose: str
 ) -> nn.Module:
-    """A module that starts from a generator's numbers, and was called once, since some get their weights then."""
+    """A module seeded by a generator and called once, because some modules make their weights at the first call."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -174,16 +174,16 @@ def _seeded(
         raise InputError(f"{whose} gives {shape} for {list(probes.shape)}; it has to give {[len(probes), *outputs]}")
     if not given.isfinite().all():
         what = "NaN" if given.isnan().any() else "infinite numbers"
-        raise InputError(f"{whose} gives {what} for inputs between 0 and 1; mend its weights or its arithmetic")
+        raise InputError(f"{whose} gives {what} for inputs between 0 and 1; fix its weights or its arithmetic")
     if not any(each.requires_grad for each in module.parameters()):
         raise InputError(f"{whose} has no parameters to train; give one that can be trained")
     return module
 
 
 def _failing(whose: str, inputs: Tensor, error: BaseException) -> InputError:
-    """That a module, or the function that makes it, raises an error."""
+    """The error for a module, or a function that makes it, that raises one."""
     told = " ".join(str(error).split())[:300]
-    return InputError(f"{whose} fails on {list(inputs.shape)} ({type(error).__name__}: {told}); mend it first")
+    return InputError(f"{whose} fails on {list(inputs.shape)} ({type(error).__name__}: {told}); fix it first")
 
 
 def _check_alike(modules: Sequence[nn.Module], whose: str) -> None:
@@ -203,7 +203,7 @@ def _check_alike(modules: Sequence[nn.Module], whose: str) -> None:
 
 
 def _layout(module: nn.Module) -> list[tuple[object, ...]]:
-    """Names, shapes and kinds of what it holds, and which of it is one tensor in several places."""
+    """Names, shapes and kinds of parameters and buffers, and which of them are one tensor in several places."""
     held = [
         *module.named_parameters(remove_duplicate=False),
         *module.named_buffers(remove_duplicate=False),
@@ -218,7 +218,7 @@ def _check(module: nn.Module, probes: Tensor, whose: str) -> None:
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.random.fork_rng(devices=[]):
         given, state = probes.clone(), torch.get_rng_state()
-        version = given._version  # of its storage, which an operation in place raises though it changes no number
+        version = given._version  # counts operations in place, also those that change no number
         try:
             first, before = module(given), _numbers(module)
             second, after = module(probes.clone()), _numbers(module)
@@ -263,7 +263,7 @@ def _numbers(module: nn.Module) -> dict[str, float]:
 
 
 def _separate(module: nn.Module, probes: Tensor, whose: str) -> bool:
-    """Whether an example alone comes out as it does beside others, which are far from it."""
+    """Whether an example's output alone equals its output beside other, distant examples."""
     inputs = probes[torch.arange(CROWD) % len(probes)]
     inputs[1:] *= FAR
     tolerance = 1e-5
@@ -271,7 +271,7 @@ def _separate(module: nn.Module, probes: Tensor, whose: str) -> bool:
         double = copy.deepcopy(module).double()
         if double(inputs[:1].double()).dtype == torch.float64:
             module, inputs, tolerance = double, inputs.double(), 1e-6
-    except (Exception, SystemExit):  # of a module with a precision of its own
+    except (Exception, SystemExit):  # of a module that needs its own precision
         pass
     outputs = []
     for size in (1, len(probes), CROWD):
@@ -288,7 +288,7 @@ def _separate(module: nn.Module, probes: Tensor, whose: str) -> bool:
 
 
 def _copied(module: nn.Module, probes: Tensor, whose: str) -> nn.Module:
-    """A copy, as parts of a population are made. Raises ``InputError`` for a module that has none after a call."""
+    """A copy, as a population makes them. Raises ``InputError`` if the module cannot be copied after a call."""
     try:
         with torch.enable_grad():
             module(probes.clone())
@@ -302,7 +302,7 @@ def _copied(module: nn.Module, probes: Tensor, whose: str) -> nn.Module:
 
 
 def _check_state(copied: nn.Module, modules: Sequence[nn.Module], probes: Tensor, whose: str) -> None:
-    """Raise ``InputError`` unless parameters and buffers are all that one module differs in, and all can be trained."""
+    """Raise ``InputError`` unless modules differ only in parameters and buffers, and all parameters can be trained."""
     for module in modules:
         state = dict(module.named_parameters()) | dict(module.named_buffers())
         try:

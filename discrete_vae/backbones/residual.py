@@ -49,7 +49,7 @@ class Block(nn.Module):
 def networks(image: Shape, code: int, numbers: int, widths: Widths) -> tuple[nn.Module, nn.Module]:
     """Encoder and decoder, as ``PlainBackbone`` takes them. Raises ``InputError`` where there are no channels."""
     if not widths.channels:
-        raise InputError("channels is (); a residual network has one convolution at least: give their numbers")
+        raise InputError("channels is (); a residual network needs at least one convolution: give its channels")
     sizes = [(image.rows, image.columns)]
     for _ in widths.channels:
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))

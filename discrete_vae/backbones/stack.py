@@ -22,11 +22,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 Normalisation = Callable[[Tensor], Tensor]
-"""What makes of a layer's outputs ``[..., out]`` others of the same shape, each example by itself."""
+"""A normalisation of a layer's outputs ``[..., out]``: the same shape, each example by itself."""
 
 
 def over_layer(outputs: Tensor) -> Tensor:
-    """Layer normalisation: less their mean, over their standard deviation, without a gain or a bias.
+    """Layer normalisation without gain or bias: subtract the mean, divide by the standard deviation.
 
     J. L. Ba, J. R. Kiros, G. E. Hinton: Layer Normalization. 2016, arXiv 1607.06450. It is written out, because a
     gradient penalty takes its second derivative.
@@ -59,8 +59,8 @@ class Stack(nn.Module):
     def beside(self, *inputs: Tensor) -> Tensor:
         """``forward`` of inputs that stand side by side before the first matrix, ``[..., B, n]`` each.
 
-        Convolutions before it see the first input alone. Shapes broadcast: each input is multiplied by itself, so one
-        that is the same for many of another is so only once.
+        Convolutions before it see only the first input. Shapes broadcast: each input has its own product, so an input
+        shared by many of another is multiplied once.
         """
         join = next(depth for depth, layer in enumerate(self.layers) if isinstance(layer, Linear))
         first, *others = inputs
@@ -78,7 +78,7 @@ class Stack(nn.Module):
         return hidden
 
     def trace(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """What each layer takes in and what it puts out, before the activation: the last is ``forward``'s."""
+        """Each layer's inputs, and its outputs before the activation; the last output is that of ``forward``."""
         taken, given = [inputs], [self.layers[0](inputs)]
         for layer in self.layers[1:]:
             taken.append(self._activate(given[-1]))
@@ -93,7 +93,7 @@ class Stack(nn.Module):
 
     @contextlib.contextmanager
     def without_cut(self) -> Iterator[None]:
-        """Let gradients pass from layer to layer for a while, also where the network is cut."""
+        """Let gradients pass from layer to layer within the context, even if the network is cut."""
         cut, self.cut = self.cut, False
         try:
             yield
@@ -101,7 +101,7 @@ class Stack(nn.Module):
             self.cut = cut
 
     def normalised(self, name: str) -> Stack:
-        """Itself, which from now on normalises what goes into each activation: a row of ``NORMALISATIONS``."""
+        """Normalise the input of each activation from now on, by a row of ``NORMALISATIONS``; returns the network."""
         self.normalise = NORMALISATIONS[name]
         return self
 
@@ -111,5 +111,5 @@ class Stack(nn.Module):
 
 
 def layered(network: nn.Module) -> Stack | None:
-    """The network, if its layers can be looked at: what a layer normalises has no slope of its own."""
+    """The network if its layers can be used singly: without normalisation, which has no elementwise slope."""
     return network if isinstance(network, Stack) and network.normalise is None else None

@@ -1,4 +1,4 @@
-"""What a command's numbers may be: checked as they are read, by every command alike."""
+"""Numbers on the command line, checked as they are parsed; every command uses these parameters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from discrete_vae.errors import InputError
 from discrete_vae.schedules import Schedule
 
 LARGEST = 10**12
-"""That any count may be; what memory it takes is another question, which ``capacity`` answers."""
+"""Upper limit of any count; ``capacity`` checks the memory that it takes."""
 
 
 def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
-    """The parameter of a whole number in a range; without one, only that it is whole."""
+    """The parameter of a whole number, in a range if one is given; a word that is none is an ``InputError``."""
 
     def read(text: str) -> int:
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,40}", text) else None
@@ -29,7 +29,7 @@ def whole(least: int | None = None, most: int = LARGEST) -> Parameter:
 
 
 def real(least: float | None = None, most: float = math.inf, above: float | None = None) -> Parameter:
-    """The parameter of a finite number in a range, or ``above`` one."""
+    """The parameter of a finite number, in a range or ``above`` a number; a word that is none is an ``InputError``."""
 
     def read(text: str) -> float:
         try:
@@ -46,7 +46,7 @@ def real(least: float | None = None, most: float = math.inf, above: float | None
 
 
 def typed_schedule(text: str) -> Schedule:
-    """A schedule that somebody typed. Raises ``InputError`` for what cannot be read, or has no effect."""
+    """The schedule of a word. Raises ``InputError`` if it cannot be read or has a part without effect."""
     schedule = Schedule.parse(text)
     if idle := schedule.without_effect():
         raise InputError(f"schedule {text!r}: {idle[0]} has no effect beside its other values; leave it off")
@@ -82,4 +82,4 @@ def _short(text: str) -> str:
 Count = Annotated[int, whole(1)]
 Natural = Annotated[int, whole(0)]
 Optional = Parameter(show_default=False)
-"""Beside the range of a number that may be left out."""
+"""Shows no default beside the range: for numbers that may be left out."""

@@ -53,7 +53,7 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
             with standard_output():
                 return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
         except UnusedCliTokensError as error:
-            complain(f"error: nothing takes {' '.join(map(repr, error.unused_tokens or []))}; leave it off")
+            complain(f"error: no argument takes {' '.join(map(repr, error.unused_tokens or []))}; leave it off")
             return 2
         except UnknownOptionError as error:
             complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
@@ -75,7 +75,7 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed, of Python's memory, the processor's or a GPU's."""
+    """Whether the error is a failed allocation, by Python, on the CPU or on a GPU."""
     told = "allocate memory" in str(error) or "not enough memory" in str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or told
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error as a command leaves them: an error in writing is one, not a traceback."""
+"""Standard output and standard error of a command: a failed write is one line of error, not a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from discrete_vae.secrets import redact_secrets
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """See that all that is printed within the context arrives. Raises ``InputError`` if standard output takes it not.
+    """Check that all that is printed within the context is written. Raises ``InputError`` if standard output fails.
 
     A character that its encoding lacks is written as an escape.
     """
@@ -46,7 +46,7 @@ GONE = "the reader of standard output has gone; what the command has made is kep
 
 
 def announce(path: Path, text: str) -> None:
-    """Print what was made: to standard error where that itself went to standard output."""
+    """Print a text on the file at ``path``: on standard error if the file itself is standard output."""
     same = False
     with contextlib.suppress(OSError):
         same = os.path.samestat(path.stat(), os.fstat(1))
@@ -60,7 +60,7 @@ def complain(text: str) -> None:
 
 
 def _open_all() -> None:
-    """Have the three standard descriptors open, so that no file that is opened later gets the place of one."""
+    """Open those of the three standard descriptors that are closed, so that no later file gets their numbers."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -69,6 +69,6 @@ def _open_all() -> None:
 
 
 def _discard() -> None:
-    """Let what is still to be written go nowhere: it would fail once more when Python ends."""
+    """Discard what is still to be written: it would fail again when Python ends."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -31,14 +31,14 @@ def evaluate(
     Parameters
     ----------
     run
-        Folders of runs, or what `list` shows of them (or the beginning of it).
+        Folders of runs, or their names in `list` (the beginning is enough).
     split
         Images to score on.
     samples
         Samples an image; the importance-weighted bound needs many, and some papers take 5,000.
     memory
-        GiB to take for it; by default what one run takes, on a GPU a quarter of what is free. The numbers do not
-        depend on it.
+        Memory budget in GiB; by default what one run takes, on a GPU a quarter of what is free. It does not
+        change the numbers.
     """
     device = where.compute_device()
     made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())

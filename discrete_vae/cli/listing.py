@@ -18,7 +18,7 @@ from discrete_vae.runs.run import Run
 
 
 def list_runs(*, runs: RunsFolder = RUNS) -> int:
-    """Show all runs: how far they are and how they do on the validation images.
+    """Show all runs, with their progress and validation scores.
 
     Damaged runs are named on standard error, each in a line, and the exit code is 1.
     """
@@ -37,9 +37,9 @@ def list_runs(*, runs: RunsFolder = RUNS) -> int:
 
 
 def find_run(name: str, runs: Path) -> Run:
-    """A run by its folder, or below ``runs`` by its name or identity or the beginning of one.
+    """The run of a folder, or the one below ``runs`` whose name or identity begins with ``name``.
 
-    Raises ``InputError`` for a name of none or of several, and for a damaged run; another's damage is no matter.
+    Raises ``InputError`` if no run or several match, and for a damaged run; other damaged runs do not matter.
     """
     if not name.strip():
         raise InputError(f"{name!r} is no name of a run; `discrete-vae list` shows them")
@@ -72,13 +72,13 @@ SHOWN = {
 }
 """Metrics in the list of runs, and their heads."""
 CAPTION = "validation, nats; hard samples"
-DISTANCE = "; a distance is by the run's own critic"
+DISTANCE = "; distances are those of the run's own critic"
 SHARES = ("accuracy", "valid")
-"""Those from 0 to 1."""
+"""Metrics from 0 to 1."""
 
 
 def _shown(run: Run) -> tuple[dict[str, float], str]:
-    """A run's last validation metrics, or its best epoch's, if it keeps that; and its status. None before its first."""
+    """A run's last validation metrics (its best epoch's, if it keeps that), none before the first; and its status."""
     status = run.status
     if run.finished and run.last_epoch < run.config.epochs:
         status += f" at epoch {run.last_epoch}"

@@ -34,9 +34,9 @@ PARTS: dict[str | None, tuple[type, Group]] = {
 }
 """The parts of a configuration and its own fields: their class, and the group that they are shown in."""
 CONVERTERS = {int: whole(), tuple[int, ...]: whole(), float: real(), Schedule: SCHEDULE}
-"""How values are read, by their type; others as cyclopts does."""
+"""Converters of values by type; cyclopts reads the other types."""
 FOUND = {each.name for each in dataclasses.fields(DataConfig) if each.metadata.get("hidden")}
-"""What is read from own images, and no option."""
+"""Fields that are read from own images and are no options."""
 OF_ONE_RUN = ("strategy", "options", "task", "seed", "epochs")
 """Fields of a configuration that are none of ``common_parameters``."""
 
@@ -49,7 +49,7 @@ def task_of(tokens: Sequence[str]) -> str:
 
 
 def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
-    """The parameters of a strategy's command for a task, but for the task itself."""
+    """The parameters of a strategy's command for a task, except the task itself."""
     made = []
     for option in _readable(strategy, task):
         kind, group = PARTS.get(option.part, (STRATEGIES[strategy].Options, STRATEGY))
@@ -58,7 +58,7 @@ def parameters(strategy: str, task: str) -> list[inspect.Parameter]:
 
 
 def common_parameters() -> list[inspect.Parameter]:
-    """The parameters of network, data and optimisation, whatever strategy and task; None unless they are given."""
+    """The parameters of network, data and optimisation, of every strategy and task; None unless given."""
     return [
         _parameter(kind, each.name, None, group)
         for kind, group in (PARTS[part] for part in ("architecture", "data", None))
@@ -86,13 +86,13 @@ def _parameter(kind: type, name: str, default: Any, group: Group) -> inspect.Par
 
 
 def suited(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults that depend on what else is given: a likelihood of levels wants pixels as they are."""
+    """Defaults that depend on other options: a likelihood of grey levels needs pixels that are not binarised."""
     likelihood = LIKELIHOODS.get(given.get("likelihood", Config.likelihood))
     return {} if likelihood is None or likelihood.binary else {"binarisation": "none"}
 
 
 def configuration(strategy: str, task: str, given: dict[str, Any], data: DataConfig | None = None) -> Config:
-    """The configuration of a command's values by name, with ``data`` in place of theirs if they were read.
+    """The configuration of a command's values by name, with ``data`` (if it was read) in place of theirs.
 
     Raises ``InputError`` as ``Config`` does.
     """
@@ -111,7 +111,7 @@ def configuration(strategy: str, task: str, given: dict[str, Any], data: DataCon
 
 
 def unknown(option: str, strategy: str, task: str) -> str | None:
-    """Why an option that others have is none of this strategy's for this task; None for one that nobody has."""
+    """Why an option does not apply to this strategy and task; None for an option that does not exist."""
     name = option.partition("=")[0].lstrip("-").replace("-", "_")
     said = f"{option} has no effect"
     if any(name == each.name and each.part != "options" for each in _all(strategy)):
@@ -137,7 +137,7 @@ def _all(strategy: str) -> list[Option]:
 
 
 def _readable(strategy: str, task: str) -> list[Option]:
-    """Those that have an effect, if not always then beside the right other ones."""
+    """Options that have an effect, at least with suitable values of others."""
     start = _start(strategy, task)
     return [
         option
@@ -150,7 +150,7 @@ def _readable(strategy: str, task: str) -> list[Option]:
 
 @cache
 def _documentation(kind: type) -> dict[str, str | None]:
-    """What is said of a class' fields below them, by name."""
+    """The docstrings below a class' fields, by field."""
     found: dict[str, str | None] = {}
     for base in reversed(kind.__mro__[:-1]):
         found |= {each.arg_name: each.description for each in parse_from_object(base).params}

@@ -21,9 +21,9 @@ READ = ("binarisation", "binarisation_seed", "split_seed", "validation", "test",
 def own_images(
     given: Mapping[str, Any], folder: Path | None, download: bool, device: torch.device, progress: TerminalProgress
 ) -> Dataset | None:
-    """What a command's ``dataset`` names by a path, with its other options; None for a known name, which comes first.
+    """The data set at the path that ``dataset`` names; None for a known name, which takes precedence.
 
-    Raises ``InputError`` as ``read`` does, and for ``folder`` and ``download``, which are of data sets by name.
+    Raises ``InputError`` as ``read`` does, and for ``folder`` and ``download``, which belong to data sets by name.
     """
     if (path := given["dataset"]) in KNOWN:
         return None
@@ -37,7 +37,7 @@ def own_images(
 
 
 def room(device: torch.device) -> Require:
-    """Asks for memory of the processor, which reads, and of the device, which holds."""
+    """Require memory on the CPU, which reads the images, and on the device, which holds them."""
 
     def both(size: int, what: str) -> None:
         for each in {torch.device("cpu"), device}:

@@ -35,10 +35,10 @@ def sample(
     Parameters
     ----------
     run
-        A run's folder, or what `list` shows of it (or the beginning of it).
+        A run's folder, or its name in `list` (the beginning is enough).
     out
-        File to write, in place of an older one of the kind; by default samples.png in the run's
-        folder, or samples.txt for what are no images.
+        File to write; it replaces an older one of the same kind. By default samples.png in the run's
+        folder, or samples.txt for data that are not images.
     rows
         Rows of the grid.
     columns

@@ -95,17 +95,18 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-TASK_HELP = """What is modelled: vae; structured-prediction, the lower half of an image from its upper half;
-semi-supervised, an image by its class, which a few images come with, and a Gaussian style; labels-alone, the classifier
-of that without the other images; adversarial-vae, whose averaged posterior a critic pulls to the prior, with weight
-beta, in place of the KL; generator, of strings, binary images or points from noise, against a critic; critic, by
-itself, of points and noisier ones. Each has options of its own, which `--task TASK --help` shows."""
+TASK_HELP = """What is modelled. vae: images, by their latents. structured-prediction: the lower half
+of an image from its upper half. semi-supervised: an image from its class, which is known for a few images, and a
+Gaussian style. labels-alone: the classifier of that, without the other images. adversarial-vae: a VAE whose averaged
+posterior a critic pulls to the prior, with weight beta, in place of the KL. generator: strings, binary images or points
+from noise, against a critic. critic: a critic alone, between points and noisier ones. `--task TASK --help` shows the
+options of each."""
 THRESHOLDED = """the images are made binary at half intensity; for their levels give --likelihood discretised-logistic,
 or for grayscale means --binarisation none"""
 SEEDS_HELP = "How many runs to train side by side, with consecutive seeds."
 VARY_HELP = """A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these,
 all their combinations, each with every seed."""
-COMPILE_HELP = """Let torch.compile fuse the step's kernels: some seconds to begin with, then a fifth faster."""
+COMPILE_HELP = """Fuse the step's kernels by torch.compile: it takes some seconds, then steps are a fifth faster."""
 
 LOG_HELP = f"""Tracker that the runs' histories also go to, each in a folder within the run's:
 {" or ".join(TRACKERS)}. It needs the extra of its name. If it fails, training goes on."""
@@ -155,7 +156,7 @@ def varied(config: Config, settings: Sequence[str]) -> list[Config]:
 TRAIN_HELP = f"""Train runs with a strategy, seeds side by side.
 
 For example `discrete-vae train gumbel-softmax --temperature 0.5 --epochs 5 --seeds 3`.
-What is finished is not trained again; what was interrupted goes on where it stopped.
+Finished runs are not trained again; interrupted ones go on where they stopped.
 
 With the classes of 100 images: `discrete-vae train reinmax --task semi-supervised --labelled 100 --labelled-weight 50
 --alpha 300 --style 10 --beta 8,decay=0.8,minimum=2 --hidden 250 --activation relu --learning-rate 0.002

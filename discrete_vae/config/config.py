@@ -31,13 +31,13 @@ Score = Literal["task", "accuracy"]
 LONGEST = 1_000_000
 """Epochs that a run may have."""
 LOOKS = 100_000
-"""Steps of a run at which its weight decay is checked: all of them, or so many where it is longer."""
+"""Steps of a run at which its weight decay is checked; a shorter run is checked at all of its steps."""
 REVISITED = 6
 """Stochastic layers that a run may have with a strategy that visits each several times."""
 OWN_LENGTH = {"seed", "epochs", "patience"}
-"""Fields that no schedule is, and that each member of a population may have in its own way."""
+"""Fields that are not schedules, but may differ between the members of a population."""
 NESTING = 1
-"""How often the numbers of several stochastic layers changed. 1: evaluations of a step share the noise behind."""
+"""Revision of the results of several stochastic layers. 1: evaluations of a step share the noise of deeper layers."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Config:
 
     Fields that are a ``Schedule``, here and in the strategy's options, the seed, the epochs and the patience may differ
     between the members of a population.
+
+    Raises ``InputError`` for a value out of range, for values that do not fit each other, and for an option that has
+    no effect.
     """
 
     strategy: str = "gumbel-softmax"
@@ -65,43 +68,43 @@ class Config:
     """Step size for the strategy's own parameters, such as a learned inverse."""
     beta: Schedule = Schedule(1.0)
     """Weight of the KL term, or of the critic's value in its place. The thesis' target propagation collapses at 1 and
-    wants e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
+    needs e.g. 0.05,warmup=1; for semi-supervised runs, start high and decay: 8,decay=0.8,minimum=2."""
     precision: Precision = "float32"
     """Arithmetic of the matrix products; tf32 is CUDA's."""
     seed: int = 0
     """The first run's seed: of its weights, the order of its data and its noise."""
     samples: int = 1
-    """Samples of each image's latents in a training step; the losses' mean is followed, or with objective bound their
-    bound."""
+    """Samples of each image's latents in a training step; the objective is the mean of their losses, or with objective
+    bound their multi-sample bound."""
     objective: Followed = "elbo"
-    """What training follows of several samples: elbo, the mean of their losses, or bound, the multi-sample bound (Burda
+    """Training objective of several samples: elbo, the mean of their losses, or bound, the multi-sample bound (Burda
     et al. 2016), for one stochastic layer."""
     task: str = "vae"
-    """What is modelled, a row of ``TASKS``."""
+    """The task, a row of ``TASKS``."""
     optimiser: Optimiser = "adam"
-    """Of encoder and decoder, or of a generator: adam, adam-0-0.9 or adam-0.5-0.9 (those are its betas), or sgd with
-    momentum 0.9. A strategy's own parameters take Adam."""
+    """Optimiser of encoder and decoder, or of a generator: adam, adam-0-0.9 or adam-0.5-0.9 (with those betas), or sgd
+    with momentum 0.9. A strategy's own parameters take Adam."""
     weight_decay: Schedule = Schedule(0.0)
-    """Decoupled weight decay (Loshchilov and Hutter 2019): at each step a weight loses the learning rate times this of
-    itself, biases nothing. Over-fitting runs want about 0.03."""
+    """Decoupled weight decay (Loshchilov and Hutter 2019): each step takes from weights, not biases, the fraction
+    learning rate times this. Runs that over-fit need about 0.03."""
     keep: Keep = "last"
-    """The epoch whose weights stand for the run when it is evaluated, sampled and reported: its last one, or the one of
-    the best validation score, the earlier of equals. It trains to its end either way."""
+    """The epoch whose weights are evaluated, sampled and reported: the last one, or the one of the best validation
+    score, the earlier of equals. The run trains to its end either way."""
     patience: int = 0
-    """Epochs in a row without a higher validation score after which a run stops, whatever it keeps; 0: it trains all of
-    its epochs."""
+    """Stop a run after this many epochs in a row without a higher validation score, whatever it keeps; 0: train all
+    epochs."""
     score: Score = "task"
-    """What keep best and patience look at: the task's own score, which is the ELBO (of labels-alone the accuracy), or
-    the accuracy, of semi-supervised runs."""
+    """The score that keep best and patience use: the task's own score, which is the ELBO (of labels-alone the
+    accuracy), or the accuracy, of semi-supervised runs."""
     supervision: Supervision = field(default_factory=Supervision)
     """For semi-supervised training: how many classes are known, and how much they count."""
     criticism: CriticConfig = field(default_factory=CriticConfig)
     """For tasks with a critic: how it is trained."""
     likelihood: str = "bernoulli"
-    """Of the pixels: bernoulli for binary ones; gaussian, gaussian-fixed, discretised-logistic or categorical for
-    grayscale and colour, with binarisation none."""
+    """Likelihood of the pixels: bernoulli for binary ones; gaussian, gaussian-fixed, discretised-logistic or
+    categorical for grayscale and colour, with binarisation none."""
     pixel_scale: float = 0.1
-    """Standard deviation of a pixel, of gaussian-fixed; intensities reach from 0 to 1."""
+    """Standard deviation of a pixel with gaussian-fixed; intensities are from 0 to 1."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -131,8 +134,8 @@ class Config:
             self.require_of(backbone)
         if self.architecture.layers > 1 and self.rescaled_by and self.strategy_class.passes_gradients:
             raise InputError(
-                f"{self.rescaled_by} of {self.strategy} scales gradients, and the layer before would see a part of its "
-                f"objective scaled; with {self.architecture.layers} layers leave it off"
+                f"{self.rescaled_by} of {self.strategy} scales gradients, which would scale a part of the objective of "
+                f"the layer before; with {self.architecture.layers} layers leave it off"
             )
         if self.architecture.layers > REVISITED and self.strategy_class.revisits():
             raise InputError(
@@ -145,7 +148,7 @@ class Config:
             raise InputError(f"batch size is {self.batch_size}; give 1 to {images}, the training images")
         if self.step_size > images:
             raise InputError(
-                f"a step looks at {self.step_size} images, batch size times critic steps; give at most {images} in all"
+                f"a step uses {self.step_size} images, batch size times critic steps; give at most {images} in all"
             )
         check_range("samples", self.samples)
         if self.precision not in get_args(Precision):
@@ -156,8 +159,8 @@ class Config:
             raise nearest(self.objective, get_args(Followed), "objective")
         if self.objective == "bound" and self.architecture.layers > 1:
             raise InputError(
-                f"objective is bound, and layers {self.architecture.layers}; the bound is made of samples of one "
-                "stochastic layer: give 1, or objective elbo"
+                f"objective is bound, and layers {self.architecture.layers}; the bound needs one stochastic layer: "
+                "give 1, or objective elbo"
             )
         if self.objective == "bound" and self.rescaled_by:
             raise InputError(
@@ -199,7 +202,7 @@ class Config:
         return self.fitting(**{**vars(self), **changes})
 
     def require_of(self, backbone: Backbone) -> None:
-        """Raise ``InputError`` where the task or the strategy needs a capability that its backbone has not."""
+        """Raise ``InputError`` if the task or the strategy needs a capability that the backbone does not have."""
         name, needs = self.architecture.backbone, self.strategy_class.needs(self.options)
         backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
         backbones.require(backbone, name, needs, f"these options of {self.strategy}")
@@ -236,14 +239,14 @@ class Config:
 
     @property
     def rescaled_by(self) -> str | None:
-        """The option by which the strategy scales its gradient by what it sees, if it does."""
+        """The option, if any, by which the strategy rescales its gradient, as ``Strategy.rescaled_by`` says."""
         return self.strategy_class.rescaled_by(self.options)
 
     @property
     def largest_loss(self) -> float:
-        """The largest share of itself that a weight loses at a step; in the longest runs, at ``LOOKS`` of the steps.
+        """The largest fraction of itself that a weight loses in one step; long runs are checked at ``LOOKS`` steps.
 
-        Less than 1 is told by the initial values, where neither schedule grows: it is no more than these make it.
+        Where neither schedule grows, the initial values are an upper bound, which is the answer if it is below 1.
         """
         bound = self.learning_rate.initial * self.weight_decay.initial
         if bound < 1 and max(self.learning_rate.decay, self.weight_decay.decay) <= 1:
@@ -257,7 +260,7 @@ class Config:
 
     @property
     def step_size(self) -> int:
-        """Training images that one step looks at."""
+        """Training images that one step uses."""
         return self.batch_size * self.task_class.batches_per_step(self)
 
     @property
@@ -266,7 +269,7 @@ class Config:
         return STRATEGIES[self.strategy]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; schedules in their text form. What only own data have stands with these alone."""
+        """Plain JSON values; schedules in their text form. The fields of own data are left out for known data."""
         values: dict[str, Any] = _plain(self)
         if self.data.known:
             values["data"] = {name: value for name, value in values["data"].items() if name not in OWN}
@@ -295,9 +298,9 @@ class Config:
     def identity(self) -> str:
         """Twelve hexadecimal digits of a hash over all that differs from the defaults.
 
-        A field added later with a default leaves the identity of older runs as it was; should a default change, a run's
-        stored configuration tells (``Run.create`` compares it whole). Where a mended mistake changes the numbers of a
-        configuration, its revision is part of the hash, so that no older run is taken for a new one.
+        A field added later with a default leaves the identity of older runs as it was; if a default changes, a run's
+        stored configuration shows it (``Run.create`` compares it whole). Where a bug fix changes the numbers of a
+        configuration, its revision is part of the hash, so that an older run is not taken for a new one.
         """
         revisions = {
             "revision": self.strategy_class.revision(self.options),
@@ -330,7 +333,7 @@ class Config:
 
     @property
     def population_key(self) -> str:
-        """Equal for runs that can train side by side: all that is no schedule, nor the seed, epochs or patience."""
+        """Equal for runs that can train side by side: all fields except schedules, seed, epochs and patience."""
         values = {name: value for name, value in _plain(self, compared=True).items() if name not in OWN_LENGTH}
         for source, target in ((self, values), (self.options, values["options"])):
             for item in dataclasses.fields(source):
@@ -340,7 +343,7 @@ class Config:
 
 
 def defaults(strategy: str) -> dict[str, Any]:
-    """The default of every field, with a strategy."""
+    """The default of every field for a strategy."""
     defaults = {
         item.name: item.default if item.default_factory is MISSING else item.default_factory()
         for item in dataclasses.fields(Config)
@@ -361,7 +364,7 @@ def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
 
 
 def _plain(value: Any, compared: bool = False) -> Any:
-    """JSON values; of what tells configurations apart alone, if it is ``compared``."""
+    """JSON values; with ``compared``, only of fields that tell configurations apart."""
     if isinstance(value, Schedule):
         return str(value)
     if dataclasses.is_dataclass(value):
@@ -377,7 +380,7 @@ def _fields(name: str, values: object) -> dict[str, Any]:
 
 
 def _typed(kind: type, values: dict[str, Any]) -> Any:
-    """A frozen dataclass from JSON values; a field takes the kind of its default."""
+    """A frozen dataclass from JSON values; a field gets the type of its default."""
     fields = {item.name: item for item in dataclasses.fields(kind)}
     typed = {}
     for name, value in values.items():

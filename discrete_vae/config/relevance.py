@@ -43,7 +43,7 @@ def options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[
 
 
 def has_effect(name: str, task: type[Task], strategy: type[Strategy]) -> bool:
-    """Whether a task trained by a strategy reads an option, if not always then beside the right other ones."""
+    """Whether a task trained by a strategy reads an option, at least with suitable values of others."""
     return (name not in OPTIONAL or name in task.reads) and name not in strategy.ignores
 
 
@@ -53,7 +53,7 @@ def readers(name: str) -> list[str]:
 
 
 def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
-    """Beside what an option has no effect, or None if it has one."""
+    """The reason why an option has no effect, or None if it has one."""
     task, strategy = TASKS[values["task"]], STRATEGIES[values["strategy"]]
     if (option.name in OPTIONAL and option.name not in task.reads) or (option.part == "options" and task.stand_in):
         return f"task {values['task']}"
@@ -92,7 +92,7 @@ def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
 
 
 def fitting(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with every option at its default that has no effect."""
+    """The values, with every option that has no effect at its default."""
     fitted = dict(values)
     for option in options(values, defaults):
         if option.value != option.default and without_effect(option, values):

@@ -1,4 +1,4 @@
-"""What a strategy's claim and the interface promise, measured: ``python -m discrete_vae.conformance --help``.
+"""Measures what a strategy's claim and the interface promise: ``python -m discrete_vae.conformance --help``.
 
 - ``problem``: a problem that is small enough for its exact gradient.
 - ``figures``: bias, direction, length, variance and cost on it, beside the claim.

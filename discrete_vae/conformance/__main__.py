@@ -32,13 +32,13 @@ The rows, claim beside measurement:
 
 - mean: `unbiased` says that the mean of the gradients is the exact gradient. z is the largest error of an element of
   the mean in standard errors: about 2 to 3 without a bias, and above 5.5 a bias is certain.
-- bias: norm of the mean's error, relative to the exact gradient's norm; it has the error of the draws in it.
-- cosine, length: direction of the mean, and its norm relative to the exact one's. A biased strategy promises neither:
+- bias: norm of the mean's error, relative to the exact gradient's norm; it includes the sampling error of the draws.
+- cosine, length: direction of the mean, and its norm relative to the exact one's. A biased strategy claims neither:
   the table keeps them, so that a change shows.
 - spread: standard deviation of one draw, relative to the exact gradient's norm. Variance: its square.
 - cost: samples that one step decodes for an example (`Claim.evaluations`).
-- value, decoder: the loss is the objective at the decoded sample, and what is behind the latents learns from that;
-  estimates nest because of it. Noise: it draws from `noise` alone, so that a seed decides the result. Members: two runs
+- value, decoder: the loss is the objective at the decoded sample, and the layers behind the latents learn from that
+  loss; so estimates nest. Noise: it draws from `noise` alone, so that a seed decides the result. Members: two runs
   side by side, with two values of a schedule, are what each is alone.
 - sample: whether the decoded sample is hard, a corner of the simplex, or relaxed (`Claim.relaxed`).
 
@@ -79,13 +79,13 @@ def conformance(
         A strategy of the library, or module:Class of your own in the current folder.
     shape
         Variables N and categories K. By default both problems of the table: 2 variables of 3 categories (ternary) and 3
-        of 2 (binary), but for those that the strategy refuses.
+        of 2 (binary), except those that the strategy refuses.
     draws
         Gradients to draw; the error of the mean goes down with their square root.
     seed
         Seed of the draws.
     steps
-        Steps that what the strategy learns by itself (baselines, control variates) makes on the problem first, by Adam;
+        Adam steps on the problem before the measurement, for what the strategy learns (baselines, control variates);
         by default it is measured as a run begins.
     options
         An option of the strategy, name=value, as often as needed.
@@ -133,7 +133,7 @@ def figures_of(
 
 
 def capabilities_of(subject: Subject, progress: TerminalProgress) -> dict[str, Finding]:
-    """What was found in each column."""
+    """The finding of each column."""
     findings = {}
     with progress.counting("capabilities", len(COLUMNS)) as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on how fast a transformation is

@@ -1,4 +1,4 @@
-"""What the interface promises for any logits and costs, measured for one strategy at a time.
+"""Measures, for one strategy at a time, what the interface promises for any logits and costs.
 
 Each column of ``tests/strategies/capabilities.csv`` is a function from a ``Subject`` to a ``Finding``. What a strategy
 draws is held fixed, so that two results that should be the same are compared exactly.
@@ -90,7 +90,7 @@ def second(subject: Subject) -> Finding:
         return Finding("silent", str(error))
 
     def slope(place: int, step: float = 1e-5) -> float:
-        """Of the gradient along the vector, when one of the weights moves."""
+        """Slope of the gradient along the vector, as one of the weights changes."""
         ends = []
         for sign in (1, -1):
             moved = list(weights)
@@ -113,7 +113,7 @@ def second(subject: Subject) -> Finding:
 
 def nan(subject: Subject) -> Finding:
     """NaN in one example's logits: its loss is NaN. ``yes``: the others' loss and gradient are as without it, and
-    finite on a first step, which may have statistics of its batch; ``loss``: their loss is."""
+    finite on a first step, which may have statistics of its batch; ``loss``: only their loss is."""
     problem = subject.problem()
     clean = problem.logits.expand(5, *problem.logits.shape)
     dirty = clean.clone()

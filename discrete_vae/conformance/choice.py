@@ -1,4 +1,4 @@
-"""Which strategy to measure, with which options and on which problems, from what somebody typed."""
+"""Which strategy to measure, with which options and on which problems, from the command line."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _read(name: str, kind: Any, text: str) -> Any:
 
 
 class Faulty(InputError):
-    """What a strategy says of itself or gives back cannot be, whatever the problem."""
+    """A strategy's claim or estimate is invalid, whatever the problem."""
 
 
 def check_claim(name: str, claim: Claim, shape: tuple[int, int]) -> None:
@@ -110,7 +110,7 @@ def check_claim(name: str, claim: Claim, shape: tuple[int, int]) -> None:
 
 
 def check_estimate(name: str, estimate: Estimate, shape: tuple[int, int]) -> None:
-    """Raise ``InputError`` for an estimate of other shapes than ``Estimate`` has."""
+    """Raise ``InputError`` for an estimate whose shapes are not those of ``Estimate``."""
     loss, strategy_loss, sample = estimate.loss, estimate.strategy_loss, estimate.sample
     if loss.shape != (BATCH,):
         raise Faulty(f"{name}'s loss has shape {list(loss.shape)}; give one number an example, [{BATCH}]")
@@ -129,18 +129,18 @@ def _fails(name: str, kind: type[Strategy], error: Exception) -> InputError:
     home = getattr(sys.modules.get(kind.__module__), "__file__", None)
     place = ([each for each in frames if each.filename == home] or frames)[-1]
     return InputError(
-        f"{name} fails in {os.path.basename(place.filename)}, line {place.lineno} ({reason(error)}); mend it first"
+        f"{name} fails in {os.path.basename(place.filename)}, line {place.lineno} ({reason(error)}); fix it first"
     )
 
 
 def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, int] | None) -> tuple[list[Subject], str]:
-    """The strategy on every problem that it takes, and what it says of the others; with a shape, on that one.
+    """The strategy on every problem that it takes (on that of ``shape`` alone, if given), and why it refuses others.
 
-    Raises ``InputError`` where it takes none.
+    Raises ``InputError`` if it takes none.
     """
     shapes = [shape] if shape else [*SHAPES.values()]
     if not kind.categorical() and not shape:
-        shapes = shapes[:1]  # the table has no other for them
+        shapes = shapes[:1]  # the conformance table has one problem for other latents
     subjects, refused = [], {}
     for each in shapes:
         if kind.categories not in (None, each[1]):

@@ -1,4 +1,4 @@
-"""A strategy's gradient on the problem beside its claim."""
+"""A strategy's gradient on the problem, compared with its claim."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ REJECTED = 5.5
 """Standard errors of the worst element beyond which a gradient is biased: a false alarm in 12 elements has probability
 5e-7."""
 LOUDEST = 0.1
-"""Relative error of the largest element that cannot be missed, for the claim of no bias to say something."""
+"""Relative error of the largest element that the draws have to detect for an unbiased claim to count."""
 AT_ONCE = 2**25
-"""Numbers of the samples that are decoded at once."""
+"""Numbers in the samples that are decoded at once."""
 
 
 class Figures(NamedTuple):
-    """What many draws show beside the exact gradient."""
+    """Statistics of many draws, compared with the exact gradient."""
 
     cosine: float
-    """Cosine of their mean to it, within 0.01."""
+    """Cosine between their mean and the exact gradient, within 0.01."""
     length: float
-    """Length of their mean relative to its own, within 5%: catches a lost or doubled factor."""
+    """Norm of their mean relative to the exact gradient's, within 5%: catches a lost or doubled factor."""
     spread: float
-    """Standard deviation of one draw relative to its length, within 5%: catches a control variate that does nothing."""
+    """Standard deviation of one draw relative to that norm, within 5%: catches an idle control variate."""
 
 
 def measured(
@@ -48,10 +48,10 @@ def measured(
     seed: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> tuple[GradientError, Figures, float]:
-    """The error of many draws, its figures, and the relative error that cannot be missed.
+    """The error of many draws, its figures, and the smallest relative error that the test detects.
 
-    The test rejects beyond 5.5 standard errors. An error of 9 standard errors in the largest element falls short of
-    that with probability 2e-4. ``advance`` is told the draws just made.
+    The test rejects beyond 5.5 standard errors. It misses an error of 9 standard errors in the largest element with
+    probability 2e-4. ``advance`` is called with the number of draws just made.
     """
     noise, gradients = problem.noise(seed), []
     numbers = strategy.claim.decoded(*problem.family.sample_shape) * BATCH * problem.size
@@ -78,7 +78,7 @@ def cost(strategy: Strategy, problem: Problem) -> tuple[int, bool | None]:
 
 
 def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tensor) -> Tensor:
-    """What the estimate's loss has to be: the objective at its sample; of several, mean, weighted mean or bound."""
+    """The required loss: the objective at the sample; of several samples their mean, weighted mean or bound."""
     losses = objective(sample)
     weights = strategy.weights(logits, sample)
     if weights is not None:
@@ -91,7 +91,7 @@ def value(strategy: Strategy, logits: Tensor, objective: Objective, sample: Tens
 
 
 class Line(NamedTuple):
-    """A promise beside what was measured."""
+    """A promise and its measurement."""
 
     what: str
     claim: str
@@ -102,7 +102,7 @@ class Line(NamedTuple):
 
 
 def judged(strategy: Strategy, problem: Problem, error: GradientError, found: Figures, detectable: float) -> list[Line]:
-    """The claim of a strategy, one promise after the other, beside what was measured."""
+    """The claim of a strategy, one promise after the other, with the measurements."""
     claim = strategy.claim
     known = math.isfinite(error.z_score)
     rejected = not error.z_score < REJECTED  # also where it is NaN
@@ -142,7 +142,7 @@ def judged(strategy: Strategy, problem: Problem, error: GradientError, found: Fi
 
 
 def contract(strategy: Strategy, problem: Problem) -> list[Line]:
-    """What estimates have to be for others to build on them, beside what this one is."""
+    """The contract that lets estimates nest, with what this one does."""
     before, found = torch.get_rng_state(), []
     for _ in range(2):
         logits = problem.logits.clone().requires_grad_()
@@ -154,7 +154,7 @@ def contract(strategy: Strategy, problem: Problem) -> list[Line]:
     same = torch.allclose(estimate.loss, expected)
     if strategy.claim.marginal:
         expected = problem.expectation(problem.logits)
-    loss = estimate.loss + 0 * problem.outer.sum()  # which is nothing, where the decoder has no part in it
+    loss = estimate.loss + 0 * problem.outer.sum()  # adds nothing; for a loss in which the decoder has no part
     (slope,), (wanted,) = (torch.autograd.grad(each.sum(), problem.outer) for each in (loss, expected))
     learns = torch.allclose(slope, wanted)
     other = not_alone(strategy, problem)
@@ -203,5 +203,5 @@ def csv_line(*cells: object) -> str:
 
 
 def name_of(shape: tuple[int, int]) -> str:
-    """What the conformance table calls a problem of so many variables and categories."""
+    """Name in the conformance table of a problem of this shape, (variables, categories)."""
     return next((name for name, known in SHAPES.items() if known == shape), f"{shape[0]} x {shape[1]}")

@@ -16,7 +16,7 @@ from discrete_vae.strategies.objective import Cost, Objective
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How logits ``[10, B, N, K]`` are given, and how what has their shape, maybe with dimensions in front, is read."""
+    """How logits ``[10, B, N, K]`` are laid out, and how a result of their shape, or with more in front, is read."""
 
     name: str
     give: Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ class Arrangement:
     dim: int = -1
     latents: int | None = None
     population: bool = False
-    """Whether the first dimension stays one of its own."""
+    """Whether the first dimension stays separate."""
 
 
 ARRANGEMENTS = [
@@ -120,7 +120,7 @@ def refusals(subject: Subject) -> Finding:
 
 
 def flattened(objective: Objective) -> Objective:
-    """Of examples ``[10, B]``, for the same in one row."""
+    """An objective of examples ``[10, B]``, for the same examples in one row."""
     model = objective.model
     assert model is not None
     observation = model.observation

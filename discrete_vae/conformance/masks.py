@@ -22,7 +22,7 @@ from discrete_vae.latents.sparse import Sparse
 
 
 class Padded(Noise):
-    """The numbers of a problem without some categories, for the problem with them."""
+    """The noise of a problem without some categories, padded for the problem with them."""
 
     def __init__(self, noise: Noise, shape: tuple[int, int], kept: Sequence[int]) -> None:
         super().__init__(noise.generators, noise.device)
@@ -35,7 +35,7 @@ class Padded(Noise):
 
 
 def spread(values: Tensor, categories: int, kept: Sequence[int], fill: float = 0.0) -> Tensor:
-    """``[..., len(kept)]`` at its places among so many categories."""
+    """``[..., len(kept)]`` at the places ``kept`` among ``categories`` categories."""
     wide = values.new_full((*values.shape[:-1], categories), fill)
     return wide.index_copy(-1, torch.tensor(kept, device=values.device), values)
 
@@ -92,8 +92,8 @@ def masked(subject: Subject) -> Finding:
     """One category at -inf and one at the lowest number.
 
     They have probability and gradient exactly 0 and are not sampled; loss, gradient, ``strategy_loss`` and, after a
-    step of Adam, the strategy's own parameters are finite. ``yes``: and the gradient in the others is that of the
-    problem without the two, draw by draw. ``mean``: in the mean. ``finite``: it is not.
+    step of Adam, the strategy's own parameters are finite. ``yes``: the gradient in the others is also that of the
+    problem without the two, draw by draw. ``mean``: only in the mean. ``finite``: in neither.
     """
     if not isinstance(subject.problem().family, Categorical | Sparse):
         return Finding("-")

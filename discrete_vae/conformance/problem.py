@@ -41,7 +41,7 @@ TUPLES = 10**6
 
 
 class Affine(nn.Module):
-    """A layer without bias, whose weight ``[in, out]`` is somebody else's."""
+    """A layer without bias, whose weight ``[in, out]`` belongs to another module."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -120,6 +120,7 @@ class Problem:
         self.calls = 0
 
     def feedback(self, scale: float) -> Feedback:
+        """Linear feedback by the decoder's transposed Jacobian, times ``scale``."""
         return Feedback(scale * self.jacobian.T, self.centre, self.family.sample_shape)
 
     def linear(self, inputs: int) -> nn.Module:
@@ -128,10 +129,11 @@ class Problem:
         return Affine(nn.Parameter(weight))
 
     def cast(self, strategy: Strategy) -> Strategy:
+        """The strategy on the problem's device and in its dtype."""
         return strategy.to(self.device, self.inner.dtype)
 
     def warm(self, strategy: Strategy) -> Strategy:
-        """After a first look at the problem, as a moving baseline has it in training."""
+        """The strategy after one estimate on the problem, as a moving baseline is in training."""
         with torch.no_grad():
             logits = self.logits.expand(1000, *self.logits.shape)
             self.cast(strategy).estimate(logits, self.objective(1000), self.noise(7))
@@ -139,6 +141,7 @@ class Problem:
         return strategy
 
     def decode(self, sample: Tensor) -> Tensor:
+        """A sample ``[..., B, N, K]`` -> the logits of the pixels ``[..., B, D]``; counts it."""
         self.calls += math.prod(sample.shape[:-2]) // self.rows
         return self.output(sample)
 
@@ -147,6 +150,7 @@ class Problem:
         return (sample.flatten(-2) @ self.inner).tanh() @ self.outer
 
     def objective(self, *leading: int) -> Objective:
+        """The Bernoulli loss of a sample ``[*leading, B, N, K]``, in nats."""
         observation = self.observation.expand(*leading, BATCH, PIXELS)
         self.rows = math.prod(leading) * BATCH
         return Objective(
@@ -160,10 +164,11 @@ class Problem:
         )
 
     def noise(self, *seeds: int) -> Noise:
+        """Noise of as many members as there are seeds."""
         return Noise([seeded(seed, "noise", device=self.device) for seed in seeds])
 
     def networks(self) -> NetworkFactory:
-        """What a strategy may have networks of its own made from; they have no dimension of members."""
+        """Factory of a strategy's own networks; they have no dimension of members."""
         count = itertools.count()
 
         def stack(*sizes: int) -> Stack:
@@ -196,8 +201,8 @@ class Problem:
         return strategy
 
     def learn(self, strategy: Strategy, steps: int, learning_rate: float = 0.01) -> Strategy:
-        """After so many steps on 100 copies of the examples: moving means take them in, and what descends a loss of its
-        own (not what takes the model's steps) descends it by Adam."""
+        """The strategy after ``steps`` steps on 100 copies of the examples: moving means are updated, and parameters
+        with a loss of their own (not those that the model's optimiser updates) are trained by Adam."""
         parameters = [] if takes_model_steps(strategy) else list(strategy.parameters())
         adam = torch.optim.Adam(parameters or [nn.Parameter(torch.zeros(()))], learning_rate)
         logits, noise = self.logits.expand(100, *self.logits.shape), self.noise(7)
@@ -211,7 +216,7 @@ class Problem:
         return strategy
 
     def exact(self, strategy: Strategy) -> Tensor:
-        """The gradient that a strategy estimates: of the objective's mean, the bound of its samples, or another KL."""
+        """The exact gradient that a strategy estimates: of the mean objective, the samples' bound, or another KL."""
         if strategy.inclusive:
             return self.exact_inclusive_gradient()
         if not strategy.loss_includes_kl:
@@ -220,7 +225,7 @@ class Problem:
         return self.exact_bound_gradient(samples)
 
     def exact_bound_gradient(self, samples: int) -> Tensor:
-        """Of the multi-sample bound: every tuple of states, by its probability.
+        """Gradient of the multi-sample bound, summed over all tuples of states.
 
         Raises ``InputError`` where there are too many of them.
         """
@@ -240,14 +245,14 @@ class Problem:
         return torch.autograd.grad((weights * bounds).sum(), logits)[0]
 
     def expectation(self, logits: Tensor) -> Tensor:
-        """Of the objective, by enumeration of a discrete family's states; of all images together."""
+        """Expected objective, summed over all images, by enumeration of a discrete family's states."""
         states = enumerate_states(*self.family.sample_shape, torch.float64)[:, None].expand(-1, BATCH, -1, -1)
         known = self.family.probability if isinstance(self.family, Sparse) else None
         q = log_prob(logits, states).exp() if known is None else known(logits, states)
         return (q * self.objective()(states)).sum()
 
     def exact_inclusive_gradient(self) -> Tensor:
-        """Of KL(p(z | x) || q): minus the mean score of all states by their posterior probability."""
+        """Gradient of KL(p(z | x) || q): minus the mean score of all states under their posterior."""
         logits = self.logits.clone().requires_grad_()
         states = enumerate_states(*self.family.sample_shape, torch.float64).to(self.device)
         states = states[:, None].expand(-1, BATCH, -1, -1)
@@ -255,10 +260,10 @@ class Problem:
         return torch.autograd.grad(-(posterior * log_prob(logits, states)).sum(), logits)[0]
 
     def exact_gradient(self) -> Tensor:
-        """By enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here; without noise as it stands.
+        """Exact gradient: by enumeration; for Gaussian latents by the trapezoidal rule, to 1e-12 here.
 
-        Of what is quantised it is 0 almost everywhere, and in its place is the gradient in the code. Raises
-        ``InputError`` for latents of another family.
+        For deterministic latents it is autograd's. For quantised ones it is 0 almost everywhere: the gradient in the
+        code is given in its place. Raises ``InputError`` for latents of another family.
         """
         if isinstance(self.family, Categorical):
             return exact_gradient(self.logits, self.objective())

@@ -1,4 +1,4 @@
-"""A strategy as the columns of capabilities look at it, and what they find."""
+"""A strategy under measurement (``Subject``), and what a column of capabilities finds (``Finding``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from discrete_vae.strategies.objective import Cost, Objective
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in a column, and why it is no plain yes."""
+    """The finding of a column, and why it is no plain yes."""
 
     verdict: str
     why: str = ""
@@ -37,10 +37,11 @@ class Subject:
         return cls(kind, options, next(shape for shape in SHAPES.values() if kind.categories in (None, shape[1])))
 
     def problem(self, dtype: torch.dtype = torch.float64) -> Problem:
+        """A new problem of the subject's shape."""
         return Problem(self.kind.latent_family(*self.shape), dtype)
 
     def strategy(self, problem: Problem) -> Strategy:
-        """After one step on the problem, so that moving means have begun."""
+        """The strategy after one step on the problem, so that moving means have begun."""
         return problem.learn(problem.build(self.kind, self.options), 1)
 
 
@@ -54,7 +55,7 @@ def run(
 
 
 def close(one: Tensor, other: Tensor, tolerance: float = 1e-8) -> bool:
-    """Whether they differ by rounding at most, beside the largest number."""
+    """Whether two tensors differ at most by rounding, relative to the largest number."""
     scale = float(other.detach().abs().nan_to_num(posinf=1).max()) if other.numel() else 0.0
     return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=tolerance * max(scale, 1e-3))
 
@@ -65,7 +66,7 @@ def reason(error: BaseException) -> str:
 
 
 def posed(strategy: Strategy, problem: Problem, *leading: int) -> Objective:
-    """The problem's objective, which does not count, and without the layers where the strategy has no use for them."""
+    """The problem's objective without counting, and without the layers if the strategy does not use them."""
     objective = replace(problem.objective(*leading), decode=problem.output)
     assert objective.model is not None
     layerwise = any(getattr(module, "layerwise", False) for module in strategy.modules())

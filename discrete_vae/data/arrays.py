@@ -173,7 +173,7 @@ def _laid_out(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} are {array.dtype}: give uint8, bool, or floats k / 255")
     if not np.isfinite(array).all():
-        raise InputError(f"{name} have numbers that are not finite: mend them")
+        raise InputError(f"{name} have numbers that are not finite: fix them")
     return array
 
 
@@ -244,7 +244,7 @@ def _scaled(images: Mapping[str, NDArray[np.uint8]], levels: int, reader: Reader
     with reader.counting("scaling images", sum(map(len, images.values()))) as done:
         for part, each in images.items():
             made[part] = np.empty((len(each), *size, each.shape[3]), np.uint8)
-            for place, image in enumerate(each * np.uint8(white)):  # of binary images shades, where they are scaled
+            for place, image in enumerate(each * np.uint8(white)):  # scaled binary images have grey levels
                 made[part][place] = scaled(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), size)
                 done(1)
     return made

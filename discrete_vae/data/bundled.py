@@ -48,7 +48,7 @@ def decode(file_content: bytes) -> Images:
 
 
 def first(images: Images, sizes: Sizes) -> Images:
-    """The first images of each split of all, so many as ``sizes`` says, split by split."""
+    """The first images of each split of all images, as many as ``sizes`` says, split by split."""
     starts = 0, SIZES.train, SIZES.train + SIZES.validation
     index = np.concatenate([np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)])
     return Images(pixels=images.pixels[index], labels=images.labels[index])

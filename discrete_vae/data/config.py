@@ -1,4 +1,4 @@
-"""What data a run is trained on."""
+"""The data that a run is trained on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from discrete_vae.errors import InputError, nearest
 
 Binarisation = Literal["threshold", "stochastic", "dynamic", "none"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What own data may be called."""
+"""Valid names of own data."""
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 LARGEST = 2**31
 """More than rows, columns or images of any data that fit a memory."""
 READ = {"hidden": True}
-"""Marks what is read from the data, and not chosen: no option of the command line."""
+"""Marks fields that are read from the data and not chosen: they are no options of the command line."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class DataConfig:
     dataset: str = "binarised-mnist"
     """A data set's name, or the path of own images: a folder, or a file .npz or .npy; or of a text, .txt.
     binarised-mnist is bundled, and so is binarised-mnist-1000, the first 1,000 images of each of its splits; mnist and
-    fashion-mnist want --folder or --download (or fashion-mnist a package of the system, which has put it there),
-    omniglot, omniglot-original and omniglot-small want --folder. Points in the plane and strings of symbols are made:
+    fashion-mnist need --folder or --download (fashion-mnist may also come from the operating system's package of it),
+    omniglot, omniglot-original and omniglot-small need --folder. Points in the plane and strings of symbols are made:
     8-gaussians, 25-gaussians and swiss-roll, expressions and molecules. Real strings are read from installed packages
     or --folder: moses and moses-scaffolds (molecules), text and text-64 (English)."""
     binarisation: Binarisation = "threshold"
     """How pixels become binary: at 0.5, drawn once, drawn afresh each epoch, or not at all (none), which likelihoods of
     256 levels take by default."""
     binarisation_seed: int = 0
-    """Of the fixed Bernoulli draw; read under ``stochastic`` and ``dynamic`` only."""
+    """Seed of the fixed Bernoulli draw; read under ``stochastic`` and ``dynamic`` only."""
     split_seed: int = 0
-    """Own images: of the random choice of those for validation and test, where the data have no such splits."""
+    """Own images: seed of the random choice of those for validation and test, where the data have no such splits."""
     validation: float = 0.1
     """Own images: the share for validation, where the data have no such split."""
     test: float = 0.1
@@ -68,7 +68,7 @@ class DataConfig:
     shape: tuple[int, ...] = field(default=(), metadata=READ)
     """Own images: rows, columns, channels."""
     sizes: tuple[int, ...] = field(default=(), metadata=READ)
-    """Own images: of training, validation and test."""
+    """Own images: numbers of images for training, validation and test."""
     symbols: str = field(default="", metadata=READ)
     """Own text: its symbols, the last of which pads; the shape is 1, the length of a string, 1."""
     fingerprint: str = field(default="", metadata=READ)
@@ -108,7 +108,7 @@ class DataConfig:
 
     @property
     def domain(self) -> Domain:
-        """What one observation is, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
+        """The domain of one observation, e.g. 784 binary pixels, 2 real coordinates, or 16 of 9 symbols."""
         real = self.binarisation == "none"
         if self.known:
             return domain(self.dataset, real)
@@ -116,7 +116,7 @@ class DataConfig:
 
     @property
     def judge(self) -> Judge | None:
-        """What writes and scores samples of points or strings; None for images."""
+        """Writes and scores samples of points or strings; None for images."""
         return Text(self.symbols, self.shape[1]) if self.symbols else JUDGES.get(self.dataset)
 
     @property
@@ -182,7 +182,7 @@ class DataConfig:
 
 
 OWN = ("split_seed", "validation", "test", "image_size", "shape", "sizes", "symbols", "fingerprint", "source")
-"""What only data that are not known by name have."""
+"""Fields that only own data have."""
 _FOR_OWN = ", or give own images by --dataset PATH"
 
 
@@ -198,7 +198,7 @@ def sentence(error: InputError) -> str:
 
 
 def check_own_name(name: str) -> None:
-    """Raise ``InputError`` for what own data cannot be called: no table shall take them for a known data set."""
+    """Raise ``InputError`` for an invalid name of own data, such as a known data set's, which tables would confuse."""
     if name.casefold() in KNOWN:
         raise InputError(f"own data cannot be called {name!r}, which is a known data set's name; give another name")
     if not NAME.fullmatch(name):

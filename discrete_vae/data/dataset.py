@@ -74,7 +74,7 @@ class Dataset:
     """A data set's three splits and the configuration they come from.
 
     ``load`` and ``read`` make them, and ``Dataset.of`` from tensors. Others, such as those of ``dataclasses.replace``,
-    are good for a look at them, but ``check``, and so training, refuses them.
+    may be inspected, but ``check``, and so training, refuses them.
     """
 
     config: DataConfig

@@ -1,4 +1,4 @@
-"""What one observation of a data set is."""
+"""The domain of a data set's observations."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -81,7 +81,7 @@ def _download(address: str, path: Path, description: str) -> None:
 
 
 class _PoochBar:
-    """What pooch asks of a progress bar, drawn by rich."""
+    """The interface of pooch's progress bar, drawn by rich."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress, self.task = progress, task

@@ -4,7 +4,7 @@
     operand    -> "x" | "y" | "(" operation ")"     operator  -> "+" | "*"
 
 Brackets around a single operand, as in ``(x)`` or ``((x+y))``, are thus not allowed. The two operators differ in
-precedence only, which is nothing to a string's validity.
+precedence only, which does not affect a string's validity.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def grow(numbers: Iterator[float]) -> str:
 
 
 def _expression(variables: int, numbers: Iterator[float]) -> str:
-    """A random expression with so many variables; of more than one operand, if there are as many variables."""
+    """A random expression of ``variables`` variables; of more than one operand if it has more than one."""
     parts: list[str] = []
     while variables:
         most = variables if parts else variables - 1

@@ -101,7 +101,7 @@ def _image(table: Any, column: str, place: int, name: str) -> Image.Image:
     try:
         image = table[place][column]
     except Exception as error:  # of Arrow, of Pillow
-        raise InputError(f"{name} cannot be read ({' '.join(str(error).split())[:200]}): mend it") from error
+        raise InputError(f"{name} cannot be read ({' '.join(str(error).split())[:200]}): fix it") from error
     if not isinstance(image, Image.Image):
         raise InputError(f"{name} has no image: leave it out")
     return image

@@ -6,7 +6,7 @@ images, with the columns ``file`` and ``label``, has one for each: labels that a
 themselves. Without either there are no labels. Hidden files and files that are no images by their names are passed
 over; a broken image is an error.
 
-One image of colour makes all colour. All are of one size, or scaled to ``image_size``. An alpha channel is refused
+One colour image makes all of them colour. All are of one size, or scaled to ``image_size``. An alpha channel is refused
 where it is transparent.
 """
 
@@ -35,7 +35,7 @@ NOTHING, FOLDERS, ROWS = "no labels", "folders of classes", TABLE
 
 @dataclass(frozen=True)
 class Listed:
-    """An image's file, and the name of its class and where that stands."""
+    """An image's file, the name of its class, and where the name comes from."""
 
     path: Path
     label: str = ""
@@ -73,7 +73,7 @@ def read(path: Path, reader: Reader) -> Raw:
                 done(1)
             found[part] = Part(images, labels[start : start + len(listed)])
             start += len(listed)
-    return Raw(found, levels=255)  # of image files white is 255, also of binary ones
+    return Raw(found, levels=255)  # in image files white is 255, also in binary ones
 
 
 def _listed(path: Path) -> dict[str, list[Listed]]:
@@ -204,7 +204,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no image that can be read: mend it, or delete it") from error
+        raise InputError(f"{path} is no image that can be read: fix it, or delete it") from error
     except Exception as error:  # decoders of formats raise what they like
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:120]
-        raise InputError(f"{path} cannot be read ({reason}): mend it, or delete it") from error
+        raise InputError(f"{path} cannot be read ({reason}): fix it, or delete it") from error

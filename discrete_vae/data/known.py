@@ -15,15 +15,15 @@ from discrete_vae.data.synthetic import SYNTHETIC, Synthetic
 
 @dataclass(frozen=True)
 class Known:
-    """What is fixed of a data set."""
+    """Fixed properties of a data set."""
 
     sizes: Sizes
     shape: Shape | None = None
-    """Of images; points and strings have none."""
+    """Shape of images; points and strings have none."""
 
 
 SIZES = Sizes(50_000, 10_000, 10_000)
-"""Of MNIST and its like: the last of the training file is for validation. Data that are made take the same."""
+"""Sizes of MNIST and its like: the last of the training file is for validation. Data that are made take the same."""
 DIGITS = Known(SIZES, Shape(28, 28))
 BUNDLED: dict[str, Known] = {
     "binarised-mnist": DIGITS,
@@ -41,12 +41,12 @@ KNOWN: dict[str, Known] = {
     **{name: Known(corpus.sizes) for name, corpus in CORPORA.items()},
 }
 Judge = Synthetic | Strings
-"""What writes and scores samples of data that are no images."""
+"""Writes and scores samples of data that are no images."""
 JUDGES: dict[str, Judge] = {**SYNTHETIC, **{name: corpus.strings for name, corpus in CORPORA.items()}}
 
 
 def domain(name: str, real: bool) -> Domain:
-    """What one observation of a known data set is; pixels are real numbers or binary."""
+    """The domain of a known data set; pixels are real numbers or binary."""
     return JUDGES[name].domain if name in JUDGES else images(KNOWN[name].shape or Shape(1, 1), real)
 
 

@@ -1,4 +1,4 @@
-"""Sets of strings of which each is valid or not, beyond doubt."""
+"""Sets of strings with a grammar, which decides whether a string is valid."""
 
 from __future__ import annotations
 

@@ -29,12 +29,13 @@ def load(
     """The data set of ``config``, on ``device``.
 
     Binarised MNIST comes with the package, and points and strings are made; for them neither ``folder`` nor
-    ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``, or with no folder named
-    from where a package of the operating system has put them, or from the cache, to which ``download`` allows to fetch
-    them; Omniglot from its files in ``folder``; strings that are not made from ``folder``, or with no folder named from
-    the packages that ship them. A folder of several data sets has each in a subfolder of its name, see ``place``. Own
-    data are read where they were read before, or from ``folder``, the path of the folder or file itself where it lies
-    now, or of the folder that holds it under its old name; ``progress`` and ``require`` are those of ``read``. Wherever
+    ``download`` may be given. MNIST and Fashion-MNIST come from the IDX files in ``folder``. Without a folder they come
+    from where a package of the operating system has put them, or from the cache, to which ``download`` fetches them.
+    Omniglot comes from its files in ``folder``. Strings that are read come from ``folder``, or without a folder from
+    the packages that ship them. A folder of several data sets has each in a subfolder of its name, see ``place``.
+
+    Own data come from where they were read before, or from ``folder``: the present path of the folder or file itself,
+    or that of the folder that holds it under its old name. ``progress`` and ``require`` are those of ``read``. Wherever
     files lie, their content is checked, so the folder is no part of the configuration.
 
     Raises:

@@ -5,8 +5,8 @@
     element -> "C" | "O" | "F"                      branches -> "" | "(" bond chain ")" branches
 
 The bonds of an atom sum to its valence (C 4, O 2, F 1) at the most; hydrogens, which are not written, fill it up. The
-two atoms marked 1, or else none, have a single bond between them: not the same atom twice, nor two that have a bond
-already, so that a ring has three atoms at least.
+two atoms marked 1, if there are any, have a single bond between them. They are two different atoms without another bond
+between them, so a ring has at least three atoms.
 """
 
 from __future__ import annotations

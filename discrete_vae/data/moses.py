@@ -6,9 +6,9 @@ Pharmacology 2020, arXiv 1811.12823. The package ``molsets`` ships the files; it
 A molecule is a string of SMILES (Weininger, 1988), in which each of 24 tokens, such as ``Cl`` or ``[nH]``, is one
 symbol here. The longest string has 54 symbols, so none is left out. Of the training strings, in a fixed random order,
 the last 10,000 are for validation. The test is the first 10,000, in such an order, of the benchmark's ``test``, or of
-its ``test_scaffolds``, whose molecular frameworks training has not.
+its ``test_scaffolds``, whose molecular frameworks do not occur in training.
 
-RDKit (rdkit.org) decides whether a string is a molecule, and writes each molecule in one way.
+RDKit (rdkit.org) decides whether a string is a molecule, and gives each molecule's canonical form.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHA256: Mapping[str, str] = {
     "test.csv": "4c40fe6efc63cbe59e94b30d9ca39e77d92a95f449cf13c7f180df21d0b82dac",
     "test_scaffolds.csv": "e783ba459dd99ca8181a08e1b6849355d7de3370c833ab130d6147125dea1a4d",
 }
-"""Of each file's strings, with a line feed between them: other columns and line ends make no difference."""
+"""Digest of each file's strings, with a line feed between them: other columns and line ends make no difference."""
 HELD_OUT = 10_000
 """Strings for validation, and for the test."""
 REMEDY = (
@@ -53,9 +53,9 @@ class Smiles(Strings):
     """Molecules as strings of SMILES, of which a token is a symbol. RDKit is imported when a string is judged."""
 
     def meaning(self, string: str) -> str | None:
-        """The molecule in RDKit's one way of writing it, None if it is none."""
+        """RDKit's canonical SMILES of the molecule; None if the string is no molecule."""
         chemistry, base = _rdkit()
-        with base.BlockLogs():  # which tells of each string that is no molecule
+        with base.BlockLogs():  # RDKit logs each string that is no molecule
             molecule = chemistry.MolFromSmiles(smiles(string.rstrip(self.pad)))
             if molecule is None or not molecule.GetNumAtoms():
                 return None

@@ -20,7 +20,7 @@ PART = 50_000
 
 
 def lengths(strings: Tensor, symbols: int) -> Tensor:
-    """Of strings ``[M, L]``, the symbols up to the last that is no padding: int64 ``[M]``."""
+    """Lengths of strings ``[M, L]``, up to the last symbol that is no padding: int64 ``[M]``."""
     position = torch.arange(1, strings.shape[1] + 1, device=strings.device)
     return (position * (strings != symbols - 1)).amax(1)
 
@@ -61,11 +61,11 @@ def jensen_shannon(first: Tensor, second: Tensor) -> float:
 
 
 class NGram:
-    """The Markov chain of order n - 1 of greatest likelihood: each symbol depends on the n - 1 before it.
+    """The maximum-likelihood Markov chain of order n - 1: each symbol depends on the n - 1 before it.
 
     Fitted on strings ``[M, L]`` of K ``symbols``, each preceded by n - 1 marks of the start and followed by one of the
-    end. Every context that it can come to has been seen. Where all of the strings have L symbols, as those that are cut
-    from running text, their end is no choice, and the model's strings have L symbols, too.
+    end. Every context that sampling can reach occurs in the strings. If all strings have L symbols, as those that are
+    cut from running text, their end is not modelled, and the model's strings have L symbols, too.
 
     Raises:
         InputError: no strings, an order n below 1, or one whose contexts are too many to be numbered.

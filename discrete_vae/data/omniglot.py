@@ -7,7 +7,7 @@ the last 1,345 are for validation; 8,070 are the test.
 ``omniglot-original`` is ``images_background.zip`` and ``images_evaluation.zip`` of github.com/brendenlake/omniglot, in
 the folder ``python``: 105 x 105, dark ink. Here an intensity is the share of ink in one of 28 x 28 equal squares, which
 are 3.75 pixels wide, rounded to k / 255. Of the 19,280 background images, in a fixed random order, the last 2,000 are
-for validation; the 13,180 of evaluation are the test, whose alphabets training has not.
+for validation; the 13,180 of evaluation are the test, whose alphabets do not occur in training.
 
 ``omniglot-small`` is ``images_background_small1.zip`` and ``images_background_small2.zip`` of the same folder: the
 authors' two minimal splits, of five alphabets each, of which two are in both. Of the 4,840 drawings, shrunk as above
@@ -65,7 +65,7 @@ np.add.at(
 ORDER = 123
 """The seed of the authors' order, and of ours for the original."""
 Contents = Mapping[str, bytes]
-"""Of a form's files, by name."""
+"""Contents of a form's files, by name."""
 Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Images ``[M, 784]`` and labels ``[M]``."""
 Drawing = tuple[str, ...]
@@ -102,7 +102,7 @@ def original(contents: Contents, folder: Path) -> list[Part]:
 
 
 def minimal(contents: Contents, folder: Path) -> list[Part]:
-    """The drawings of both minimal splits, each once, without the last of a random order, and these."""
+    """The drawings of both minimal splits, each once, in a random order: the last are the test."""
     drawings: dict[Drawing, NDArray[np.uint8]] = {}
     for file in MINIMAL:
         drawings |= archive(contents[file], folder / file)
@@ -122,6 +122,9 @@ def matrix(content: bytes) -> list[Part]:
     """Images ``[M, 784]`` and labels ``[M]`` for training and test, in the order of the file ``chardata.mat``.
 
     Its columns are images, whose 784 numbers run down the columns of pixels, as everywhere in MATLAB.
+
+    Raises:
+        InputError: scipy is not installed, or numbers are no intensities or alphabets.
     """
     try:
         loadmat = import_module("scipy.io").loadmat
@@ -142,7 +145,11 @@ def matrix(content: bytes) -> list[Part]:
 
 
 def alphabets(target: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """The place of an image's alphabet ``[M]``, from a column of 50 that has a one there, or its number from 1."""
+    """The place of an image's alphabet ``[M]``, from a column of 50 that has a one there, or its number from 1.
+
+    Raises:
+        InputError: an image that has no alphabet, or several.
+    """
     if len(target) == 1 and target.min() >= 1:
         return np.asarray(target[0] - 1, np.uint8)
     if not ((target == 1).sum(0) == 1).all() or len(target) == 1:
@@ -181,7 +188,7 @@ FORMS: Mapping[str, Callable[[Contents, Path], list[Part]]] = {
     "omniglot-original": original,
     "omniglot-small": minimal,
 }
-"""What reads the training and the test images of a form; the first are then put in order."""
+"""Readers of a form's training and test images; the first are then put in order."""
 
 
 def git_blob(content: bytes) -> str:

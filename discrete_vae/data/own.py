@@ -69,7 +69,7 @@ def read(
     """Own images at ``path``: a folder of images, a file ``.npz`` or ``.npy``, or a saved Hugging Face data set.
 
     Or own text, a file ``.txt``. ``arrays``, ``image_folder``, ``hugging_face`` and ``text_file`` say what they may
-    hold. What has no test split gives the share ``test`` of its images for one, and so with ``validation``;
+    hold. Without a test split, the share ``test`` of the images becomes one, and so with ``validation``;
     ``split_seed`` draws them, each image in one split. The data set is called ``name``, by default as the file or
     folder. ``progress`` shows how far reading is, e.g. ``TerminalProgress.counting``; ``require`` is asked for the
     memory before the pixels are read.
@@ -150,7 +150,7 @@ def _was_folder(config: DataConfig) -> bool:
 
 
 def _moved(config: DataConfig) -> str:
-    """What to do about own data that are not where they were."""
+    """The remedy for own data that are not where they were."""
     name = Path(config.source).name
     return f"name where it lies now (--folder PATH, its own new path or that of the folder that holds {name})"
 
@@ -196,7 +196,7 @@ def source_of(path: Path) -> Source:
 
 
 def _name_of(path: Path) -> str:
-    """What data at a path are called: as the file or folder, with what names cannot have replaced."""
+    """The name of the data at a path: that of the file or folder, with invalid characters replaced."""
     stem = path.stem if path.suffix.lower() in FILES else path.name
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "images"
     return f"own-{name}" if name.casefold() in KNOWN else name
@@ -237,7 +237,7 @@ def _flat(part: Part, levels: int) -> Split:
 
 
 def _differences(wanted: DataConfig, found: DataConfig) -> str:
-    """What own data have other than a configuration says: the numbers of images, their shape, their content."""
+    """How own data differ from a configuration: in the numbers of images, their shape, their content."""
     told = []
     if found.sizes != wanted.sizes:
         if sum(found.sizes) != sum(wanted.sizes):

@@ -12,7 +12,7 @@ from discrete_vae.errors import InputError
 
 GRAY, COLOUR = 1, 3
 TURNED = 5
-"""Of EXIF's eight orientations those from here have rows and columns exchanged."""
+"""EXIF orientations from this one on exchange rows and columns."""
 ORIENTATION = 0x0112
 PHOTOS = {"JPEG", "MPO", "TIFF", "WEBP"}
 """Formats whose EXIF orientation is heeded; of a PNG it lies behind the pixels."""
@@ -22,7 +22,7 @@ MODES = {"1", "L", "P", "RGB"} | ALPHA
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image before its pixels are decoded."""
+    """Properties of an image that are known before its pixels are decoded."""
 
     rows: int
     columns: int
@@ -30,7 +30,7 @@ class Header:
 
 
 def header(image: Image.Image, name: object) -> Header:
-    """Size and channels of an opened image, as it is looked at (EXIF may turn it).
+    """Size and channels of an opened image, as it is displayed (EXIF may turn it).
 
     Raises:
         InputError: 16 bits or more a channel, or floats (never clipped); other colour spaces than RGB; several frames.
@@ -52,7 +52,7 @@ def pixels(image: Image.Image, name: object, size: tuple[int, ...], channels: in
     An empty size leaves it. Grayscale becomes colour where ``channels`` is 3.
 
     Raises:
-        InputError: an image that can be seen through; what stands behind it is not known.
+        InputError: a transparent image; its background is not known.
     """
     if image.format in PHOTOS:
         image = ImageOps.exif_transpose(image)
@@ -81,7 +81,7 @@ def _channels(image: Image.Image) -> int:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether the file has more than 8 bits a channel, which Pillow would cut in some formats without a word."""
+    """Whether the file has more than 8 bits a channel, which Pillow would cut silently in some formats."""
     for tile in getattr(image, "tile", ()):
         arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if any(isinstance(each, str) and (";16" in each or ";12" in each) for each in arguments):

@@ -14,7 +14,7 @@ from discrete_vae.latents.noise import Noise
 
 
 class Plane:
-    """What sets of points in the plane share."""
+    """Shared parts of sets of points in the plane."""
 
     domain: ClassVar = Domain(size=2, symbols=None)
 
@@ -47,11 +47,11 @@ class Mixture(Plane):
         return float(torch.pdist(torch.tensor(self.centres, dtype=torch.float64)).min())
 
     def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """How a generator's points ``[M, 2]`` lie.
+        """Scores of a generator's points ``[M, 2]``.
 
         - ``close``: share within three standard deviations of a centre.
         - ``near``: share within a third of the smallest distance between centres.
-        - ``modes``: centres that a tenth of their share of the points, or more, are near.
+        - ``modes``: number of centres that have near them at least a tenth of their share of the points.
         """
         near = self.modes(sample, self.apart / 3 / self.sd)
         counts = near[near >= 0].bincount(minlength=len(self.centres))

@@ -1,4 +1,4 @@
-"""Own images as a source holds them, before they are split and binarised; and what reading them tells of itself."""
+"""Own images as a source holds them, before they are split and binarised; and how reading reports its progress."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from discrete_vae.errors import InputError
 ALL = "all"
 """The part of a source without splits."""
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-"""What sources call a split, and the split."""
+"""Names of splits in sources, with the split."""
 MOST_CLASSES = 100_000
 """A label as large as this is an identifier, not the number of a class."""
 Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows that so many things are read, e.g. ``TerminalProgress.counting``; what it gives is told how many just were."""
+"""Shows progress through so many things, as ``TerminalProgress.counting`` does; gives a function of the number done."""
 Require = Callable[[int, str], None]
-"""Raises ``InputError`` where so many bytes, for what is named, are not there."""
+"""Raises ``InputError`` unless so many bytes of memory are free for what is named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a source is read: the size that its images are scaled to (empty leaves them), and whom to tell."""
+    """How a source is read: the size of its images (empty leaves them), and functions for progress and memory."""
 
     image_size: tuple[int, ...]
     counting: Counting

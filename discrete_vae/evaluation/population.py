@@ -1,4 +1,4 @@
-"""P runs as one stacked model: what training and evaluation both stand on."""
+"""P runs as one stacked model: the basis of training and evaluation."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Population:
 
     @property
     def layer_strategies(self) -> list[Strategy]:
-        """The strategies, as such."""
+        """The strategies, one a stochastic layer."""
         return list(self.strategies)  # type: ignore[arg-type]
 
     @property
@@ -141,7 +141,7 @@ class Population:
         tensors = [each for module in modules for each in (*module.parameters(), *module.buffers())]
         own = {id(tensor): tensor.detach()[members] if tensor.dim() else tensor for tensor in tensors}
         own |= {id(tensor): nn.Parameter(own[id(tensor)]) for tensor in tensors if isinstance(tensor, nn.Parameter)}
-        # A copy in which each tensor stands for a cut of its own.
+        # A copy in which each tensor is replaced by its slice.
         return Population(self.configs[members], *copy.deepcopy(modules, own))
 
     def state(self) -> dict[str, Tensor]:
@@ -156,7 +156,7 @@ class Population:
         return {
             f"{prefix}.{name}": tensor.detach()
             for prefix, module in modules.items()
-            for name, tensor in module.state_dict(keep_vars=True).items()  # as they are, so that their ids tell
+            for name, tensor in module.state_dict(keep_vars=True).items()  # tied ones share an id
             if name not in scheduled and first.setdefault(id(tensor), f"{prefix}.{name}") == f"{prefix}.{name}"
         }
 

@@ -1,4 +1,4 @@
-"""Means over seeds, their 95% intervals, and when a difference between two rows may be called one."""
+"""Means over seeds, their 95% intervals, and tests of differences between rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
-"""With fewer paired differences their spread is hardly known, and no winner is named."""
+"""With fewer paired differences their standard deviation is too uncertain, and no winner is named."""
 
 Seeds = Mapping[int, float]
 """One number a seed."""
@@ -57,7 +57,7 @@ def paired_p(first: Seeds, second: Seeds) -> float:
 
 
 def welch_p(first: Seeds, second: Seeds) -> float:
-    """Two-sided p-value of Welch's t-test, for seeds that have nothing to do with each other; 1 for fewer than two."""
+    """Two-sided p-value of Welch's t-test, for independent seeds; 1 for fewer than two."""
     one, other = (list(each.values()) for each in (first, second))
     if min(len(one), len(other)) < 2:
         return 1.0

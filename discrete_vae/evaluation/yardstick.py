@@ -27,7 +27,7 @@ ROWS = {"cpu": 4_000, "cuda": 64_000}
 They fix the order in which noise is drawn, so a result depends on them, and on nothing else that memory decides.
 """
 USUAL = 784
-"""Numbers of a decoder's output of which so many fit: those of MNIST; of more, fewer rows are decoded at once."""
+"""Output size of the decoder for which these rows are meant, MNIST's; of a larger output fewer rows are decoded."""
 ACTIVE = 0.01
 """A latent is active if its KL to the prior, averaged over the images, is above this many nats."""
 
@@ -71,9 +71,9 @@ def evaluate_population(
 ) -> dict[str, Tensor]:
     """Metrics of every member on one split, ``[P]`` each; as many members at a time as ``memory`` bytes hold.
 
-    By default one at a time on a processor, for more would only drive each other out of its caches, and on a GPU as
-    many as a quarter of its free memory holds. The numbers do not depend on it. Raises ``InputError`` where not one
-    fits. A generator's images are judged by a classifier that is trained once and kept beside the ``runs``.
+    By default one at a time on a CPU, where more would compete for its caches, and on a GPU as many as a quarter of its
+    free memory holds. The numbers do not depend on it. Raises ``InputError`` if not even one fits. A generator's images
+    are judged by a classifier that is trained once and kept beside the ``runs``.
 
     - ``elbo``, ``reconstruction_hard``: E_q over ``samples`` hard samples; ``elbo`` = reconstruction - ``kl``, which is
       exact for one stochastic layer, over the same samples for several, and 0 for a task without a posterior.
@@ -183,7 +183,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Metrics of runs on a split, by their newest checkpoints: columns run, split, metric, samples, value.
 
-    Those of finished runs are stored in their folders, and not computed again where they are. ``advance`` is told the
+    Metrics of finished runs are stored in their folders and not computed again. ``advance`` is called with the
     number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
     checkpoint, and for images that are not what their configuration says (``Dataset.check``).
     """
@@ -216,7 +216,7 @@ def evaluate(
 
 
 def least(task: type[Task], samples: int, whole: bool = True) -> set[str]:
-    """Metrics that an evaluation with so many samples has whatever the data and the strategy: all, or what may choose.
+    """Metrics of every evaluation with so many samples: all (``whole``), or those that settings are chosen by.
 
     Settings are chosen by the task's score, and by the bound of several samples.
     """
@@ -227,7 +227,7 @@ def least(task: type[Task], samples: int, whole: bool = True) -> set[str]:
 
 
 def stored(run: Run, split: str, samples: int) -> pd.DataFrame:
-    """What the run's folder has of an evaluation with so many samples; empty if it was never made."""
+    """The rows of an evaluation with so many samples in the run's folder; empty if it was never made."""
     rows = run.evaluation()
     rows = rows[rows["split"] == split]
     made = rows[rows["samples"] == samples]

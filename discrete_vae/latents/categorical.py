@@ -19,7 +19,7 @@ from discrete_vae.latents.noise import Noise
 
 MAXIMUM_STATES = 2**20
 SHORT_ROW = 16
-"""On a processor torch takes the softmax of shorter rows one number at a time, four times as slowly as it could."""
+"""On a CPU torch computes the softmax of shorter rows one number at a time, four times as slowly as is possible."""
 
 
 MASKED = 1e9
@@ -92,7 +92,7 @@ class _Softmax(torch.autograd.Function):
 def softmax_through(logits: Tensor, probabilities: Tensor) -> Tensor:
     """The given probabilities, differentiated as if they were ``softmax(logits + constant)``: ``[..., K]``.
 
-    It is how estimators are published that take the softmax' derivative at another point than its own.
+    Some published estimators take the softmax' derivative at another point than its own.
     """
     return _SoftmaxThrough.apply(logits, probabilities)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -183,7 +183,7 @@ class _Entropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *others: Tensor) -> Tensor:  # type: ignore[override]
         logits, probabilities, shifted, mean = ctx.saved_tensors
-        if torch.is_grad_enabled():  # for a second derivative, by what leads back to the logits
+        if torch.is_grad_enabled():  # for a second derivative, whose graph leads back to the logits
             probabilities, shifted, mean, _ = _moments(logits)
         pulled: Tensor = (mean - shifted) * probabilities * gradient.unsqueeze(-1)
         return pulled
@@ -191,7 +191,7 @@ class _Entropy(torch.autograd.Function):
 
 def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Probabilities, logits less their maximum, these logits' mean under them, and the sum of their exponentials."""
-    # The lower bound makes 0 log 0 the 0 that it stands for; no finite logit comes near it.
+    # The lower bound makes 0 log 0 equal 0; no finite logit comes near it.
     shifted = (logits - logits.detach().amax(-1, keepdim=True)).clamp_min(torch.finfo(logits.dtype).min)
     weights = shifted.exp()
     total = weights.sum(-1, keepdim=True)

@@ -17,7 +17,7 @@ from discrete_vae.latents.noise import Noise
 
 @dataclass(frozen=True)
 class Deterministic:
-    """The family of N numbers that their parameters decide."""
+    """The family of N deterministic numbers."""
 
     latents: int
 
@@ -34,7 +34,7 @@ class Deterministic:
         return code.expand(*code.shape[:-4], samples, *code.shape[-3:])
 
     def prior_sample(self, count: int, noise: Noise) -> Tensor:
-        """``[count, N, 1]``, uniform: an auto-encoder has no prior, and these are codes to look at."""
+        """``[count, N, 1]``, uniform: an auto-encoder has no prior, and these are codes to inspect."""
         return noise.uniform((count, *self.sample_shape))
 
     def kl(self, parameters: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Deterministic:
 
 @dataclass(frozen=True)
 class Real(Deterministic):
-    """The family of N numbers that are their parameters, whatever their size."""
+    """The family of N real numbers, which are their parameters."""
 
     def mean(self, parameters: Tensor) -> Tensor:
         return parameters

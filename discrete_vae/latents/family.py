@@ -1,4 +1,4 @@
-"""What every kind of latent variable is to a strategy and a task."""
+"""The interface of latent variables to strategies and tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from discrete_vae.latents.noise import Noise
 
 
 class Family(Protocol):
-    """A kind of latent variable: ``Categorical``, ``Gaussian`` or ``Deterministic``, in the modules of these names."""
+    """A kind of latent variable, such as ``Categorical``, ``Gaussian`` or ``Deterministic``, in modules of these names.
+
+    Parameters are ``[..., *parameter_shape]`` and samples ``[..., *sample_shape]``, with N variables first in either
+    shape. ``kl`` gives ``[..., N]``, ``log_ratio`` and ``code_entropy`` ``[...]``, in nats. ``Categorical`` says more.
+    """
 
     @property
     def latents(self) -> int: ...

@@ -50,7 +50,10 @@ class Noise:
         return bound
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``."""
+        """Uniform on the grid ``{0, 2^-24, ..., 1 - 2^-24}`` (``2^-53`` in float64): ``[*shape]``.
+
+        Raises ``ValueError`` if several generators do not match the first dimension.
+        """
         if len(self.generators) == 1:
             if self.generators[0] is None:  # not given as None, which keeps compiled functions to one shape
                 return torch.rand(*shape, device=self.device, dtype=dtype)
@@ -83,10 +86,11 @@ class Noise:
 
 
 class CommonNoise(Noise):
-    """Common random numbers: everyone who calls ``again`` is given the numbers of the first.
+    """Common random numbers: after ``again`` the same numbers are drawn once more.
 
-    Evaluations of one objective at several samples are compared; with the same noise behind them, their difference
-    varies less, and their means stay what they were.
+    Evaluations of one objective at several samples are compared. With common noise in the layers behind them, their
+    differences vary less, and their means do not change. ``uniform`` raises ``ValueError`` for another shape than the
+    first one's.
     """
 
     def __init__(self, source: Noise, dimension: int) -> None:
@@ -99,7 +103,7 @@ class CommonNoise(Noise):
     def again(self, times: int = 1) -> Self:
         """Start from the first number, for ``times`` batches one after the other, each of which gets the same.
 
-        What is asked for another number of rows than so many batches have is no image's own, and drawn as it is asked.
+        A request whose rows are no multiple of ``times`` is not of single images, and is drawn as it is.
         """
         self.place, self.times = 0, times
         return self
@@ -128,7 +132,7 @@ class SeparateNoise(Noise):
 
 
 def _once(shape: Sequence[int], dimension: int, times: int) -> tuple[list[int], int]:
-    """The shape of one of ``times`` batches, and how many there are: one, if the rows are not those of so many."""
+    """The shape of one of ``times`` batches, and how many there are: one, if the rows are no multiple of ``times``."""
     once = list(shape)
     times = 1 if once[dimension] % times else times
     once[dimension] //= times

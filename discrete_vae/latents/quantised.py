@@ -19,7 +19,7 @@ from discrete_vae.latents.noise import Noise
 
 @dataclass
 class Quantised:
-    """N variables of K values with a uniform prior; what a value looks like to the decoder is a subclass' own."""
+    """N variables of K values with a uniform prior; subclasses say what the decoder sees of a value."""
 
     latents: int
     categories: int
@@ -39,7 +39,7 @@ class Quantised:
         raise NotImplementedError
 
     def code(self, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """What the decoder sees of values: ``[..., B, N] -> [..., B, N, D]``."""
+        """The decoder's input for values: ``[..., B, N] -> [..., B, N, D]``."""
         raise NotImplementedError
 
     def sample(self, parameters: Tensor, noise: Noise, samples: int = 1) -> Tensor:
@@ -116,7 +116,7 @@ class Grid(Quantised):
     """
 
     MARGIN = 1e-3
-    """How far, relative to it, the bound stays from half a step beyond the outermost level."""
+    """Relative distance between the bound and half a step beyond the outermost level."""
 
     @property
     def parameter_shape(self) -> tuple[int, int]:

@@ -78,7 +78,7 @@ class Sparse:
         return Categorical(self.latents, self.categories).prior_sample(count, noise)
 
     def kl(self, parameters: Tensor) -> Tensor:
-        """What each variable adds to KL(q || prior), given those before it: ``[..., N]``, exact.
+        """The share of each variable in KL(q || prior), given those before it: ``[..., N]``, exact.
 
         ``log K - H(z_n | z_1, ..., z_{n-1})``; their sum is ``N log K - H(z)``.
         """

@@ -16,8 +16,8 @@ from discrete_vae.latents.noise import Noise
 def likeliest_states(logits: Tensor, count: int) -> Tensor:
     """The most probable joint states, the likeliest first: ``[count, ..., B, N, K]``, one-hot.
 
-    A beam finds them exactly, for the start of a likely state is one of the likeliest starts. Raises ``InputError``
-    where there are fewer.
+    A beam search is exact: every prefix of a likeliest state is one of the likeliest prefixes. Raises ``InputError`` if
+    there are fewer states.
     """
     return _beam(logits, count, None)
 
@@ -26,7 +26,7 @@ def states_without_replacement(logits: Tensor, count: int, noise: Noise) -> Tens
     """Different joint states, drawn one after the other without replacement: ``[count, ..., B, N, K]``, one-hot.
 
     They have the largest values of ``log q(s) + Gumbel``, found by a stochastic beam search (Kool et al. 2019,
-    algorithm 1). Raises ``InputError`` where there are fewer.
+    algorithm 1). Raises ``InputError`` if there are fewer states.
     """
     *batch, latents, categories = logits.shape
     shape = (*batch, latents, count, categories)

@@ -1,4 +1,4 @@
-"""What a process of the pool does: it takes tasks from its pipe, and tells through it how far it is."""
+"""A process of the pool: it takes tasks from its pipe, and reports its progress through it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOPPED = 130
 
 
 class Task(Protocol):
-    """What a process is given to do."""
+    """A task of a process."""
 
     @property
     def runs(self) -> Sequence[Path]:
@@ -64,7 +64,7 @@ class Line:
         self._total = 1
 
     def tell(self, kind: str, value: Any = None) -> None:
-        """Send something. If the parent is gone, its signal comes from here: then a training saves and stops."""
+        """Send a message. If the parent is gone, act as on its signal: a training saves and stops."""
         try:
             self._connection.send((kind, value))
         except OSError:
@@ -80,14 +80,17 @@ class Line:
         return task
 
     def start(self, label: str, total: int, done: int) -> None:
+        """Note the number of steps; a signal that came before stops the training here."""
         self._total = total
         if self._signals.received:  # before training began to note signals
             signal.raise_signal(signal.SIGTERM)
 
     def update(self, done: int, numbers: Mapping[str, float]) -> None:
+        """Tell the parent the share of the steps that are done."""
         self.tell("share", done / self._total)
 
     def message(self, text: str) -> None:
+        """Have the parent show a line."""
         self.tell("message", text)
 
     def advance(self, count: int) -> None:

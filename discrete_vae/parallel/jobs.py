@@ -31,9 +31,9 @@ FEW = 4
 EACH = 2
 """Threads of a process by default."""
 STEPS = 10_000
-"""Steps of a run that are worth a process by default: it takes some 5 s to start, they about a minute."""
+"""Steps that justify a process by default: it takes some 5 s to start, they about a minute."""
 DRAWS = 10_000_000
-"""Images times samples to evaluate that are worth a process by default."""
+"""Images times samples to evaluate that justify a process by default."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def train(
     """``training.train`` in ``jobs`` processes, each with its share of the threads that torch has here.
 
     A population is cut where there are fewer populations than processes, by the given configurations and ``jobs``
-    alone: the same call resumes with the same populations and ends with the same bits. Another number of ``jobs`` is
-    another order of float32 sums, as another neighbour in a population is. ``together`` consecutive configurations
-    stay in one process, such as the seeds of a trial. ``prune`` is asked in this process, about the runs that train
+    alone: the same call resumes with the same populations and ends with the same bits. Another number of ``jobs``
+    changes the order of float32 sums, as other members of a population do. ``together`` consecutive configurations
+    stay in one process, such as the seeds of a trial. ``prune`` is called in this process, on the runs that train
     side by side in one of the others. ``progress`` gets one bar, of the steps of all runs.
 
     ``jobs=None`` chooses: 1 on a GPU or where torch has less than 4 threads; otherwise half of the threads, at most the

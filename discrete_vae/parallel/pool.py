@@ -26,12 +26,12 @@ from discrete_vae.parallel.child import STOPPED, Task, serve
 from discrete_vae.training.interruption import Interrupted, noted_signals
 
 POLL = 0.1
-"""Seconds between two looks at whether a signal has come."""
+"""Seconds between two checks for a signal."""
 SHOWN = 3
 """Runs that an error names."""
 
 Hear = Callable[[int, str, Any], Any]
-"""Called with a task's number and what its process tells of it: a kind and a value. What it gives answers ``ask``."""
+"""Called with a task's number and a message of its process, a kind and a value. What it returns answers ``ask``."""
 
 
 class ProcessDied(InputError):
@@ -75,7 +75,7 @@ def spread(tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int
                             worker.task, done = None, done + 1
         finally:
             _end(workers)
-    if stop and done == len(tasks):  # it is for whoever called
+    if stop and done == len(tasks):  # all tasks are done: the signal is for the caller
         signal.raise_signal(stop[0])
     elif stop:
         raise Interrupted(
@@ -117,13 +117,13 @@ def _blocked_interrupts() -> Iterator[None]:
 
 
 def _speaking(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Those that have something to tell, or have ended."""
+    """Workers that have a message, or have ended."""
     ready = wait([worker.connection for worker in workers], POLL)
     return [worker for worker in workers if worker.connection in ready]
 
 
 def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
-    """What a process tells. Raises ``ProcessDied`` if it has ended, ``Interrupted`` if a signal stopped it."""
+    """A process' message. Raises ``ProcessDied`` if it has ended, ``Interrupted`` if a signal stopped it."""
     try:
         kind, value = worker.connection.recv()
     except (EOFError, OSError):
@@ -143,7 +143,7 @@ def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
 
 
 def _send(worker: _Worker, value: Any) -> None:
-    """Send something; a process that has ended is found when it is heard."""
+    """Send a value; a process that has ended is noticed when its messages are read."""
     with contextlib.suppress(OSError):
         worker.connection.send(value)
 
@@ -163,7 +163,7 @@ def _end(workers: Sequence[_Worker]) -> None:
             for worker in _speaking(open_ends):
                 try:
                     if worker.connection.recv()[0] == "ask":
-                        worker.connection.send(())  # nobody leaves: it is asked again when the runs are resumed
+                        worker.connection.send(())  # no run is pruned: the question comes again when the runs resume
                 except (EOFError, OSError):
                     open_ends.remove(worker)
         for worker in workers:

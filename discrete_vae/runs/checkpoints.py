@@ -1,10 +1,9 @@
 """Checkpoints of single runs: tensors and a few words of metadata. Reading one executes no code.
 
 The format is safetensors with a SHA-256 of the content in its metadata, and its header sorted, so that the same tensors
-give the same bytes. The newest two checkpoints of a run are kept,
-so that a population whose members were cut off between two writes still has a step that all of them share, and a
-damaged newest file leaves the one before it. A run that keeps its best epoch has the weights of that epoch beside them,
-in files of the same format.
+give the same bytes. The newest two checkpoints of a run are kept: a population whose members were cut off between two
+writes still has a step that all of them share, and a damaged newest file leaves the one before it. A run that keeps its
+best epoch has the weights of that epoch beside them, in files of the same format.
 """
 
 from __future__ import annotations
@@ -124,13 +123,13 @@ def _check_owner(path: Path, step: int, identity: str, metadata: Mapping[str, st
 
 
 UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
-"""What reading a damaged file raises; the last four where it holds a dtype that torch lacks."""
+"""Errors of reading a damaged file; the last four where it holds a dtype that torch lacks."""
 REMEDY = "delete this file to go on from the checkpoint before it, or the run's folder to begin again"
 REMEDY_BEST = "delete the run's folder to begin again"
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a file of which nothing else is wrong than its content."""
+    """The remedy for a file whose content is damaged."""
     return REMEDY_BEST if path.name.startswith(f"{BEST}-") else REMEDY
 
 

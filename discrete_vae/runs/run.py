@@ -93,7 +93,7 @@ class Run:
     def last_epoch(self) -> int:
         """The epoch that it ends with: the configuration's last one, unless its patience ends before.
 
-        As far as its history tells: patience ends at the first epoch that lies so many behind the best one.
+        It follows from the history: patience ends a run at the first epoch that is so many after the best one.
         """
         scores = self._scores() if self.config.patience else {}
         best, epoch = 0, 1
@@ -169,7 +169,7 @@ class Run:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the run stopped for good, or None: step, epoch and message."""
+        """Why the run stopped for good, or None: step, epoch and message. Raises ``InputError`` for a damaged file."""
 
         def parse(text: str) -> dict[str, Any]:
             found = _object(parse_json(text), step=int, epoch=int, message=str)
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, failed, or how far it is."""
+        """finished, failed, or the epochs that are done."""
         if self.failure is not None:
             return "failed"
         step, last = self.step, self.last_step
@@ -204,7 +204,7 @@ class Run:
             )
 
     def check(self) -> None:
-        """Raise ``InputError`` for a file of the run that cannot be read, of those that are not opened for work."""
+        """Raise ``InputError`` for an unreadable file of the run, among those that resuming does not open."""
         self.history()
         self.evaluation()
         self.sessions()
@@ -212,7 +212,10 @@ class Run:
             checkpoints.check(self.folder, epoch * self.steps_per_epoch, self.config.identity, checkpoints.BEST)
 
     def history(self) -> pd.DataFrame:
-        """Columns epoch, split, metric, value; empty before the first epoch's end."""
+        """Columns epoch, split, metric, value; empty before the first epoch's end.
+
+        Raises ``InputError`` for a damaged file, as ``evaluation``, ``validation`` and ``sessions`` do.
+        """
         return self._table("history.csv", HISTORY, "epoch")
 
     def evaluation(self) -> pd.DataFrame:
@@ -226,6 +229,7 @@ class Run:
         return {str(name): float(value) for name, value in zip(rows["metric"], rows["value"], strict=True)}
 
     def write_history(self, history: pd.DataFrame) -> None:
+        """Write the history, in place of the one before. Raises ``InputError`` where the disk refuses."""
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
 
     def write_evaluation(self, rows: pd.DataFrame) -> None:
@@ -239,7 +243,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Have the run for this process alone. Raises ``InUse`` if another has it."""
+        """Hold the run for this process alone. Raises ``InUse`` if another process holds it."""
         lock = FileLock(self.folder / ".lock", timeout=0)
         with writable(self.folder):
             try:
@@ -255,11 +259,11 @@ class Run:
             lock.release()
 
     def write_sessions(self, sessions: Sequence[dict[str, Any]]) -> None:
-        """Write what the run was trained on, one entry a session."""
+        """Write the environments that the run was trained in, one entry a session."""
         write_atomically(self.folder / "environment.json", json.dumps(sessions, indent=2) + "\n")
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What the run was trained on, one entry a session."""
+        """The environments that the run was trained in, one entry a session."""
 
         def parse(text: str) -> list[dict[str, Any]]:
             found = parse_json(text)
@@ -271,7 +275,7 @@ class Run:
         return found or []
 
     def _table(self, name: str, columns: Sequence[str], count: str) -> pd.DataFrame:
-        """A table of texts, of a column of counts, and of values; none of its lines twice."""
+        """A table of columns of text, one of counts and one of values; no line may occur twice."""
         last = self.config.epochs if count == "epoch" else 2**31
 
         def entry(head: Sequence[str], line: Sequence[str]) -> tuple[Any, ...]:
@@ -355,16 +359,16 @@ def survey(runs: Path) -> tuple[list[Run], dict[str, InputError]]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder is meant for a run; other things may lie beside runs. Raises ``InputError`` if that is hidden.
+    """Whether a folder is a run's; other things may lie beside runs. Raises ``InputError`` if it cannot be read.
 
-    One that lost its configuration is told by what else a run leaves.
+    A run that lost its configuration is recognised by its other files.
     """
     try:
         return bool(MARKS.intersection(os.listdir(folder)))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}); mend it, or delete it") from error
+        raise InputError(f"{folder} cannot be read ({error.strerror}); fix it, or delete it") from error
 
 
 MARKS = {"config.json", "environment.json", "history.csv"}

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 _FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")  # noqa: RUF001 (of full width, too)
-"""How text begins that a spreadsheet computes; with apostrophes before, so that taking one away is the inverse."""
+"""The start of text that a spreadsheet computes, with apostrophes before it, so that removing one is the inverse."""
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)", re.IGNORECASE | re.ASCII)
 TEXT = ("report", "row", "strategy", "parameters", "split", "metric", "run", "study", "state", "runs", "failure")
 """Columns that are text, whatever stands in them."""
@@ -41,7 +41,7 @@ def _words(frame: pd.DataFrame) -> list[str]:
 def _safe(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    value = value.encode("utf-8", "backslashreplace").decode()  # a lone surrogate is in no file
+    value = value.encode("utf-8", "backslashreplace").decode()  # no file can hold a lone surrogate
     return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
 
 

@@ -1,4 +1,4 @@
-"""The sections of a configuration that tasks read, and what a task may ask of the whole.
+"""The sections of a configuration that tasks read, and the interface of the whole to a task.
 
 They lie below the tasks; the configuration itself, which knows all tasks and strategies, lies above (``config``).
 """
@@ -14,7 +14,7 @@ from discrete_vae.settings.supervision import Supervision
 
 
 class Settings(Protocol):
-    """What a configuration tells a task."""
+    """The parts of a configuration that tasks read."""
 
     @property
     def task(self) -> str: ...

@@ -39,7 +39,8 @@ class Architecture:
     """Channels of the encoder's convolutions, from the image inwards; each halves rows and columns. With isotropic they
     are those of its residual blocks."""
     normalisation: str = "none"
-    """Of a generator's and a critic's hidden layers, before their activations: none, or layer, over each example."""
+    """Normalisation of a generator's and a critic's hidden layers, before their activations: none, or layer (over each
+    example)."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -12,7 +12,10 @@ CriticOptimiser = Literal["adam-0-0.9", "adam-0.5-0.9"]
 
 @dataclass(frozen=True)
 class CriticConfig:
-    """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017."""
+    """How a critic is trained, for tasks that have one; the defaults are those of Gulrajani et al. 2017.
+
+    Raises ``InputError`` for a value out of range, and for penalty and clipping together.
+    """
 
     gradient_penalty: float = 10.0
     """Weight lambda of the gradient penalty, (norm of the gradient - 1)^2."""

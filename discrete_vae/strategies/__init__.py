@@ -26,7 +26,7 @@ A strategy stands on its own, with logits ``[..., B, N, K]`` of N variables of K
           loss=lambda output: nll(output, x.expand_as(output)).sum(-1),
       )
 
-What each claims (``claim``) is held to it by the conformance table in the project's tests; ``discrete_vae.citation``
+The conformance table in the project's tests holds each strategy to its claim (``claim``); ``discrete_vae.citation``
 gives the BibTeX.
 """
 

@@ -29,7 +29,7 @@ class Arsm(Strategy):
     """``g_nc = sum_j (f^{cj} - mean_m f^{mj}) (1/K - w_nj)`` (eq. 12), with K (K - 1) / 2 further samples.
 
     ``w_n`` is uniform on the simplex, the sample is ``argmin_k w_nk exp(-l_nk)``, and ``f^{cj}`` belongs to the sample
-    of all variables' w with their entries c and j swapped.
+    of all variables' w with their entries c and j swapped. Raises ``InputError`` for fewer than 2 categories.
     """
 
     claim = Claim("Yin et al. 2019", unbiased=True, relaxed=False, evaluations=pairs)

@@ -18,7 +18,7 @@ from discrete_vae.strategies.pathwise import Pathwise
 
 
 class AutoEncoder(Pathwise):
-    """Backpropagation through the code y = sigmoid(a). ``categories`` plays no part, and beta has nothing to weigh."""
+    """Backpropagation through the code y = sigmoid(a). ``categories`` and beta have no effect."""
 
     claim = Claim("Rumelhart et al. 1986", unbiased=True, relaxed=False, evaluations=1)
     ignores = Strategy.ignores | {"samples", "objective", "categories", "beta"}

@@ -66,7 +66,7 @@ def differentiable_once(logits: Tensor, name: str) -> Tensor:
 
 
 def loss_once(loss: Tensor, logits: Tensor, name: str) -> Tensor:
-    """An estimate's loss; to differentiate in the logits what it gave others, such as a decoder, raises ``InputError``.
+    """An estimate's loss. Differentiating its gradient in others, e.g. a decoder, in the logits is an ``InputError``.
 
     The sample depends on the logits, which no derivative of that gradient sees: it would be silently 0.
     """

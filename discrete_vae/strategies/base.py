@@ -24,7 +24,7 @@ from discrete_vae.strategies.objective import Cost, Layout, Objective
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a strategy gives back. Because ``loss`` has the objective's value, estimates nest."""
+    """The result of a strategy. Because ``loss`` has the objective's value, estimates nest."""
 
     loss: Tensor
     """``[..., B]``; value: objective(sample); gradient in the logits: the estimate of grad E_q[objective(z)]."""
@@ -42,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a strategy says of itself; the conformance test holds it to this."""
+    """A strategy's claim, which the conformance test checks."""
 
     paper: str
     """Where it was published."""
@@ -62,7 +62,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class NetworkFactory:
-    """What a strategy may have networks of its own made from: the model's shapes, with fresh weights at every call."""
+    """Factories of a strategy's own networks, with the model's shapes and fresh weights at every call."""
 
     members: int | None
     """Runs of the population, P; None for a model without this dimension, whose shapes below lack it too."""
@@ -85,7 +85,7 @@ def options_of(strategy: type[Strategy]) -> dict[str, dataclasses.Field[Any]]:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """There is nothing to choose."""
+    """No hyper-parameters."""
 
 
 class Strategy(nn.Module):
@@ -100,7 +100,7 @@ class Strategy(nn.Module):
     Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     own_samples: ClassVar[frozenset[str]] = frozenset()
-    """Options that number its samples; where the objective is a bound, its samples stand in for them."""
+    """Options that number its samples; if the objective is a bound, the bound's samples replace them."""
     loss_includes_kl: bool = False
     """True if the loss already includes the KL term, ``Objective.sample_kl`` of its samples."""
     inclusive: bool = False
@@ -112,10 +112,10 @@ class Strategy(nn.Module):
     ignores: ClassVar[frozenset[str]] = frozenset({"auxiliary_learning_rate"})
     """Options of a run that it never reads; with parameters of its own it reads this one."""
     rescales: bool = False
-    """Whether it scales its gradient in the logits by what a step happens to see, the KL term's gradient alike."""
+    """Whether it scales its gradient in the logits, and that of the KL term, by statistics of the steps."""
     independent: bool = False
-    """Whether it draws several samples, so that layers behind need noise of their own for each; by default its
-    evaluations are comparisons, for which these use the same."""
+    """Whether its several samples need noise of their own in the layers behind; by default its evaluations are
+    comparisons, which share this noise."""
     twice: ClassVar[bool] = False
     """Whether its gradient in the logits may be differentiated again, as a gradient penalty does: it is then the
     gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
@@ -167,7 +167,7 @@ class Strategy(nn.Module):
 
     @classmethod
     def revision(cls, options: Any) -> int:
-        """How often these options came to mean other numbers, which makes older runs other runs; by default never."""
+        """Revision of the numbers of these options: a higher one makes older runs other runs; by default 0."""
         return 0
 
     @classmethod
@@ -177,7 +177,7 @@ class Strategy(nn.Module):
 
     @classmethod
     def revisits(cls) -> bool:
-        """Whether a step evaluates its objective at several samples, and so what is behind them several times."""
+        """Whether a step evaluates its objective, and so the layers behind, several times."""
         return cls.claim.decoded(2, 2) > 1 or cls.claim.marginal or cls.independent
 
     @classmethod
@@ -191,7 +191,7 @@ class Strategy(nn.Module):
 
     @classmethod
     def idle(cls, options: Any, latents: int, categories: int) -> frozenset[str]:
-        """Names of its options, and of a run's, without effect beside these values of the others and sizes N and K."""
+        """Names of its options and of a run's that have no effect with these values of the others and sizes N and K."""
         return frozenset()
 
     @classmethod
@@ -200,12 +200,12 @@ class Strategy(nn.Module):
 
     @classmethod
     def needs(cls, options: Any) -> frozenset[str]:
-        """What these options ask of the model's backbone, of ``backbones.base.CAPABILITIES``; by default nothing."""
+        """Capabilities of the backbone that these options need, of ``backbones.base.CAPABILITIES``; by default none."""
         return frozenset()
 
     @classmethod
     def papers(cls, options: Any) -> str:
-        """What to cite for these options: ``First author et al. year``, parted by semicolons."""
+        """The papers to cite for these options: ``First author et al. year``, separated by semicolons."""
         return cls.claim.paper
 
     @classmethod
@@ -218,7 +218,7 @@ class Strategy(nn.Module):
         return tuple(name for name, field in options_of(cls).items() if isinstance(field.default, Schedule))
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """A shallow copy whose hyper-parameters are changed, or itself where the change gives each of them back."""
+        """A shallow copy whose hyper-parameters are changed, or itself if the change leaves them as they are."""
         own = {name: getattr(self, name) for name in self.minima}
         moved = {name: new for name, value in own.items() if (new := change(value)) is not value}
         if not moved:
@@ -233,7 +233,10 @@ class Strategy(nn.Module):
         self._buffers.update(values)  # unchecked: a step is recorded, and reads nothing back
 
     def forward(self, logits: Tensor, dim: int = -1, generator: torch.Generator | None = None) -> Tensor:
-        """A sample of the logits' shape with the strategy's gradient; only ``Pathwise`` strategies have one."""
+        """A sample of the logits' shape with the strategy's gradient.
+
+        Only ``Pathwise`` strategies have one; the others raise ``InputError``.
+        """
         raise InputError(
             f"{type(self).__name__} gives no sample that has a gradient; call estimate(logits, objective), with a "
             "function from a sample to a loss of one number an example"
@@ -258,8 +261,8 @@ class Strategy(nn.Module):
         ``[..., B, C]`` is what a learned baseline may look at; an ``Objective`` has its own.
 
         Half precision is computed in float32. Raises ``InputError`` for a loss of another shape, for logits without a
-        batch, where an objective lacks what the strategy needs, and, unless ``twice``, where the gradient in the
-        logits, which as an estimate has no derivative, is differentiated, or any other gradient is in the logits.
+        batch, and for an objective that lacks what the strategy needs. Unless ``twice``, also for a second derivative
+        that involves the logits: the gradient in them is an estimate and has no derivative.
         """
         if self.differentiates and not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             raise InputError(
@@ -304,7 +307,7 @@ class Strategy(nn.Module):
         return finite(logits) if self.categorical() else logits
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
-        """What a strategy implements: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
+        """To be implemented: logits ``[..., B, N, K]`` (any family's parameters) -> an estimate.
 
         Logits are in at least float32 and finite, unless they are no distribution. All that it draws comes from
         ``noise``.
@@ -312,7 +315,7 @@ class Strategy(nn.Module):
         raise NotImplementedError
 
     def weights(self, logits: Tensor, sample: Tensor) -> Tensor | None:
-        """How much each of several decoded samples ``[S, ..., B, N, K]`` counts in the loss; None for all the same."""
+        """Weights in the loss of several decoded samples ``[S, ..., B, N, K]``; None if they are equal."""
         return None
 
 
@@ -326,7 +329,10 @@ def register_hyperparameter(strategy: Strategy, name: str, value: float | Tensor
 
 
 def source(noise: Noise | None, generator: torch.Generator | None, logits: Tensor) -> Noise:
-    """Where randomness comes from, on the logits' device unless it says otherwise."""
+    """The source of randomness, on the logits' device unless it says otherwise.
+
+    Raises ``InputError`` if both are given, or one of another type.
+    """
     if noise is not None and generator is not None:
         raise InputError("both noise and a generator are given; give one of them")
     if noise is not None and not isinstance(noise, Noise):
@@ -351,8 +357,8 @@ def kl_term_gradient(objective: Objective, logits: Tensor) -> Tensor:
 def with_kl_term_scaled(loss: Tensor, objective: Objective, logits: Tensor, scale: Tensor) -> Tensor:
     """The loss ``[..., B]`` with ``scale - 1`` times the KL term's gradient in the logits; its value stays.
 
-    A strategy that multiplies its gradient by a scale, which broadcasts against the logits, owes this to the part of
-    the objective that it does not see: otherwise one part would count less than the other.
+    A strategy that multiplies its gradient by a scale, which broadcasts against the logits, has to scale the part of
+    the objective that it does not see as well: otherwise one part would count less than the other.
     """
     if not torch.is_grad_enabled():
         return loss

@@ -37,7 +37,7 @@ def leave_one_out(losses: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bound_change(losses: Tensor, change: Tensor) -> Tensor:
-    """How the bound of losses ``[..., S]`` changes where that of one sample alone does: ``[..., S, *]``.
+    """Change of the bound of losses ``[..., S]`` if the loss of one sample changes: ``[..., S, *]``.
 
     ``change`` ``[..., S, *]`` is that of the sample's whole loss, log q / p included. By its normalised weight ``w_s``
     the bound changes by ``-log(1 + w_s (exp(-change) - 1))``. It is computed from the losses, since ``1 - w_s`` of a
@@ -48,7 +48,7 @@ def bound_change(losses: Tensor, change: Tensor) -> Tensor:
     others = torch.where(_own(losses, -1), -torch.inf, log_weights.unsqueeze(-2)).logsumexp(-1)  # log(1 - w_s)
     log_weights, others = log_weights[(..., *extra)], others[(..., *extra)]
     part = log_weights.exp() * torch.expm1(-change)
-    # log1p loses 1 - w_s where that is all that is left, the other form a small change.
+    # log1p loses 1 - w_s where only that is left; the other form loses a small change.
     return -torch.where(part.abs() < 0.5, part.log1p(), torch.logaddexp(others, log_weights - change))
 
 
@@ -68,7 +68,7 @@ class Samples:
     count: int
     """S."""
     each: Objective
-    """What one sample costs, ``[..., B S, N, K] -> [..., B S]`` nats: its loss and its ``log q(z) / p(z)``."""
+    """The cost of one sample, ``[..., B S, N, K] -> [..., B S]`` nats: its loss and its ``log q(z) / p(z)``."""
     logits: Tensor
     """``[..., B, S N, K]``, in which each ``log q(z)`` has a gradient beside that through the sample."""
 
@@ -85,7 +85,7 @@ class Samples:
         return torch.unflatten(numbers, -1, (-1, self.count))
 
     def losses(self, sample: Tensor, output: Tensor) -> Tensor:
-        """What each sample costs, log q / p included: split samples and their output -> ``[..., B, S]`` nats."""
+        """The cost of each sample, log q / p included: split samples and their output -> ``[..., B, S]`` nats."""
         return self.apart(self.each.loss_of(sample, output))
 
     def loss(self, sample: Tensor, output: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""DisARM for more than two categories: of the binary decisions that draw one, two antithetic samples.
+"""DisARM for more than two categories: two antithetic samples, by the binary decisions that draw a category.
 
 Z. Dong, A. Mnih, G. Tucker: Coupled Gradient Estimators for Discrete Latent Variables. NeurIPS 2021, arXiv 2106.08056.
 """
@@ -16,14 +16,14 @@ from discrete_vae.strategies.stick_breaking import Sticks
 
 
 class DisarmStickBreaking(Strategy):
-    """DisARM of each stick's decision, less the randomness of those that no sample depends on (Dong et al. 2021).
+    """DisARM of each stick's decision; decisions that no sample depends on give their mean (Dong et al. 2021).
 
     Two samples z and z' are drawn by breaking a stick, the least probable category first, with antithetic decisions b
     and b' of probability y each. The gradient in a stick's logit is ``(f(z) - f(z')) / 2`` times
 
-    - ``(b - b') max(y, 1 - y)`` where both samples come to it (DisARM);
-    - ``b - y`` or ``-(b' - y)``, the score, where one does: DisARM's mean over the other's decision, given this one;
-    - 0 where none does, its mean likewise.
+    - ``(b - b') max(y, 1 - y)`` if both samples reach it (DisARM);
+    - ``b - y`` or ``-(b' - y)``, the score, if one does: DisARM's mean over the other's decision, given this one;
+    - 0 if none does: DisARM's mean over both decisions.
 
     The loss is the samples' mean, and the decoder learns from both. With 2 categories this is ``Disarm``. Layers behind
     draw noise of their own for each sample (``independent``): with common noise the estimate would be unbiased as well
@@ -52,7 +52,7 @@ class DisarmStickBreaking(Strategy):
 
 
 def direction(yes: Tensor, come: Tensor, taken: Tensor) -> Tensor:
-    """What half the difference of the losses is multiplied by, in the logits of binary decisions: ``[..., D]``.
+    """The factor of half the difference of the losses in the gradient in decisions' logits: ``[..., D]``.
 
     ``yes`` is each one's probability, ``[..., D]``; ``come`` and ``taken`` say, by 0 and 1, whether a sample comes to
     it and whether it is yes then, ``[2, ..., D]``.

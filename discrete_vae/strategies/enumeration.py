@@ -19,7 +19,7 @@ def states(latents: int, categories: int) -> int:
 
 
 def sample_and_states(latents: int, categories: int) -> int:
-    """Of the strategies here, the one that also decodes a sample by itself."""
+    """K^N and one more: the sample, which is decoded by itself."""
     return 1 + states(latents, categories)
 
 
@@ -40,7 +40,7 @@ class Enumeration(Strategy):
 
 
 class Marginalisation(Enumeration):
-    """``Enumeration`` from which what is behind the latents learns as well: its gradient is exact, too.
+    """``Enumeration`` with an exact gradient for the layers behind the latents as well.
 
     All states are decoded in one batch, and the drawn one's loss is read off it.
     """

@@ -26,7 +26,7 @@ class Fsq(Pathwise):
     """Forward a number rounded to K levels, backward the bounded number: the slope of ``tanh``.
 
     The logits are the numbers, ``[..., B, N, 1]``. A variable is a channel of its own with K levels, so that N of them
-    are the paper's N channels. There is no noise, and beta has nothing to weigh.
+    are the paper's N channels. There is no noise, and beta has no effect.
     Raises ``InputError`` for fewer than 2 levels.
     """
 

@@ -1,11 +1,11 @@
 """Gauss-Newton local expectation: local expectation by a second-order model of what is behind the sample.
 
-Local expectation (Titsias and Lazaro-Gredilla 2015) asks what the loss would be with one variable in another category,
-and decodes a sample for each. Here one decoded sample foretells them: the loss' gradient says the first order of each
-move, and a Gauss-Newton model (Schraudolph 2002), the decoder taken for affine and the loss for quadratic in its
-output, the second. No earlier use of it was found; for an affine decoder with normal noise the mean of these costs
-gives the mean-field update of Ghahramani and Jordan (1997), and the estimate is ReinMax' at temperature 1, averaged
-over the variable's own sample.
+Local expectation (Titsias and Lazaro-Gredilla 2015) evaluates the loss with each variable in each other category, and
+decodes a sample for each. Here one decoded sample predicts these losses. The loss' gradient gives the first order of
+each move. A Gauss-Newton model (Schraudolph 2002), with an affine decoder and a loss that is quadratic in its output,
+gives the second. No earlier use of it was found. For an affine decoder with normal noise the mean of these costs gives
+the mean-field update of Ghahramani and Jordan (1997), and the estimate is ReinMax' at temperature 1, averaged over the
+variable's own sample.
 
 - M. K. Titsias, M. Lazaro-Gredilla: Local Expectation Gradients for Black Box Variational Inference. NeurIPS 2015.
 - N. N. Schraudolph: Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent. Neural Computation 2002.
@@ -39,12 +39,12 @@ class GaussNewtonOptions:
     """Hyper-parameters of Gauss-Newton local expectation."""
 
     averaged: Averaged = "all"
-    """Of what in the model of the decoder the batch's mean is taken: of its slopes and of how the loss' curvature lies
-    over the output; of the slopes; or of nothing, which takes N K pushes through the decoder for each image. It has no
-    effect where all moves are decoded."""
+    """What the model of the decoder averages over the batch: all (its slopes, and how the loss' curvature lies over the
+    output), slopes, or nothing, which takes N K forward derivatives of the decoder for each image. It has no effect
+    where all moves are decoded."""
     moves: int = 0
-    """Moves of an image, the likeliest, whose loss is decoded in place of estimated: 0 none, N (K - 1) all, which is
-    local expectation. A few beside many that are estimated lower the variance, but can raise the bias."""
+    """Number of an image's likeliest moves whose loss is decoded instead of estimated: 0 none, N (K - 1) all, which is
+    local expectation. A few decoded moves beside many estimated ones lower the variance, but can raise the bias."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -54,12 +54,12 @@ class GaussNewtonOptions:
 
 
 def moves_of(moves: int, latents: int, categories: int) -> int:
-    """How many moves of an example are decoded."""
+    """Number of an example's moves that are decoded."""
     return min(latents * (categories - 1), moves)
 
 
 def evaluations(options: GaussNewtonOptions, latents: int, categories: int) -> int:
-    """The sample, once more where its own slopes are taken, and those of the moves that are decoded."""
+    """Decoded samples: the sample, once more if its own slopes are taken, and those of the decoded moves."""
     moves = moves_of(options.moves, latents, categories)
     return 1 + (options.averaged == "nothing" and moves < latents * (categories - 1)) + moves
 
@@ -68,12 +68,12 @@ class GaussNewtonLocalExpectation(Strategy):
     """Local expectation whose costs a Gauss-Newton model of the decoder estimates from one decoded sample.
 
     The gradient is ``J_n c_n`` with ``c_nk = g . (e_k - e_i) + 1/2 sum_d h_d ((V_nk - V_ni)_d)^2``. The sample has
-    variable n in category i; c is what the loss would change by with it in k. g is the loss' gradient at the sample, h
-    its second derivative in the output, V the output's response to each category. It is local expectation itself where
-    the decoder is affine and the loss quadratic in each number of the output. What the decoder curves by itself is left
-    out. The likeliest ``moves`` of an example are decoded in place of estimated; where others are estimated, the
-    objective has to have a ``curvature``. Where it is a bound over several samples, c is that of a sample's own loss
-    and ``log q / p``, by which the change of the bound is known.
+    variable n in category i; c is the change of the loss with it in k. g is the loss' gradient at the sample, h its
+    second derivative in the output, V the output's response to each category. It is local expectation itself where the
+    decoder is affine and the loss quadratic in each number of the output. The decoder's own curvature is left out. The
+    likeliest ``moves`` of an example are decoded instead of estimated; where others are estimated, the objective has to
+    have a ``curvature``. Where it is a bound over several samples, c is for one sample's loss and ``log q / p``, from
+    which the change of the bound follows.
     """
 
     claim = Claim("Titsias and Lazaro-Gredilla 2015", False, False, partial(evaluations, GaussNewtonOptions()))
@@ -132,7 +132,7 @@ class GaussNewtonLocalExpectation(Strategy):
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
 
     def of_bound(self, logits: Tensor, samples: Samples, noise: Noise) -> Estimate:
-        """The estimate of a bound, which changes by what a move adds to one sample's loss in a closed form."""
+        """The estimate of a bound, whose change follows in closed form from what a move adds to one sample's loss."""
         sample = draw(logits, noise)
         one, split, probabilities = samples.each, samples.split(sample), softmax(samples.split(logits.detach()))
         with torch.enable_grad():
@@ -153,7 +153,7 @@ class GaussNewtonLocalExpectation(Strategy):
 
     @torch.no_grad()
     def decoded(self, logits: Tensor, sample: Tensor) -> Tensor:
-        """The moves of each example that are decoded, as numbers of N K: ``[..., B, moves]``."""
+        """The moves of each example that are decoded, as indices into N K: ``[..., B, moves]``."""
         moves = moves_of(self.moves, *sample.shape[-2:])
         return ((1 - sample) * softmax(logits)).flatten(-2).topk(moves, -1).indices
 
@@ -163,7 +163,7 @@ def _check(**options: Any) -> None:
 
 
 def decoded_layers(objective: Objective, sample: Tensor) -> list[Tensor]:
-    """What each of the decoder's layers puts out, the last in at least float32, or of a decoder without its output."""
+    """Outputs of the decoder's layers, the last in at least float32; of a decoder without layers, its output alone."""
     if objective.decoder is None:
         return [objective.decode(sample)]
     outputs = objective.decoder.trace(sample.flatten(-2))[1]

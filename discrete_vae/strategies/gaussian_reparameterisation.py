@@ -15,7 +15,10 @@ from discrete_vae.strategies.pathwise import Pathwise
 
 
 class GaussianReparameterisation(Pathwise):
-    """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` plays no part."""
+    """z = mean + sigma * epsilon (section 2.4). The latents are Gaussian; ``categories`` has no effect.
+
+    Raises ``InputError`` for logits that are not mean and log-variance, ``[..., N, 2]``.
+    """
 
     claim = Claim("Kingma and Welling 2014", unbiased=True, relaxed=False, evaluations=1)
     ignores = Strategy.ignores | {"categories"}

@@ -14,7 +14,7 @@ TINY = torch.finfo(torch.float32).tiny
 def hyperparameter(name: str, value: float | Tensor, minimum: float = TINY) -> Tensor:
     """A hyper-parameter as a tensor, a number in float32; raises ``InputError`` for what is not finite or too small.
 
-    A tensor within a compiled or mapped function cannot be looked at, and is taken as it is.
+    A tensor within a compiled or mapped function cannot be checked, and is taken as it is.
     """
     if isinstance(value, Schedule):
         raise InputError(f"{name} is a schedule, {value}; set its value at a time, schedule.at(time)")
@@ -36,7 +36,7 @@ def hyperparameter(name: str, value: float | Tensor, minimum: float = TINY) -> T
 
 
 def _readable(tensor: Tensor) -> bool:
-    """Whether its values can be looked at."""
+    """Whether its values can be read."""
     if torch.compiler.is_compiling():
         return False
     try:

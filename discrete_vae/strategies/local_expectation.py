@@ -26,7 +26,7 @@ class LocalExpectation(Strategy):
     """Each variable summed out with the others as sampled (Titsias and Lazaro-Gredilla 2015).
 
     ``J_n f_n`` with ``f_nk = f(z with z_n = k)``: the sample and ``N (K - 1)`` others are evaluated, those in which one
-    variable takes another category. It is the oracle where all states are too many. Of a bound over several samples, a
+    variable takes another category. It is the reference where K^N is too large. Of a bound over several samples, a
     change of one sample needs no other sample decoded again.
     """
 

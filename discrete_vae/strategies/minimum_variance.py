@@ -27,7 +27,7 @@ class MinimumVarianceOptions:
     """Hyper-parameters of the minimum-variance estimator."""
 
     weight: Schedule = Schedule(1.0, decay=LARGEST, unit="run")
-    """t, how much bias counts beside variance; by default it grows from 1 to a million over the run, as in print."""
+    """t, weight of the bias against the variance; by default it grows from 1 to a million over the run, as in print."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -71,7 +71,7 @@ def backward_matrix(probabilities: Tensor, sample: Tensor, weight: Tensor) -> Te
     off = -t * row * column / scale
     system = off - torch.diag_embed(off.diagonal(dim1=-2, dim2=-1)) + torch.diag_embed(own.squeeze(-1))
     right = (1 + t * row) / (1 + 2 * t * row) * jacobian
-    v = torch.linalg.solve_ex(system, right)[0]  # which asks the device for nothing
+    v = torch.linalg.solve_ex(system, right)[0]  # which does not wait for the device
     x = sample.unsqueeze(-1)
     taken = (x * v).sum(-2, keepdim=True)  # v_xk
     chosen = (x * row).sum(-2, keepdim=True)  # p_x

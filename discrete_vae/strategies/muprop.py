@@ -1,4 +1,4 @@
-"""MuProp: the score function of what a first-order expansion at the mean leaves over.
+"""MuProp: the score function of the remainder of a first-order expansion at the mean.
 
 S. Gu, S. Levine, I. Sutskever, A. Mnih: MuProp: Unbiased Backpropagation for Stochastic Neural Networks. ICLR 2016.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a sample, and how logits of any shape stand for ``[..., B, N, K]``."""
+"""Objectives of a sample, and layouts of logits of any shape as ``[..., B, N, K]``."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from discrete_vae.latents.categorical import at_least_float32
 from discrete_vae.strategies.bound import Samples
 
 Cost = Callable[[Tensor], Tensor]
-"""From a sample, of the logits' shape, to a loss of one number an example."""
+"""Maps a sample, of the logits' shape, to a loss of one number an example."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What target propagation looks at behind and before an objective's sample, where others take gradients."""
+    """The networks around an objective's sample, which target propagation uses in place of gradients.
+
+    Raises ``InputError`` for a ``decoder`` or ``encoder`` that is no ``Stack``.
+    """
 
     predict: Callable[[Tensor], Tensor]
     """Output -> the mean observation ``[..., B, D]``."""
     observation: Tensor | None = None
-    """What the prediction should be: ``[..., B, D]``."""
+    """The target of the prediction: ``[..., B, D]``."""
     encode: Callable[[Tensor], Tensor] | None = None
     """Anything of an observation's shape -> logits ``[..., B, N, K]``."""
     decoder: Stack | None = None
-    """What ``Objective.decode`` runs the flattened sample ``[..., B, N K]`` through, layer by layer."""
+    """The layers of ``Objective.decode``, from the flattened sample ``[..., B, N K]``."""
     encoder: Stack | None = None
-    """What ``encode`` runs an observation through; it puts out the flattened logits."""
+    """The layers of ``encode``, from an observation to the flattened logits."""
     canonical: bool = False
     """Whether the loss' derivative in the output is the prediction less the observation, as a Bernoulli likelihood's:
     then a sample of the prediction may stand for it."""
@@ -47,7 +50,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Objective:
-    """What happens to a sample, in nats. A score-function strategy only calls it; others look inside.
+    """The cost of a sample, in nats. A score-function strategy only calls it; others look inside.
 
     ``decode`` and ``loss`` serve most strategies. ``context`` is for learned baselines, ``sample_kl`` for a bound of
     several samples, ``kl_term`` for the layers of a nested objective, and ``model`` for targets in place of gradients.
@@ -72,25 +75,26 @@ class Objective:
     curvature: Callable[[Tensor], Tensor] | None = None
     """Output -> the second derivative of the loss in each of its numbers, ``[..., B, D]``; below 0 it counts as 0."""
     context: Tensor | None = None
-    """What a learned baseline may look at, ``[..., B, C]``: anything that the sample has no part in."""
+    """Input of a learned baseline, ``[..., B, C]``: anything that does not depend on the sample."""
     broadcasts: bool = False
-    """Whether a sample may stand for a whole batch, so that B is 1 in it: then each state is decoded with what all
-    images share of it done once."""
+    """Whether a sample may stand for a whole batch, so that B is 1 in it: then what all images share of a state's
+    decoding is done once."""
     deeper_loss: Callable[[Tensor, Tensor], Tensor] | None = None
     """Sample and output -> the loss of the stochastic layers above this one, ``[..., B]``; see ``nesting``."""
     mean_field: Objective | None = None
     """With layers behind: this objective with their probabilities in place of samples, so that it has no noise."""
     samples: Samples | None = None
-    """The S samples that stand in each sample's S N variables, if the objective is the multi-sample bound of theirs.
-    Then the output of ``decode``, and ``model``, have them as examples: ``[..., B S, D]``."""
+    """The S samples that make up each sample's S N variables, if the objective is their multi-sample bound. Then the
+    output of ``decode``, and ``model``, have them as examples: ``[..., B S, D]``."""
 
     @classmethod
     def of(
         cls, objective: Objective | Cost, dims: int, examples: torch.Size, context: Tensor | None = None
     ) -> Objective:
-        """An objective, also of a plain function from a sample of so many dimensions to a loss, one an example.
+        """An objective, also made of a plain function from a sample of ``dims`` dimensions to one loss an example.
 
         A strategy of several samples calls the function with one after the other, so that it need not know of them.
+        Raises ``InputError`` for what is neither, and for a ``context`` beside an ``Objective``.
         """
         if isinstance(objective, Objective):
             if context is not None:
@@ -123,13 +127,13 @@ class Objective:
 
     @property
     def decoder(self) -> Stack | None:
-        """The layers that the flattened sample goes through, where they can be looked at."""
+        """The layers that the flattened sample goes through, if they can be used singly."""
         return self.model.decoder if self.model else None
 
     def curvature_at(self, output: Tensor) -> Tensor:
         """The curvature at an output, in at least float32; what is below 0 counts as 0.
 
-        Raises ``InputError`` where there is none, or none of each number of the output.
+        Raises ``InputError`` if there is none, or if it is not one number for each of the output.
         """
         if not callable(self.curvature):
             raise InputError(
@@ -212,7 +216,7 @@ def one_an_example(loss: Tensor, examples: torch.Size, broadcasts: bool = False,
 
 
 def one_prediction(predicted: Tensor, like: Tensor, name: str) -> Tensor:
-    """What a network ``name`` says of each example, ``[..., B]`` or ``[..., B, 1]``, to go with ``like`` ``[..., B]``.
+    """Predictions of the network ``name``, ``[..., B]`` or ``[..., B, 1]``, to go with ``like`` ``[..., B]``.
 
     Raises ``InputError`` where it is not one number an example, or one for all.
     """
@@ -236,9 +240,9 @@ class Layout:
     """
 
     dim: int
-    """Of the categories, counted from the back: below 0."""
+    """Dimension of the categories, counted from the back: below 0."""
     dims: int
-    """Dimensions of the logits."""
+    """Number of dimensions of the logits."""
     variables: torch.Size
     """Sizes of the dimensions behind the categories."""
     examples: torch.Size
@@ -246,7 +250,7 @@ class Layout:
 
     @classmethod
     def of(cls, logits: Tensor, dim: int, batch: bool = True) -> Layout:
-        """The layout of logits; raises ``InputError`` where they are none, or, if it is wanted, have no batch."""
+        """The layout of logits; raises ``InputError`` if they are no logits or, with ``batch``, have no batch."""
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             kind = str(logits.dtype).removeprefix("torch.") if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(f"the logits are {kind}; give a tensor of floating-point numbers")
@@ -275,15 +279,15 @@ class Layout:
         return self.dim == -1 and self.dims > 2
 
     def last(self, tensor: Tensor) -> Tensor:
-        """With the categories last."""
+        """A tensor of the layout with the categories last."""
         return tensor if self.dim == -1 else tensor.movedim(self.dim, -1)
 
     def first(self, tensor: Tensor) -> Tensor:
-        """From categories that are last to the layout; contiguous, for code that takes a view."""
+        """A tensor with the categories last -> the layout; contiguous, for code that takes a view."""
         return tensor if self.dim == -1 else tensor.movedim(-1, self.dim).contiguous()
 
     def inwards(self, tensor: Tensor) -> Tensor:
-        """Of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""
+        """A tensor of the logits' shape, maybe with dimensions in front -> ``[..., B, N, K]``."""
         if self.dim == -1:
             return tensor if self.plain else tensor.unsqueeze(-2)
         return self.last(tensor).flatten(self.dim, -2)
@@ -317,7 +321,10 @@ class Layout:
         return self.first(torch.unflatten(tensor, -2, self.variables))
 
     def objective(self, given: Objective, dtype: torch.dtype) -> Objective:
-        """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``."""
+        """An objective of samples and logits of this layout and dtype as one of ``[..., B, N, K]``.
+
+        Raises ``InputError`` for one with a ``Model.decoder`` or a bound, where the categories are not last.
+        """
         model = given.model
         if model is not None and model.decoder is not None and self.dim != -1:
             raise InputError("the objective's decoder takes flattened samples; give logits with the categories last")

@@ -27,7 +27,7 @@ def straight_through(sample: Tensor, surrogate: Tensor) -> Tensor:
 
 
 def differentiable_in(loss: Tensor, sample: Tensor, strategy: Strategy) -> Tensor:
-    """The loss; raises ``InputError`` where it has no gradient in the sample, which would train nothing in silence."""
+    """The loss; raises ``InputError`` where it has no gradient in the sample, which would silently train nothing."""
     if torch.compiler.is_compiling() or sample.grad_fn is None:
         return loss
     seen, waiting = {sample.grad_fn}, [loss.grad_fn]
@@ -63,16 +63,16 @@ class Pathwise(Strategy):
         return layout.first(self.along(layout).sample(layout.last(logits), source(None, generator, logits)))
 
     def along(self, layout: Layout) -> Self:
-        """The strategy for logits whose categories were moved to the end: so are those of its hyper-parameters.
+        """The strategy for logits whose categories were moved to the end.
 
-        Only those move that have all dimensions of the logits, as a temperature of each place has.
+        Hyper-parameters with all dimensions of the logits, such as a temperature for each place, are moved, too.
         """
         if layout.dim == -1:
             return self
         return self.changed(lambda value: layout.last(value) if value.dim() == layout.dims else value)
 
     def in_front(self, count: int) -> Self:
-        """The strategy for logits with so many more dimensions in front: so have its hyper-parameters of one each."""
+        """The strategy for logits with ``count`` more dimensions in front, as its hyper-parameters of one each then."""
         return self.changed(lambda value: value[(None,) * count] if count and value.dim() else value)
 
     def sample(self, logits: Tensor, noise: Noise | None = None) -> Tensor:
@@ -80,7 +80,7 @@ class Pathwise(Strategy):
         return self.reparameterised(self.prepared(logits), source(noise, None, logits)).to(logits.dtype)
 
     def reparameterised(self, logits: Tensor, noise: Noise) -> Tensor:
-        """What a strategy implements: the sample ``[..., N, K]`` with its gradient in the logits."""
+        """To be implemented: the sample ``[..., N, K]`` with its gradient in the logits."""
         raise NotImplementedError
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
@@ -93,7 +93,7 @@ class OneHotPathwise(Pathwise):
     """Forward a one-hot sample, backward a surrogate."""
 
     def surrogate(self, logits: Tensor, sample: Tensor, noise: Noise) -> Tensor:
-        """What is differentiated in the sample's place: ``[..., N, K]``, as a function of the logits.
+        """The tensor that is differentiated in the sample's place: ``[..., N, K]``, as a function of the logits.
 
         Its value has no effect.
         """
@@ -121,7 +121,7 @@ class TemperatureOptions:
 
 
 class Tempered(OneHotPathwise):
-    """With a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
+    """A one-hot sample with a temperature in the backward pass; raises ``InputError`` where it is not above 0."""
 
     Options: ClassVar[type] = TemperatureOptions
     temperature: Tensor

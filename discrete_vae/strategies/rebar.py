@@ -25,7 +25,10 @@ from discrete_vae.strategies.objective import Objective, one_prediction
 
 @dataclass(frozen=True)
 class RebarOptions:
-    """Hyper-parameters of REBAR: where what is learned starts."""
+    """Hyper-parameters of REBAR: initial values of what is learned.
+
+    Raises ``InputError`` for a temperature that is not above 0.
+    """
 
     temperature: float = 0.5
     """Temperature of the relaxed samples at the start."""
@@ -33,7 +36,7 @@ class RebarOptions:
     """eta, the weight of the control variate at the start."""
     coupled: bool = False
     """Whether the noise of the conditional sample is computed from the sample's own (the paper's appendix G.2) instead
-    of drawn anew. It is no rule that one draw then varies less: in toys the variance was 15% smaller to 21% larger."""
+    of drawn anew. One draw need not vary less then: in toy problems the variance was from 15% smaller to 21% larger."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -85,7 +88,7 @@ class Rebar(Strategy):
 
     @property
     def temperature(self) -> Tensor:
-        """That of the relaxed samples, ``[]`` or ``[P]``; learned, and set to go on from there."""
+        """Temperature of the relaxed samples, ``[]`` or ``[P]``; it is learned, from the value that was set last."""
         return self.log_temperature.exp()
 
     @temperature.setter

@@ -39,7 +39,7 @@ class ReinMaxMeanControl(Strategy):
     """``R(g) - eta (R(c) - E[R(c)])`` with ReinMax' pull R, the gradient g, and c that at the mean sample.
 
     eta starts at 0, which is ReinMax, and descends the logarithm of the estimate's second moment, so that it becomes
-    small where c says little of g. Layers behind are passed by their mean field for c.
+    small where c tells little about g. Layers behind are passed by their mean field for c.
     """
 
     claim = Claim("Liu et al. 2023", unbiased=False, relaxed=False, evaluations=2)

@@ -1,8 +1,8 @@
-"""What moving one variable to another category would add to a loss, by a Gauss-Newton model of what is behind it.
+"""The change of a loss if one variable moved to another category, by a Gauss-Newton model of what is behind it.
 
 The output is taken for affine in the sample, the loss for quadratic in the output: with ``V_nk`` the response of the
 output to category k of variable n, and h the second derivative of the loss in each of the output's D numbers, moving
-variable n from i to k adds ``1/2 sum_d h_d ((V_nk - V_ni)_d)^2`` to what the loss' gradient foretells.
+variable n from i to k adds ``1/2 sum_d h_d ((V_nk - V_ni)_d)^2`` to what the loss' gradient predicts.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Averaged = Literal["all", "slopes", "nothing"]
 RESPONSES = {"cpu": 2**22, "cuda": 2**27}
 """Numbers of responses that are held at once: all of a small model's, and a share of a large one's."""
 PRODUCTS = {"cpu": 2**18, "cuda": 2**27}
-"""Numbers of products with the curvature that are held at once: on a processor, what its caches hold."""
+"""Numbers of products with the curvature that are held at once: on a CPU, what its caches hold."""
 
 Respond = Callable[[int, int], Tensor]
-"""From a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
+"""Maps a first and a last variable to the responses to their categories, in their order: ``[..., n K, D]``."""
 
 
 def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor], averaged: Averaged = "all") -> Tensor:
@@ -50,7 +50,7 @@ def second_order(objective: Objective, sample: Tensor, outputs: Sequence[Tensor]
 
 
 def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int) -> Respond:
-    """Those of a network of layers at the batch's mean slopes; ``outputs`` are what ``Stack.trace`` gives."""
+    """The responses of a network of layers at the batch's mean slopes; ``outputs`` are what ``Stack.trace`` gives."""
     layers = list(network.layers)
     weights: list[Tensor] = [layer.weight.detach() for layer in layers]  # type: ignore[misc, operator]
     slopes = [mean_of_finite(network.slope(given), -2) for given in outputs[:-1]]
@@ -65,7 +65,7 @@ def layered_responses(network: Stack, outputs: Sequence[Tensor], categories: int
 
 
 def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respond:
-    """Those of any function of a sample ``[..., B, N, K]``, at the batch's mean sample, as one example."""
+    """The responses of any function of a sample ``[..., B, N, K]``, at the batch's mean sample, as one example."""
     mean, categories = mean_of_finite(sample, -3), sample.shape[-1]
 
     def respond(first: int, last: int) -> Tensor:
@@ -79,8 +79,8 @@ def mean_responses(decode: Callable[[Tensor], Tensor], sample: Tensor) -> Respon
 def shared_quadratic(respond: Respond, curvature: Tensor, sample: Tensor) -> Tensor:
     """``h/2 sum_d u_d ((V_k - V_i)_d)^2`` for every variable and category: ``[..., B, N, K]``.
 
-    u are the shares of the batch's curvature that the D numbers have, h each example's own in all. So one table of
-    categories i and k, half the squared distance of two as the decoder sees them, serves all examples of a variable.
+    u are the D numbers' shares of the batch's curvature, h is the sum of each example's own. So one table, of half the
+    squared distance between categories i and k as the decoder sees them, serves all examples of a variable.
     """
     latents, categories = sample.shape[-2:]
     mean = mean_of_finite(curvature, -2).unsqueeze(-3)  # [..., 1, 1, D]
@@ -138,13 +138,13 @@ def _units(first: int, last: int, like: Tensor) -> Tensor:
 
 
 def mean_of_finite(values: Tensor, dim: int) -> Tensor:
-    """The mean along a dimension, which stays, of what is finite: an example that is none spoils no other."""
+    """The mean of the finite values along a dimension, which stays: other examples do not spoil it."""
     known = values.isfinite()
     return torch.where(known, values, 0.0).sum(dim, keepdim=True) / known.sum(dim, keepdim=True).clamp_min(1)
 
 
 ONE_EXAMPLE = "the batch's mean sample as one example and "
-"""What a decoder has to take for ``mean_responses``, for an error."""
+"""Input that a decoder has to take for ``mean_responses``, for an error."""
 
 
 def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor, takes: str) -> Tensor:
@@ -170,7 +170,7 @@ def _pushed(decode: Callable[[Tensor], Tensor], sample: Tensor, pushes: Tensor, 
 
 
 def _cut(count: int, size: int, most: int) -> Iterator[tuple[int, int]]:
-    """Ranges that make up ``count`` things of some size, each of no more than ``most`` in all, if one is not more."""
+    """Ranges that cover ``count`` things of ``size``, each of one thing or of at most ``most`` in all."""
     step = max(1, most // max(size, 1))
     for first in range(0, count, step):
         yield first, min(first + step, count)

@@ -21,7 +21,7 @@ from discrete_vae.strategies.vimco import Vimco
 
 @dataclass(frozen=True)
 class ReweightedWakeSleepOptions(LeaveOneOutOptions):
-    """Hyper-parameters of reweighted wake-sleep."""
+    """Hyper-parameters of reweighted wake-sleep. Raises ``InputError`` for fewer than 2 samples."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -43,9 +43,8 @@ class LeaveOneOutOptions:
 class Rloo(Strategy):
     """``mean_s (f(z_s) - mean of the other f) grad log q(z_s)`` (Kool et al. 2019); the loss is the samples' mean.
 
-    Of a bound over several samples, these are drawn once in place of its own, each against the bound without it, which
-    is VIMCO (Mnih and Rezende 2016).
-    Raises ``InputError`` for fewer than 2 samples.
+    For a bound over several samples, the bound's samples replace its own, each with the bound without it as baseline,
+    which is VIMCO (Mnih and Rezende 2016). Raises ``InputError`` for fewer than 2 samples.
     """
 
     claim = Claim("Kool et al. 2019", unbiased=True, relaxed=False, evaluations=4)
@@ -80,7 +79,7 @@ class Rloo(Strategy):
         return Estimate(with_gradient_of(loss, score), loss.new_zeros(loss.shape[:-1]), sample)
 
     def losses(self, logits: Tensor, sample: Tensor, objective: Objective) -> Tensor:
-        """What each sample ``[S, ..., B, N, K]`` costs: ``[S, ..., B]``."""
+        """The loss of each sample ``[S, ..., B, N, K]``: ``[S, ..., B]``."""
         return objective(sample)
 
     def combine(self, losses: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,14 +13,14 @@ from discrete_vae.strategies.base import Claim
 from discrete_vae.strategies.vq_vae import VqVae
 
 SMALLEST = 1e-6
-"""What vectors are at least divided by: an encoder's vector of 0 has no direction to turn from."""
+"""Least norm that a vector is divided by: an encoder's vector of 0 has no direction to turn from."""
 
 
 class RotatedVqVae(VqVae):
     """Forward the nearest vector c, backward ``|c| / |e| R e``, with the rotation R of e onto c held constant.
 
     ``R = I - 2 r r^T + 2 c' e'^T`` with directions ``e'``, ``c'`` and ``r`` that of ``e' + c'`` (Fifty et al. 2024).
-    The angle between the gradient and the code is so that between the gradient and e.
+    So the gradient has the same angle to e as it had to the code.
     """
 
     claim = Claim("Fifty et al. 2024; van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)

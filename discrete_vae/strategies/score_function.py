@@ -22,11 +22,11 @@ from discrete_vae.strategies.pathwise import draw
 
 
 class Moving(nn.Module):
-    """Moving mean and variance of what a step sees; a step is told those of the steps before it.
+    """Moving mean and variance of the values of the steps before.
 
-    Its own would make the estimate biased, for they depend on its sample. The first step, which has none before it, is
-    told for each image the mean and variance of the others in its batch. Outside of ``training`` nothing is taken in:
-    what is seen then belongs to the step before, and is told what that was.
+    A step's own values would make the estimate biased, because they depend on its sample. In the first step each image
+    gets the mean and variance of the others in its batch. Outside of ``training`` no values are taken in: they belong
+    to the step before, and get what that got. Raises ``InputError`` for a decay outside [0, 1).
     """
 
     mean: Tensor
@@ -51,7 +51,7 @@ class Moving(nn.Module):
         if self.training or self.before is None:
             self.before = tuple(buffer.clone() for buffer in buffers)
         *sums, weight = self.before
-        known = values.isfinite()  # an image whose loss is none says nothing to the others
+        known = values.isfinite()  # an image whose loss is not finite is left out for the others
         others = (known.sum(over, keepdim=True) - known.to(values.dtype)).clamp_min(1)
         moments = []
         for total, new in zip(sums, (values, values.square()), strict=True):
@@ -73,7 +73,7 @@ class ScoreFunctionOptions:
     """Hyper-parameters of the score-function estimator; the defaults are NVIL's without the learned baseline."""
 
     decay: float = 0.8
-    """Of the moving mean and variance of the learning signal."""
+    """Decay of the moving mean and variance of the learning signal."""
     normalise: bool = False
     """Whether the gradient is divided by the signal's moving standard deviation, where that is above 1."""
 

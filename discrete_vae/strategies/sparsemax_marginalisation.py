@@ -17,15 +17,15 @@ from discrete_vae.strategies.objective import Objective
 
 
 def states(latents: int, categories: int) -> int:
-    """All, if they are no more than a sparsemax is taken over."""
+    """Number of decoded states: all, or as many as a sparsemax is taken over."""
     return int(min(Sparse.most, categories**latents))
 
 
 class SparsemaxMarginalisation(Strategy):
     """``sum_s q(s) f(s)`` over the states of a top-k sparsemax (section 3), for the latents of the family ``Sparse``.
 
-    The loss is this sum, without noise, and its gradients in logits and decoder are exact. A step decodes as many
-    states whatever their probabilities, 16 or all K^N, so that it has one shape.
+    The loss is this sum, without noise, and its gradients in logits and decoder are exact. Every step decodes the same
+    number of states, 16 or all K^N, so that its shapes are fixed.
     """
 
     claim = Claim("Correia et al. 2020", unbiased=True, relaxed=False, evaluations=states, marginal=True)

@@ -1,4 +1,4 @@
-"""What estimators share that draw a category by breaking a stick: the least probable first, each of what is left.
+"""Shared parts of estimators that draw a category by breaking a stick, the least probable category first.
 
 A category is drawn by binary decisions, one a stick: is it category c, given that it is none before c? With the least
 probable category first, no answer is more probable to be yes than no, so antithetic decisions never exclude a pair of
@@ -30,7 +30,7 @@ class Sticks:
 
     @classmethod
     def of(cls, logits: Tensor) -> Sticks:
-        """Of logits ``[..., N, K]``, in float32 at least."""
+        """The sticks of logits ``[..., N, K]``, in float32 at least."""
         with torch.no_grad():
             work = logits.to(torch.promote_types(logits.dtype, torch.float32))
             ascending, order = work.sort(-1)
@@ -51,7 +51,7 @@ class Sticks:
         return sample + (likeliest - likeliest).to(dtype)
 
     def to_logits(self, gradient: Tensor) -> Tensor:
-        """From the gradient in the sticks' logits ``log yes / (1 - yes)`` to that in the categories': ``[..., N, K]``.
+        """Gradient in the sticks' logits ``log yes / (1 - yes)`` -> gradient in the categories' logits ``[..., N, K]``.
 
         Stick c has the logit ``l_c - log sum_{j > c} exp(l_j)``.
         """

@@ -63,9 +63,9 @@ class SumAndSample(WeightedStates):
         self.claim = replace(self.claim, evaluations=self.summed + 1)
 
     def states(self, logits: Tensor, noise: Noise) -> Tensor:
-        """The likeliest, and last the one that is drawn.
+        """The likeliest states, and last the one that is drawn.
 
-        In a sample without replacement of one state more than C has, the first that is not of C is a sample of the
+        In a sample without replacement of one state more than C has, the first state outside C is a sample of the
         others.
         """
         drawn = states_without_replacement(logits, self.summed + 1, noise)

@@ -1,4 +1,4 @@
-"""What strategies that give targets, in place of gradients, are to the training loop beside a strategy."""
+"""The training loop's interface to strategies that give targets in place of gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from discrete_vae.strategies.objective import Objective
 class TargetStrategy(Strategy):
     """A strategy that passes no gradient from the layers behind its sample to the logits.
 
-    It may learn its feedback before the model's first step, train every layer by itself, and be told how far its signal
+    It may learn its feedback before the model's first step, train every layer by itself, and report how far its signal
     is from the gradient that it stands for.
     """
 
@@ -33,5 +33,5 @@ class TargetStrategy(Strategy):
         """
 
     def diagnose(self, logits: Tensor, objective: Objective, noise: Noise) -> dict[str, Tensor]:
-        """What the strategy can say of its own signal on a batch, ``[...]`` each by name; by default nothing."""
+        """Diagnostics of its own signal on a batch, ``[...]`` each by name; by default nothing."""
         return {}

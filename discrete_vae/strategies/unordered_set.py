@@ -1,4 +1,4 @@
-"""The unordered-set estimator: several different states, each weighed by what the order of drawing leaves open.
+"""The unordered-set estimator: several different states, each weighted by the probability that it was drawn first.
 
 W. Kool, H. van Hoof, M. Welling: Estimating Gradients for Discrete Random Variables by Sampling without Replacement.
 ICLR 2020, arXiv 2002.06043.
@@ -78,7 +78,7 @@ class UnorderedSet(WeightedStates):
 
 
 def drawn_first(log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Who was drawn when, given a set of states with ``log q`` ``[S, ...]`` drawn without replacement.
+    """The order of drawing, given a set of states with ``log q`` ``[S, ...]`` drawn without replacement.
 
     The probabilities that s was the first ``[S, ...]``, and that s' was the second where s was the first
     ``[S, S, ...]``; and ``1 - p(s)``, the probability of the other states, ``[S, ...]``.

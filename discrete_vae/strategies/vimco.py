@@ -17,7 +17,7 @@ class Vimco(Rloo):
     """The multi-sample bound ``-log mean_s exp(-f_s)``, each sample against the bound without it.
 
     In the bound without it, its log-weight is replaced by the mean of the others' (Mnih and Rezende 2016, eq. 9).
-    ``f`` includes what the sample costs by itself, ``Objective.sample_kl``, so that the loss is the whole bound.
+    ``f`` includes the sample's own cost, ``Objective.sample_kl``, so that the loss is the whole bound.
     """
 
     claim = Claim("Mnih and Rezende 2016", unbiased=True, relaxed=False, evaluations=4)

@@ -44,8 +44,8 @@ class VqVae(Strategy):
     The logits are the encoder's vectors e, ``[..., B, N, K]``. The encoder has the commitment loss
     ``commitment |e - sg(c)|^2``, the codebook ``|sg(e) - c|^2``, both averaged over the N variables. The codebook's K
     vectors are as long as there are categories and start at the corners of the simplex, so that the decoder first sees
-    what one-hot variables look like. What it sees later is a linear map of these. There is no noise, and beta has
-    nothing to weigh. Raises ``InputError`` for a negative commitment, and for vectors e of another length.
+    one-hot variables, and later a linear map of them. There is no noise, and beta has no effect. Raises ``InputError``
+    for a negative commitment, and for vectors e of another length.
     """
 
     claim = Claim("van den Oord et al. 2017", unbiased=False, relaxed=False, evaluations=1)
@@ -86,5 +86,5 @@ class VqVae(Strategy):
         return Estimate(loss, strategy_loss, fixed)
 
     def through(self, logits: Tensor, code: Tensor) -> Tensor:
-        """What is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""
+        """The tensor that is differentiated in the code's place: ``[..., B, N, K]``, as a function of the logits."""
         return logits

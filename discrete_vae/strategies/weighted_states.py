@@ -1,4 +1,4 @@
-"""What the estimators share that decode several different joint states and weigh each of them."""
+"""Shared parts of estimators that decode several different joint states and weight each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WeightedStates(Strategy):
 
     @torch.no_grad()
     def weights(self, logits: Tensor, sample: Tensor) -> Tensor:
-        """How much each state of a sample ``[S, ..., B, N, K]`` counts in the loss: ``[S, ..., B]``, of sum 1."""
+        """Weight in the loss of each state of a sample ``[S, ..., B, N, K]``: ``[S, ..., B]``, of sum 1."""
         return self.weigh(log_probabilities(logits, sample))[0].to(logits.dtype)
 
     def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:

@@ -26,7 +26,7 @@ from discrete_vae.tasks.vae import VAE
 class AdversarialVAE(AdversarialTask, VAE):
     """``E[-log p(x | z)] - beta E[D(z)]``, D the critic that tells samples of the prior from those of the posteriors.
 
-    The yardstick stays the VAE's: its ELBO charges the exact KL, which this never sees.
+    The yardstick stays the VAE's: its ELBO includes the exact KL, which this objective does not have.
     """
 
     reads = (VAE.reads | AdversarialTask.reads) - {"layers", "objective"}

@@ -1,4 +1,4 @@
-"""What every task is to the training loop and to evaluation, and the parts that tasks are made of."""
+"""The interface of tasks to the training loop and to evaluation, and the parts that tasks are made of."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Generators = Callable[[str], Sequence[torch.Generator]]
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a model is made from, beside its initial weights."""
+    """Parts that a model is made from, beside its initial weights."""
 
     architecture: Architecture
     family: Family
-    """Of the latent variables, or of a generator's data."""
+    """Family of the latent variables, or of a generator's data."""
     image: Shape
-    """Of an observation; points and strings are one row."""
+    """Shape of an observation; points and strings are one row."""
     likelihood: Likelihood
 
     @property
     def backbone(self) -> Backbone:
-        """That of the architecture's name."""
+        """The backbone of the architecture's name."""
         return backbones.backbone(self.architecture.backbone)
 
     def mlp(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
@@ -80,12 +80,12 @@ class Task(nn.Module):
             *("keep", "patience"),
         }
     )
-    """Of the options that not all tasks have a use for, those that have an effect here; any other is refused."""
+    """Options of some tasks only that have an effect here; any other of them is refused."""
     stand_in: ClassVar[str | None] = None
-    """The one strategy to give to a task that makes no use of any."""
+    """The strategy to give to a task that uses none."""
     score: ClassVar[str] = "elbo"
-    """The metric of the validation images that says how a run does; tasks that read ``keep`` and ``patience`` have more
-    of it for a better model."""
+    """The validation metric that scores a run; in tasks that read ``keep`` and ``patience`` a better model has more of
+    it."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that it asks of its backbone; see ``backbones``."""
@@ -105,7 +105,7 @@ class Task(nn.Module):
         self.decoder = self._decoder(self.code, generators)
 
     def _encoder(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """What the encoder sees, flat, ``[P, B, D]`` -> so many numbers, the parameters of the latents."""
+        """Flat inputs of the encoder ``[P, B, D]`` -> ``outputs`` numbers, the parameters of the latents."""
         return self.blueprint.backbone.encoder(self.seen, outputs, self.architecture, generators)
 
     def _decoder(self, code: int, generators: Sequence[torch.Generator]) -> nn.Module:
@@ -119,7 +119,7 @@ class Task(nn.Module):
         return not self.posterior or self.architecture.layers == 1
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """What the model's optimiser updates: here all parameters."""
+        """Parameters that the model's optimiser updates: here all."""
         return list(self.parameters())
 
     @classmethod
@@ -147,12 +147,12 @@ class Task(nn.Module):
 
     @classmethod
     def shapes(cls, architecture: Architecture, image: Shape) -> tuple[Shape, Shape]:
-        """What of an image the encoder sees, and what the decoder explains."""
+        """Shapes of the encoder's input and of the decoder's output, for an image."""
         return image, image
 
     @classmethod
     def batches_per_step(cls, settings: Settings) -> int:
-        """Batches of the training images that one step looks at."""
+        """Batches of the training images that one step uses."""
         return 1
 
     def cut(self) -> None:
@@ -170,18 +170,18 @@ class Task(nn.Module):
 
     @classmethod
     def with_task_defaults(cls, architecture: Architecture) -> Architecture:
-        """Where sizes are the defaults, those that suit the task."""
+        """The architecture, with default sizes replaced by those that suit the task."""
         return architecture
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Take in the training images and the settings, before the first step."""
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What a training step sees of the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
+        """The input of a training step for the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""
         return split.batch(order, generators)
 
     def eval_batch(self, split: Split, index: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """What ``encode`` and ``objective`` take of images at ``index`` ``[P, B]`` where nothing is trained."""
+        """The input of ``encode`` and ``objective`` for images at ``index`` ``[P, B]`` outside of training."""
         return split.batch(index, generators)
 
     def scores(self, parameters: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -198,7 +198,7 @@ class Task(nn.Module):
         return output.float()
 
     def objective(self, images: Tensor, beta: Tensor | float = 1.0) -> Objective:
-        """What a sample of the first layer costs beside what the layers behind it do; beta is ``[P]``."""
+        """The objective of a sample of the first layer, without the layers behind it; beta is ``[P]``."""
         raise NotImplementedError
 
     def layers(self, images: Tensor, beta: Tensor | float = 1.0) -> list[Layer]:
@@ -208,7 +208,7 @@ class Task(nn.Module):
     def kl(self, parameters: Tensor) -> Tensor:
         """KL of a layer's posterior to the family's prior, 0 where it is none: ``[P, B]`` nats.
 
-        The first layer's, times beta, is the loss beside the estimate.
+        The loss is the estimate's plus beta times that of the first layer.
         """
         return self.family.kl(parameters).sum(-1) if self.posterior else parameters.new_zeros(parameters.shape[:-2])
 
@@ -228,13 +228,13 @@ class Task(nn.Module):
         return self.likelihood.mean(self.decode(self.prior_sample(count, noise)))
 
     def networks(self, layer: int, generators: Generators) -> NetworkFactory:
-        """What a stochastic layer's strategy, 0 for the first, may have networks of its own made from."""
+        """Factory of own networks for the strategy of a stochastic layer, 0 for the first."""
         raise NotImplementedError
 
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
-        """The loss of images ``[P, B, D]`` but for ``beta * kl(parameters)``, with a strategy for every layer."""
+        """The loss of images ``[P, B, D]`` without ``beta * kl(parameters)``, with a strategy for every layer."""
         return nested(strategies, parameters, self.objective(images, beta), self.layers(images, beta), noise)
 
     def estimate_bound(
@@ -246,7 +246,7 @@ class Task(nn.Module):
         noise: Noise,
         samples: int,
     ) -> Estimate:
-        """The bound of so many samples, with all of its KL: loss ``[P, B]``. Of one stochastic layer alone."""
+        """The bound of so many samples, with all of its KL: loss ``[P, B]``. For one stochastic layer only."""
         copies = images.unsqueeze(-2).expand(*images.shape[:-1], samples, -1).flatten(-3, -2)  # [P, B S, D]
         joint = parameters.repeat(1, 1, samples, 1)  # [P, B, S N, K]
         return nested([strategy], joint, bound_of(self.objective(copies, beta), joint, samples), [], noise)
@@ -273,7 +273,7 @@ class Task(nn.Module):
         observed: bool = True,
         backbone: Backbone | None = None,
     ) -> NetworkFactory:
-        """For a layer whose sample is decoded to ``pixels`` of a shape, or else by an affine map to so many numbers.
+        """For a layer with samples decoded to ``pixels`` of a shape, or else by an affine map to so many numbers.
 
         The context, which baselines look at, is an observed image, or else numbers in a row. The backbone is by default
         that of the model.

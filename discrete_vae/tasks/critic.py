@@ -41,7 +41,10 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -
 
 
 class AdversarialTask(Task):
-    """A task whose model is trained against a critic of its samples, which is trained to tell them from others."""
+    """A task whose model is trained against a critic of its samples, which is trained to tell them from others.
+
+    ``check`` raises ``InputError`` for several stochastic layers, and for a strategy of a multi-sample bound.
+    """
 
     reads = Task.reads | {field.name for field in fields(CriticConfig)}
     criticism = CriticConfig()
@@ -69,16 +72,16 @@ class AdversarialTask(Task):
         raise NotImplementedError
 
     def pairs(self, strategy: Strategy, observation: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """What the critic is to tell apart, real and fake, without a gradient: flattened samples ``[P, B, C]``."""
+        """Real and fake samples for the critic, flattened and without a gradient: ``[P, B, C]`` each."""
         raise NotImplementedError
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """What the model's optimiser updates: all but the critic's."""
+        """Parameters that the model's optimiser updates: all but the critic's."""
         others = {id(parameter) for parameter in self.critic.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in others]
 
     def critic_batches(self, observation: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Of a ``train_batch``: what each update of the critic sees, and what the model's update sees."""
+        """The parts of a ``train_batch``: one for each update of the critic, and one for the model's update."""
         return [observation] * self.criticism.critic_steps, observation
 
     def critic_loss(self, strategies: Sequence[Strategy], observation: Tensor, noise: Noise) -> Tensor:
@@ -100,9 +103,9 @@ class AdversarialTask(Task):
                 parameter.clamp_(-bound, bound)
 
     def _draw(self, strategy: Strategy, parameters: Tensor, noise: Noise) -> Tensor:
-        """What the model's loss is taken at, a strategy's own sample where that is no hard one: ``[P, B, N, K]``.
+        """The sample of the model's loss, the strategy's own if that is not a hard one: ``[P, B, N, K]``.
 
-        Not by the strategy's estimate, which may learn from what it sees.
+        It is not drawn by the strategy's estimate, which may update what it learns.
         """
         if strategy.claim.relaxed:
             relaxed: Tensor = strategy.sample(parameters, noise)  # type: ignore[operator]

@@ -33,24 +33,24 @@ ROWS = 1_000
 
 
 class Scorer(Protocol):
-    """What scores samples of a data set: what writes them, or a classifier of its images."""
+    """Scores samples of a data set: the data's own judge, or a classifier of its images."""
 
     def scores(self, sample: Tensor, held_out: Tensor, training: Tensor | None = None) -> dict[str, float]:
-        """Of samples ``[M, N]``, beside real ones that a generator has not seen, and those that it has."""
+        """Scores of samples ``[M, N]``, given real ones that a generator has not seen, and those that it has."""
         ...
 
     def shares(self, sample: Tensor) -> dict[str, float]:
-        """Those of the scores that want no real ones."""
+        """The scores that need no real samples."""
         ...
 
 
 class Generator(AdversarialTask):
-    """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus what the critic says.
+    """Noise -> the logits of N symbols of K kinds -> a strategy's sample, whose cost is minus the critic's value.
 
-    The generator stands where elsewhere the encoder does, the critic where the decoder does. Of images and strings both
-    may be convolutional (``Backbone.generator``, ``Backbone.critic``). What a step looks at,
-    ``[P, (steps + 1) B, D + Z]``, are data and behind them noise: a batch for each update of the critic, and one for
-    the generator's own, of which it takes the noise alone.
+    The generator takes the place of the encoder, the critic that of the decoder. For images and strings both may be
+    convolutional (``Backbone.generator``, ``Backbone.critic``). A step uses ``[P, (steps + 1) B, D + Z]``, data and
+    behind them noise: a batch for each update of the critic, and one for the generator's own, which uses only its
+    noise. ``check`` raises ``InputError`` for data that the strategy or the backbone cannot make.
     """
 
     posterior = False
@@ -162,11 +162,11 @@ class Generator(AdversarialTask):
     ) -> dict[str, Tensor]:
         """The critic's distance of a split to as many samples, and what the data are scored by.
 
-        Points and strings are scored by what they are made by, other data by the ``judge``, where there is one.
+        Points and strings are scored by their own data's judge, other data by ``judge``, if there is one.
 
-        The distance is of samples as the strategy trains by, relaxed where it relaxes; every run has a critic of its
-        own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, which a generator
-        without noise is read by.
+        The distance is of the samples that the strategy trains with, relaxed where it relaxes; every run has a critic
+        of its own. The scores are of hard samples; shares are also given of each draw's likeliest symbols, by which a
+        generator without noise is read.
         """
         held_out, own = data.split(split), self._judge(data)
         judge = judge if own is None else own
@@ -194,7 +194,7 @@ class Generator(AdversarialTask):
         return metrics
 
     def _judge(self, data: Dataset) -> Judge | None:
-        """What can score samples, if anything can."""
+        """The scorer of samples, if there is one."""
         return data.config.judge
 
     def symbols(self, sample: Tensor) -> Tensor:
@@ -215,7 +215,10 @@ class Generator(AdversarialTask):
 
 
 class CriticAlone(Generator):
-    """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1)."""
+    """The critic by itself: its fake points are real ones with standard normal noise (section 3, figure 1).
+
+    ``check`` raises ``InputError`` for data that are no points; there is nothing to sample.
+    """
 
     reads = Generator.reads - {"samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"}
     stand_in = "backpropagation"

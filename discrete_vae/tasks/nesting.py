@@ -1,4 +1,4 @@
-"""Several stochastic layers: what the layers behind cost is itself an estimate."""
+"""Several stochastic layers: the cost of the layers behind is itself an estimate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Layer:
     logits: Callable[[Tensor, Tensor], Tensor]
     """The sample before, ``[..., B, N, K]``, and its objective's output -> this layer's logits ``[..., B, N', K']``."""
     objective: Callable[[Tensor], Objective]
-    """The sample before -> what this layer's own sample costs, but for the layers behind it."""
+    """The sample before -> the objective of this layer's own sample, without the layers behind it."""
 
 
 def nested(
@@ -33,9 +33,9 @@ def nested(
     """The estimate of ``E[objective(z_1) + layers[0].objective(z_1)(z_2) + kl_term(l_2) + ...]`` in the first logits.
 
     ``logits`` and ``objective`` are the first layer's, ``layers`` those behind it, and there is a strategy for each.
-    Because an estimate's loss has its objective's value, and in its gradient all that depends on what came before, it
-    serves as a part of the objective of the layer before. What is unbiased stays so, but for a bound over several
-    samples, which is not a mean of what its samples cost. Raises ``InputError`` for another number of strategies.
+    An estimate's loss has its objective's value, and its gradient has all that depends on earlier layers, so it serves
+    as a part of the objective of the layer before. An unbiased estimate stays so, except for a bound over several
+    samples, which is not a mean of their losses. Raises ``InputError`` for another number of strategies.
 
     A strategy that evaluates its objective several times in a step compares the results, so the layers behind use the
     same noise each time (common random numbers), unless it draws independent samples (``Strategy.independent``).

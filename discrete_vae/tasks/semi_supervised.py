@@ -28,14 +28,18 @@ from discrete_vae.tasks.nesting import Layer
 
 
 class Classified(Task):
-    """A task with the encoder for a classifier: some training images come with their classes, of all K of them."""
+    """A task with the encoder for a classifier: some training images come with their classes, of all K of them.
+
+    ``check`` raises ``InputError`` for more than one variable an image, for several samples, and for a number of labels
+    that K does not divide.
+    """
 
     reads = (Task.reads | {"labelled"}) - {"layers"}
     supervision, share = Supervision(), 0.0
 
     @classmethod
     def with_task_defaults(cls, architecture: Architecture) -> Architecture:
-        """With one latent variable, the class, where the number is the default."""
+        """The architecture with one latent variable, the class, if the number is the default."""
         return replace(architecture, latents=1) if architecture.latents == Architecture.latents else architecture
 
     @property
@@ -159,7 +163,7 @@ class SemiSupervised(Classified):
     def infer_style(self, pixels: Tensor, classes: Tensor) -> Tensor:
         """Parameters of q(z | x, y) for images ``[P, B, D]`` and classes ``[..., P, B, K]``: ``[..., P, B, Z, 2]``.
 
-        Of classes that are the same for all images B is 1, and all that concerns one of the two alone is done once.
+        For classes that all images share B is 1, and work that depends on only one of the two is done once.
         """
         return torch.unflatten(self._joined(self.style_encoder, pixels, classes), -1, self.style.parameter_shape)
 
@@ -203,7 +207,7 @@ class SemiSupervised(Classified):
     def estimate(
         self, strategies: Sequence[Strategy], images: Tensor, parameters: Tensor, beta: Tensor | float, noise: Noise
     ) -> Estimate:
-        """The strategy's for images without a class, and what the others cost, less the KL of the former."""
+        """The strategy's loss of images without a class and the loss of the others, without the KL of the former."""
         (strategy,) = strategies
         count = images.shape[-2]
         rest = self.unknown(count)
@@ -222,7 +226,7 @@ class SemiSupervised(Classified):
         return Estimate(torch.cat(means, -1), estimate.strategy_loss, estimate.sample)
 
     def kl(self, parameters: Tensor) -> Tensor:
-        """That of images without a class, times what makes its mean theirs; the others have no uncertainty to pay."""
+        """KL of images without a class, scaled so that its mean is theirs; that of the others is 0."""
         count = parameters.shape[-3]
         rest = self.unknown(count)
         kl = count / rest * self.family.kl(parameters[..., :rest, :, :]).sum(-1)

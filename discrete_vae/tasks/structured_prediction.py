@@ -30,7 +30,8 @@ class StructuredPrediction(Task):
     """``p(y | x) = E[p(y | z_L)]`` over ``p(z_1 | x) p(z_2 | z_1) ... p(z_L | z_{L-1})``: x upper half, y lower half.
 
     The loss is a bound of one sample, ``-E log p(y | z_L)``; with m samples evaluation gives the bound
-    ``log mean_m p(y | z_L)``. There is no posterior, and so no KL.
+    ``log mean_m p(y | z_L)``. There is no posterior, and so no KL. ``check`` raises ``InputError`` for images of
+    one row.
     """
 
     posterior = False
@@ -82,7 +83,7 @@ class StructuredPrediction(Task):
         )
 
     def _passing_on(self, network: MLP, images: Tensor) -> Objective:
-        """That of a sample which is decoded to the next layer's logits, and costs what the layers behind do."""
+        """The objective of a sample that is decoded to the next layer's logits; only the layers behind have a cost."""
         return Objective(
             decode=lambda sample: network(sample.flatten(-2)).float(),
             loss=lambda output: 0 * output.sum(-1),  # of the output, so that it may be asked for a gradient

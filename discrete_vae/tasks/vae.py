@@ -70,7 +70,7 @@ class VAE(Task):
         return list(zip(self.up, self.down, strict=True))  # type: ignore[arg-type]
 
     def _layer(self, up: MLP, down: MLP, weight: Tensor) -> Layer:
-        """Its sample costs what it makes of the layer below, ``-log p(z_below | z)`` less that of the uniform prior."""
+        """A layer whose sample costs ``-log p(z_below | z)`` less that of the uniform prior."""
 
         def objective(below: Tensor) -> Objective:
             uniform = self.family.latents * math.log(self.architecture.categories)

@@ -1,4 +1,4 @@
-"""What a tracker is to the suite."""
+"""The interface of a tracker."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class Tracker(Protocol):
         """Write what was given; gives the position to open the log at later."""
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the log."""

@@ -1,4 +1,4 @@
-"""What a model makes of the first validation images: reconstructions, and the probabilities of its latents."""
+"""Pictures of a model's first validation images: reconstructions, and the probabilities of its latents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ZOOM = 8
 
 
 def pictures(run: Run, data: Dataset, device: torch.device) -> dict[str, Image.Image]:
-    """Images by name, of the run's stored weights; what its data or its model has none of is left out.
+    """Images by name, of the run's stored weights; those that its data or its model cannot give are left out.
 
     ``reconstructions``: validation images above, and below each its mean given a hard sample of its latents.
     ``pi``: the posterior probabilities of each image's latents, a row a variable and a column a category, black for 0.

@@ -21,7 +21,7 @@ NAME = "events.out.tfevents.discrete-vae"
 class TensorBoard:
     """Collects events, and appends them to the file when flushed.
 
-    The file is open only while it is written, so that thousands of runs hold no descriptors. What lies behind the
+    The file is open only while it is written, so that thousands of runs hold no descriptors. What lies beyond the
     position at which it was opened, such as what a killed process had half written, is cut off.
     """
 

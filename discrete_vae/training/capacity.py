@@ -1,4 +1,4 @@
-"""Whether a machine has the memory that runs take at least: asked before anything is made."""
+"""Checks, before anything is made, that a machine has the memory that runs need at least."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBER = 4
 
 
 def require_training(config: Config, members: int, device: torch.device) -> None:
-    """Raise ``InputError`` where the device has not the memory that so many runs side by side take at least."""
+    """Raise ``InputError`` if the device lacks the memory that so many runs side by side need at least."""
     shape = config.architecture
     names = [name for name in ("latents", "categories", "layers", "style") if name in config.task_class.reads]
     sizes = ", ".join(f"{name} {getattr(shape, name):,}" for name in names)

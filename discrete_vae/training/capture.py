@@ -1,6 +1,6 @@
 """One training step, captured: its kernels run without the Python that called them the first time.
 
-On a processor a pure function of tensors and noise is recorded as the flat list of kernels that it calls, forward and
+On a CPU a pure function of tensors and noise is recorded as the flat list of kernels that it calls, forward and
 backward, and may be compiled (``torch.compile``); on a GPU a whole step becomes a CUDA graph. Both replay what they saw
 and nothing else: whatever changes from step to step has to live in tensors, not in Python numbers.
 """
@@ -25,7 +25,7 @@ WARM_UP = 3
 
 
 class _Asked(Noise):
-    """Notes what is asked of it; its numbers are no noise, for a run's own must not be used up by asking."""
+    """Notes the requests for numbers; it gives no noise, because asking must not use up a run's own."""
 
     def __init__(self, device: torch.device | str | None) -> None:
         super().__init__(device=device)

@@ -13,11 +13,11 @@ from discrete_vae.tasks import AdversarialTask
 from discrete_vae.training.optimiser import OPTIMISERS
 
 Captured = Callable[[Callable[..., tuple[Tensor, ...]]], Callable[..., tuple[Tensor, ...]]]
-"""What makes of a function of tensors and the noise one of tensors, which may be recorded."""
+"""Turns a function of tensors and the noise into one of tensors alone, which may be recorded."""
 
 
 class Game:
-    """The critics of a population in training: their optimiser and what they came to in an epoch."""
+    """The critics of a population in training: their optimiser and their means over an epoch."""
 
     def __init__(self, model: AdversarialTask, population: Population, captured: Captured) -> None:
         members, device = len(population.configs), population.device
@@ -29,7 +29,7 @@ class Game:
         self.differentiate = captured(self.gradients)
 
     def update(self, rounds: Sequence[Tensor], values: Tensor, alive: Tensor) -> None:
-        """Update the critics on what each update sees; ``alive`` ``[P]`` loses those whose numbers are not finite."""
+        """Update the critics once a round; ``alive`` ``[P]`` loses those whose numbers are not finite."""
         for seen in rounds:
             judgement, *gradients = self.differentiate(seen, values)
             self.optimiser.step(gradients, self.rates)
@@ -38,7 +38,7 @@ class Game:
             alive &= judgement.isfinite().all(-1)
 
     def gradients(self, observation: Tensor, values: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        """The critics' loss and distance ``[P, 2]`` on what they look at in an update, and gradients."""
+        """The critics' loss and distance ``[P, 2]`` on the observations of an update, and gradients."""
         self.population.follow(values)
         with self.population.precision():
             judgement = self.model.critic_loss(self.population.layer_strategies, observation, noise)

@@ -21,7 +21,7 @@ from discrete_vae.training.progress import Progress
 from discrete_vae.training.step import Trainer
 
 WRITING = 0.05
-"""Share of the time that may go to checkpoints, unless it is said how often they are written."""
+"""Largest share of the time that goes to checkpoints, unless their interval is given."""
 
 
 class Journal:

@@ -15,7 +15,7 @@ from discrete_vae.runs.run import Run
 class BestEpochs:
     """The highest validation score of each run so far, and the weights that are not on the disk yet.
 
-    Of runs that keep their best epoch, or have patience. Which epoch is the best, and whether patience has ended, is
+    For runs that keep their best epoch, or have patience. Which epoch is the best, and whether patience has ended, is
     decided again from the history on the disk (``Run.best_at``, ``Run.last_epoch``), so the two have to agree.
     """
 
@@ -37,7 +37,7 @@ class BestEpochs:
     def note(
         self, population: Population, runs: Sequence[Run], metrics: Mapping[Run, Mapping[str, float]], step: int
     ) -> None:
-        """Note whose metrics after ``step`` are their best so far; of who keeps that, hold a copy of the weights."""
+        """Note whose metrics after ``step`` are their best so far; hold a copy of the weights of those that keep it."""
         for p, run in enumerate(runs):
             if run not in self.scores or run not in metrics:
                 continue
@@ -51,7 +51,7 @@ class BestEpochs:
                 self.waiting[run] = step, {name: tensor.to("cpu", copy=True) for name, tensor in weights.items()}
 
     def stalled(self, runs: Iterable[Run], epoch: int) -> set[Run]:
-        """Those whose patience has ended: their best epoch lies so many before this one."""
+        """Runs whose patience has ended: their best epoch is so many epochs before this one."""
         return {run for run in runs if run.config.patience and epoch - self.epochs[run] >= run.config.patience}
 
     def write(self, runs: Sequence[Run]) -> None:

@@ -43,10 +43,10 @@ def train(
 ) -> list[Run]:
     """Train runs to their end, each in its folder below ``runs``; what is finished is not trained again.
 
-    Runs that differ in seed, schedules, epochs and patience only train side by side; one that is finished, pruned or
+    Runs that differ only in seed, schedules, epochs and patience train side by side; one that is finished, pruned or
     failed leaves the others to go on. A run whose loss is not finite fails alone: see ``Run.failure``. ``prune`` is
-    asked after each epoch about the runs that train side by side, and once more when they are resumed, so it has to
-    answer the same; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
+    called after each epoch on the runs that train side by side, and once more when they are resumed, so it has to give
+    the same answer; a pruned run is saved, and goes on where ``prune`` lets it. A checkpoint is written every
     ``checkpoint_every`` epochs; by default every epoch, as long as that takes no more than a twentieth of the time.
     ``compiled`` lets ``torch.compile``'s back end fuse the step's kernels. ``log`` names one of ``trackers.TRACKERS``,
     which gets the histories of all these runs; if it fails, training goes on.
@@ -86,7 +86,7 @@ def train(
         for run in made:
             if run.finished:
                 run.prune(keep=1)
-    if stop:  # when all was done; it is for whoever called
+    if stop:  # after all was done: the signal is for the caller
         signal.raise_signal(stop[0])
     return made
 
@@ -104,7 +104,7 @@ def check_request(
                 "Config(data=dataset.config)"
             )
         if config.precision == "tf32" and device.type == "cpu":
-            raise InputError("precision is tf32, which has no effect on a processor; give float32, or --device cuda")
+            raise InputError("precision is tf32, which has no effect on a CPU; give float32, or --device cuda")
     data.check()
     new = [config for config in dict.fromkeys(configs) if not (runs / config.name).exists()]
     sizes: dict[str, list[Config]] = {}
@@ -192,7 +192,7 @@ def _train_population(
 
 @contextlib.contextmanager
 def _matmul_precision(config: Config) -> Iterator[None]:
-    """Let CUDA's float32 products use TF32 where the configuration says so; processors have no such thing."""
+    """Let CUDA's float32 products use TF32 if the configuration says so; a CPU has no TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     try:

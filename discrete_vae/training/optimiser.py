@@ -33,7 +33,7 @@ class PopulationAdam:
         self.counts = [torch.zeros((), device=self.parameters[0].device) for _ in self.slices]
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What it remembers of the gradients, by name, in the order of the parameters."""
+        """Moments of the gradients by name, each in the order of the parameters."""
         return {"first": self.first, "second": self.second}
 
     def set_step(self, step: int) -> None:
@@ -88,7 +88,7 @@ class PopulationSgd:
         self.velocity = [torch.zeros_like(parameter) for parameter in self.parameters]
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What it remembers of the gradients, by name, in the order of the parameters."""
+        """Moments of the gradients by name, each in the order of the parameters."""
         return {"velocity": self.velocity}
 
     def set_step(self, step: int) -> None:
@@ -121,6 +121,6 @@ def decay(weights: Iterable[nn.Parameter], shares: Tensor) -> None:
 
 
 def descent(parameters: Iterable[nn.Parameter], learning_rates: Tensor) -> Callable[[Tensor], None]:
-    """What takes a loss ``[P]`` and moves the parameters down it by one step of Adam; ``learning_rates`` is ``[P]``."""
+    """A function of a loss ``[P]`` that moves the parameters by one step of Adam; ``learning_rates`` is ``[P]``."""
     adam = PopulationAdam(parameters, len(learning_rates), shared_rate=False)
     return lambda loss: adam.step(torch.autograd.grad(loss.sum(), adam.parameters), learning_rates)

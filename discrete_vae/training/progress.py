@@ -1,4 +1,4 @@
-"""Where the loop tells how far it is."""
+"""The receiver of the training loop's progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Where the loop tells how far it is."""
+    """Receives the training loop's progress.
+
+    ``start`` begins a population of ``total`` steps, ``done`` of them made before; ``update`` gives the steps made and
+    numbers to show, by name; ``message`` gives a line of text.
+    """
 
     def start(self, label: str, total: int, done: int) -> None: ...
     def update(self, done: int, numbers: Mapping[str, float]) -> None: ...

@@ -8,7 +8,7 @@ from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
 
 Prune = Callable[[int, Mapping[Run, Mapping[str, float]]], Collection[Run]]
-"""Which runs shall leave, from their epoch and the validation metrics of all that train side by side."""
+"""Which runs to prune, from their epoch and the validation metrics of all that train side by side."""
 
 
 def never(epoch: int, metrics: Mapping[Run, Mapping[str, float]]) -> Collection[Run]:

@@ -55,7 +55,7 @@ class Trainer:
             )
         ]
         decays = any(config.weight_decay.initial or config.weight_decay.minimum for config in configs)
-        # A mirror, which takes its layers' own steps, has to lose what they lose.
+        # A mirror takes its layers' own steps, so it needs their weight decay, too.
         own_weights = weights_of(self.population.strategies) if together else []
         trained = {id(parameter) for parameter in self.optimisers[0].parameters}
         self.decayed = (

@@ -1,4 +1,4 @@
-"""What workers keep with a trial in its storage, checked as it is read: a storage may come from anywhere."""
+"""Attributes that workers keep with a trial, checked as they are read: a storage may come from anywhere."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from discrete_vae.tuning.storage import HISTORY
 VALUES, METRICS, RUNS = "elbo by seed", "metrics", "runs"
 """A trial's attributes: each seed's value, of whatever metric; all metrics' means; its runs' folders."""
 WORKER = "worker"
-"""A trial's attribute: who has it, host:process. Set with its first sign of life."""
+"""A trial's attribute: its worker, host:process. Set with its first sign of life."""
 FAILURE, SURPLUS, STOPPED = "failure", "surplus", "stopped"
 """A trial's attributes: why it failed; that another had the last place, so that nothing was trained; that its worker
 was stopped, rather than died."""
 DEATHS = "deaths"
-"""Of a trial that was taken up again: how often it died."""
+"""A trial's attribute: how often it died, if it was taken up again."""
 
 
 def values_of(trial: FrozenTrial) -> dict[str, float]:
@@ -47,7 +47,7 @@ def failure_of(trial: FrozenTrial) -> str | None:
 
 
 def worker_of(trial: FrozenTrial) -> tuple[str, int] | None:
-    """The machine and the process that have it."""
+    """The machine and the process of its worker."""
     text: str | None = _read(trial, trial.user_attrs, WORKER, None, _worker, "host:process")
     if text is None:
         return None
@@ -75,7 +75,7 @@ def deaths_of(trial: FrozenTrial) -> int:
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """What a complete trial is worth, of the metric that the study maximises."""
+    """The value of a complete trial: the metric that the study maximises. Raises ``InputError`` if it has none."""
     value: Any = trial.values[0] if trial.values else None
     if not is_number(value) or not math.isfinite(value):
         raise InputError(f"trial {trial.number} is complete, but its value is {value!r}; {REMEDY}")
@@ -88,7 +88,7 @@ REMEDY = "restore the storage, or remove the study: python -m studies clean NAME
 def _read(
     trial: FrozenTrial, holder: Mapping[str, Any], name: str, default: Any, fits: Callable[[Any], bool], kind: str
 ) -> Any:
-    """An attribute. Raises ``InputError`` for one that no worker writes."""
+    """An attribute. Raises ``InputError`` for a value that no worker writes."""
     value = holder.get(name, default)
     if not fits(value):
         raise InputError(f"trial {trial.number}: its {name!r} is {repr(value)[:80]}, not {kind}; {REMEDY}")

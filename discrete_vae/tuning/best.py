@@ -40,7 +40,7 @@ def train_again(
     """Train and score the two best trials with ``fresh`` seeds behind the study's own, and keep that in the study.
 
     Gives epochs, samples and, under ``trials``, each trial's values: number, ``"validation elbo"`` and the like, seed.
-    What is trained and scored is not again; a study with one complete trial has no runner-up. ``jobs`` is the number of
+    Existing results are reused; a study with one complete trial has no runner-up. ``jobs`` is the number of
     processes, see ``parallel.train``.
     """
     search, own, seeds = defined(found)
@@ -61,7 +61,7 @@ def train_again(
 
 
 def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str, float]]:
-    """By split and metric, then by seed; a run that failed has none."""
+    """Values by split and metric, then by seed; a run that failed has none."""
     values: dict[str, dict[str, float]] = {}
     for run in runs:
         for split, count in samples.items():
@@ -72,7 +72,10 @@ def _values(runs: Sequence[Run], samples: dict[str, int]) -> dict[str, dict[str,
 
 
 def stored_best(found: OptunaStudy) -> tuple[dict[str, Any], FrozenTrial] | None:
-    """What ``train_again`` kept of a study, with its winner of now; None if that is not the one trained again."""
+    """The results of ``train_again`` for a study, with its present winner; None if another one was trained again.
+
+    Raises ``InputError`` for what ``train_again`` does not keep.
+    """
     made: Any = found.user_attrs.get(BEST)
     trials = {str(trial.number) for trial in ranked(found)}
     if made is None or not trials:

@@ -1,4 +1,4 @@
-"""What a stored study says that all of its trials share; and where that differs from what is asked for."""
+"""The stored definition of a study, which all of its trials share; and its differences from what is asked for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def defined(found: OptunaStudy) -> tuple[Search, int, list[int]]:
 
 
 def _definition(found: OptunaStudy) -> dict[str, Any]:
-    """What a stored study says of itself. Raises ``InputError`` where a part is missing or of another kind."""
+    """A stored study's definition. Raises ``InputError`` where a part is missing or of another kind."""
     attributes = found.user_attrs
     if DEFINITION not in attributes:
         raise InputError(f"study {found.study_name!r} in this storage is of another program; name another --storage")
@@ -55,7 +55,7 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "seeds": are_seeds,
     "metric": lambda value: isinstance(value, str) and value in METRICS,
 }
-"""What has to be in a definition."""
+"""The parts of a definition, and checks of them."""
 
 
 def _unreadable(found: OptunaStudy, reason: str) -> InputError:
@@ -66,7 +66,7 @@ def _unreadable(found: OptunaStudy, reason: str) -> InputError:
 
 
 def current(found: OptunaStudy) -> dict[str, Any]:
-    """A stored definition with the defaults of what came later and older ones do not say.
+    """A stored definition, with defaults for fields that older definitions do not have.
 
     Raises ``InputError`` if it cannot be read.
     """

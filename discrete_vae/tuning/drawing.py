@@ -1,4 +1,4 @@
-"""What a study of random draws will try, before and without anybody running it."""
+"""The trials of a study of random draws, known without running it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from discrete_vae.tuning.study import Study
 def drawn(study: Study, name: str) -> list[dict[str, Any]]:
     """The values of each trial of the search ``name``, in the trials' order.
 
-    A report that trains them finds the runs of the study there, where it was run, and the other way round. Raises
-    ``InputError`` for a study that chooses its trials by what came out of others.
+    A report that trains them reuses the runs of the study, where it was run, and the study those of the report. Raises
+    ``InputError`` for a study whose trials depend on the results of others.
     """
     if not isinstance(study.sampler(study.seed), RandomSampler):
         kind = type(study.sampler(study.seed)).__name__

@@ -15,7 +15,7 @@ from discrete_vae.tuning.definition import DEFINITION, current, differences, sha
 from discrete_vae.tuning.study import Study
 
 DEFINED_WITHIN = 10.0
-"""Seconds after which a study that another worker has made, but not said what it is, is taken for ours."""
+"""Seconds after which a study that another worker made, but did not define, is taken for ours."""
 
 
 def open_study(study: Study, name: str, storage: BaseStorage) -> OptunaStudy:

@@ -1,4 +1,4 @@
-"""What a study may maximise."""
+"""Metrics that a study may maximise."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """What a study may maximise: how it is called and shown."""
+    """A metric that a study may maximise: its name and format."""
 
     label: str
     digits: int = 2
     unit: str = "nats"
     span: float = 20.0
-    """How far below the best a value is still worth a colour of its own."""
+    """How far below the best a value still has a colour of its own in figures."""
 
     def text(self, value: float) -> str:
         """``-103.21``, without its name."""

@@ -19,11 +19,10 @@ from discrete_vae.schedules import Schedule
 def configure(base: Config, values: Mapping[str, Any]) -> Config:
     """A configuration with some of its values replaced.
 
-    A name is that of a field, of the strategy's options or of the configuration: ``geometry``, ``samples``. Of a
-    schedule it is the initial value, or the whole of it as text, or another part behind a dot: ``temperature``,
-    ``temperature.decay``; of what has fields of its own one of these: ``supervision.alpha``. Two fields that share a
-    value are joined: ``learning_rate+auxiliary_learning_rate``. Tuples may be given as JSON text, as storages keep
-    them.
+    A name is that of a field, of the strategy's options or of the configuration: ``geometry``, ``samples``. For a
+    schedule it means the initial value or, with a text, the whole schedule. A part of a schedule, or a field of what
+    has fields, stands behind a dot: ``temperature.decay``, ``supervision.alpha``. Two fields that share a value are
+    joined: ``learning_rate+auxiliary_learning_rate``. Tuples may be given as JSON text, as storages keep them.
 
     A value that has no effect beside the others is left out. Raises ``InputError`` for a name that is no field, has no
     effect beside any others or is given twice, and for values that a configuration refuses.

@@ -27,10 +27,9 @@ def overridden(
 ) -> Study:
     """Searches of a study, by default all, with the given values of options in place of what they fix.
 
-    ``data`` is the configuration of own images that were read as the options of data in ``given`` say. The study is
-    called after what it changes, of all searches alike: ``gumbel-softmax+hidden=128``. Values that every search has
-    anyhow leave the name as it is.
-
+    ``data`` is the configuration of own images that were read as the options of data in ``given`` say. The study's name
+    states its changes, those of all searches: ``gumbel-softmax+hidden=128``. Values that every search has anyhow are
+    left out of it.
     Raises ``InputError`` for an option that a search tries values of, for one that has no effect in a search, and for
     values that a configuration refuses.
     """
@@ -46,7 +45,7 @@ def overridden(
 
 
 def common_value(study: Study, name: str) -> Any:
-    """What all searches of a study fix an option at; None where they differ."""
+    """The value at which all searches of a study fix an option; None where they differ."""
     first, *others = [_value(search.base, name) for search in study.searches.values()]
     return first if all(each == first for each in others) else None
 

@@ -32,7 +32,7 @@ from discrete_vae.tuning.attributes import (
 from discrete_vae.tuning.storage import GRACE, HISTORY, backend, experimental, heartbeat, sqlite_file
 
 RETRIES = 3
-"""How often a trial is taken up again whose worker has died: it may be what kills them."""
+"""How often a trial whose worker died is tried again: the trial may be what kills workers."""
 
 
 class SignsOfLife:
@@ -63,7 +63,7 @@ class SignsOfLife:
     def _beat(self) -> None:
         while not self.over.wait(self.interval):
             for trial in list(self.trials):
-                with contextlib.suppress(Exception):  # what is wrong with the storage, the worker will find
+                with contextlib.suppress(Exception):  # the worker meets the storage's error itself
                     self.storage.record_heartbeat(trial)  # type: ignore[attr-defined]
 
 
@@ -73,9 +73,9 @@ def origin(trial: FrozenTrial) -> int:
 
 
 def active_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that count: not those that were taken up again as another, and none that was one too many.
+    """The trials that count: without those that were tried again as another, and without surplus ones.
 
-    Where two workers took the same one up again at once, the first of these counts.
+    Where two workers tried the same one again at once, the first of these counts.
     """
     successors: dict[int, int] = {}
     for trial in trials:
@@ -92,15 +92,15 @@ def active_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def revive(study: OptunaStudy, everything: bool = False) -> int:
-    """Have trials whose worker has died tried again; gives how many trials are still being worked on.
+    """Try trials again whose worker has died; gives the number of trials that are still being worked on.
 
-    Dead are those without a sign of life for the grace period, in an SQLite file also those whose process is gone, and
-    all that are running if it is ``everything``. A trial that has died more than ``RETRIES`` times has failed.
+    A trial is dead without a sign of life for the grace period; in an SQLite file also if its process is gone; and if
+    ``everything``, whenever it is running. A trial that has died more than ``RETRIES`` times has failed.
     """
     storage = study._storage
     behind = backend(storage)
     grace = getattr(behind, "grace_period", None) or GRACE
-    # After an outage nobody has given a sign of life, and all are given the time to.
+    # After an outage no worker has given a sign of life, and all get time to do so.
     if time.monotonic() > getattr(behind, "returned", -math.inf) + grace:
         with experimental():
             optuna.storages.fail_stale_trials(study)
@@ -114,7 +114,7 @@ def revive(study: OptunaStudy, everything: bool = False) -> int:
 
 
 def this_worker() -> str:
-    """What this process calls itself in a trial's attributes."""
+    """The name of this process in a trial's attributes."""
     return f"{platform.node()}:{os.getpid()}"
 
 
@@ -127,7 +127,7 @@ def _gone(trial: FrozenTrial) -> bool:
 def requeue(study: OptunaStudy, trial: FrozenTrial, reason: str | None = None) -> None:
     """Give a running trial back, to be taken up again from its checkpoints; it is then another trial.
 
-    One that is given back for a reason counts as dead, and has failed with this reason if it was so too often.
+    One that is given back for a reason counts as dead; after too many deaths it has failed for this reason.
     """
     storage = study._storage
     with contextlib.suppress(UpdateFinishedTrialError):
@@ -145,7 +145,7 @@ def _fail(study: OptunaStudy, trial: FrozenTrial) -> None:
 
 
 def _retry(study: OptunaStudy) -> None:
-    """Have every trial that failed for no reason of its own tried again, as a new one with its values."""
+    """Try every trial again that failed for no reason of its own, as a new one with its values."""
     for trial in active_trials(study.get_trials(deepcopy=False)):
         deaths = deaths_of(trial) + (STOPPED not in trial.user_attrs)
         if trial.state != TrialState.FAIL or FAILURE in trial.user_attrs or deaths > RETRIES:

@@ -1,4 +1,4 @@
-"""What proposes the values of a trial and stops it early, the same each time."""
+"""Reproducible samplers of a trial's values, and pruners."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from discrete_vae.tuning.retries import origin
 
 
 def tpe(seed: int) -> BaseSampler:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), which keep away from what others try just now."""
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), which avoid values that others are trying."""
     return TPESampler(seed=seed, n_startup_trials=8, constant_liar=True)
 
 

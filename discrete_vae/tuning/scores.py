@@ -25,7 +25,10 @@ def score_of(metrics: Mapping[str, float], name: str) -> float:
 
 
 def known_scores(runs: Sequence[Run], metric: str) -> list[tuple[int, float]]:
-    """The epochs that all of some runs have behind them, and the mean of a validation metric."""
+    """The epochs that all of some runs have finished, and the mean of a validation metric after each.
+
+    Raises ``InputError`` where a run does not have the metric.
+    """
     if any(run.failure for run in runs):
         return []
     values = []

@@ -1,4 +1,4 @@
-"""What is searched: a configuration, the ranges of some of its values, and whether these go together."""
+"""Searches: a configuration, the ranges of some of its values, and whether these go together."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from discrete_vae.errors import InputError
 from discrete_vae.tuning.naming import configure, stored_as
 
 TRIED = 64
-"""Combinations of the other values with which one is tried that is refused alone."""
+"""Combinations of the other values that are tried with a value that is refused alone."""
 Space = Mapping[str, BaseDistribution]
-"""By the name of a value in a configuration; see ``configure``."""
+"""Distributions by the name of a value in a configuration; see ``configure``."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search: what all of its trials share, and the ranges of the rest."""
+    """One search: what all of its trials share, and the ranges of the rest.
+
+    Raises ``InputError`` for a space that has no names.
+    """
 
     base: Config
-    """What is not searched; length and seeds are the study's."""
+    """Values that are not searched; length and seeds are the study's."""
     space: Space
     """A distribution of Optuna for each name, as ``configure`` reads names.
 
@@ -44,7 +47,7 @@ class Search:
 
 
 def fixed_values(base: Config) -> dict[str, Any]:
-    """A configuration but for what is the study's."""
+    """A configuration's values, without those that the study sets."""
     return {name: value for name, value in base.to_dict().items() if name not in ("epochs", "seed")}
 
 

@@ -33,18 +33,18 @@ class Study:
     searches: Mapping[str, Search]
     """``{"": search}`` for a single one."""
     trials: int = 30
-    """Of each search."""
+    """Number of trials of each search."""
     epochs: int = 10
     seeds: tuple[int, ...] = (0, 1)
     seed: int = 0
-    """Of the sampler."""
+    """Seed of the sampler."""
     sampler: Callable[[int], BaseSampler] = tpe
     pruner: Callable[[], BasePruner] = median
     metric: str = "elbo"
-    """Whose validation value is maximised, a row of ``METRICS``."""
+    """The validation metric that is maximised, a row of ``METRICS``."""
     paired: bool = False
-    """Whether a trial of one search draws from the seed of that trial in the others: the same values, by a sampler
-    that looks at no other trials and from spaces that are the same."""
+    """Whether a trial of one search draws from the seed of that trial in the others: the same values, if the sampler
+    ignores other trials and the spaces are the same."""
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -78,7 +78,7 @@ class Study:
                 raise InputError(f"{name}: {refusal(error)}") from error
 
     def seeded(self) -> SeededByTrial:
-        """What proposes the values of trials."""
+        """The sampler of the trials' values."""
         return SeededByTrial(self.sampler, self.seed, self.name if self.paired else None)
 
     def names(self) -> dict[str, Search]:
@@ -86,7 +86,7 @@ class Study:
         return {f"{self.name}/{part}" if part else self.name: search for part, search in self.searches.items()}
 
     def definition(self, search: Search) -> dict[str, Any]:
-        """What all trials of a search have to share, as plain JSON values."""
+        """The definition that all trials of a search share, as plain JSON values."""
         return {
             "space": {name: distribution_to_json(each) for name, each in search.space.items()},
             "fixed": fixed_values(search.base),

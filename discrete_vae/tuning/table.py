@@ -15,9 +15,8 @@ from discrete_vae.tuning.retries import active_trials
 
 def table(studies: Sequence[OptunaStudy]) -> pd.DataFrame:
     """One line a trial that counts: study, trial, state, value (nats; of complete trials), epochs, seconds, its
-    parameters as ``param NAME``, each seed's value as ``elbo SEED`` (or of what metric
-    the study maximises), the means of all metrics as ``mean NAME``, the
-    runs' folders and why it failed.
+    parameters as ``param NAME``, each seed's value as ``elbo SEED`` (or of the metric that the study maximises), the
+    means of all metrics as ``mean NAME``, the runs' folders and why it failed.
 
     A pruned trial has the metrics of the epoch after which it was stopped.
     """

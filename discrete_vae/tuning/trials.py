@@ -14,12 +14,12 @@ from discrete_vae.tuning.retries import active_trials
 
 
 def done(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have ended: complete, pruned or failed."""
+    """The trials that have ended: complete, pruned or failed."""
     return [trial for trial in active_trials(trials) if trial.state.is_finished()]
 
 
 def complete(found: OptunaStudy) -> list[FrozenTrial]:
-    """The complete trials, in their order."""
+    """The complete trials, in their order. Raises ``InputError`` for one with other parameters than the study's."""
     trials = [trial for trial in active_trials(found.get_trials(deepcopy=False)) if trial.state == TrialState.COMPLETE]
     space = defined(found)[0].space if DEFINITION in found.user_attrs else None
     for trial in trials:
@@ -35,7 +35,7 @@ def ranked(found: OptunaStudy) -> list[FrozenTrial]:
 
 
 def format_params(params: Mapping[str, object]) -> str:
-    """A trial's values in one line, of floats three digits, of joined names the first."""
+    """A trial's values in one line: floats with three digits, joined names by the first of them."""
     return " ".join(
         f"{name.partition('+')[0]}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in params.items()

@@ -36,23 +36,23 @@ from discrete_vae.tuning.trials import done, format_params
 POLL = 2.0
 """Seconds between two looks at what other workers do."""
 Saved = Callable[[OptunaStudy, Trial, Sequence[Run]], None]
-"""Called with a trial that was trained, before it is told: what else to keep of it."""
+"""Called with a trained trial before its value is told, to keep more of it."""
 
 
 class Progress(TrainingProgress, Protocol):
-    """Where a worker tells how far the study is."""
+    """Receives a study's progress as well."""
 
     def study(self, name: str, done: int, total: int, best: str | None) -> None: ...
 
 
 @dataclass
 class Worker:
-    """What a worker works with; ``work`` is what it does."""
+    """A worker's folder, data, device and settings; ``work`` runs it."""
 
     runs: Path
-    """The folder that trials are trained in."""
+    """The folder of the trials' runs."""
     data: Dataset
-    """What they are trained on."""
+    """The data that trials are trained on."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch: int = 1
     """Trials that train side by side."""
@@ -60,14 +60,14 @@ class Worker:
     progress: Progress | None = None
     saved: Saved = lambda study, trial, runs: None
     train: Callable[..., object] = training.train
-    """What trains; ``training.train`` but for measurements of everything else."""
+    """Trains the runs; measurements of all but training replace it."""
     _told: int = field(default=-1, init=False)
 
     def work(self, found: OptunaStudy, study: Study, search: Search, trials: int, timeout: float | None = None) -> None:
         """Train until the study has ``trials`` trials, whoever trained them, or the time is over, in seconds.
 
-        Raises ``Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: what
-        was asked for is given back, to go on from its checkpoints.
+        Raises ``Interrupted`` after a signal, ``KeyboardInterrupt`` if nothing was training just then: trials that were
+        asked for are given back, to go on from their checkpoints.
         """
         end = None if timeout is None else time.monotonic() + timeout
         interval = heartbeat(found._storage)

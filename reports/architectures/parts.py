@@ -1,4 +1,4 @@
-"""What the report on random architectures tells: who succeeds at which threshold, by which choice, and a figure."""
+"""Tables and figure of the report on random architectures: successes by threshold, scores by choice."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def counts(found: pd.DataFrame, threshold: float) -> tuple[int, int, int, int]:
 
 
 def p_of(found: pd.DataFrame, threshold: float) -> float:
-    """Of McNemar's exact test: those that succeed under one constraint alone would be of either with equal chance."""
+    """p-value of McNemar's exact test, by which a lone success is as likely under either constraint."""
     clipping, penalty, *_ = counts(found, threshold)
     return float(stats.binomtest(clipping, clipping + penalty).pvalue) if clipping + penalty else 1.0
 

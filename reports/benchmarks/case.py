@@ -1,4 +1,4 @@
-"""What is measured of a training step: a configuration, how many of it side by side, and how it is run."""
+"""The measurement of a training step: a configuration, how many of it side by side, and how it is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Case:
     seconds: float = 4.0
     """How long to measure."""
     tries: int = TRIES
-    """How often to measure at the most, where others disturb it."""
+    """The largest number of measurements, if other processes disturb them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -42,6 +42,6 @@ class Case:
         return cls(**{**values, "config": Config.from_dict(values["config"])})
 
     def configs(self) -> list[Config]:
-        """Of its members, which differ in their seeds."""
+        """Configurations of its members, which differ in their seeds."""
         values = self.config.to_dict()
         return [Config.from_dict({**values, "seed": seed}) for seed in range(self.members)]

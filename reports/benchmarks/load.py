@@ -1,4 +1,4 @@
-"""What else a machine did while something was measured on it, and measuring again where that was too much."""
+"""Other load on a machine during a measurement, and measuring again where that was too much."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import psutil
 Result = TypeVar("Result")
 
 TRIES = 3
-"""Measurements of one case at the most, of which the least disturbed is kept."""
-# What a measurement bears:
+"""Largest number of measurements of one case, of which the least disturbed is kept."""
+# Limits of a valid measurement:
 CORE = 0.15  # of a core, when it takes all of them; an idle machine's daemons take less
 FREE = 0.05  # beside, of each core that it leaves free: caches, memory and clock are shared
 TICK = 0.02  # seconds: how exactly a system counts the time of its processes
@@ -24,7 +24,7 @@ DRIFT = 0.2  # by how much the medians of the two halves of the floor's times di
 
 @dataclass(frozen=True)
 class Counters:
-    """Seconds, of which differences count: of the clock, of all busy cores, and of this process and its children."""
+    """Counters in seconds, of which differences count: the clock, all busy cores, and this process and its children."""
 
     clock: float
     busy: float
@@ -79,7 +79,7 @@ class Load:
 
     @property
     def disturbed(self) -> bool:
-        """Whether its numbers are not to be believed."""
+        """Whether its numbers are unreliable."""
         return self.score > 1
 
     def metrics(self) -> dict[str, float]:

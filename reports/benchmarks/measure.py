@@ -77,7 +77,7 @@ def _beside(case: Case, data: Dataset, device: torch.device) -> dict[str, float]
 def _classes(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:
     """A step beside one of each strategy that decodes a single class, on images whose classes are made up.
 
-    Before a step that is timed the same one is taken untimed, for the other ones leave the caches to it as no training
+    Each step that is timed follows an untimed one of its own, because the other steps change the caches as no training
     would.
     """
     places = torch.arange(len(data.train), device=device)
@@ -195,7 +195,7 @@ def _summary(case: Case, step_ms: float, peak: float) -> dict[str, float]:
 
 
 def _peak(before: int, device: torch.device) -> float:
-    """MiB taken at the most: on a processor beside the interpreter, the libraries and the data set."""
+    """Peak memory in MiB, on a CPU without the interpreter, the libraries and the data set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
     status = Path("/proc/self/status")

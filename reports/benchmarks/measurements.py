@@ -71,7 +71,7 @@ def _path(folder: Path, asked: Mapping[str, Any]) -> Path:
 def measure(case: Case, bench: ReportContext) -> Measurement:
     """A case's measurement: that of the runs' folder, or of a new process.
 
-    Raises ``InputError`` where the process ends badly, as it does without memory.
+    Raises ``InputError`` if the process fails, e.g. for lack of memory.
     """
     asked = _asked(case, bench)
     found = keep(bench.runs / ROOM, asked, lambda: asked | _measured(case, asked, bench), "metrics", "environment")

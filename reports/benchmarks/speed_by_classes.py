@@ -36,7 +36,7 @@ class Preset:
     """How long is measured, and for which numbers of classes."""
 
     seconds: float
-    """Of each number; the slowest is measured five times at least."""
+    """Seconds for each number of classes; the slowest is measured five times at least."""
     classes: Sequence[int] = (5, 10, 20, 50, 100, 200, 500, 1000)
     base: Config = Config(  # noqa: RUF009
         ALL, task="semi-supervised", architecture=Architecture(latents=1), supervision=Supervision(labelled=1000)

@@ -48,9 +48,9 @@ class Preset:
 
     workers: Sequence[int] = (1, 4)
     trials: int = 400
-    """With instant objectives, of each number of workers."""
+    """Trials with instant objectives, for each number of workers."""
     study: Study = STUDY
-    """Whose space, epochs and seeds all of them have."""
+    """The study whose space, epochs and seeds all of them have."""
 
     @property
     def summary(self) -> str:
@@ -152,9 +152,9 @@ def kind(url: str) -> str:
 
 
 def quiet(measure: Callable[[], float]) -> tuple[float, dict[str, float]]:
-    """What is measured between two rests, again where others took too much of the machine then; and what they took.
+    """A measurement between two rests, repeated if others took too much of the machine in these; and what they took.
 
-    While it is measured they cannot be told from the storage's server.
+    During the measurement others cannot be told from the storage's server.
     """
 
     def once() -> tuple[float, Load]:

@@ -25,7 +25,7 @@ from reports.kit.tidy import evaluation_rows
 def make(preset: Preset, bench: ReportContext) -> None:
     """Measure what is missing, each case in a process of its own, then write tables, figures and the document.
 
-    Where Ctrl-C or SIGTERM cuts it they are written of what is measured; the next call goes on from there.
+    After Ctrl-C or SIGTERM they are written from what is measured; the next call goes on from there.
     """
     try:
         with stoppable():
@@ -40,7 +40,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
 
 
 def _fills_half(made: Measurement) -> bool:
-    """Whether twice as many members, and the floor's own matrices, do not fit; by what is stored, as in later calls."""
+    """Whether twice as many members and the floor's own matrices do not fit, by what is stored, as in later calls."""
     return bool(2 * 2.5 * made.metrics["peak_mib"] > made.environment["memory_mib"])
 
 

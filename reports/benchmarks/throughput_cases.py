@@ -41,7 +41,7 @@ class Preset:
     strategies: tuple[str, ...] = tuple(
         name for name, kind in STRATEGIES.items() if not issubclass(kind, Enumeration) and kind.categories is None
     )
-    """All but those that sum over states, of which the base has too many, and those for fewer categories than its."""
+    """All but those that sum over states (the base has too many), and those for fewer categories than the base's."""
     evaluated: tuple[int, ...] = (1, 4)  # sizes of the populations that are evaluated
 
 
@@ -112,7 +112,7 @@ def counts(preset: Preset, threads: int) -> list[int]:
 
 
 def label(name: str, threads: int, compiled: bool = False) -> str:
-    """What a measurement of a strategy is called."""
+    """Name of a strategy's measurement."""
     return f"{name}, {on(threads)}{', compiled' * compiled}"
 
 

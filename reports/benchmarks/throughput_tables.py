@@ -33,7 +33,7 @@ class Line(NamedTuple):
     beside: Metrics | None = None
 
     def cells(self) -> list[Cell]:
-        """Of ``HEADS`` but the first."""
+        """Cells of ``HEADS`` except the first."""
         return [
             *cells(self.recorded, "products", *STEP),
             *cells(self.compiled, "step_ms", "step_over_floor"),

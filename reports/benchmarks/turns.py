@@ -1,4 +1,4 @@
-"""Times of functions that are called in turn, so that both have the same of whatever else the machine does."""
+"""Times of functions that are called in turn, so that other load on the machine affects them alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.benchmarks.load import Load
 
 @dataclass(frozen=True)
 class Turns:
-    """Milliseconds of each function in every turn, and what went on beside; the least disturbed of ``tries``."""
+    """Milliseconds of each function in every turn, and the machine's other load; the least disturbed of ``tries``."""
 
     times: Sequence[Sequence[float]]
     load: Load
@@ -26,7 +26,7 @@ class Turns:
 
     @property
     def medians(self) -> list[float]:
-        """Of each function."""
+        """The median of each function."""
         return [statistics.median(spent) for spent in self.times]
 
     def ratio(self, one: int, other: int) -> float:
@@ -34,7 +34,7 @@ class Turns:
         return paired(self.times[one], self.times[other])
 
     def watched(self) -> dict[str, float]:
-        """What went on beside, as metrics."""
+        """The other load, as metrics."""
         return self.load.metrics() | {"tries": self.tries}
 
 
@@ -44,7 +44,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def take_turns(functions: Sequence[Callable[[], object]], case: Case, device: torch.device) -> Turns:
-    """Call functions in turn, on a GPU in blocks that fill its queue; again where others disturbed it.
+    """Call functions in turn, on a GPU in blocks that fill its queue; repeated if others disturbed it.
 
     The first one does the same work in every turn: its times tell, too, whether it was disturbed.
     """
@@ -80,6 +80,6 @@ def turns(functions: Sequence[Callable[[], object]], seconds: float, device: tor
 
 
 def wait(device: torch.device) -> None:
-    """Until a GPU has done what it was told."""
+    """Wait until a GPU has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

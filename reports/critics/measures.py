@@ -44,7 +44,7 @@ def values(critic: Critic, points: Tensor) -> Tensor:
 def peaks(critic: Critic, mixture: Mixture, device: torch.device | None = None) -> Tensor:
     """Whether the critic's value at a centre is above that all around it, half-way to its neighbours: ``[centres]``.
 
-    Of the circle around a centre, 64 places are looked at.
+    The centre is compared with 64 points on the circle around it.
     """
     centres = torch.tensor(mixture.centres, device=device)
     angle = torch.arange(64, device=device) * (2 * math.pi / 64)
@@ -55,7 +55,7 @@ def peaks(critic: Critic, mixture: Mixture, device: torch.device | None = None) 
 def dips(critic: Critic, mixture: Mixture, device: torch.device | None = None) -> Tensor:
     """How far the critic's surface sags half-way to a centre's nearest neighbours, mean over these: ``[centres]``.
 
-    ``(D(a) + D(b)) / 2 - D((a + b) / 2)``, over what it is for a cone around each centre that rises with the critic's
+    ``(D(a) + D(b)) / 2 - D((a + b) / 2)``, relative to that of a cone around each centre that rises with the critic's
     own mean slope along the way: 1 where each centre has a peak of its own, 0 or less where the surface is a plane or
     bends the other way over both, however it is tilted.
     """
@@ -83,10 +83,10 @@ def surface(bench: ReportContext, run: Run) -> Measured:
 
 
 def layer_gradients(bench: ReportContext, run: Run) -> Measured:
-    """Root mean square, over points, of the length of the gradient of a point's value by each layer's output.
+    """Root mean square, over points, of the norm of the gradient of a point's value in each layer's output.
 
     From the input's side, before the activations; the points are real and fake ones in equal number. It is the gradient
-    of the Wasserstein part of the loss but for the points' weights, +-1 over the batch.
+    of the Wasserstein part of the loss except for the points' weights, +-1 over the batch.
     """
     critic = model(bench, run).double().critic
     assert isinstance(critic, Stack)

@@ -52,7 +52,7 @@ class Part:
 
     @property
     def updates(self) -> int:
-        """Of the critic, in the whole run."""
+        """Updates of the critic in the whole run."""
         steps = CriticConfig().critic_steps
         return 50_000 // (self.batch * steps) * steps * self.epochs
 
@@ -71,7 +71,7 @@ class Preset:
     deep: Part
     images: Part
     strategies: tuple[str, ...] = ("straight-through-gumbel-softmax", "softmax")
-    """By which images are made under the penalty; the first also under clipping."""
+    """Strategies that make images under the penalty; the first also under clipping."""
     clips: tuple[float, ...] = (0.1, 0.01, 0.001)
     """Bounds of the deep critics; the first is that of all others."""
     penalty: float = CriticConfig.gradient_penalty

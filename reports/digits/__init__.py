@@ -1,4 +1,4 @@
-"""Binarised MNIST by a critic until digits are digits, and critics that learn 1,000 of them by heart."""
+"""Generators of binarised MNIST against a critic, and critics that over-fit 1,000 of its digits."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from reports.kit.results import BOLD, Metric, metrics_table
 from reports.kit.table import Cell, Number, Section, Table
 
 HEADS = {"inception_score": "Inception score", "label_entropy": "H of an image", "marginal_entropy": "H of the mean"}
-"""What a classifier says of images, by the metric."""
+"""Scores of images by a classifier, by the metric."""
 WAYS = {"": "drawn", "_argmax": "likeliest"}
 SCORES = [
     Metric("test", f"{name}{suffix}", head, way, better=1 if name == "inception_score" else 0)
@@ -38,7 +38,7 @@ def name_of(row: Sequence[str]) -> str:
 
 
 def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -> Table:
-    """Of generated digits, with the test's own below."""
+    """Scores of generated digits, with those of the test's own below."""
     named = {", ".join(row): name_of(row) for row in rows if row[0] == DIGITS}
     found = results[results["row"].isin(list(named))].assign(row=results["row"].map(named))
     told = f"Generated digits, as many as the test has, by a classifier; mean over {seeds} seeds"
@@ -53,7 +53,7 @@ def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -
 
 
 def real(results: pd.DataFrame, name: str) -> Cell:
-    """What the classifier says of the test's digits, which is the same for all runs."""
+    """The classifier's score of the test's digits, which is the same for all runs."""
     found = results[(results["metric"] == f"{name}_real") & results["row"].str.startswith(f"{DIGITS}, ")]
     return Number(float(found.loc[found["split"] == "test", "value"].iloc[0]), None, 2)
 

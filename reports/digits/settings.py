@@ -68,7 +68,7 @@ class Preset:
     digits: Part
     few: Part
     strategies: tuple[str, ...] = ("straight-through-gumbel-softmax", "softmax")
-    """By which digits are made under the penalty; the first also with clipped weights, and of 1,000 digits."""
+    """Strategies that make digits under the penalty; the first also with clipped weights, and of 1,000 digits."""
 
     @property
     def summary(self) -> str:

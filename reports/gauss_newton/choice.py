@@ -20,7 +20,7 @@ class Tried:
     trial: Trial
     run: Run
     samples: int
-    """That score it, an image."""
+    """Samples of an image that score it."""
 
     def score(self, metric: str) -> float:
         """A validation metric of the trained model; minus infinity for one that failed."""
@@ -61,7 +61,7 @@ def run(preset: Preset, bench: ReportContext, row: Row, trials: Sequence[Trial],
 
 
 def candidates(preset: Preset, short: Sequence[Tried], metric: str) -> list[Trial]:
-    """The best trial of each weight decay, and of these the best: what decay is for shows in long runs alone."""
+    """The best trial of each weight decay, and of these the best: the effect of decay shows only in long runs."""
     decays = dict.fromkeys(each.trial.decay for each in short)
     found = [best([each for each in short if each.trial.decay == decay], metric) for decay in decays]
     well = [each for each in found if each.score(metric) > WORST]

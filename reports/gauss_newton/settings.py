@@ -32,7 +32,7 @@ class Trial(NamedTuple):
     rate: float
     decay: float
     value: Value | None
-    """Of the row's own hyper-parameter, if it has one."""
+    """Value of the row's own hyper-parameter, if it has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Row:
     known: Sequence[Trial] = ()
     """Settings known from elsewhere, which are tried at the longer lengths as well."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the configuration that this row has otherwise than the others."""
+    """Fields of the configuration in which this row differs from the others."""
     yardsticks: Sequence[str] = YARDSTICKS
     """What its settings are chosen by."""
     shared_rate: bool = False
@@ -98,7 +98,7 @@ def mirror(label: str, geometry: str, values: Sequence[Value | None], known: Any
 
 
 # What the report on target propagation found for the rivals, beside the weight decay that first runs were best with.
-# Not every value meets every rate here, so that they might miss it; the Gauss-Newton rows have no value to tune.
+# Not every value meets every rate here, so that the trials might miss it; the Gauss-Newton rows have no value to tune.
 KNOWN = 0.03
 
 

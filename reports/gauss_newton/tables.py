@@ -12,7 +12,7 @@ from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differe
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
 NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}
-"""Of the yardsticks."""
+"""Names of the yardsticks."""
 TRAIN, ELBO = Metric("train", "elbo", "train", spread=False), Metric("test", "elbo", "test")
 BOUND = Metric("test", "log_likelihood", "bound")
 SYMBOLS = {"temperature": "τ", "beta": "β"}
@@ -102,7 +102,7 @@ def differences(preset: Preset, results: pd.DataFrame) -> list[Table]:
 
 
 def gains(preset: Preset, chosen: Mapping[Row, Chosen]) -> dict[str, Number | str]:
-    """By row: what weight decay adds to the validation ELBO of the longest runs, all else equal; the most of it.
+    """By row: the largest gain by weight decay in the validation ELBO of the longest runs, all else equal.
 
     A dash where no two runs differ in that alone.
     """
@@ -116,7 +116,7 @@ def gains(preset: Preset, chosen: Mapping[Row, Chosen]) -> dict[str, Number | st
 
 
 def most_gained(preset: Preset, chosen: Mapping[Row, Chosen]) -> Number | str:
-    """What weight decay adds at the most to a row's best validation ELBO of the shortest runs, but for the thesis'."""
+    """The largest gain by weight decay in a row's best validation ELBO of the shortest runs, except the thesis'."""
     added = []
     for row in (each for each in chosen if each.label in (*OURS, *RIVALS)):
         best = by_decay(chosen[row], preset.trial_epochs)

@@ -38,7 +38,7 @@ CAPTION = (
 
 
 def known(preset: Preset, bench: ReportContext) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """What tables hold that was measured as closely as the preset does, and in which environments."""
+    """Measurements in tables that are as precise as the preset's, and their environments."""
     for folder in (bench.out, RESULTS / bench.report):
         told = provenance(folder).get("settings", {}) if (folder / PROVENANCE).is_file() else {}
         if told.items() >= preset.precision.items() and not bench.retrain:
@@ -60,7 +60,7 @@ def measured(
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
-    """Train the models and measure, as far as tables do not know it; then write table, figure and text."""
+    """Train the models and measure what tables do not have; then write table, figure and text."""
     models = bench.train(preset.models)
     table, environments = known(preset, bench)
     there = {key: dict(zip(own["metric"], own["value"], strict=True)) for key, own in table.groupby(KEY)}

@@ -22,8 +22,8 @@ PLANE = "gradients_plane"
 def plane(out: Path, results: pd.DataFrame, unbiased: Set[str], stages: Sequence[int], draws: int) -> None:
     """Bias against standard deviation, both relative to the exact gradient; a line joins a strategy's temperatures.
 
-    Strategies that claim to have no bias are below the others. What the draws' own noise would hide is drawn where it
-    begins to, with an empty mark.
+    Strategies that claim to have no bias are below the others. A bias that the draws' own noise would hide is drawn at
+    the smallest detectable one, with an empty mark.
     """
     looks = styles(dict(zip(results["row"], results["strategy"], strict=True)))
     claims = results["strategy"].isin(unbiased)

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 5000
 STEP_IMAGES, REPEATS = 100, 15
 """The batch whose step is timed, and how often."""
 REFERENCE = Row("gumbel-softmax", "gumbel-softmax", STRATEGIES["gumbel-softmax"].Options())
-"""Whose step the others' are measured in."""
+"""The strategy whose step is the unit of the others' steps."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Problem:
 
     @classmethod
     def of(cls, preset: Preset, run: Run | None, bench: ReportContext) -> Problem:
-        """For a trained model, or for the one that training begins with."""
+        """The problem of a trained model, or of the one that training begins with."""
         dataset = bench.dataset(preset.base.data)
         if run is None:
             population = Population.build([preset.base], bench.device)
@@ -101,7 +101,7 @@ class Problem:
         return strategy
 
     def error(self, strategy: Strategy, draws: int) -> dict[str, float]:
-        """Of the strategy's gradient; the bias without what is due to the draws, and the cosine of one draw."""
+        """Errors of the strategy's gradient: the bias without the share of the draws, and the cosine of one draw."""
         count = max(1, ROWS_AT_ONCE // self.images.shape[1])
         noise = Noise([seeded(0, "draws", device=self.images.device)], self.images.device)
         found = []
@@ -137,5 +137,5 @@ def measure(problem: Problem, row: Row, preset: Preset) -> dict[str, float]:
     strategy, reference = problem.fitted(row, preset.fit), problem.fitted(REFERENCE, 0)
     error = problem.error(strategy, preset.draws)
     seconds = [(problem.step(reference), problem.step(strategy)) for _ in range(REPEATS)]
-    ratio = min(own for _, own in seconds) / min(other for other, _ in seconds)  # what nothing else held up
+    ratio = min(own for _, own in seconds) / min(other for other, _ in seconds)  # the least disturbed times
     return error | {"step_over_gumbel_softmax": ratio}

@@ -40,7 +40,7 @@ class Wants:
     whole: bool = False
     """Whether all of its metrics are needed, and not only what settings may be chosen by (``least``)."""
     epochs: Collection[int] = ()
-    """After which ``metrics`` are told."""
+    """Epochs after which ``metrics`` are needed."""
     metrics: Collection[tuple[str, str]] = ()
     """Each with its split; by default the validation score of the run."""
 
@@ -104,7 +104,7 @@ class Known(Run):
     def tells(self, wants: Wants) -> bool:
         """Whether it failed, or the tables hold all that a report wants to know of it as a finished run.
 
-        Of a run that its patience ended, no epochs behind its end.
+        A run that its patience ended needs no epochs after its end.
         """
         if self.failure is not None:
             return True
@@ -126,7 +126,7 @@ class Known(Run):
 
 
 class Cache:
-    """What the tables and the provenance in some folders say of runs."""
+    """Runs by the tables and the provenance in some folders."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Read the folders; those that hold no provenance are passed over.
@@ -149,10 +149,10 @@ class Cache:
         prune: Prune = never,
         wants: Wants = NOTHING_MORE,
     ) -> dict[Config, Run]:
-        """The runs of these configurations that were pruned, or that a folder tells so much of (``Known.tells``).
+        """The runs of these configurations that were pruned, or of which a folder knows enough (``Known.tells``).
 
-        Each comes from the first folder that does. What was pruned the first folder says, which is the report's own:
-        another may have the same run to its end. ``runs`` is where they would be trained.
+        Each comes from the first folder that does. Only the first folder, which is the report's own, says what was
+        pruned: another may have the same run to its end. ``runs`` is where they would be trained.
         """
         known = [own for each in dict.fromkeys(configs) if (own := self.of(each, runs))]
         left = pruned_before([first for first, *_ in known], prune)
@@ -190,7 +190,7 @@ def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def contradicted(numbers: pd.DataFrame) -> str | None:
-    """The first metric, and its run, of which different numbers have two values."""
+    """The first metric and run that have two different values; None if there are none."""
     twice = numbers[numbers.duplicated([name for name in NUMBERS if name != "value"])]
     return None if twice.empty else "{metric} of {run}".format(**twice.iloc[0])
 
@@ -216,7 +216,7 @@ def _entries(folder: Path) -> list[tuple[Config, dict[str, Any]]]:
 
 
 def provenance(folder: Path) -> dict[str, Any]:
-    """What the numbers of a report's folder stand on. Raises ``InputError`` if it cannot be read."""
+    """The provenance of a report's folder. Raises ``InputError`` if it cannot be read."""
     path = folder / PROVENANCE
     try:
         found: dict[str, Any] = json.loads(read_text(path))

@@ -1,4 +1,4 @@
-"""What a comparison's table says of itself: its settings, its seeds, its caption."""
+"""The generated part of a comparison's captions: its settings, its seeds, how settings were chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def says(entry: Entry, metric: Metric) -> bool:
 
 
 def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:
-    """A cell that says of how many seeds it is, where some failed or have no number; nothing a row does not measure."""
+    """A cell with its number of seeds, if some failed or have no number; without one if the row does not measure it."""
     if not any(run.finished for run in entry.runs):
         return "failed"
     return results.of_seeds(cell, there, seeds)
@@ -50,9 +50,9 @@ def setting(entry: Entry) -> str:
 
 
 BEST = "best validation epoch"
-"""What stands for a run that keeps it."""
+"""The epoch that stands for a run that keeps it."""
 SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
-"""Of hyper-parameters in a table's cells."""
+"""Symbols of hyper-parameters in a table's cells."""
 
 
 def short(value: object) -> str:

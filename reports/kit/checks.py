@@ -1,4 +1,4 @@
-"""What is wrong in a declared comparison, told before anything is trained."""
+"""Checks of a declared comparison, before anything is trained."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SPLITS = ("train", "validation", "test")
 FILES = ("results", "differences", "references", "report", "provenance", "tuning", "learning_curves")
 """Names of files that every comparison may write."""
 SET = ("strategy", "options", "seed", "epochs")
-"""Fields of the configuration that are said elsewhere."""
+"""Fields of the configuration that are set elsewhere."""
 
 
 def check_comparison(made: Comparison) -> None:
-    """Raise ``InputError`` for a name, a label, a metric or a pair that cannot be."""
+    """Raise ``InputError`` for a name, a label, a metric or a pair that is invalid."""
     if not isinstance(made.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w-]*", made.name) or made.name in FILES:
         raise InputError(f"name is {made.name!r}; give letters, digits and dashes, and not {', '.join(FILES)}")
     if not isinstance(made.presets, Mapping) or not made.presets:
@@ -61,7 +61,7 @@ def check_comparison(made: Comparison) -> None:
 
 
 def check_metric(metric: Metric) -> None:
-    """Raise ``InputError`` for a split, digits or a scale that cannot be."""
+    """Raise ``InputError`` for a split, digits or a scale that are invalid."""
     if metric.split not in SPLITS:
         raise nearest(str(metric.split), SPLITS, "split")
     if not isinstance(metric.digits, int) or not 0 <= metric.digits <= 9:
@@ -72,7 +72,7 @@ def check_metric(metric: Metric) -> None:
 
 
 def check_preset(preset: Preset) -> None:
-    """Raise ``InputError`` for lengths, seeds, rates or splits that cannot be."""
+    """Raise ``InputError`` for lengths, seeds, rates or splits that are invalid."""
     for name in ("epochs", "samples"):
         check_range(name, getattr(preset, name))
     check_range("trial epochs", preset.trial_epochs, 0)
@@ -89,7 +89,7 @@ def check_preset(preset: Preset) -> None:
 
 
 def check_row(row: Row) -> None:
-    """Raise ``InputError`` for a strategy, options or fields that are not there, or that are said elsewhere."""
+    """Raise ``InputError`` for a strategy, options or fields that do not exist, or that are set elsewhere."""
     if not isinstance(row.label, str):
         raise InputError(f"a row's label is {row.label!r}; give text")
     if row.strategy not in STRATEGIES:
@@ -108,7 +108,7 @@ def check_row(row: Row) -> None:
 
 
 def check_fields(names: Iterable[str]) -> None:
-    """Raise ``InputError`` for a field that the configuration has not, or that is set elsewhere."""
+    """Raise ``InputError`` for a field that the configuration does not have, or that is set elsewhere."""
     fields = [item.name for item in dataclasses.fields(Config)]
     for name in names:
         if name not in fields:

@@ -38,10 +38,10 @@ class Comparison:
     """
 
     name: str
-    """On the command line, and of its files."""
+    """Its name on the command line and in the names of its files."""
     title: str
     rows: Sequence[Row]
-    """What is compared."""
+    """The strategies that are compared."""
     presets: Mapping[str, Preset]
     """How much is computed, by name."""
     tasks: Sequence[Task] = (Task(),)
@@ -49,7 +49,7 @@ class Comparison:
     metrics: Sequence[Metric] = (Metric("validation", "elbo", group="ELBO"), Metric("test", "elbo", group="ELBO"))
     """Columns, of every task."""
     caption: str = ""
-    """Markdown before what the table's caption says of itself: lengths, seeds, how settings were chosen."""
+    """Markdown before the generated part of the table's caption: lengths, seeds, how settings were chosen."""
     text: str | Path = "[table: results]\n"
     """Markdown, or a file of it: what it places and asks for by name, see ``ReportContext.write_text``."""
     chosen_by: str = "elbo"
@@ -108,7 +108,7 @@ class Comparison:
         return list(dict.fromkeys(wanted))
 
     def _lacking(self, preset: Preset, dry: ReportContext) -> list[tuple[Task, Row, list[Config]]]:
-        """What each row lacks next: its trials, values that their grids grow by, or its runs in full."""
+        """The runs that each row lacks next: its trials, values that their grids grow by, or its runs in full."""
         found = []
         for task, row in self._places(preset):
             own = task.stretched(preset)
@@ -119,7 +119,7 @@ class Comparison:
         return found
 
     def entries(self, preset: Preset, bench: ReportContext) -> Entries:
-        """Every row on every task, tried and trained as far as that is missing: all rows' next runs side by side."""
+        """Every row on every task; what is missing is tried and trained, all rows' next runs side by side."""
         dry, trainer = replace(bench, dry=True, asked=[]), replace(bench, retrain=True)
         while not bench.dry and self._lacking(preset, dry):
             # Trained ones as well: so a call after a kill has the same populations.

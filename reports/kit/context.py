@@ -1,4 +1,4 @@
-"""What a report is, and the bench that it works at: training, evaluation, files and provenance."""
+"""A report's context: training, evaluation, files and provenance."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class ReportContext:
     runs: Path = Path("runs")
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     folder: Path | None = None
-    """Of the files of data sets that are not bundled, several in subfolders (``data.load``); by default the cache."""
+    """Folder of data sets that are not bundled, several in subfolders (``data.load``); by default the cache."""
     download: bool = False
     storage: str = STORAGE
-    """Of Optuna studies, for the report on them."""
+    """Address of Optuna studies, for the report on them."""
     retrain: bool = False
     """Whether to train what committed tables know already."""
     dry: bool = False
@@ -76,7 +76,7 @@ class ReportContext:
     """What a dry call was asked to train and committed tables do not know, trained or not."""
 
     def check_out(self) -> None:
-        """Look at the folder, whose ``provenance.json`` says from the first file on which report it is of.
+        """Check the folder, whose ``provenance.json`` names its report from the first file on.
 
         Raises ``InputError`` before any work if nothing can be written to the folder, or if it holds files of the kinds
         that reports write which are not of this report: they could be written over.
@@ -130,8 +130,8 @@ class ReportContext:
         """The runs of all configurations, in their order, evaluated with so many ``samples`` on each split.
 
         A run that committed tables know is taken from there (``Known``) if they hold all that is wanted (``Wants``),
-        and if its ``weights`` are not needed; the others are trained, or until pruned, where the runs' folder does not
-        have them.
+        and if its ``weights`` are not needed; the others are trained, to their end or until pruned, unless the runs'
+        folder has them.
         """
         wants = Wants(samples or {}, whole, epochs, metrics)
         found = {} if weights or self.retrain else self.cache.find(configs, self.runs, prune, wants)
@@ -158,7 +158,7 @@ class ReportContext:
         return [found[config] for config in configs]
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
-        """Those of which committed tables know nothing, and that the runs' folder has not as trained to the end."""
+        """The configurations that committed tables do not know, and that the runs' folder does not have as finished."""
         return self._untrained([each for each in configs if self.retrain or not self.cache.of(each, self.runs)])
 
     def _untrained(self, configs: Sequence[Config]) -> list[Config]:
@@ -168,7 +168,7 @@ class ReportContext:
         return [config for config in configs if config not in ended]
 
     def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
-        """Have the runs' folders hold their metrics on a split; what is there is not computed again."""
+        """Compute the runs' metrics on a split into their folders, where they are missing."""
         missing = [run for run in runs if run.finished and evaluation.stored(run, split, samples).empty]
         for images in dict.fromkeys(run.config.data for run in missing):
             group, dataset = [run for run in missing if run.config.data == images], self.dataset(images)
@@ -219,7 +219,7 @@ class ReportContext:
         self.write(name, to_csv(results.reindex(columns=order)))
 
     def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
-        """Write what the numbers stand on, all of it as the runs' folders have it."""
+        """Write the provenance of the numbers, as the runs' folders have it."""
         told = {
             "report": self.report,
             "preset": self.preset,
@@ -244,5 +244,5 @@ class ReportContext:
 
 
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:
-    """What such runs are trained by, with its options."""
+    """The strategies of these runs, with their options."""
     return [(config.strategy, config.options) for config in configs]

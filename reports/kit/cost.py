@@ -1,4 +1,4 @@
-"""What a report will cost: the steps of its runs, and the minutes that they take on this machine."""
+"""The cost of a report: the steps of its runs, and the minutes that they take on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def steps(configs: Sequence[Config]) -> int:
 
 
 def seconds(configs: Sequence[Config], dataset: Callable[[DataConfig], Dataset], device: torch.device) -> float:
-    """What training takes, from a measured step of each kind of run, alone; evaluations come on top.
+    """Seconds of training, from a measured step of each kind of run, alone; evaluations come on top.
 
     Runs of one kind that train side by side take a little less.
     """

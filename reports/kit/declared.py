@@ -31,7 +31,7 @@ class Row:
     shared_rate: bool = False
     """Whether the strategy's own parameters take the model's learning rate, as a mirror's have to."""
     lengths: Sequence[int] = ()
-    """Epochs to choose of, in place of the preset's; a shorter run is the beginning of the longest."""
+    """Epochs to choose from, in place of the preset's; a shorter run is the beginning of the longest."""
     measured: Sequence[str] = ()
     """The metrics that say something of this row, if not all do."""
     study: str = ""
@@ -87,7 +87,7 @@ class Preset:
     rows: Sequence[Row] = ()
     tasks: Sequence[Task] = ()
     splits: Sequence[str] = ("train", "validation", "test")
-    """What is evaluated, the first two with one sample an image."""
+    """Splits that are evaluated, the first two with one sample an image."""
 
     @property
     def evaluated(self) -> Mapping[str, int]:

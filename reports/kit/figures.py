@@ -97,9 +97,9 @@ def legend(axes: Axes, handles: Mapping[str, Artist], **style: Any) -> None:
 def styles(rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of each row, by the strategies of the rows.
 
-    A strategy's colour comes of its name, or is the next one where another strategy of the figure has it; so as few
-    share one as can be, and strategies that are added elsewhere change no figure. Further rows of one strategy have its
-    colour, and dashes of their own; where all are of one strategy, colours too.
+    A strategy's colour follows from its name, or is the next one if another strategy of the figure has it. So as few as
+    possible share a colour, and strategies that are added elsewhere change no figure. Further rows of one strategy have
+    its colour, and dashes of their own; where all are of one strategy, colours too.
     """
     strategies = list(dict.fromkeys(rows.values()))
     places: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What runs went through: metrics by epoch, as a table and as a figure."""
+"""Histories of runs: metrics by epoch, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ def learning_curves(
 ) -> list[str]:
     """Write ``NAME.csv``, validation metrics of the rows' runs by epoch, and draw them, a panel each with its title.
 
-    Where committed tables lack a part of their runs' history, their picture is taken over; other runs are trained for
-    it.
+    Where committed tables lack a part of their runs' history, their picture is copied; other runs are trained for it.
     Gives the names of the figures, none if no run finished.
     """
     found = {run: row for row, runs in rows.items() for run in runs if run.finished}

@@ -72,5 +72,5 @@ def _show(axes: Axes, images: Tensor, data: Dataset) -> None:
 
 
 def _images(data: Dataset, index: Sequence[int]) -> Tensor:
-    """Test images on the processor: ``[1, B, D]``."""
+    """Test images on the CPU: ``[1, B, D]``."""
     return data.test.batch(torch.tensor([list(index)], device=data.test.pixels.device)).cpu()

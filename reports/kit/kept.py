@@ -24,7 +24,7 @@ KIND = "kept runs"
 
 
 def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]:
-    """Add what has ended of the runs in a folder ``where`` to the tables in ``out``; gives all runs in there.
+    """Add the ended runs in a folder ``where`` to the tables in ``out``; gives all runs in the tables.
 
     Of each run: its evaluations, and by epoch the metric that it is scored by, and ``metrics``, which settings may be
     chosen by and figures draw. Raises ``InputError`` for a folder of other things or without an ended run, for metrics

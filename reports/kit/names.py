@@ -31,7 +31,7 @@ def shown(text: object, longest: int = LONGEST) -> str:
 
 
 def distinct(names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """What each name is shown as, with a number behind what two would share."""
+    """The shown form of each name, with a number behind forms that two would share."""
     made: dict[str, str] = {}
     for name, label in names:
         count, own = 2, label

@@ -23,11 +23,11 @@ from reports.kit.results import Metric
 from reports.kit.tidy import COLUMNS
 
 IDENTITY = ["strategy", "parameters", "seed"]
-"""What decides the numbers of a run; the label of its row does not."""
+"""The columns that decide the numbers of a run; the label of its row does not."""
 NUMBERS = ["split", "metric", "step", "value"]
 PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
-"""Of the processor, without validation. The metric is a measurement: it differs from run to run."""
+"""CPU seconds without validation. The metric is a measurement: it differs from run to run."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class StrategyRow:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> Strategy:
-        """A new one."""
+        """A new strategy."""
         return STRATEGIES[self.strategy](**self.options)
 
     @property
     def cited(self) -> tuple[str, object]:
-        """What it is cited by."""
+        """Its strategy and options, for citations."""
         return self.strategy, STRATEGIES[self.strategy].Options()
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a run tells, one number a line."""
+    """The numbers of a run, one a line."""
 
     lines: list[tuple[str, str, int, float]] = field(default_factory=list)
     """Split, metric, step, value."""
@@ -116,7 +116,7 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
 
 
 def _kept(run: OwnRun, bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A run's numbers and environment, by the runs' folder; it trains on the processor, whatever the device."""
+    """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device."""
 
     def take() -> dict[str, Any]:
         return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}

@@ -19,7 +19,7 @@ _LABEL = re.compile(r"#[A-Za-z0-9_:-]+")
 
 
 def parser() -> MarkdownIt:
-    """CommonMark without raw HTML, whose tokens are two more, each in place of a paragraph.
+    """CommonMark without raw HTML, with two further tokens, each in place of a paragraph.
 
     ``block``: ``[table: NAME]`` alone in a paragraph; ``content`` is the name.
     ``figure``: ``![caption](name)`` alone in a paragraph, maybe with ``{width=0.8}`` behind it; ``children`` are the

@@ -1,4 +1,4 @@
-"""What a report's numbers stand on: environments, and runs with their configurations."""
+"""The provenance of a report's numbers: environments, and runs with their configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from discrete_vae.runs import Run
 from reports.kit.cache import Known
 
 ENVIRONMENT = ("commit", "device", "cores", "threads", "platform", "python", "packages")
-"""What of a training session goes into the provenance: not the command, which may hold private paths."""
+"""Fields of a training session that go into the provenance: not the command, which may hold private paths."""
 
 
 def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
 
 
 def _seconds(run: Run) -> float:
-    """What its training took; a population's seconds are shared among its members."""
+    """Seconds of its training; a population's seconds are shared among its members."""
     sessions = run.sessions()  # older ones tell the population's size at the start only
     shares = (
         each.get("member_seconds", each.get("seconds", 0.0) / max(1, each.get("population", 1))) for each in sessions

@@ -26,13 +26,12 @@ class Report:
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
     """The runs that a preset needs at the least."""
     train: Callable[[Any, ReportContext], object] | None = None
-    """All of its training; a report that trains in one call has it too, so that ``missing`` knows what is wanted."""
+    """All of its training, so that ``missing`` knows what is needed; also of a report that trains in one call."""
 
     def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
-        """The runs that have to be trained, as far as that is known: none, where ``train`` gets to its end without.
+        """The runs that have to be trained, as far as that is known: none if ``train`` gets to its end without any.
 
-        Those of the first call that lacks some, of which tables may know too little, and of the others in the plan all
-        of which tables know nothing.
+        They are the runs of the first call that lacks some, and all others of the plan that tables do not know.
         """
         first = list[Config]()
         if self.train:

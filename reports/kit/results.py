@@ -1,4 +1,4 @@
-"""What tidy results say of rows: cells of tables with winners, paired differences, and numbers by name for text."""
+"""Rows of tidy results: cells of tables with winners, paired differences, and numbers by name for text."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Metric:
     better: int = 1
     """Whether higher (1) or lower (-1) numbers win, as they are shown; 0 where neither is better."""
     scale: float = 1.0
-    """What the number is shown times of: -1 for a paper that gives a negative ELBO, 100 for per cent."""
+    """Factor of the number as it is shown: -1 for a paper that gives a negative ELBO, 100 for per cent."""
     digits: int = 2
     spread: bool = True
     """Whether the interval is shown."""
     offset: float = 0.0
-    """What is added to it then: with a ``scale`` of -1, the number is shown as a distance to here."""
+    """Added after scaling: with a ``scale`` of -1, the number is shown as a distance to here."""
     unit: str = "nats"
-    """Of differences."""
+    """Unit of differences."""
     printed: Mapping[str, float] = field(default_factory=dict, hash=False)
     """A paper's numbers as they are shown, by row (``line``)."""
 
@@ -74,7 +74,7 @@ FEWER = "In brackets: of how many seeds, where some failed."
 
 
 def of_seeds(cell: Cell, there: int, seeds: int) -> Cell:
-    """A mean that says of how many seeds it is, where these are not all."""
+    """A mean with its number of seeds, if these are not all."""
     return replace(cell, mark=f" ({there}/{seeds})") if isinstance(cell, Number) and there < seeds else cell
 
 
@@ -108,7 +108,7 @@ def differences(
 def tested(
     both: Mapping[Key, Sequence[statistics.Seeds]],
 ) -> dict[Key, tuple[statistics.Seeds, float, float]]:
-    """One less the other of each two, the paired test's p, and p after Holm's correction for all of them."""
+    """The difference of each two, the paired test's p, and p after Holm's correction for all of them."""
     p_values = [statistics.paired_p(one, other) for one, other in both.values()]
     return {
         key: (difference(one, other), p, corrected)
@@ -173,12 +173,12 @@ def differences_table(
 
 
 def line(row: str, task: str) -> str:
-    """What a row on a task is called among the tidy rows."""
+    """The name of a row on a task among the tidy rows."""
     return f"{row}, {task}" if task else row
 
 
 def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """What a text's ``<< >>`` can ask for of these rows; others raise ``InputError``. What was not measured is a dash.
+    """Functions for a text's ``<< >>`` of these rows; other rows raise ``InputError``. What was not measured is a dash.
 
     - ``mean(row, split, metric, digits=2, scale=1)``: the mean with its interval;
     - ``less(row, other, split, metric, digits=2, scale=1)``: the paired difference, with its sign;

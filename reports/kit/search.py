@@ -15,7 +15,7 @@ from discrete_vae.schedules import Schedule
 STEPS = 4
 """How many values a grid grows by on each side at the most."""
 TRIAL_SEED = 100
-"""Of the runs that settings are chosen by, in reports whose tables have seeds from 0 on."""
+"""Seed of the runs that settings are chosen by, in reports whose tables have seeds from 0 on."""
 
 
 def require_other_seeds(trials: Iterable[int], seeds: Iterable[int]) -> None:

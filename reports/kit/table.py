@@ -15,7 +15,7 @@ from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
 _BAR = re.compile(r"(?<!\\)\|")
 DASH = "–"  # noqa: RUF001
-"""A cell that has nothing to say."""
+"""An empty cell."""
 SMALL = ((8, 112, "scriptsize", 3), (6, 100, "footnotesize", 4), (0, 0, "small", 4))
 """Type, and points beside columns, of a table with more columns than so many, or wider lines (in characters)."""
 WIDEST = 48
@@ -87,7 +87,7 @@ class Table:
     """A table with a caption (Markdown)."""
 
     name: str
-    """Of its file and its label."""
+    """Name of its file and its label."""
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Row | Section]

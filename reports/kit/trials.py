@@ -21,15 +21,15 @@ from reports.kit.tidy import changes
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of a row on a task."""
+    """A row on a task: the setting that was chosen, its runs and its trials."""
 
     row: Row
     config: Config
     """The setting that was chosen, with the length that it was chosen by."""
     runs: Sequence[Run]
-    """Of the table's seeds."""
+    """Runs with the table's seeds."""
     trials: Mapping[Config, Sequence[Run]]
-    """By setting and length, a run a seed; empty where there was nothing to choose."""
+    """Trials by setting and length, a run a seed; empty where there was nothing to choose."""
     ends: Sequence[str]
     """Hyper-parameters whose chosen value lies at the end of what was tried."""
     study: str = ""
@@ -112,16 +112,16 @@ def _after(epochs: int, run: Run, metric: str) -> float:
 
 
 def _judged(configs: Collection[Config], metric: str) -> tuple[Sequence[str], bool]:
-    """What has to be known of trials to choose between them: metrics, and whether after every epoch.
+    """What a choice between trials needs: metrics, and whether after every epoch.
 
-    It is where some keep their best epoch or have patience, since the score's history tells which epoch that is.
+    Every epoch is needed if some keep their best one or have patience, since the score's history tells which it is.
     """
     scores = [config.score_metric for config in configs if config.keep == "best" or config.patience]
     return list(dict.fromkeys([metric, *scores])), bool(scores)
 
 
 def _told(run: Run, epochs: int, whole: bool) -> Sequence[int]:
-    """The epochs after which a trial's metrics are told."""
+    """The epochs after which a trial's metrics are needed."""
     return range(1, min(epochs, run.last_epoch) + 1) if whole and not run.failure else [epochs]
 
 

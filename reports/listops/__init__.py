@@ -30,7 +30,7 @@ ROWS = (
 LOCAL = StrategyRow("local expectation", "local-expectation")
 """It decodes every move of every symbol."""
 GAUSS_NEWTON = StrategyRow("Gauss-Newton", "gauss-newton-local-expectation", {"averaged": "nothing"})
-"""It pushes every move through the composer, which each expression has another of: no mean over a batch says them."""
+"""It pushes every move through the composer, and each expression has its own: no mean over a batch replaces these."""
 CURVES = "accuracy_by_steps"
 
 
@@ -43,7 +43,7 @@ class Given:
 
 
 GIVEN = (Given("gold trees", gold), Given("uniform trees", uniform), Given("no tree", flat))
-"""A bound from above, and what a parser has to be better than."""
+"""An upper bound, and baselines for a parser."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Preset:
     rows: Sequence[StrategyRow] = ROWS
     given: Sequence[Given] = GIVEN
     cost: str = ""
-    """What it takes, for the list of reports."""
+    """Its cost, for the list of reports."""
 
     @property
     def summary(self) -> str:

@@ -1,4 +1,4 @@
-"""ListOps: nested prefix expressions of digits, whose value asks for their tree.
+"""ListOps: nested prefix expressions of digits, whose value depends on their tree.
 
 The operators, the digits, the chance of an operator in place of a digit and the number of its arguments are those of
 Nangia and Bowman (2018). Depth and length are cut to what a laptop trains, and no expression is flat.
@@ -29,7 +29,7 @@ VOCABULARY = (*map(str, range(10)), *OPERATORS, "]", "")
 """Symbols by their number; the last one fills up what is shorter than the longest."""
 DIGITS, END, PAD = 10, len(VOCABULARY) - 2, len(VOCABULARY) - 1
 MOST_DRAWS = 1000
-"""Draws of one expression before its limits are called too narrow."""
+"""Draws of one expression after which its limits are an error."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Grammar:
     depth: int = 3
     """Operators inside each other at most. The paper's generator has 20."""
     least_depth: int = 2
-    """Expressions that are flatter are drawn again: of these, a bag of the symbols says all. The paper's has 1."""
+    """Expressions that are flatter are drawn again, because a bag of symbols decides their value. The paper's has 1."""
     arguments: int = 4
-    """Of an operator at most; at least 2. The paper's generator has 5."""
+    """Largest number of an operator's arguments; at least 2. The paper's generator has 5."""
     length: int = 20
     """Symbols at most, brackets included; longer ones are drawn again."""
     nested: float = 0.25

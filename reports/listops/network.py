@@ -26,7 +26,7 @@ def possible(batch: Examples) -> Tensor:
 
 
 class Parser(nn.Module):
-    """A bidirectional LSTM, and scores of pairs of symbols by a product of what it makes of both."""
+    """A bidirectional LSTM, and scores of pairs of symbols by products of its outputs."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def at(rows: Tensor, places: Tensor) -> Tensor:
 
 
 class Composer(nn.Module):
-    """What an operator makes of the sum of its children's messages, as often as trees are deep."""
+    """Operators process the sum of their children's messages, once for each level of the trees."""
 
     def __init__(self, width: int, rounds: int) -> None:
         super().__init__()

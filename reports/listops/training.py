@@ -41,7 +41,7 @@ class Setting:
     rate: float = 2e-3
     """Adam's learning rate."""
     most: float = 5.0
-    """The longest gradient; longer ones are cut to this."""
+    """Largest norm of the gradient; longer ones are scaled down to it."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.steps % self.every:
@@ -59,7 +59,7 @@ def flat(batch: Examples, generator: torch.Generator) -> Tensor:
 
 
 def uniform(batch: Examples, generator: torch.Generator) -> Tensor:
-    """Trees drawn uniformly of those that a parser could choose."""
+    """Trees drawn uniformly from those that a parser could choose."""
     chances = possible(batch).float()
     drawn = torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view_as(batch.heads)
     return F.one_hot(drawn, chances.shape[-1]).float()

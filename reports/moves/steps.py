@@ -28,14 +28,14 @@ SECONDS = 20.0
 
 
 class Step(NamedTuple):
-    """What a step of a budget takes."""
+    """The time of a step with a budget of moves."""
 
     name: str
     """``none``, ``8``, ``32`` or ``all``."""
     moves: int
     step_ms: float
     ratio: float
-    """To the step without decoded moves, the median over neighbours in time."""
+    """Ratio to the step without decoded moves, the median over neighbours in time."""
 
 
 def budgets(task: Task) -> dict[str, int]:
@@ -61,7 +61,7 @@ def measure(task: Task, seconds: float = SECONDS) -> dict[str, Any]:
 
 
 def stored(path: Path = STORED) -> Mapping[str, Sequence[Step]]:
-    """What was measured, by size."""
+    """The measured steps, by size."""
     return {each["size"]: [Step(**step) for step in each["steps"]] for each in json.loads(path.read_text())["sizes"]}
 
 

@@ -47,7 +47,7 @@ class Preset:
     seeds: Sequence[int]
     rows: Sequence[StrategyRow] = ROWS
     cost: str = ""
-    """What it takes, for the list of reports."""
+    """Its cost, for the list of reports."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.steps % self.every:

@@ -1,7 +1,7 @@
 """Generators of real strings, drug-like molecules and English text, by the convolutional networks of Gulrajani et al.
 
-The generators of ``sequences`` learn made strings, of which one knows beyond doubt which are valid; these learn data
-that are read from files.
+The generators of ``sequences`` learn made strings with a grammar that decides which are valid; these learn data that
+are read from files.
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ from reports.kit.table import Column, Section, Table
 from reports.kit.tidy import history_rows
 
 ORDERS = (1, 2, 3, 4)
-"""Of the n-gram models; the last one has all the statistics that the distances look at."""
+"""Orders of the n-gram models; the last one has all the statistics that the distances use."""
 MODELS = [f"{order}-gram model" for order in ORDERS]
 REAL = "real strings"
 SHARES = {"valid_argmax": "likeliest", "unique": "unique", "novel": "novel"}
 LEADING = {"valid": "valid strings", "words": "words of the training strings"}
-"""What decides of a data set's strings, as far as it is measured, and what it is a share of."""
+"""The metric that ranks generators of a data set, the first that is measured, and what it is a share of."""
 METRICS = [
     *(Metric("test", name, f"{name}, %", scale=100, digits=1) for name in LEADING),
     *(Metric("test", name, f"{head}, %", better=0, scale=100, digits=1) for name, head in SHARES.items()),

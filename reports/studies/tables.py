@@ -21,7 +21,7 @@ BEST = 0.2
 AGAIN = {"elbo": "ELBO", "log_likelihood": "IW bound", "accuracy": "accuracy, %"}
 """Test metrics of winners that were trained again, and their heads."""
 SCALES = {"accuracy": 100.0}
-"""Of metrics that are shown in per cent."""
+"""Scales of metrics that are shown in per cent."""
 
 
 def again(study: OptunaStudy) -> dict[str, statistics.Seeds]:
@@ -99,7 +99,7 @@ def best(found: Sequence[OptunaStudy]) -> Table:
 
 
 def pairs(found: Sequence[OptunaStudy]) -> list[Table]:
-    """By how much winners differ on the test images, over the fresh seeds that they have in common, with tests."""
+    """Differences between winners on the test images, over the fresh seeds that they have in common, with tests."""
     names, fresh = labels(found), {study.study_name: again(study) for study in found}
     body: list[list[Cell]] = []
     for metric in ("elbo", "log_likelihood"):

@@ -1,4 +1,4 @@
-"""Target propagation for a categorical VAE: what the thesis' rule lacks, what mends it, and how far that goes."""
+"""Target propagation for a categorical VAE: what the thesis' rule lacks, what replaces it, and how far that goes."""
 
 from __future__ import annotations
 

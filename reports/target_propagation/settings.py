@@ -24,7 +24,7 @@ def falling(initial: float, share: float, epochs: int) -> Schedule:
 
 
 class Trial(NamedTuple):
-    """What is tuned: the learning rate and the variant's own hyper-parameter."""
+    """The tuned values: the learning rate and the variant's own hyper-parameter."""
 
     learning_rate: float
     value: Value
@@ -157,7 +157,7 @@ class Preset(declared.Preset):
     finalists: Mapping[Variant, Trial] = field(default_factory=dict)
     """With their settings, where nothing is tuned."""
     variants: Sequence[Variant] = ()
-    """What is tuned."""
+    """The variants that are tuned."""
     first: int = 3
     """Epochs after which all trials of a variant but the best ``keep`` stop."""
     keep: int = 3

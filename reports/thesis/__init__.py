@@ -32,7 +32,7 @@ RECONSTRUCTION = [*RELAXED, *HARD]
 KL, ELBO = Metric("validation", "kl", "KL", "validation", better=0), Metric("validation", "elbo", "ELBO", "validation")
 BOUNDS = [KL, ELBO, Metric("test", "elbo", "ELBO", "test"), Metric("test", "log_likelihood", "IW bound", "test")]
 SHORT = {"train": 1, "validation": 1}
-"""Samples a split of what shows how open settings matter."""
+"""Samples a split for the sensitivity to open settings."""
 DRAWN = {"elbo": "validation ELBO", "reconstruction_hard": "validation reconstruction, hard samples"}
 
 
@@ -145,7 +145,7 @@ def table_5_1(results: pd.DataFrame, rows: Sequence[str], preset: Preset, note: 
 
 
 def sensitivity(results: pd.DataFrame, lines: Sequence[Line]) -> Table:
-    """What the choices that the thesis leaves open do."""
+    """The effect of the choices that the thesis leaves open."""
     metrics = [*RECONSTRUCTION, KL, ELBO]
     found, body = numbers(results, [line.name for line in lines], metrics), list[Sequence[Cell] | Section]()
     for row, group in groupby(lines, key=lambda line: line.printed):

@@ -22,7 +22,7 @@ TARGET_PROPAGATION = "Target propagation, thesis' rule"
 STRAIGHT_THROUGH = "ST-Gumbel-Softmax, tau = 0.5"
 LEARNED_INVERSE = "Target propagation, learned inverse"
 SPLITS = {"train": "train", "validation": "valid."}
-"""Of the printed numbers, and their heads."""
+"""Splits of the printed numbers, and their heads."""
 PRINTED = {
     GUMBEL_HALF: {"train": -63.876, "validation": -64.401},
     GUMBEL_TENTH: {"train": -68.883, "validation": -68.623},

@@ -44,10 +44,10 @@ class Asked:
 @Parameter(name="*")
 @dataclasses.dataclass(frozen=True)
 class Work(Asked):
-    """What a worker does beside."""
+    """What a worker is asked for as well."""
 
     trials: Annotated[int | None, whole(1), Optional] = None
-    """Trials that each search shall have, with those of earlier calls and other workers; by default the study's."""
+    """Trials of each search in the end, with those of earlier calls and other workers; by default the study's."""
     seeds: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Runs of a trial; by default the study's."""
     timeout: Annotated[float | None, real(1, YEAR), Optional] = None
@@ -55,8 +55,8 @@ class Work(Asked):
     batch: Annotated[int | None, whole(1, MEMBERS), Optional] = None
     """Trials that train side by side, as one population; by default one for each of --jobs, on a GPU 8."""
     jobs: Annotated[int, whole(1, 1024)] = 1
-    """Processes that train the trials, each with its share of the threads; so many trials are asked for at a time.
-    What is pruned then depends on which process is faster."""
+    """Processes that train the trials, each with its share of the threads. As many trials are asked for at a time, so
+    what is pruned depends on which process is faster."""
     artifacts: Folder = Path("artifacts")
     """Folder for each trial's pictures, which optuna-dashboard shows."""
     grace: Annotated[float, real(1, YEAR)] = GRACE

@@ -29,7 +29,7 @@ def list_studies() -> None:
 
 
 def show(name: str, *, storage: Storage = STORAGE, only: Only = (), most: Count = 10) -> None:
-    """Show a study's best trials and how far it is.
+    """Show a study's best trials and its progress.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def best(
 
 
 def _metric(name: str) -> Metric:
-    """Of ``test accuracy`` and the like."""
+    """The metric of ``test accuracy`` and the like."""
     return METRICS.get(name.partition(" ")[2], Metric("bound"))
 
 

@@ -50,8 +50,8 @@ def worker(
 ) -> None:
     """Work on a study that other workers, here or elsewhere, work on too.
 
-    It waits for the others' trials, takes up what a worker leaves that dies, and ends when the study has its number.
-    Every worker of a study with other data or another network gets the same options, but for the place of the data.
+    It waits for the others' trials, takes over those of a worker that dies, and ends when the study has all trials.
+    Every worker of a study with other data or another network gets the same options, except the place of the data.
 
     Parameters
     ----------

@@ -266,7 +266,7 @@ def test_images_too_small_for_so_many_convolutions_are_refused() -> None:
             with pytest.raises(InputError, match=told):
                 make()
     with pytest.raises(
-        InputError, match=r"channels is \(\); a residual network has one convolution at least"
+        InputError, match=r"channels is \(\); a residual network needs at least one convolution"
     ) as caught:
         ROWS["residual"].encoder(IMAGES[0], CODE, widths("residual", channels=()), generators())
     assert "\n" not in str(caught.value)
@@ -485,7 +485,7 @@ def test_an_isotropic_block_adds_three_tenths_to_its_inputs() -> None:
 
 
 def test_an_isotropic_network_without_a_block() -> None:
-    with pytest.raises(InputError, match=r"channels is \(\); this network has one block at least"):
+    with pytest.raises(InputError, match=r"channels is \(\); this network needs at least one block"):
         isotropic.networks(STRING, 1, 1, replace(PAPER, channels=()))
 
 

@@ -152,10 +152,10 @@ def fails() -> nn.Module:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "raises when made": (fails, r"fails on \[3, 1, 4, 3\] \(ZeroDivisionError: by zero\); mend it first"),
+    "raises when made": (fails, r"fails on \[3, 1, 4, 3\] \(ZeroDivisionError: by zero\); fix it first"),
     "raises when called": (
         lambda: encoder(Failing()),
-        r"fails on \[3, 1, 4, 3\] \(KeyError: .no such.*layer.\); mend it",
+        r"fails on \[3, 1, 4, 3\] \(KeyError: .no such.*layer.\); fix it",
     ),
     "wrong shape": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 4)),
@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "for small batches": (
         lambda: Through(smaller),
-        r"fails on \[33, 1, 4, 3\] \(AssertionError: ten at most.*; mend it first",
+        r"fails on \[33, 1, 4, 3\] \(AssertionError: ten at most.*; fix it first",
     ),
     "little dropout": (lambda: encoder(nn.Dropout(1e-3)), "draws random numbers, as dropout does; give layers without"),
     "random attribute": (
@@ -220,7 +220,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "NaN": (
         lambda: Through(lambda inner, images: inner(images) * float("nan")),
-        "gives NaN for inputs between 0 and 1; mend its weights or its arithmetic",
+        "gives NaN for inputs between 0 and 1; fix its weights or its arithmetic",
     ),
     "unused parameter": (
         unused,
@@ -244,7 +244,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         normalised,
         r"cannot be copied \(RuntimeError: .*parametrizations.weight_norm in place of torch.nn.utils.weight_norm",
     ),
-    "leaves": (leaves, r"fails on \[3, 1, 4, 3\] \(SystemExit: 3\); mend it first"),
+    "leaves": (leaves, r"fails on \[3, 1, 4, 3\] \(SystemExit: 3\); fix it first"),
     "changing buffer": (lambda: encoder(Counting()), "changes its buffer 0.calls when it is called.*; give layers"),
 }
 
@@ -535,7 +535,7 @@ def built(*fields: Any, **named: Any) -> Population:
 def test_strategies_that_need_layers_are_refused(folder: Path, name: str) -> None:
     sizes, told = (
         Architecture(3, 2, (6,), backbone=name),
-        "layers one by one.*; for these options of target-prop.* mlp",
+        "access to single layers.*; for these options of target-prop.* mlp",
     )
     with pytest.raises(InputError, match=f"backbone {name} does not offer {told}") as caught:
         built("target-propagation", MIRROR, sizes, described(5, 4))
@@ -545,14 +545,14 @@ def test_strategies_that_need_layers_are_refused(folder: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["residual", "mine_plain:networks"])
 def test_tasks_that_join_are_refused(folder: Path, name: str) -> None:
     sizes = Architecture(1, 2, (6,), style=2, backbone=name)
-    told = f"backbone {name} does not offer inputs side by side.*; for task semi-supervised take backbone mlp"
+    told = f"backbone {name} does not offer a class as an input.*; for task semi-supervised take backbone mlp"
     with pytest.raises(InputError, match=told) as caught:
         built(architecture=sizes, data=described(5, 4), task="semi-supervised")
     assert "\n" not in str(caught.value)
 
 
 def test_a_plain_encoder_takes_nothing_beside_images() -> None:
-    with pytest.raises(InputError, match="backbone residual takes images alone; give mlp or conv"):
+    with pytest.raises(InputError, match="backbone residual takes only images as inputs; give mlp or conv"):
         BACKBONES["residual"].encoder(Shape(8, 8), 3, WIDTHS, [seeded(0)], beside=2)
 
 

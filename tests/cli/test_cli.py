@@ -182,7 +182,7 @@ def test_only_of_images_is_told_that_they_are_made_binary(folder: Path, capsys: 
         ("train gumbel-softmax --layers 51", ["layers is 51", "at most 50"]),
         ("train relax --layers 7", ["layers is 7", "relax", "at most 6"]),
         ("train gumbel-softmax --beta 0,warmup=5", ["warmup has no effect"]),
-        ("train gumbel-softmax --compile false", ["nothing takes 'false'; leave it off"]),
+        ("train gumbel-softmax --compile false", ["no argument takes 'false'; leave it off"]),
         ("train gumbel-softmax --hidden 10 0", ["hidden is (10, 0)", "at least 1"]),
         ("train gumbel-softmax --device tpu", ["tpu", "cpu"]),
         ("train gumbel-softmax --dataset mnist --folder nowhere", ["nowhere"]),

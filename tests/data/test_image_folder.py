@@ -224,7 +224,7 @@ def truncated(path: Path) -> None:
         (transparent_colour, "odd.png is transparent"),
         (animated, "odd.gif has 3 frames: save each as an image of its own"),
         (larger, r"odd.png has 6x7 pixels, but 000.png has 5x7: give an image size \(--image-size 5 7\)"),
-        (truncated, "odd.png cannot be read .*: mend it, or delete it"),
+        (truncated, "odd.png cannot be read .*: fix it, or delete it"),
         (lambda path: path.write_bytes(b"no image"), "odd.png is no image that can be read"),
         (lambda path: path.write_bytes(b""), "odd.png is no image that can be read"),
         (lambda path: path.symlink_to("nowhere"), "odd.png cannot be read"),

@@ -366,7 +366,7 @@ def test_the_regularised_vae_is_scored_as_a_vae(tmp_path: Path) -> None:
         ({"task": "adversarial-vae", "data": DataConfig(), "strategy": "auto-encoder"}, "no categorical latents"),
         ({"task": "adversarial-vae"}, "expressions are no images"),
         ({"strategy": "vimco"}, "vimco trains a bound over several samples"),
-        ({"batch_size": 20_000}, "a step looks at 100000 images, batch size times critic steps; give at most 50000"),
+        ({"batch_size": 20_000}, "a step uses 100000 images, batch size times critic steps; give at most 50000"),
     ],
 )
 def test_bad_input_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -213,6 +213,6 @@ def test_bfloat16_trains_and_is_finite(data: Dataset, tmp_path: Path, strategy: 
 
 
 def test_tf32_would_be_float32_on_a_processor(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="tf32, which has no effect on a processor; give float32, or --device cuda"):
+    with pytest.raises(InputError, match="tf32, which has no effect on a CPU; give float32, or --device cuda"):
         train([config(precision="tf32")], tmp_path, data)
     assert not list(tmp_path.iterdir())

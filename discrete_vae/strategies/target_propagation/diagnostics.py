@@ -1,4 +1,4 @@
-"""What can be said of a target signal beside the gradient that it stands for."""
+"""Diagnostics of a target signal, compared with the gradient that it stands for."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 The error is minus the loss' derivative in the output, for a Bernoulli likelihood ``x - x'``. From a layer's outputs to
 its inputs an error ``d`` becomes ``d M^T``, times the slope of the activation there; of a convolution's kernels M that
-is their transposed convolution (``backbones.layers.Products``). The rules that learn ``M`` see the layer only from
-outside: what comes out of it for what is put in.
+its inputs an error ``d`` becomes ``d M^T``, times the slope of the activation there; of a convolution's kernels M that
+is their transposed convolution (``backbones.layers.Products``). The rules that learn ``M`` use only a layer's inputs
+and outputs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from discrete_vae.strategies.target_propagation.inverses import Activations, Dec
 def carry(
     layers: Sequence[nn.Module], weights: Sequence[Tensor], slopes: Sequence[Tensor], error: Tensor
 ) -> tuple[list[Tensor], Tensor]:
-    """Take an error at the top of some layers down: what it is at each layer's output, and at the lowest's input.
+    """Carry an error down from the top of some layers: the error at each layer's output and at the lowest's input.
 
     A layer's weights here may be others than its own, of their shape.
     """
@@ -58,7 +59,7 @@ class LayerwiseFeedback(Inverse):
                     self.register_buffer(f"{name}{depth}", own)
 
     def weights(self, network: str) -> list[Tensor]:
-        """Those of the ``decoder`` or the ``encoder``, upwards."""
+        """Feedback weights of the ``decoder`` or the ``encoder``, upwards."""
         return [getattr(self, f"{network}{depth}") for depth in range(self.depths[network])]
 
     def difference(self, decoded: DecodePass) -> Difference:
@@ -119,7 +120,7 @@ class LocalDifferenceReconstruction(LayerwiseFeedback):
 
 
 class DifferenceReconstruction(LayerwiseFeedback):
-    """DRL (Meulemans et al. 2020): a push at a layer's input, seen at the output, is to be carried back whole.
+    """DRL (Meulemans et al. 2020): a push at a layer's input, seen at the output, should be carried back unchanged.
 
     ``||g(f(h + e)) - g(f(h)) - e||^2 + ||g(f(h) + n) - g(f(h))||^2`` through all layers above, each layer's weights
     learning from its own push. The minimum is an inverse of the Jacobian, damped by n, as near as one set of weights
@@ -151,17 +152,17 @@ class DifferenceReconstruction(LayerwiseFeedback):
 class WeightProbe(LayerwiseFeedback):
     """Feedback that becomes its layer's own weights: least mean squares (Widrow and Hoff 1960) on random pushes.
 
-    What comes out of a layer for a push e at its input is compared with what ``e M`` foretells, and M is corrected by
-    the difference, in place, once a training step: a regression with L-DRL's minimum, but with no noise there. By
-    itself it lags behind a layer that learns.
+    The change of a layer's output for a push e at its input is compared with the prediction ``e M``, and M is corrected
+    by the difference, in place, once a training step: a regression with L-DRL's minimum, but without noise there.
+    Alone it lags behind a layer that learns.
     """
 
     paper = "Akrout et al. 2019"
     prepares = True
     reads = frozenset({"feedback_steps", "warmup"})
     PROBES = 20
-    """Images of a batch on which a layer is probed; they take the squared error of n inputs to n / (n + 20) a step, or
-    to n / (n + 20 u) where a layer uses each weight u times an image."""
+    """Images of a batch on which a layer is probed; a step reduces the squared error of n inputs to n / (n + 20), or to
+    n / (n + 20 u) where a layer uses each weight u times an image."""
 
     def learn(
         self, weights: Sequence[Tensor], flow: Activations, signals: Sequence[Tensor], levels: NoiseScales
@@ -180,8 +181,8 @@ class WeightProbe(LayerwiseFeedback):
 class WeightMirror(WeightProbe):
     """A probe that also takes its layer's own steps, and so stays exact (Kolen and Pollack 1994; Akrout et al. 2019).
 
-    These steps need only the activity below the layer and the signal above it. For both to take the same, the auxiliary
-    learning rate has to be the learning rate, and a warm-up has to bring them together before the first one.
+    These steps need only the activity below the layer and the signal above it. For equal steps, the auxiliary learning
+    rate has to be the learning rate, and a warm-up has to align the weights before the first one.
     """
 
     learned = uses_model_optimiser = True
@@ -206,7 +207,7 @@ def nothing(flow: Activations) -> Tensor:
 
 
 def _derivative(objective: Objective, sample: Tensor, output: Tensor) -> Tensor:
-    """Of the loss in the output."""
+    """Derivative of the loss in the output."""
     with torch.enable_grad():
         at = output.detach().requires_grad_()
         return torch.autograd.grad(objective.loss_of(sample, at).sum(), at)[0]

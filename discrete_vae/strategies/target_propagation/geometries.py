@@ -23,7 +23,7 @@ Name = Literal["euclidean", "matching", "log-ratio", "aitchison", "fisher-rao", 
 
 @dataclass(frozen=True)
 class Difference:
-    """What an inverse sees between the output target and the prediction: ``[..., B, N, K]`` each."""
+    """The codes of output target and prediction by an inverse: ``[..., B, N, K]`` each."""
 
     target_code: Tensor
     """Code of the output target; it may lie outside the simplex."""
@@ -39,20 +39,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class LatentState:
-    """Where a target is wanted: ``[..., B, N, K]`` each."""
+    """The latents that get a target: ``[..., B, N, K]`` each."""
 
     logits: Tensor
     probabilities: Tensor
     code: Tensor
-    """What is corrected: the probabilities, or the sample."""
+    """The code that is corrected: the probabilities, or the sample."""
     sample: Tensor
     """The one-hot sample that was decoded."""
     step: Tensor
     """alpha, ``[]`` or ``[..., 1, 1, 1]``."""
     temperature: Tensor
-    """That of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
+    """Temperature of the second-order rule, ``[]`` or ``[..., 1, 1, 1]``."""
     costs: Callable[[Tensor], Tensor] = torch.neg
-    """From a signal, a direction of descent, to what moving each variable to each category costs, in nats."""
+    """Maps a signal, a direction of descent, to the costs of moving each variable to each category, in nats."""
 
 
 Geometry = Callable[[LatentState, Difference], tuple[Tensor, Tensor]]
@@ -131,8 +131,8 @@ def second_order(at: LatentState, difference: Difference) -> tuple[Tensor, Tenso
 def gauss_newton(at: LatentState, difference: Difference) -> tuple[Tensor, Tensor]:
     """The optimum of each variable, the others held, under a Gauss-Newton model of the decoder: ``softmax(-alpha c)``.
 
-    ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is what the loss would change by with the variable in
-    category k, or a bound over several samples with it there in one of them. With a uniform prior the target is the
+    ``c_k = -delta . (e_k - z) + 1/2 (e_k - z)^T G (e_k - z)`` is the change of the loss with the variable in category
+    k, or of a bound over several samples with it there in one of them. With a uniform prior the target is the
     variable's complete conditional, and for the mean of c over samples that of coordinate-ascent mean-field inference.
     The pull is the gradient ``alpha J c`` of the expected cost; the task adds that of the KL term.
     """

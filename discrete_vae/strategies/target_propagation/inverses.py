@@ -1,4 +1,4 @@
-"""Approximate inverses of the decoder: what tells the code how it should change for the prediction to come nearer.
+"""Approximate inverses of the decoder, which say how the code should change to bring the prediction nearer.
 
 The encoder itself and a learned network map observations to codes, and their difference between the output target and
 the prediction is taken.
@@ -27,9 +27,9 @@ class Activations:
     network: Stack
     layers: Sequence[nn.Module]
     inputs: Sequence[Tensor]
-    """Of each layer: ``[..., B, in]``."""
+    """Inputs of each layer: ``[..., B, in]``."""
     outputs: Sequence[Tensor]
-    """Of each layer, before its activation: ``[..., B, out]``."""
+    """Outputs of each layer, before its activation: ``[..., B, out]``."""
     samples: int = 1
     """How many examples of the batch are samples of one image, whose losses are summed: S."""
 
@@ -40,17 +40,17 @@ class Activations:
 
 @dataclass(frozen=True)
 class DecodePass:
-    """A sample and what became of it; of a bound, its S samples as B S examples, side by side."""
+    """A sample and its decoded output; of a bound, its S samples as B S examples, side by side."""
 
     objective: Objective
-    """Of one sample."""
+    """Objective of one sample."""
     model: Model
-    """The objective's."""
+    """The objective's model."""
     logits: Tensor
     code: Tensor
     sample: Tensor
     prediction: Tensor | None = None
-    """What an inverse of observations is shown of the output: the mean x' or a sample of it, ``[..., B, D]``."""
+    """The prediction that an inverse of observations sees: the mean x' or a sample of it, ``[..., B, D]``."""
     aim: Tensor | None = None
     """The output target of such an inverse, ``x' + eta (x - x')``: ``[..., B, D]``."""
     error: Tensor | None = None
@@ -58,11 +58,11 @@ class DecodePass:
     flow: Activations | None = None
     """The decoder's layers, for an inverse that looks at them."""
     direct: Tensor | None = None
-    """How the sample should change for whatever sees it beside the decoder: ``[..., B, N, K]``."""
+    """How the sample should change for networks other than the decoder that see it: ``[..., B, N, K]``."""
     own: Tensor | float = 0.0
-    """The gradient in the logits that the loss has by itself, as a bound over several samples has one."""
+    """The loss' own gradient in the logits, such as that of a bound over several samples."""
     losses: Tensor | None = None
-    """What each sample of a bound costs, ``[..., B, S]``; errors, and what follows from them, have its weight."""
+    """Loss of each sample of a bound, ``[..., B, S]``; errors, and what follows from them, have its weight."""
     share: float = 1.0
     """eta, by which layerwise feedback shortens the code's signal; the decoder's layers learn from the whole error."""
 
@@ -86,9 +86,9 @@ class Inverse(nn.Module):
     paper = ""
     """Where it was published."""
     needs: tuple[str, ...] = ("predict",)
-    """What it asks of an objective's model."""
+    """Fields of an objective's model that it needs."""
     layerwise = False
-    """Whether it looks at the decoder's layers."""
+    """Whether it uses the decoder's layers."""
     prepares = False
     """Whether it can learn before the model does: by each loss that is computed, or, if it ``descends``, by a step."""
     descends = False
@@ -97,14 +97,14 @@ class Inverse(nn.Module):
     evaluations = 0
     """How often its own training calls ``decode``."""
     reads: frozenset[str] = frozenset()
-    """Options that are about its own training, and that it makes use of."""
+    """Options of its own training that it uses."""
 
     def difference(self, decoded: DecodePass) -> Difference:
         """Target code, prediction code and their logit difference, of a batch; no gradient passes through it."""
         raise NotImplementedError
 
     def loss(self, decoded: DecodePass, difference: Difference, levels: NoiseScales) -> Tensor:
-        """What the inverse itself learns from, ``[...]``."""
+        """The inverse's own loss, ``[...]``."""
         return decoded.sample.new_zeros(decoded.sample.shape[:-3])
 
     def reconstruct(self, decoded: DecodePass, output: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What there is to choose in target propagation."""
+"""Hyper-parameters of target propagation."""
 
 from __future__ import annotations
 
@@ -54,33 +54,36 @@ CHECKS: dict[str, Callable[[Any], None]] = {
 
 @dataclass(frozen=True)
 class TargetPropagationOptions:
-    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which wants a small beta."""
+    """Hyper-parameters of target propagation; the defaults are the thesis' rule, which needs a small beta.
+
+    Raises ``InputError`` for a value out of range, and for parts that do not fit each other.
+    """
 
     inverse: InverseName = "encoder"
     """Approximate inverse of the decoder: the encoder itself (thesis), a learned network (Lee et al.), or layerwise
     feedback: trained by DRL (Meulemans et al.), by L-DRL (Ernoult et al.), a weight mirror (Akrout et al.), only its
-    probes, or random (Shibuya et al.). A mirror wants the learning rate as auxiliary learning rate, and a warmup."""
+    probes, or random (Shibuya et al.). A mirror needs the learning rate as auxiliary learning rate, and a warmup."""
     code: Code = "probabilities"
-    """What y in eq. 3.7 stands for: the encoder's probabilities or the one-hot sample that was decoded."""
+    """y of eq. 3.7: the encoder's probabilities, or the one-hot sample that was decoded."""
     feedback: Feedback = "mean"
-    """What the inverse is shown: the predicted mean x' or a Bernoulli sample of it."""
+    """Input of the inverse: the predicted mean x', or a Bernoulli sample of it."""
     noise: Schedule = Schedule(0.1)
     """Standard deviation of the noise on the code or, for DRL and L-DRL, on each layer's input; no other reads it."""
     output_noise: Schedule = Schedule(0.1)
-    """The same on each layer's output, for DRL, where it damps, and L-DRL."""
+    """Standard deviation of the noise on each layer's output, for DRL, where it damps, and L-DRL."""
     geometry: geometries.Name = "euclidean"
     """How the difference moves the code on the simplex."""
     step: Schedule = Schedule(1.0)
-    """alpha, how far along the difference the target lies; beside a nearer target beta weighs more."""
+    """alpha, how far along the difference the target lies; with a nearer target beta weighs more."""
     temperature: Schedule = Schedule(1.0)
     """Temperature of the probabilities in the middle of the second-order geometry."""
     output_target: float = 1.0
-    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself. It
-    shortens the code's signal, beside which beta weighs more, and nothing else."""
+    """eta, how far from the prediction to the observation the output target lies: 1 is the observation itself. It only
+    shortens the code's signal, against which beta then weighs more."""
     feedback_steps: int = 1
     """Draws of noise that a learned inverse trains with on each batch; a mirror is corrected after each."""
     warmup: int = 0
-    """Steps that a learned inverse takes, on the first images, before the model's first."""
+    """Steps of a learned inverse, on the first images, before the model's first step."""
     clip: float = 0.0
     """Longest signal of a latent variable, beyond which its whole gradient is shortened, the KL's too; 0 for none."""
     local: bool = False
@@ -111,5 +114,6 @@ class TargetPropagationOptions:
 
 
 def check_code(code: str, geometry: str) -> None:
+    """Raise ``InputError`` for the sample as code with a geometry that corrects probabilities."""
     if code == "sample" and geometry not in ("euclidean", "matching"):
         raise InputError(f"geometry {geometry!r} corrects probabilities, not the sample; leave code at 'probabilities'")

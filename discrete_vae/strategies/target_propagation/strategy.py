@@ -57,9 +57,11 @@ class TargetPropagation(TargetStrategy):
 
     ``inverse`` and ``geometry`` are the parts of this package. The objective has to have a ``model`` with
     ``observation`` and ``encode``, for layerwise feedback ``decoder``, and for ``local`` training ``encoder`` as well,
-    beside ``kl_term``. Of a bound over several samples each has a target of its own: its output target is nearer to its
-    prediction by its weight in the bound, and to the gradient of ``log q / p``, which is at hand, an inverse without
-    layers adds nothing.
+    beside ``kl_term``. In a bound over several samples each has a target of its own: its output target is nearer to its
+    prediction by its weight in the bound. An inverse without layers adds nothing to the gradient of ``log q / p``,
+    which is known.
+
+    Raises ``InputError`` for parts that do not fit each other, and for an objective that lacks what they need.
     """
 
     claim: Claim = Claim(EncoderInverse.paper, unbiased=False, relaxed=False, evaluations=1)
@@ -252,8 +254,8 @@ class TargetPropagation(TargetStrategy):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The loss, and how output and sample should change for it to fall.
 
-        The sample's part is for whatever looks at it beside the decoder. Where the observation tells all of the target,
-        neither is computed.
+        The change of the sample is for networks that see it beside the decoder. Where the observation decides the whole
+        target, neither is computed.
         """
         if not self.inverse.layerwise and model.observation is not None and objective.deeper_loss is None:
             return objective.loss_of(sample, output), None, None
@@ -271,7 +273,7 @@ class TargetPropagation(TargetStrategy):
     def _bound(
         self, samples: Samples, sample: Tensor, output: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | float, Tensor]:
-        """The same of a bound, and its own gradient in the logits, and the losses of its samples ``[..., B, S]``.
+        """The same for a bound, with its own gradient in the logits and the losses of its samples ``[..., B, S]``.
 
         The own gradient is for layer-local training, and 0 elsewhere.
         """
@@ -312,7 +314,7 @@ class TargetPropagation(TargetStrategy):
 
     @staticmethod
     def costs(decoded: DecodePass, signal: Tensor) -> Tensor:
-        """What moving each variable to each category costs, by a Gauss-Newton model of the decoder."""
+        """Costs of moving each variable to each category, by a Gauss-Newton model of the decoder."""
         second = second_order(decoded.objective, decoded.sample, decoded.flow.outputs if decoded.flow else [])
         if decoded.losses is None:
             return second - signal
@@ -324,7 +326,7 @@ class TargetPropagation(TargetStrategy):
 
     @staticmethod
     def rest(decoded: DecodePass, difference: Difference) -> Tensor | float:
-        """What shortens the KL term's gradient, which the task adds, as clipping shortens the pull."""
+        """A gradient that shortens the KL term's, which the task adds, as clipping shortens the pull."""
         if difference.kept is None:
             return 0.0
         return (difference.kept - 1) * kl_term_gradient(decoded.objective, decoded.logits)
@@ -338,12 +340,12 @@ class TargetPropagation(TargetStrategy):
 
 
 def _weights_of(losses: Tensor) -> Tensor:
-    """How much each sample counts in a bound of losses ``[..., B, S]``: ``[..., B S]``."""
+    """Weight of each sample in a bound of losses ``[..., B, S]``: ``[..., B S]``."""
     return (-losses).softmax(-1).flatten(-2)
 
 
 def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor | None) -> Tensor:
-    """Where a mean prediction should be: the observation, or without one, or with layers behind, on from itself."""
+    """The target of a mean prediction: the observation, or without one or with layers behind, itself plus its error."""
     if model.observation is not None and objective.deeper_loss is None:
         return model.observation
     assert error is not None
@@ -356,7 +358,7 @@ def _aim(objective: Objective, model: Model, prediction: Tensor, error: Tensor |
 
 
 def _weights(network: nn.Module, whose: str) -> list[Tensor]:
-    """Those of each layer. Raises ``InputError`` for a network that has no layers to look at."""
+    """The weights of each layer. Raises ``InputError`` for a network whose layers cannot be used singly."""
     if not isinstance(network, Stack):
         raise InputError(
             f"layerwise feedback looks at the {whose}'s layers, which {type(network).__name__} does not offer; give a "

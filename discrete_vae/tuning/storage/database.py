@@ -38,13 +38,13 @@ PATIENCE = 600.0
 HISTORY = "retry_history"
 """A trial's attribute: the numbers that it had before it was taken up again, Optuna's name for them."""
 
-# Its fallback for queries that are too long is also tried, with a word, for a database that is broken.
+# It also logs its fallback for queries that are too long when a database is broken.
 logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
 
 
 @contextmanager
 def experimental() -> Iterator[None]:
-    """Use what Optuna calls experimental without its saying so."""
+    """Use Optuna's experimental parts without its warnings about them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
@@ -78,7 +78,7 @@ class CarefulStorage(RDBStorage):
 class PatientStorage(CarefulStorage):
     """A storage whose calls wait for a database that does not answer, as long as ``patience``.
 
-    What it refuses is a ``StorageError``.
+    Its refusals are ``StorageError``s.
     """
 
     patience = PATIENCE
@@ -125,7 +125,7 @@ def _patiently(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refused(storage: RDBStorage, error: BaseException) -> StorageError:
-    """What to do about a database that answered, but would not do what it was asked."""
+    """The error, with a remedy, for a database that answered, but refused."""
     reason, file = reason_of(error), sqlite_file(storage)
     if file is not None and not file.exists():
         reason, remedy = f"the file was removed or moved while it was in use ({reason})", "put it back"
@@ -157,7 +157,7 @@ wrapped(
 
 
 def hasten(storage: BaseStorage) -> None:
-    """Wait for a database no longer: we are about to stop."""
+    """Stop waiting for a database: the process is about to stop."""
     behind = backend(storage)
     if isinstance(behind, PatientStorage):
         behind.patience = 5.0

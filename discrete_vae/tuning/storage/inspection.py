@@ -1,4 +1,4 @@
-"""What a storage is behind Optuna's cache: its database, its file and its signs of life."""
+"""A storage behind Optuna's cache: its database, its file and its signs of life."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from discrete_vae.tuning.storage.address import sqlite_path
 
 
 def backend(storage: BaseStorage) -> BaseStorage:
-    """What is behind Optuna's cache."""
+    """The storage behind Optuna's cache."""
     found: BaseStorage = getattr(storage, "_backend", storage)
     return found
 

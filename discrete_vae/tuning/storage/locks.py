@@ -22,9 +22,10 @@ LOCK = 0x6476_6165
 
 @contextmanager
 def exclusively(url: URL, engine: Engine | None = None) -> Iterator[None]:
-    """Be the only one of all processes that use this database, which others wait for; for a moment's work.
+    """Hold this database alone among all processes, for a short task; others wait.
 
-    An SQLite file has a lock file beside it, PostgreSQL an advisory lock; other databases have none.
+    An SQLite file has a lock file beside it, PostgreSQL an advisory lock; other databases have none. Raises
+    ``StorageError`` if another process holds the file for a minute.
     """
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).resolve()
@@ -49,7 +50,7 @@ def exclusively(url: URL, engine: Engine | None = None) -> Iterator[None]:
 
 @contextmanager
 def single_process(storage: BaseStorage) -> Iterator[bool]:
-    """Warn where another worker uses the same SQLite file, and be known to the next; gives whether none does."""
+    """Warn if another worker uses the same SQLite file, and register this one; gives whether there is no other."""
     file = sqlite_file(storage)
     if file is None:
         yield False

@@ -1,4 +1,4 @@
-"""Open a storage by its address, or make it; and what to say if it cannot be opened."""
+"""Open a storage by its address, or make it; and the error if it cannot be opened."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def open_storage(url: str, grace: float = GRACE, make: bool = True) -> BaseStora
         ) from None
     except ImportError as error:
         raise InputError(
-            f"storage {shown!r} wants a package that is not installed: {redact_secrets(str(error))}"
+            f"storage {shown!r} needs a package that is not installed: {redact_secrets(str(error))}"
         ) from error
     except (SQLAlchemyError, OptunaError, RuntimeError, *UNREADABLE) as error:
         if isinstance(error, InputError):

@@ -20,7 +20,7 @@ from discrete_vae.tuning.storage.database import experimental, wrapped
 from discrete_vae.tuning.storage.refusals import UNREADABLE, StorageError, unusable
 
 PORT = 13000
-"""At which a proxy listens."""
+"""The port at which a proxy listens."""
 
 
 def check_address(host: str, port: int) -> None:
@@ -42,13 +42,13 @@ def serve(storage: BaseStorage, host: str, port: int) -> None:
         with experimental():
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)
     except ImportError:
-        raise InputError("a proxy wants grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
+        raise InputError("a proxy needs grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
     except RuntimeError as error:
         raise InputError(f"a proxy cannot listen at {host}:{port} ({error}); give another --host or --port") from error
 
 
 def _briefly(record: logging.LogRecord) -> bool:
-    """Have gRPC tell in a line what a storage refused; who called is told too."""
+    """Shorten gRPC's log of a storage's refusal to a line; the caller gets the error, too."""
     record.exc_info = record.exc_text = None
     return True
 
@@ -95,7 +95,7 @@ def connect(url: str) -> BaseStorage:
     except ValueError:
         raise InputError(f"storage {shown!r} cannot be read; give grpc://host:port") from None
     except ImportError:
-        raise InputError(f"storage {shown!r} wants grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
+        raise InputError(f"storage {shown!r} needs grpcio and protobuf; pip install 'discrete-vae[studies]'") from None
     except ConnectionError:
         raise InputError(
             f"storage {shown!r} does not answer; start one: python -m studies proxy --storage URL"

@@ -1,4 +1,4 @@
-"""What databases and proxies refuse, told in one line with a remedy and without secrets."""
+"""Refusals of databases and proxies, in one line with a remedy and without secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StorageError(InputError):
 
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, OverflowError, RecursionError)
-"""What Optuna raises for rows of which it can make nothing, and for trials that do not fit a study."""
+"""Optuna's errors for rows that it cannot read, and for trials that do not fit a study."""
 
 
 def is_missing(error: BaseException) -> bool:
@@ -42,7 +42,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def remedy_of(reason: str) -> str:
-    """What to do where a database says this."""
+    """The remedy for a database's reason."""
     if "full" in reason:
         return "make room on its disk"
     if "readonly" in reason or "read-only" in reason or "permission" in reason:

@@ -1,4 +1,4 @@
-"""What a database holds, looked at before it is opened as a storage: looking makes nothing and writes nothing."""
+"""The content of a database, inspected before it is opened as a storage: inspection makes and writes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERSION = "alembic_version"
 
 
 class Content(Enum):
-    """What is in a database."""
+    """The content of a database."""
 
     NOTHING = "nothing"
     """No file, or no table."""
@@ -37,7 +37,7 @@ class Content(Enum):
 
 
 def content(url: URL, shown: str) -> Content:
-    """What a database holds, by its URL and by what that is called for people.
+    """The content of a database, by its URL and the name of that for people.
 
     Raises ``InputError`` for one that holds something else, or studies of another version of Optuna, and for what is
     no database; SQLAlchemy's errors for one that cannot be reached.
@@ -79,7 +79,7 @@ def _sqlite(path: Path) -> Engine:
     name = quote(str(path.absolute()))
     logs = any(path.with_name(f"{path.name}-{kind}").exists() for kind in ("journal", "wal"))
     mode = "rw" if logs else "ro"
-    if header[18:20] == b"\2\2" and not logs:  # with a write-ahead log, which looking would make
+    if header[18:20] == b"\2\2" and not logs:  # with a write-ahead log, which inspection would make
         mode = "ro&immutable=1"
     connect = partial(sqlite3.connect, f"file://{name}?mode={mode}", uri=True, timeout=60)
     return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
