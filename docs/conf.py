@@ -32,9 +32,8 @@ myst_heading_anchors = 3  # [text](page.md#a-heading)
 
 source = b"".join(path.read_bytes() for path in sorted((HERE.parent / "discrete_vae").rglob("*.py")))
 nb_execution_mode = "cache"  # notebooks are committed without outputs; those that did not change are not run again
-nb_execution_cache_path = str(
-    HERE.parent / "out" / "notebooks" / hashlib.sha256(source).hexdigest()[:16]
-)  # of this code
+code = hashlib.sha256(source).hexdigest()[:16]  # a change of the code runs them all again
+nb_execution_cache_path = str(HERE.parent / "out" / "notebooks" / code)
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True

@@ -81,6 +81,8 @@ def _parameter(kind: type, name: str, default: Any, group: Group) -> inspect.Par
     hint, documentation = get_type_hints(kind)[name], _documentation(kind).get(name)
     extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
     shown = {} if default is not None else {"show_default": False}
+    if default is None:
+        hint = hint | None  # where pydantic is loaded, defaults are held to their types
     annotation = Annotated[(hint, *extra, Parameter(help=documentation, group=group, **shown))]  # type: ignore[misc, valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

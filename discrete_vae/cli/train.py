@@ -16,7 +16,7 @@ from discrete_vae.cli.listing import show_runs
 from discrete_vae.cli.options import DATA, TASK, configuration, parameters, suited
 from discrete_vae.cli.options import RUNS as RUNS_GROUP
 from discrete_vae.cli.own_images import own_images
-from discrete_vae.cli.where import DataFiles, Jobs, Where
+from discrete_vae.cli.where import DataFiles, Jobs, TrackerName, Where
 from discrete_vae.config.config import Config
 from discrete_vae.config.relevance import has_effect
 from discrete_vae.data import load
@@ -26,7 +26,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import TASKS
-from discrete_vae.trackers import TRACKERS, Kind
+from discrete_vae.trackers import kind_of
 from discrete_vae.training import capacity
 
 MOST = 10_000
@@ -41,8 +41,7 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
         where, files, seeds = values["where"], values["files"], values["seeds"]
         if values["task"] not in TASKS:
             raise nearest(values["task"], TASKS, "task")
-        if values["log"] is not None:
-            Kind(values["log"])  # before data are read
+        tracker = kind_of(values["log"])  # before data are read
         device = where.compute_device()
         with terminal_progress() as progress:
             own_data = own_images(values, files.folder, files.download, device, progress)
@@ -61,7 +60,7 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
                 device=device,
                 progress=progress,
                 compiled=values["compile"],
-                log=values["log"],
+                log=tracker,
                 jobs=values["jobs"],
             )
         damaged = show_runs(made)
@@ -78,7 +77,7 @@ def train_command(strategy: str, task: str) -> Callable[..., int]:
             "vary", Annotated[tuple[str, ...], Parameter(help=VARY_HELP, group=RUNS_GROUP, show_default=False)], ()
         ),
         _parameter("compile", Annotated[bool, Parameter(help=COMPILE_HELP, group=RUNS_GROUP, negative="")], False),
-        _parameter("log", Annotated[str | None, Parameter(help=LOG_HELP, group=RUNS_GROUP)], None),
+        _parameter("log", Annotated[TrackerName, Parameter(group=RUNS_GROUP)], None),
         _parameter("jobs", Annotated[Jobs, Parameter(group=RUNS_GROUP)], None),
         _parameter("where", Annotated[Where, Parameter(name="*", group=RUNS_GROUP)], Where()),
     ]
@@ -107,9 +106,6 @@ SEEDS_HELP = "How many runs to train side by side, with consecutive seeds."
 VARY_HELP = """A schedule's values for runs side by side, e.g. --vary "temperature=0.1 0.5 1"; with several of these,
 all their combinations, each with every seed."""
 COMPILE_HELP = """Fuse the step's kernels by torch.compile: it takes some seconds, then steps are a fifth faster."""
-
-LOG_HELP = f"""Tracker that the runs' histories also go to, each in a folder within the run's:
-{" or ".join(TRACKERS)}. It needs the extra of its name. If it fails, training goes on."""
 
 
 def varied(config: Config, settings: Sequence[str]) -> list[Config]:

@@ -14,6 +14,7 @@ from discrete_vae.cli.arguments import whole
 from discrete_vae.errors import InputError, check_range
 from discrete_vae.places import Folder, Place
 from discrete_vae.secrets import VARIABLE
+from discrete_vae.trackers import TRACKERS
 
 RUNS = Path("runs")
 RunsFolder = Annotated[Folder, Parameter(help="Folder that holds the runs' folders.")]
@@ -27,6 +28,13 @@ Jobs = Annotated[
         "are more processes than populations. By default 1 on a GPU or with less than 4 threads, otherwise half of the "
         "threads, at most one process a run and one for 10,000 steps.",
         show_default=False,
+    ),
+]
+TrackerName = Annotated[
+    str | None,
+    Parameter(
+        help=f"Tracker that the runs' histories also go to: {', '.join(TRACKERS)}. It needs the extra of its name. "
+        "If it fails, training goes on."
     ),
 ]
 STORAGE = "studies.sqlite"

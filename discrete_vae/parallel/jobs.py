@@ -22,6 +22,7 @@ from discrete_vae.memory import require
 from discrete_vae.parallel.child import Line
 from discrete_vae.parallel.pool import spread
 from discrete_vae.runs.run import Run
+from discrete_vae.trackers import Kind, kind_of
 from discrete_vae.training import capacity, loop
 from discrete_vae.training.progress import Progress
 from discrete_vae.training.resuming import Prune, never, pruned_before
@@ -47,7 +48,7 @@ class Training:
     compiled: bool
     asks: bool
     """Whether the parent decides on pruning."""
-    log: str | None
+    log: Kind | None
     saves: ClassVar[bool] = True
 
     def __call__(self, data: Dataset, device: torch.device, line: Line) -> None:
@@ -91,7 +92,7 @@ def train(
     checkpoint_every: int | None = None,
     compiled: bool = False,
     prune: Prune = never,
-    log: str | None = None,
+    log: str | Kind | None = None,
     jobs: int | None = 1,
     together: int = 1,
 ) -> list[Run]:
@@ -109,7 +110,7 @@ def train(
 
     Raises what ``training.train`` does, and ``ProcessDied`` for a process that was killed: the others save first.
     """
-    device, configs = torch.device(device), list(dict.fromkeys(configs))
+    device, configs, tracker = torch.device(device), list(dict.fromkeys(configs)), kind_of(log)
     made = {config: Run(runs / config.name, config) for config in configs}
     jobs = _checked(jobs, device, made, sum(run.total_steps for run in made.values()) // STEPS)
     parts = [[made[config] for config in part] for part in cut(configs, jobs, together)]
@@ -123,7 +124,7 @@ def train(
         checkpoint_every=checkpoint_every,
         compiled=compiled,
         prune=prune,
-        log=log,
+        log=tracker,
     )
     if jobs <= 1:
         return here(configs)
@@ -144,7 +145,7 @@ def train(
             checkpoint_every,
             compiled,
             asks=prune is not never,
-            log=log,
+            log=tracker,
         )
         for part in left
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.trackers.base import Tracker
 
-TRACKERS = {name: f"discrete_vae.trackers.{name}" for name in ("tensorboard", "wandb")}
+TRACKERS = {name: f"discrete_vae.trackers.{name}" for name in ("tensorboard", "wandb", "mlflow")}
 """The module of each, which is imported only when asked for: it needs the extra of its name."""
 
 
@@ -20,17 +20,26 @@ class Kind:
     name: str
 
     def __post_init__(self) -> None:
-        """Raises ``InputError`` for a name that is not known, and where the tracker's package is not installed."""
+        """Raises ``InputError`` for a name that is not known, and where the tracker's package does not work here."""
         if self.name not in TRACKERS:
             raise nearest(self.name, TRACKERS, f"tracker (known: {', '.join(TRACKERS)})")
         try:
             importlib.import_module(TRACKERS[self.name])
-        except ImportError as error:
+        except Exception as error:  # versions that do not fit raise anything
+            reason = " ".join(str(error).split())
             raise InputError(
-                f"tracker {self.name} cannot be imported ({error}); pip install 'discrete-vae[{self.name}]'"
+                f"tracker {self.name} cannot be imported ({reason}); pip install 'discrete-vae[{self.name}]'"
             ) from error
 
-    def open(self, folder: Path, run: str, position: int) -> Tracker:
-        """The log of a run in a folder of its own, as it was when ``Tracker.flush`` gave ``position``; 0 for none."""
+    def open(self, folder: Path, run: str, position: str) -> Tracker:
+        """The log of a run in a folder of its own, as it was when ``Tracker.flush`` gave ``position``; "" for none."""
         opened: Tracker = importlib.import_module(TRACKERS[self.name]).open_tracker(folder, run, position)
         return opened
+
+
+def kind_of(log: str | Kind | None) -> Kind | None:
+    """A tracker by its name, or as it is. Raises what ``Kind`` does."""
+    return Kind(log) if isinstance(log, str) else log
+
+
+__all__ = ["TRACKERS", "Kind", "Tracker", "kind_of"]

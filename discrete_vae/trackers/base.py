@@ -11,6 +11,9 @@ from PIL import Image
 class Tracker(Protocol):
     """The log of one run. Any method may raise: training goes on without the tracker."""
 
+    empty: bool
+    """Whether the log begins anew, since it was never there or is gone: then all is logged again."""
+
     def hyperparameters(self, values: Mapping[str, Any]) -> None:
         """The configuration, flat, once."""
 
@@ -20,8 +23,8 @@ class Tracker(Protocol):
     def images(self, epoch: int, images: Mapping[str, Image.Image]) -> None:
         """Images of the model after an epoch, in grayscale or colour."""
 
-    def flush(self) -> int:
+    def flush(self) -> str:
         """Write what was given; gives the position to open the log at later."""
 
-    def close(self) -> None:
-        """Close the log."""
+    def close(self, failed: bool) -> None:
+        """Close the log; ``failed`` says whether the run has failed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from discrete_vae.trackers import Kind
 from discrete_vae.trackers.base import Tracker
 from discrete_vae.trackers.pictures import pictures
 
-NOTHING = {"epoch": 0, "pictured": 0, "position": 0}
+NOTHING = {"epoch": 0, "pictured": 0, "position": ""}
 """Content of ``logged.json`` before the first writing: the last epoch of which numbers and images are logged, and the
 tracker's position."""
 
@@ -25,13 +26,13 @@ class Log:
     """Brings a tracker's logs of runs up to what is on the disk.
 
     Each has its folder ``RUN/TRACKER``, and in it ``logged.json``. Only epochs up to a run's newest checkpoint are
-    logged: later ones are trained again after a kill. A tracker that raises is told of once and left alone from then
-    on; a later session logs what it missed.
+    logged: later ones are trained again after a kill, unless the run has failed for good. A tracker that raises is told
+    of once and left alone from then on; a later session logs what it missed.
     """
 
     def __init__(self, kind: Kind, data: Dataset, device: torch.device, tell: Callable[[str], None]) -> None:
         self.kind, self.data, self.device, self.tell = kind, data, device, tell
-        self.opened: dict[Run, tuple[Tracker, dict[str, int]]] = {}
+        self.opened: dict[Run, tuple[Tracker, dict[str, Any]]] = {}
         self.failed = False
 
     def follow(self, runs: Sequence[Run]) -> None:
@@ -41,9 +42,9 @@ class Log:
 
     def close(self) -> None:
         """Close the logs of all runs."""
-        opened, self.opened = list(self.opened.values()), {}
-        for tracker, _ in opened:
-            self._guarded(tracker.close)
+        opened, self.opened = self.opened, {}
+        for run, (tracker, _) in opened.items():
+            self._guarded(partial(_close, run, tracker))
 
     def _guarded(self, act: Callable[[], object]) -> None:
         if self.failed:
@@ -58,15 +59,20 @@ class Log:
             )
 
     def _follow(self, run: Run) -> None:
-        history, last = run.history(), run.step // run.steps_per_epoch
+        history = run.history()
+        last = run.step // run.steps_per_epoch
+        if run.failure is not None:  # nothing is trained again
+            last = max(history["epoch"], default=0)
         folder = run.folder / self.kind.name
         path = folder / "logged.json"
         if run not in self.opened:
             folder.mkdir(exist_ok=True)
-            logged = parse_json(read_text(path)) if path.exists() else dict(NOTHING)
-            self.opened[run] = self.kind.open(folder, run.config.name, logged["position"]), logged
-            if not path.exists():
-                self.opened[run][0].hyperparameters(dict(flat(run.config.to_dict())))
+            logged = _logged(path)
+            opened = self.kind.open(folder, run.config.name, logged["position"])
+            if opened.empty:
+                logged = dict(NOTHING)
+                opened.hyperparameters(dict(flat(run.config.to_dict())))
+            self.opened[run] = opened, logged
         tracker, logged = self.opened[run]
         new = history[(history["epoch"] > logged["epoch"]) & (history["epoch"] <= last)]
         for epoch in sorted(set(new["epoch"])):
@@ -76,9 +82,22 @@ class Log:
         kept = run.kept_epoch
         if kept > logged["pictured"]:
             tracker.images(kept, pictures(run, self.data, self.device))
-        logged |= {"epoch": max(last, logged["epoch"]), "pictured": max(kept, logged["pictured"])}
+        logged |= {"epoch": max(int(last), logged["epoch"]), "pictured": max(kept, logged["pictured"])}
         logged["position"] = tracker.flush()
         write_atomically(path, json.dumps(logged) + "\n")
+
+
+def _close(run: Run, tracker: Tracker) -> None:
+    tracker.close(run.failure is not None)
+
+
+def _logged(path: Path) -> dict[str, Any]:
+    """What is logged, by ``logged.json``; nothing where that is missing or damaged."""
+    try:
+        found = parse_json(read_text(path))
+        return {name: type(value)(found[name]) for name, value in NOTHING.items()}
+    except (OSError, ValueError, LookupError, TypeError):
+        return dict(NOTHING)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

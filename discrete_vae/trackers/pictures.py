@@ -14,7 +14,9 @@ from discrete_vae.runs.run import Run
 
 IMAGES = 8
 ZOOM = 8
-"""Pixels of a probability's square, on a side."""
+"""Pixels of a probability's square, on a side, at most."""
+WIDEST = 2048
+"""Pixels of a row of ``pi``, unless one for each probability takes more."""
 
 
 def pictures(run: Run, data: Dataset, device: torch.device) -> dict[str, Image.Image]:
@@ -44,5 +46,6 @@ def pictures(run: Run, data: Dataset, device: torch.device) -> dict[str, Image.I
     if run.config.categorical:
         levels = softmax(parameters).squeeze(0).transpose(0, 1).flatten(1) * 255  # [N, B K]
         map_ = Image.fromarray(levels.round().byte().cpu().numpy())
-        found["pi"] = map_.resize((map_.width * ZOOM, map_.height * ZOOM), Image.Resampling.NEAREST)
+        zoom = max(1, min(ZOOM, WIDEST // map_.width))
+        found["pi"] = map_.resize((map_.width * zoom, map_.height * zoom), Image.Resampling.NEAREST)
     return found

@@ -22,13 +22,17 @@ class TensorBoard:
     """Collects events, and appends them to the file when flushed.
 
     The file is open only while it is written, so that thousands of runs hold no descriptors. What lies beyond the
-    position at which it was opened, such as what a killed process had half written, is cut off.
+    position at which it was opened, such as what a killed process had half written, is cut off. A file that is shorter
+    begins anew.
     """
 
-    def __init__(self, folder: Path, run: str, position: int) -> None:
-        self.path, self.run, self.position = folder / NAME, run, position
+    def __init__(self, folder: Path, run: str, position: str) -> None:
+        self.path, self.run = folder / NAME, run
+        there = self.path.stat().st_size if self.path.exists() else 0
+        self.position = int(position) if position and int(position) <= there else 0
+        self.empty = self.position == 0
         self.waiting = io.BytesIO()
-        if not position:
+        if self.empty:
             self._add(Event(file_version="brain.Event:2"))
 
     def hyperparameters(self, values: Mapping[str, Any]) -> None:
@@ -54,16 +58,16 @@ class TensorBoard:
             )
             self._add(Event(step=epoch, summary=Summary(value=[Summary.Value(tag=tag, image=encoded)])))
 
-    def flush(self) -> int:
+    def flush(self) -> str:
         with self.path.open("r+b" if self.path.exists() else "xb") as file:
             file.truncate(self.position)
             file.seek(self.position)
             file.write(self.waiting.getvalue())
             self.position = file.tell()
         self.waiting = io.BytesIO()
-        return self.position
+        return str(self.position)
 
-    def close(self) -> None:
+    def close(self, failed: bool) -> None:
         pass
 
     def _add(self, event: Event) -> None:

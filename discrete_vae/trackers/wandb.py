@@ -14,7 +14,8 @@ from PIL import Image
 class WeightsAndBiases:
     """Epochs are an axis of their own: images of an epoch may come after its numbers."""
 
-    def __init__(self, folder: Path, run: str, position: int) -> None:
+    def __init__(self, folder: Path, run: str, position: str) -> None:
+        self.empty, self.position = not position, run
         self.run = wandb.init(
             project="discrete-vae",
             id=run,
@@ -23,6 +24,8 @@ class WeightsAndBiases:
             resume="allow",
             mode=os.environ.get("WANDB_MODE", "offline"),
             reinit="create_new",  # runs of a population are logged side by side
+            # Neither the terminal's content, which is of all runs, nor the command, which may hold a password.
+            settings=wandb.Settings(console="off", x_disable_meta=True),
         )
         self.run.define_metric("*", step_metric="epoch")
 
@@ -35,11 +38,11 @@ class WeightsAndBiases:
     def images(self, epoch: int, images: Mapping[str, Image.Image]) -> None:
         self.run.log({"epoch": epoch, **{tag: wandb.Image(image) for tag, image in images.items()}})
 
-    def flush(self) -> int:
-        return 0  # wandb writes by itself
+    def flush(self) -> str:
+        return self.position  # wandb writes by itself
 
-    def close(self) -> None:
-        self.run.finish()
+    def close(self, failed: bool) -> None:
+        self.run.finish(exit_code=int(failed))
 
 
 open_tracker = WeightsAndBiases

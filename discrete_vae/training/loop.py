@@ -39,7 +39,7 @@ def train(
     checkpoint_every: int | None = None,
     compiled: bool = False,
     prune: Prune = never,
-    log: str | None = None,
+    log: str | trackers.Kind | None = None,
 ) -> list[Run]:
     """Train runs to their end, each in its folder below ``runs``; what is finished is not trained again.
 
@@ -54,7 +54,7 @@ def train(
     Raises ``InputError`` on bad input, ``Interrupted`` after a signal (SIGINT, SIGTERM), when all is saved.
     """
     device = torch.device(device)
-    tracker = None if log is None else trackers.Kind(log)
+    tracker = trackers.kind_of(log)
     check_request(configs, runs, data, device, checkpoint_every)
     made: list[Run] = []
     with contextlib.ExitStack() as stack:
@@ -175,6 +175,8 @@ def _train_population(
                     run.prune(keep=1)
         # Not in the middle of an epoch, from which the others could not go on in a population of this size.
         failed = record_failures(trainer, progress) if whole or not trainer.healthy() else set()
+        if log:
+            log.follow(list(failed))  # to the last epoch, as nothing of these is trained again
         stay = [p for p, run in enumerate(trainer.runs) if run not in ended | failed]
         if not stay:
             if trainer.step % LOOK_EVERY:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from discrete_vae.cli.arguments import Optional, real, whole
-from discrete_vae.cli.where import STORAGE, Storage
+from discrete_vae.cli.where import STORAGE, Storage, TrackerName
 from discrete_vae.config.config import LONGEST
 from discrete_vae.data import DataConfig
 from discrete_vae.places import Folder
@@ -59,6 +59,7 @@ class Work(Asked):
     what is pruned depends on which process is faster."""
     artifacts: Folder = Path("artifacts")
     """Folder for each trial's pictures, which optuna-dashboard shows."""
+    log: TrackerName = None
     grace: Annotated[float, real(1, YEAR)] = GRACE
     """Seconds without a sign of life after which a worker is taken for dead, and its trial taken up by another."""
 

@@ -15,6 +15,7 @@ from discrete_vae.cli.own_images import own_images, room
 from discrete_vae.cli.where import DataFiles, Where
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.progress import TerminalProgress, terminal_progress
+from discrete_vae.trackers import kind_of
 from discrete_vae.training import Interrupted, capacity
 from discrete_vae.training.interruption import stoppable
 from discrete_vae.tuning import Study, Worker, done, open_storage, open_study, ranked
@@ -77,7 +78,7 @@ def _own_data(
 
 def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[str, Any]) -> None:
     """Train until the study has what was asked for, then show it."""
-    plain, device = named(name), where.compute_device()
+    plain, tracker, device = named(name), kind_of(work.log), where.compute_device()
     given = {option: value for option, value in asked.items() if value is not None}
     given = suited(given) | given
     with terminal_progress() as progress:
@@ -107,7 +108,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
                 compiled=work.compile,
                 progress=progress,
                 saved=Pictures(work.artifacts, images),
-                train=partial(parallel.train, jobs=work.jobs, together=len(study.seeds)),
+                train=partial(parallel.train, jobs=work.jobs, together=len(study.seeds), log=tracker),
             )
             left = None if end is None else end - time.monotonic()
             try:
