@@ -17,7 +17,7 @@ from discrete_vae.trackers import Kind
 from discrete_vae.trackers.base import Tracker
 from discrete_vae.trackers.pictures import pictures
 
-NOTHING = {"epoch": 0, "pictured": 0, "position": ""}
+NOTHING: dict[str, Any] = {"epoch": 0, "pictured": 0, "position": ""}
 """Content of ``logged.json`` before the first writing: the last epoch of which numbers and images are logged, and the
 tracker's position."""
 
