@@ -221,8 +221,8 @@ def test_a_strategy_that_has_learned_can_be_copied(name) -> None:
         strategy = STRATEGIES[name]()
     except TypeError:
         return  # one that wants a network, which is the user's own
-    if "target" in name:
-        return
+    if "target" in name or "gauss-newton" in name:
+        return  # these need a decoder, or its curvature
     strategy.estimate(LOGITS.clone().requires_grad_(), cost, generator=seeded(1))
     fresh = STRATEGIES[name]()
     fresh.load_state_dict(strategy.state_dict())
