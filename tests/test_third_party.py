@@ -341,7 +341,12 @@ MASKED = [
 def test_illegal_actions_are_never_taken(kind) -> None:
     """20,000 choices each, with -inf for half of the actions; no gradient is NaN, and none reaches these."""
     logits = normal("choices", 5000, 4).float().masked_fill(torch.arange(4) % 2 == 0, -torch.inf).requires_grad_()
-    cost = Objective(lambda z: z, lambda z: (z * torch.arange(4)).sum((-1, -2)).square(), context=torch.ones(5000, 4))
+    cost = Objective(
+        lambda z: z,
+        lambda z: (z * torch.arange(4)).sum((-1, -2)).square(),
+        context=torch.ones(5000, 4),
+        curvature=lambda z: 2 * torch.arange(4.0).square().expand_as(z),
+    )
     strategy = kind()
     estimate = strategy.estimate(logits.unsqueeze(-2), cost)
     (estimate.loss.mean() + estimate.strategy_loss).backward()
