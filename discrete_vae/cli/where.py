@@ -93,7 +93,7 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is not supported; give cpu, cuda or auto")
     if device.type == "cpu" and device.index:
-        raise InputError(f"device {name!r} is not there; there is one processor, cpu")
+        raise InputError(f"device {name!r} does not exist; the only CPU device is cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found); use --device cpu"

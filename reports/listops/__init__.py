@@ -127,9 +127,8 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
     """A line a row: test accuracy of values and of symbols' operators, and the time of a step."""
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     caption = (
-        f"Test expressions after {preset.setting.steps:,} steps, by the likeliest tree; {seeds}; {BOLD}. Operator: of "
-        "the symbols that have more than one operator to their left, those below the right one. Step: time of the "
-        "processor."
+        f"Test expressions after {preset.setting.steps:,} steps, by the likeliest tree; {seeds}; {BOLD}. Operator: "
+        "of the symbols with more than one operator to their left, the share below the right one. Step: CPU time."
     )
     return metrics_table("results", caption, final, preset.labels, metrics(preset), len(preset.seeds))
 

@@ -90,7 +90,7 @@ def table(preset: Preset, results: pd.DataFrame) -> Table:
     columns = [Column("", text=True)]
     columns += [Column(each, f"{head} decoded") for head in heads for each in ("ELBO", "epochs")]
     caption = (
-        "Validation ELBO in nats, one seed, for runs that take the same time on a processor; bold: the size's best. "
+        "Validation ELBO in nats, one seed, for runs that take the same time on a CPU; bold: the size's best. "
         f"Sizes: categories x variables; moves of a sample: N (K - 1). Learning rate {RATE}."
     )
     return Table("results", caption, columns, body)

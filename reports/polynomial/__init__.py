@@ -120,7 +120,7 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
     seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
     caption = (
         f"Exact loss after {preset.steps:,} steps less the least one, in thousandths; {seeds}; {BOLD}. "
-        f"Step: time of the processor at {powers[0]}."
+        f"Step: CPU time at {powers[0]}."
     )
     if any(part.caption for part in parts):
         caption = f"{caption} {FEWER}"

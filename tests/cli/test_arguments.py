@@ -104,7 +104,7 @@ def test_a_schedule_that_means_what_it_says(text: str) -> None:
         ("--task labels-alone --temperature 1", "makes no use of a strategy"),
         ("--folder .", "has no effect with binarised-mnist"),
         ("--download", "has no effect with binarised-mnist"),
-        ("--device cpu:5", "there is one processor"),
+        ("--device cpu:5", "the only CPU device is cpu"),
         ("--vary beta=1 --vary beta=2", "--vary names beta twice"),
         ("--vary temperature=1 --temperature 0.7", "temperature is given, and by --vary too"),
         ("--latents 1000000000", "TiB of memory, and cpu has"),
