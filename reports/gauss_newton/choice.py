@@ -24,9 +24,8 @@ class Tried:
 
     def score(self, metric: str) -> float:
         """A validation metric of the trained model; minus infinity for one that failed."""
-        asked = "split == 'validation' and samples == @self.samples and metric == @metric"
-        found = self.run.evaluation().query(asked)["value"]
-        return float(found.iloc[0]) if len(found) and found.iloc[0] == found.iloc[0] else WORST
+        every = self.run.evaluation().dropna(subset="value").set_index(["split", "samples", "metric"])["value"]
+        return float(every.get(("validation", self.samples, metric), WORST))
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Known(Run):
     def evaluation(self) -> pd.DataFrame:
         """As ``Run.evaluation``, as far as the tables hold it."""
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].notna()]
-        return found.astype({"samples": int})[EVALUATION].drop_duplicates()
+        return found.astype({"samples": int})[EVALUATION]
 
     def measured(self) -> dict[tuple[str, str], float]:
         """What a report measured of its weights, by split and metric: numbers without an epoch or samples."""
@@ -108,9 +108,9 @@ class Known(Run):
         """
         if self.failure is not None:
             return True
-        made = self.evaluation().query("value == value")
+        made = self.evaluation().dropna(subset="value")
         had = {key: set(own["metric"]) for key, own in made.groupby(["split", "samples"])}
-        history = self.history().query("value == value")
+        history = self.history().dropna(subset="value")
         after = {key: set(own["epoch"]) for key, own in history.groupby(["split", "metric"])}
         epochs = {epoch for epoch in wants.epochs if epoch <= self.last_epoch}
         score, task = ("validation", self.config.score_metric), self.config.task_class
