@@ -18,6 +18,7 @@ from discrete_vae.tasks import Architecture, CriticConfig
 from discrete_vae.tuning import Search, Space, Study, configure
 from discrete_vae.tuning.drawing import drawn
 from reports.critics.settings import CLIPPING, PENALTY, clipped
+from reports.kit.declared import counted
 
 CRITICS = {
     PENALTY: CriticConfig(critic_learning_rate=1e-3),
@@ -71,7 +72,7 @@ class Preset:
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
-        return f"{self.trials} architectures, each under both constraints for {self.epochs} epochs, 1 seed"
+        return f"{self.trials} architectures, each under both constraints for {counted(self.epochs, 'epoch')}, 1 seed"
 
     def plan(self) -> dict[tuple[str, int], Config]:
         """The runs, by the name of the constraint and the number of the trial."""

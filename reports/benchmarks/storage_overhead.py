@@ -31,6 +31,7 @@ from reports.benchmarks.load import Load
 from reports.benchmarks.marks import Measured, cells, mark, note, tell_disturbed
 from reports.benchmarks.measurements import by_row, environment, keep, written
 from reports.kit.context import ReportContext
+from reports.kit.declared import counted
 from reports.kit.report import Report
 from reports.kit.table import Cell, Column, Number, Table
 from studies.gumbel_softmax import STUDY
@@ -57,7 +58,7 @@ class Preset:
         """What it computes, in a line."""
         return (
             f"{self.trials} instant trials by {' and '.join(map(str, self.workers))} workers on --storage, beside a "
-            f"real one of {self.study.epochs} epochs and {len(self.study.seeds)} seeds"
+            f"real one of {counted(self.study.epochs, 'epoch')} and {counted(len(self.study.seeds), 'seed')}"
         )
 
 
@@ -227,7 +228,7 @@ def overhead(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Ta
         body.append([mark(workers, own), *cells(own, "trials_per_second", digits=1), *alone])
     caption = (
         f"{preset.trials} instant trials of {STUDY.name} by so many workers at once, on {measured['storage']} "
-        f"({measured['machine']}). A real trial of {preset.study.epochs} epochs and {len(preset.study.seeds)} seeds "
+        f"({measured['machine']}). A real trial of {counted(preset.study.epochs, 'epoch')} and {counted(len(preset.study.seeds), 'seed')} "
         f"took {measured['seconds']:.0f} s."
     )
     heads = [Column(each) for each in ("workers", "trials a second", "ms a trial and worker", "% of a real trial")]

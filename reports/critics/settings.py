@@ -10,6 +10,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
+from reports.kit.declared import counted
 
 PENALTY, CLIPPING = "gradient penalty", "weight clipping"
 MIXTURES = {"8-gaussians": "8 Gaussians", "25-gaussians": "25 Gaussians"}
@@ -84,7 +85,8 @@ class Preset:
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
-        return f"{len(self.critics.seeds)} seeds; critics of {self.critics}; images for {self.images.epochs} epochs"
+        seeds, epochs = counted(len(self.critics.seeds), "seed"), counted(self.images.epochs, "epoch")
+        return f"{seeds}; critics of {self.critics}; images for {epochs}"
 
     @property
     def constraints(self) -> dict[str, CriticConfig]:

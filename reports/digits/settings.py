@@ -12,6 +12,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture, CriticConfig
 from reports.critics.settings import CLIPPING, LABELS, PENALTY, clipped
+from reports.kit.declared import counted
 
 CRITICS = {PENALTY: CriticConfig(), CLIPPING: clipped(0.01)}
 """By the name of the constraint; the bound is that of Arjovsky et al. (2017)."""
@@ -73,7 +74,8 @@ class Preset:
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
-        return f"{self.digits.epochs} epochs of {self.digits}; {self.few.epochs:,} epochs of 1,000 digits"
+        digits, few = counted(self.digits.epochs, "epoch"), counted(self.few.epochs, "epoch")
+        return f"{digits} of {self.digits}; {few} of 1,000 digits"
 
     def rows(self) -> Mapping[tuple[str, ...], list[Config]]:
         """Runs by the parts of a row's name: the data, what passes the gradient, and the constraint."""

@@ -33,8 +33,8 @@ class Row:
         return schedule.initial if isinstance(schedule, Schedule) and schedule.decay == 1 else None
 
 
-def rows() -> list[Row]:
-    """Every categorical strategy at its defaults and, if it has a temperature, at others; target propagation in four.
+def rows(temperatures: Sequence[float] = TEMPERATURES) -> list[Row]:
+    """Every categorical strategy at its defaults and, if it has a temperature, at these; target propagation in four.
 
     Enumeration is the exact gradient itself, and a bound of several samples has another gradient; the
     model has more categories than estimators for binary variables take. At its defaults the
@@ -65,7 +65,7 @@ def rows() -> list[Row]:
         own = Row(label, name, STRATEGIES[name].Options(**options))
         found.append(own)
         if own.temperature is not None and "temperature" not in STRATEGIES[name].idle(own.options, *sizes):
-            others = (each for each in TEMPERATURES if each != own.temperature)
+            others = (each for each in temperatures if each != own.temperature)
             found += [Row(label, name, replace(own.options, temperature=Schedule(each))) for each in others]
     return found
 
@@ -101,7 +101,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset((1, 3), 20, 500, 300),
+    "quick": Preset((1,), 10, 100, 50, rows((0.5, 1.0))),
     "laptop": Preset((1, 20), 20, 1000, 500),
     "full": Preset((1, 20), 50, 5000, 2000),
 }

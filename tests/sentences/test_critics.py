@@ -1,0 +1,35 @@
+"""The documentation's sentences on critics, held to the committed results."""
+
+from __future__ import annotations
+
+from discrete_vae.evaluation import statistics
+from reports.kit.results import Metric
+from tests.readme import SAID, apart, results_of, seeds_of, told
+
+MADE = ["modes", "near", "close"]
+"""What is measured of generators' points."""
+
+
+def test_sentences_on_critics() -> None:
+    results = results_of("critics")
+
+    values, p_values = {}, {}
+    for data in ("8 Gaussians", "25 Gaussians"):
+        for kind, split, metrics in (("critic alone", "centres", ["peaks", "dip"]), ("generator", "test", MADE)):
+            rows = [f"{kind}, {data}, {constraint}" for constraint in ("gradient penalty", "weight clipping")]
+            for metric in metrics:
+                values[data, metric] = apart(results, *rows, split, metric)
+                both = (Metric(split, metric).of(results, row) for row in rows)
+                p_values[data, metric] = statistics.paired_p(*both)
+    corrected = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+    assert len(values) == 10
+    close, near = ("8 Gaussians", "close"), ("8 Gaussians", "near")
+    told_close = f"({told(values[close], 2)} more, paired p = {p_values[close]:.1g}"
+    assert f"{told_close}, but {corrected[close]:.2f} after Holm's" in SAID
+    assert f"({told(values[near], 2)}, p = {p_values[near]:.1g})" in SAID
+    (norm,) = seeds_of(results, "deep critic, clipping at 0.1", "validation", "gradient_norm_1").values()
+    norms = results[results["row"] == "deep critic, gradient penalty"]["value"]
+    assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
+    assert f"it grows to {norm / 1e5:.1f} · 10⁵" in SAID
+    peaks = seeds_of(results, "critic alone, 25 Gaussians, gradient penalty", "centres", "peaks")
+    assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID

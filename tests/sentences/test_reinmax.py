@@ -1,0 +1,25 @@
+"""The documentation's sentences on the table of the ReinMax paper, held to the committed results."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.target_propagation.settings import REINMAX
+from tests.readme import SAID, apart, mean, results_of, seeds_of
+
+
+def test_sentences_on_the_reinmax_paper() -> None:
+    results = results_of("reinmax")
+    rows = ("ReinMax", "ST-GS", "Gumbel-Softmax", "Gauss-Newton")
+    value = {row: mean(results, f"{row}, 10x30", "train", "elbo") for row in rows}
+    assert f"ReinMax has {value['ReinMax'] - value['ST-GS']:.1f} nats less" in SAID
+    assert f"and {value['ReinMax'] - value['Gumbel-Softmax']:.1f} less than Gumbel-Softmax" in SAID
+    bound = {row: mean(results, f"{row}, 10x30", "test", "log_likelihood") for row in value}
+    best, *rest = sorted(bound.values(), reverse=True)
+    assert best == bound["Gumbel-Softmax"]
+    assert f"{best:.1f}, before {rest[0]:.1f}, {rest[1]:.1f} and {rest[2]:.1f}" in SAID
+    pair = "ReinMax, 10x30", "Gauss-Newton, 10x30"
+    more = [apart(results, *pair, split, "elbo")[0] for split in ("train", "test")]
+    assert f"has {more[0]:.1f} more than ReinMax, and on the test images {more[1]:.1f} more" in SAID
+    seeds = pd.Series(seeds_of(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
+    assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
