@@ -226,9 +226,10 @@ def overhead(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Ta
         own = found[f"{workers} workers"]
         alone = Number(1000 * own["seconds"], digits=0), Number(100 * own["share"])
         body.append([mark(workers, own), *cells(own, "trials_per_second", digits=1), *alone])
+    length = f"{counted(preset.study.epochs, 'epoch')} and {counted(len(preset.study.seeds), 'seed')}"
     caption = (
         f"{preset.trials} instant trials of {STUDY.name} by so many workers at once, on {measured['storage']} "
-        f"({measured['machine']}). A real trial of {counted(preset.study.epochs, 'epoch')} and {counted(len(preset.study.seeds), 'seed')} "
+        f"({measured['machine']}). A real trial of {length} "
         f"took {measured['seconds']:.0f} s."
     )
     heads = [Column(each) for each in ("workers", "trials a second", "ms a trial and worker", "% of a real trial")]
