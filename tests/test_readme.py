@@ -11,9 +11,9 @@ import torch
 
 from discrete_vae.errors import InputError
 from discrete_vae.strategies import STRATEGIES
-from tests.readme import ROOT, TEXT, blocks, commands, understand
+from tests.readme import PAGES, ROOT, TEXT, blocks, commands, understand
 
-EXAMPLES = blocks(f"{TEXT}\n{(ROOT / 'CONTRIBUTING.md').read_text()}", "python")
+EXAMPLES = blocks(TEXT, "python")
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -22,11 +22,11 @@ def test_examples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(compile(EXAMPLES[number], "README.md", "exec"), {})
 
 
-def test_the_strategy_of_the_contributors_guide_holds_its_claim() -> None:
+def test_the_strategy_of_its_guide_holds_its_claim() -> None:
     """It is biased, and its second derivative is the surrogate's; options and a population's values go through."""
     names: dict[str, Any] = {}
-    (block,) = (example for example in EXAMPLES if "OneHotPathwise" in example)
-    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    block, *_ = blocks(PAGES["guides/own-strategy.md"], "python")
+    exec(compile(block, "own-strategy.md", "exec"), names)
     smooth = names["Smooth"]
     logits = torch.randn(3, 4, 2, 5, requires_grad=True)
     strategy = smooth(torch.tensor([0.5, 1.0, 2.0]))
