@@ -67,12 +67,20 @@ def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
         return "objective bound, whose samples stand in for them"
     sizes = values["architecture"].latents, values["architecture"].categories
     if option.name in strategy.idle(values["options"], *sizes):
-        return f"these options of {values['strategy']}"
+        return f"these options of {values['strategy']}{_changed(values['options'], option.name)}"
     if option.part == "architecture":
         return backbones.idle(values["architecture"]).get(option.name)
     if option.name == "pixel_scale" and option.name not in LIKELIHOODS[values["likelihood"]].reads:
         return f"likelihood {values['likelihood']}"
     return None
+
+
+def _changed(options: Any, name: str) -> str:
+    """A strategy's options that are not at their defaults, but for one of them: ``" (moves 9)"``."""
+    others = [field for field in dataclasses.fields(options) if field.name != name]
+    changed = [each for each in others if getattr(options, each.name) != each.default]
+    told = ", ".join(f"{each.name.replace('_', ' ')} {getattr(options, each.name)}" for each in changed)
+    return f" ({told})" if told else ""
 
 
 def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

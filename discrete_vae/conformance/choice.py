@@ -148,6 +148,7 @@ def accepted(name: str, kind: type[Strategy], options: Any, shape: tuple[int, in
             continue
         subject = Subject(kind, options, each)
         try:
+            kind.check_size(options, *each)
             problem = subject.problem()
             strategy = problem.build(kind, options)
             check_claim(name, strategy.claim, problem.family.sample_shape)

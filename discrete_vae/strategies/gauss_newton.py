@@ -15,6 +15,7 @@ variable's own sample.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, get_args
@@ -43,8 +44,8 @@ class GaussNewtonOptions:
     output), slopes, or nothing, which takes N K forward derivatives of the decoder for each image. It has no effect
     where all moves are decoded."""
     moves: int = 0
-    """Number of an image's likeliest moves whose loss is decoded instead of estimated: 0 none, N (K - 1) all, which is
-    local expectation. A few decoded moves beside many estimated ones lower the variance, but can raise the bias."""
+    """Number of each sample's likeliest moves whose loss is decoded instead of estimated: 0 none, N (K - 1) all, which
+    is local expectation. A few decoded moves beside many estimated ones lower the variance, but can raise the bias."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -124,9 +125,7 @@ class GaussNewtonLocalExpectation(Strategy):
         outputs = decoded_layers(objective, seen)
         loss = differentiable_in(objective.loss_of(seen, outputs[-1]), seen, self)
         with torch.no_grad():
-            outputs = [each.detach() for each in outputs]
-            whole = places.shape[-1] == sample.shape[-2] * (sample.shape[-1] - 1)  # then nothing is estimated
-            rest = torch.zeros_like(sample) if whole else second_order(objective, sample, outputs, self.averaged)
+            rest = self.curved(objective, sample, outputs, places)
             rest = with_decoded(rest, objective, sample, places, softmax(logits), loss)
             pull = jacobian_product(softmax(logits), rest)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
@@ -140,16 +139,20 @@ class GaussNewtonLocalExpectation(Strategy):
             outputs = decoded_layers(one, seen)
             each = one.loss_of(seen, outputs[-1])  # [..., B S]
             first = slope(each, seen, type(self).__name__, retain=True)
-        losses = samples.apart(each)
+        losses, places = samples.apart(each), self.decoded(samples.split(logits), split)
         with torch.no_grad():
-            outputs = [output.detach() for output in outputs]
-            costs = first - (split * first).sum(-1, keepdim=True) + second_order(one, split, outputs, self.averaged)
-            places = self.decoded(samples.split(logits), split)
+            costs = first - (split * first).sum(-1, keepdim=True) + self.curved(one, split, outputs, places)
             costs = with_decoded(costs, one, split, places, probabilities, each)
             costs = bound_change(losses, torch.unflatten(costs, -3, losses.shape[-2:])).flatten(-3, -2)
             pull = jacobian_product(softmax(logits), costs)
         loss = bound(losses, -1)
         return Estimate(loss + only_gradient(logits, pull, loss.dim()), loss.new_zeros(loss.shape[:-1]), sample)
+
+    def curved(self, objective: Objective, sample: Tensor, outputs: Sequence[Tensor], places: Tensor) -> Tensor:
+        """Second order of the moves' costs ``[..., B, N, K]``; 0 where all moves are decoded, so none is estimated."""
+        if places.shape[-1] == sample.shape[-2] * (sample.shape[-1] - 1):
+            return torch.zeros_like(sample)
+        return second_order(objective, sample, [each.detach() for each in outputs], self.averaged)
 
     @torch.no_grad()
     def decoded(self, logits: Tensor, sample: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Preset:
     """How much is computed."""
 
     epochs: int
-    """Of the runs without decoded moves; the others have as many as take the same time, if that is one at least."""
+    """Of the runs without decoded moves; the others have as many as take the same time, rounded, if not to none."""
     tasks: Sequence[Task]
     seed: int = 0
 
@@ -90,7 +90,7 @@ def table(preset: Preset, results: pd.DataFrame) -> Table:
     columns = [Column("", text=True)]
     columns += [Column(each, f"{head} decoded") for head in heads for each in ("ELBO", "epochs")]
     caption = (
-        "Validation ELBO in nats, one seed, for runs that take the same time on a CPU; bold: the size's best. "
+        "Validation ELBO in nats, one seed, for runs that take about the same time on a CPU; bold: the size's best. "
         f"Sizes: categories x variables; moves of a sample: N (K - 1). Learning rate {RATE}."
     )
     return Table("results", caption, columns, body)

@@ -12,7 +12,9 @@ from reports import __main__ as command
 from reports.kit.comparison import Comparison
 
 ROOT = Path(__file__).parents[2]
-(SNIPPET,) = re.findall(r'```python\n("""mine\.py.*?)```', (ROOT / "docs" / "guides" / "own-report.md").read_text(), re.DOTALL)
+(SNIPPET,) = re.findall(
+    r'```python\n("""mine\.py.*?)```', (ROOT / "docs" / "guides" / "own-report.md").read_text(), re.DOTALL
+)
 
 
 def end(tokens: list[str]) -> int:

@@ -38,6 +38,7 @@ from discrete_vae.strategies import (
     Vimco,
 )
 from discrete_vae.strategies.bound import bound, bound_change, bound_of, leave_one_out
+from discrete_vae.strategies.responses import Averaged
 from discrete_vae.strategies.target_propagation.feedback import LayerwiseFeedback, WeightMirror
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
@@ -212,6 +213,27 @@ def test_gauss_newton_of_a_bound_is_local_expectation_where_its_model_is_exact()
         estimate = strategy.estimate(logits, bound_of(objective, logits, count), Noise([seeded(5)]))
         gradients.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("averaged", ["all", "nothing"])
+def test_gauss_newton_of_a_bound_whose_moves_are_all_decoded_needs_no_model(averaged: Averaged) -> None:
+    """It is local expectation without a curvature, and decodes what its claim says."""
+    count, every, rows = 2, LATENTS * (CATEGORIES - 1), []
+
+    def decode(sample: Tensor) -> Tensor:
+        rows.append(math.prod(sample.shape[:-2]) // BATCH)
+        return DECODER(sample.flatten(-2))
+
+    whole = GaussNewtonLocalExpectation(averaged, every)
+    gradients = []
+    for strategy in (LocalExpectation(), whole):
+        rows.clear()
+        objective = replace(single(IMAGES.repeat_interleave(count, 0)), decode=decode, model=None, curvature=None)
+        logits = LOGITS.repeat(1, count, 1).requires_grad_()
+        estimate = strategy.estimate(logits, bound_of(objective, logits, count), Noise([seeded(5)]))
+        gradients.append(torch.autograd.grad(estimate.loss.sum(), logits)[0])
+    torch.testing.assert_close(*gradients)
+    assert sum(rows) == count * whole.claim.decoded(LATENTS, CATEGORIES)
 
 
 def test_a_bound_changes_as_a_second_evaluation_says() -> None:

@@ -200,6 +200,10 @@ def test_a_gradient_of_nan_holds_no_claim(folder, capsys, monkeypatch) -> None:
         ("own_strategies:", "give module:Class"),
         ("own_strategies:Binari", "unknown class of own_strategies 'Binari'; did you mean 'Binary'?"),
         ("own_strategies:Binary --shape 2 3", "refuses 2 variables of 3 categories (Binary takes 2 categories)"),
+        (
+            "gauss-newton-local-expectation --set moves=9",
+            "moves is 9, of 4 that there are: 2 variables of 3 categories",
+        ),
         ("own_strategies:Other", "is no Strategy; derive it from"),
         ("own_strategies:Claimless", "has no claim"),
         (

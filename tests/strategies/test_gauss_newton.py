@@ -411,7 +411,7 @@ def test_moves_that_there_are_not_are_refused() -> None:
 
 def test_an_average_of_what_nothing_is_estimated_by_is_refused() -> None:
     options = GaussNewtonLocalExpectation.Options("slopes", moves=16)
-    with pytest.raises(InputError, match="averaged is slopes, which has no effect"):
+    with pytest.raises(InputError, match=r"averaged is slopes, which has no effect with .* \(moves 16\);"):
         Config("gauss-newton-local-expectation", options, Architecture(latents=8, categories=3))
     Config("gauss-newton-local-expectation", options, Architecture(latents=20, categories=3))
 
