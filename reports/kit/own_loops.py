@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -83,15 +87,15 @@ def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFram
     """Tidy rows of the runs, and the environments that they were made in; trains what is not known.
 
     A run is known if the tables in the report's folder or the committed ones have it, or the runs' folder. Each run is
-    kept when it ends, so that a call that was cut off goes on after the last of them. Raises ``InputError`` for a table
-    that cannot be read.
+    kept when it ends, so that a call that was cut off goes on after the last of them. With ``bench.jobs`` so many
+    processes train at once. Raises ``InputError`` for a table that cannot be read.
     """
     known, environments = _known(bench)
-    found = list[pd.DataFrame]()
+    made, found = _made([run for run in runs if run.identity not in known], bench), list[pd.DataFrame]()
     with terminal_progress() as progress, progress.counting(f"{len(runs)} runs", len(runs)) as done:
         for run in runs:
             if (numbers := known.get(run.identity)) is None:
-                numbers, place = _kept(run, bench)
+                numbers, place = next(made)
                 environments += [place] * (place not in environments)
             told: dict[str, Any] = dict(zip(IDENTITY, run.identity, strict=True)) | {
                 "report": bench.report,
@@ -115,14 +119,25 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
     return metric.offset + metric.scale * results[here].groupby("step")["value"].mean()
 
 
-def _kept(run: OwnRun, bench: ReportContext) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _made(runs: Sequence[OwnRun], bench: ReportContext) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+    """Numbers and environment of each run, in order; the processes of ``bench.jobs`` share the threads."""
+    take, jobs = partial(_kept, bench.report, bench.runs / "own"), min(bench.jobs or 1, len(runs))
+    if jobs <= 1:
+        yield from map(take, runs)
+        return
+    threads = max(1, torch.get_num_threads() // jobs)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
+        yield from pool.map(take, runs)
+
+
+def _kept(report: str, folder: Path, run: OwnRun) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device."""
 
     def take() -> dict[str, Any]:
         return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}
 
-    asked = {"report": bench.report, **dict(zip(IDENTITY, run.identity, strict=True))}
-    made = keep(bench.runs / "own", asked, take, "numbers", "environment")
+    asked = {"report": report, **dict(zip(IDENTITY, run.identity, strict=True))}
+    made = keep(folder, asked, take, "numbers", "environment")
     place = {name: made["environment"].get(name) for name in ENVIRONMENT}
     return pd.DataFrame(made["numbers"], columns=NUMBERS), place
 

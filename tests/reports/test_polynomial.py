@@ -172,6 +172,17 @@ def test_a_second_call_trains_nothing(made: Path, tmp_path: Path, monkeypatch, k
     assert set(own["row"]) == {"other, p = 2", "other, p = 3"}
 
 
+def test_runs_in_two_processes_have_the_same_numbers(made: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(polynomial, "train", lambda *args: pytest.fail("trained in this process"))
+    bench = dataclasses.replace(context(tmp_path), jobs=2)
+    found, _ = own_loops.collected(TINY.runs(), bench)
+    assert len(list((bench.runs / "own").iterdir())) == len(TINY.runs())
+    results = pd.read_csv(made / "out" / "results.csv")
+    columns = ["row", "parameters", "seed", "step", "value"]
+    one, other = (each[each["metric"] == "loss"][columns].reset_index(drop=True) for each in (found, results))
+    pd.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
 def test_other_settings_are_trained(made: Path, monkeypatch) -> None:
     def trained(*args: object) -> None:
         raise InterruptedError
