@@ -125,15 +125,13 @@ def test_every_public_name_is_on_the_page_of_its_module(site: Path) -> None:
     """Once: what two modules have is on the page of one."""
     anchors = {page: ids(site / "api" / f"{page}.html") for page in set(PUBLIC.values())}
     everywhere = set[str]().union(*anchors.values())
-    missing = []
+    missing, modules = [], {name: importlib.import_module(f"discrete_vae.{name}") for name in PUBLIC}
     for name, page in PUBLIC.items():
-        module = importlib.import_module(f"discrete_vae.{name}")
+        module = modules[name]
         for each in public(module):
             value = getattr(module, each)
             shared = [
-                f"discrete_vae.{other}.{each}"
-                for other in PUBLIC
-                if getattr(importlib.import_module(f"discrete_vae.{other}"), each, None) is value
+                f"discrete_vae.{other}.{each}" for other, own in modules.items() if vars(own).get(each) is value
             ]
             if f"{module.__name__}.{each}" not in anchors[page] and everywhere.isdisjoint(shared):
                 missing.append(f"{module.__name__}.{each}")

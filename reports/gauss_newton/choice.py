@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from discrete_vae.runs import Run
 from reports.gauss_newton.settings import Preset, Row, Trial
@@ -22,10 +23,16 @@ class Tried:
     samples: int
     """Samples of an image that score it."""
 
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Validation metrics of the trained model, those that are numbers."""
+        found = self.run.evaluation().dropna(subset="value")
+        own = found[(found["split"] == "validation") & (found["samples"] == self.samples)]
+        return dict(zip(own["metric"], own["value"], strict=True))
+
     def score(self, metric: str) -> float:
         """A validation metric of the trained model; minus infinity for one that failed."""
-        every = self.run.evaluation().dropna(subset="value").set_index(["split", "samples", "metric"])["value"]
-        return float(every.get(("validation", self.samples, metric), WORST))
+        return self.scores.get(metric, WORST)
 
 
 @dataclass(frozen=True)

@@ -108,16 +108,16 @@ class Known(Run):
         """
         if self.failure is not None:
             return True
-        made = self.evaluation().dropna(subset="value")
-        had = {key: set(own["metric"]) for key, own in made.groupby(["split", "samples"])}
-        history = self.history().dropna(subset="value")
-        after = {key: set(own["epoch"]) for key, own in history.groupby(["split", "metric"])}
+        evaluation, history = self.evaluation().dropna(subset="value"), self.history().dropna(subset="value")
+        had = set(zip(evaluation["split"], evaluation["samples"], evaluation["metric"], strict=True))
+        after = set(zip(history["split"], history["metric"], history["epoch"], strict=True))
         epochs = {epoch for epoch in wants.epochs if epoch <= self.last_epoch}
-        score, task = ("validation", self.config.score_metric), self.config.task_class
+        task, score = self.config.task_class, ("validation", self.config.score_metric)
+        wanted = {(*each, metric) for each in wants.samples.items() for metric in least(task, each[1], wants.whole)}
         return (
             self.finished
-            and all(had.get(each, set()) >= least(task, each[1], wants.whole) for each in wants.samples.items())
-            and all(after.get(key, set()) >= epochs for key in wants.metrics or [score])
+            and had >= wanted
+            and after >= {(*key, epoch) for key in wants.metrics or [score] for epoch in epochs}
         )
 
     def sessions(self) -> list[dict[str, Any]]:

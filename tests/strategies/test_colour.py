@@ -17,8 +17,11 @@ from discrete_vae.runs import Run
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
+from tests.training.killing import unrecorded
 
 STEPS, BATCH = 2, 4
+plain_steps = pytest.fixture(scope="module", autouse=True)(unrecorded)
+"""Recorded ones have their bits (``tests/training/test_capture.py``)."""
 CATEGORICAL = [name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical]
 
 

@@ -21,11 +21,15 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
+from tests.training.killing import unrecorded
 from tests.training.small_runs import ABSURD, CASES, Told, config, distance, others, value, weights
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
+plain_steps = pytest.fixture(unrecorded)
+"""Recorded ones have their bits (``test_capture``)."""
 
 
+@pytest.mark.usefixtures("plain_steps")
 @pytest.mark.parametrize("case", CASES)
 def test_a_result_does_not_depend_on_who_is_trained_beside(data: Dataset, tmp_path: Path, case: str) -> None:
     """Within what the order of a float32 sum may change in 25 steps; the members' own noise would change far more."""
