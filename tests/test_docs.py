@@ -130,9 +130,7 @@ def test_every_public_name_is_on_the_page_of_its_module(site: Path) -> None:
         module = modules[name]
         for each in public(module):
             value = getattr(module, each)
-            shared = [
-                f"discrete_vae.{other}.{each}" for other, own in modules.items() if vars(own).get(each) is value
-            ]
+            shared = [f"discrete_vae.{other}.{each}" for other, own in modules.items() if vars(own).get(each) is value]
             if f"{module.__name__}.{each}" not in anchors[page] and everywhere.isdisjoint(shared):
                 missing.append(f"{module.__name__}.{each}")
     assert not missing

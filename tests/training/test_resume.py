@@ -27,6 +27,7 @@ from tests.tiny_images import middle
 
 NURSERY = """
 import json, os, sys
+from functools import partial
 from pathlib import Path
 import pandas, torch
 from discrete_vae.training import Interrupted, journal
@@ -35,6 +36,7 @@ from discrete_vae.config import Config
 from discrete_vae.data import Split
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
+from discrete_vae.training.step import Trainer
 from tests.tiny_images import middle
 
 data = middle()
@@ -62,6 +64,8 @@ def work(job):
     Split.batch = moment("batch", Split.batch)
     journal.environment = lambda device: {}
     training._rehearse = lambda *arguments: None  # whose batch is no moment of training
+    if not job["record"]:
+        Trainer._captured = lambda self, function: partial(function, noise=self.noise)
     configs = [Config.from_dict(values) for values in job["configs"]]
     try:
         training.train(configs, Path(job["runs"]), data, checkpoint_every=1)
@@ -96,9 +100,10 @@ class Nursery:
         kind: str = "disk",
         number: int = signal.SIGKILL,
         kill_after: int | None = None,
+        record: bool = True,
     ) -> tuple[str, int]:
         """Train; the child sends itself signal ``number`` at a moment, or we kill it once it tells of one."""
-        job = {"runs": str(runs), "configs": [config.to_dict() for config in configs]}
+        job = {"runs": str(runs), "configs": [config.to_dict() for config in configs], "record": record}
         say = kill_after is not None
         self.asks.write(json.dumps({**job, "at": at, "kind": kind, "signal": number, "say": say}) + "\n")
         self.asks.flush()
@@ -288,17 +293,20 @@ def test_a_signal_saves_and_tells_how_to_go_on(
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_a_signal_inside_every_epoch(nursery: Nursery, tmp_path: Path, case: str) -> None:
-    """Stopped in the middle of the noise, the sums, the data's order and the schedules, for every strategy."""
+    """Stopped in the middle of the noise, the sums, the data's order and the schedules, for every strategy.
+
+    With plain steps: recorded ones have their bits (``test_capture``), and the other tests here record.
+    """
     strategy, options = OPTIONS[case]
     pair = [
         config(strategy, options, seed=seed, learning_rate=Schedule(rate)) for seed, rate in enumerate((3e-3, 1e-3))
     ]
-    assert nursery.train(tmp_path / "whole", pair)[0] == "finished"
+    assert nursery.train(tmp_path / "whole", pair, record=False)[0] == "finished"
     for batch, step in ((1, 25), (20, 50)):
-        end, _ = nursery.train(tmp_path / "cut", pair, at=batch, kind="batch", number=signal.SIGINT)
+        end, _ = nursery.train(tmp_path / "cut", pair, at=batch, kind="batch", number=signal.SIGINT, record=False)
         assert f"saved at step {step} of 80" in end
         assert reached(tmp_path / "cut", pair) == (step, step)
-    assert nursery.train(tmp_path / "cut", pair)[0] == "finished"
+    assert nursery.train(tmp_path / "cut", pair, record=False)[0] == "finished"
     assert content(tmp_path / "cut", pair) == content(tmp_path / "whole", pair)
 
 

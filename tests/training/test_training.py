@@ -22,9 +22,12 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import loop as training
 from discrete_vae.training import train
+from tests.training.killing import unrecorded
 from tests.training.small_runs import ABSURD, CASES, LEARNED, Told, config, distance, value, weights
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
+plain_steps = pytest.fixture(unrecorded)
+"""Recorded ones have their bits (``test_capture``)."""
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(
@@ -199,6 +202,7 @@ def test_temperatures_reach_their_members_step_by_step(
     assert [tuple(pair) for pair in seen] == [pytest.approx(pair) for pair in expected]
 
 
+@pytest.mark.usefixtures("plain_steps")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_bfloat16_trains_and_is_finite(data: Dataset, tmp_path: Path, strategy: str) -> None:
     fields = {"epochs": 4, "learning_rate": Schedule(3e-3)}
