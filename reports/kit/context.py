@@ -218,8 +218,8 @@ class ReportContext:
             results = results.assign(samples=results["samples"].astype("Int64"))
         self.write(name, to_csv(results.reindex(columns=order)))
 
-    def write_provenance(self, runs: Sequence[Run], **settings: object) -> None:
-        """Write the provenance of the numbers, as the runs' folders have it."""
+    def write_provenance(self, runs: Sequence[Run], own_seconds: float = 0.0, /, **settings: object) -> None:
+        """Write the provenance of the numbers, as the runs' folders have it; ``own_seconds``: of other training."""
         told = {
             "report": self.report,
             "preset": self.preset,
@@ -227,6 +227,7 @@ class ReportContext:
             "settings": dict(settings),
             **described(runs, (self.out, RESULTS / self.report, *KEPT.glob("*"))),
         }
+        told["training_seconds"] = round(told["training_seconds"] + own_seconds, 1)
         self.write(PROVENANCE, json.dumps(told, indent=2) + "\n")
 
     def write_text(

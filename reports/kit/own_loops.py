@@ -106,6 +106,11 @@ def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFram
     return pd.concat(found, ignore_index=True).reindex(columns=[*COLUMNS, "step"]), environments
 
 
+def seconds_of(results: pd.DataFrame) -> float:
+    """CPU seconds that the runs were trained for."""
+    return float(results.loc[results["metric"] == SECONDS, "value"].sum())
+
+
 def last(results: pd.DataFrame) -> pd.DataFrame:
     """Each run's numbers after its last step that has the metric."""
     return results.loc[

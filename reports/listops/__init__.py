@@ -12,7 +12,7 @@ import pandas as pd
 from reports.kit.context import ReportContext
 from reports.kit.declared import counted
 from reports.kit.figures import figure, legend_below, styles
-from reports.kit.own_loops import SECONDS, OwnRun, StrategyRow, collected, last, means
+from reports.kit.own_loops import SECONDS, OwnRun, StrategyRow, collected, last, means, seconds_of
 from reports.kit.report import Report
 from reports.kit.results import BOLD, Metric, by_name, metrics_table
 from reports.kit.table import Table
@@ -114,7 +114,10 @@ def make(preset: Preset, bench: ReportContext) -> None:
     """Train what is missing, then write numbers, table, figure and text."""
     results, environments = collected(preset.runs(), bench)
     bench.write_results(results)
-    bench.write_provenance([], seeds=list(preset.seeds), setting=asdict(preset.setting), measured_on=environments)
+    seconds = seconds_of(results)
+    bench.write_provenance(
+        [], seconds, seeds=list(preset.seeds), setting=asdict(preset.setting), measured_on=environments
+    )
     draw(preset, bench, results)
     final = last(results)
     values = {"preset": bench.preset, "setting": preset.setting, "seeds": len(preset.seeds)}

@@ -13,7 +13,7 @@ from discrete_vae.errors import InputError
 from reports.kit.context import ReportContext
 from reports.kit.declared import counted
 from reports.kit.figures import figure, legend_below, styles
-from reports.kit.own_loops import SECONDS, Numbers, OwnRun, StrategyRow, collected, last, means
+from reports.kit.own_loops import SECONDS, Numbers, OwnRun, StrategyRow, collected, last, means, seconds_of
 from reports.kit.report import Report
 from reports.kit.results import BOLD, FEWER, Metric, by_name, line, metrics_table
 from reports.kit.table import Table
@@ -96,7 +96,12 @@ def make(preset: Preset, bench: ReportContext) -> None:
     results, environments = collected(preset.runs(), bench)
     bench.write_results(results)
     bench.write_provenance(
-        [], seeds=list(preset.seeds), steps=preset.steps, powers=list(preset.powers), measured_on=environments
+        [],
+        seconds_of(results),
+        seeds=list(preset.seeds),
+        steps=preset.steps,
+        powers=list(preset.powers),
+        measured_on=environments,
     )
     draw(preset, bench, results)
     final = last(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -157,6 +158,8 @@ def test_every_file_is_written(made: Path) -> None:
     results = pd.read_csv(made / "out" / "results.csv")
     assert len(results.groupby(["row", "seed"])) == len(TINY.rows) * len(TINY.powers) * len(TINY.seeds)
     assert set(results[results["metric"] == "loss"]["step"]) == {0, 10, 20}
+    told = json.loads((made / "out" / "provenance.json").read_text())["training_seconds"]
+    assert told == round(own_loops.seconds_of(results), 1) > 0
 
 
 @pytest.mark.parametrize("kept", ["runs", "out"])
@@ -210,7 +213,7 @@ def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
 
 def test_own_loops_are_of_the_processor(tmp_path: Path) -> None:
     """Whatever the report's device: their provenance names what they ran on."""
-    bench = dataclasses.replace(context(tmp_path), device=torch.device("cuda"))
+    bench = dataclasses.replace(context(tmp_path), report="mine", device=torch.device("cuda"))
     run = own_loops.OwnRun("row", "reinmax", {}, 0, lambda: own_loops.Numbers([("train", "loss", 1, 2.0)]))
     results, (place,) = own_loops.collected([run], bench)
     assert list(results["value"]) == [2.0]
