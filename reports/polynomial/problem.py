@@ -46,7 +46,8 @@ class Problem:
 
     def distances(self, values: Tensor) -> Tensor:
         """``|z - c|^p / L`` of each number."""
-        return (values - self.target).abs() ** self.power / self.variables
+        # Below a power of 2 the second derivative, which REBAR takes, is infinite at the target; relaxed samples hit it.
+        return (values - self.target).abs().clamp_min(1e-9) ** self.power / self.variables
 
     @property
     def objective(self) -> Objective:

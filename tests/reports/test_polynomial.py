@@ -120,6 +120,16 @@ def test_gauss_newton_is_exact_for_a_square() -> None:
     assert (error * DRAWS**0.5 < 1e-4).all()
 
 
+def test_the_loss_has_a_second_derivative_where_a_relaxed_sample_hits_the_target() -> None:
+    problem = Problem(1.5, variables=3)
+    values = torch.tensor([0.45, 0.0, 1.0], requires_grad=True)
+    (first,) = torch.autograd.grad(problem.distances(values).sum(), values, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), values)
+    assert first.isfinite().all()
+    assert second.isfinite().all()
+    assert first[0] == 0.0
+
+
 def test_training_lowers_the_loss_and_a_seed_decides_it() -> None:
     problem = Problem(2.0, variables=8, rate=0.1)
     one, again, other = (train(problem, STRATEGIES["reinmax"](), 40, 20, seed).lines for seed in (0, 0, 1))
