@@ -46,7 +46,7 @@ class Problem:
 
     def distances(self, values: Tensor) -> Tensor:
         """``|z - c|^p / L`` of each number."""
-        # Below a power of 2 the second derivative, which REBAR takes, is infinite at the target; relaxed samples hit it.
+        # Below a power of 2 the second derivative (of REBAR) is infinite at the target, which relaxed samples hit.
         return (values - self.target).abs().clamp_min(1e-9) ** self.power / self.variables
 
     @property
