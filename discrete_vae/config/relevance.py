@@ -77,9 +77,10 @@ def without_effect(option: Option, values: Mapping[str, Any]) -> str | None:
 
 def _changed(options: Any, name: str) -> str:
     """A strategy's options that are not at their defaults, but for one of them: ``" (moves 9)"``."""
-    others = [field for field in dataclasses.fields(options) if field.name != name]
-    changed = [each for each in others if getattr(options, each.name) != each.default]
-    told = ", ".join(f"{each.name.replace('_', ' ')} {getattr(options, each.name)}" for each in changed)
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options) if field.name != name}
+    plain = type(options)()
+    changed = {each: value for each, value in values.items() if value != getattr(plain, each)}
+    told = ", ".join(f"{each.replace('_', ' ')} {value}" for each, value in changed.items())
     return f" ({told})" if told else ""
 
 

@@ -58,8 +58,13 @@ class Preset:
         """What it computes, in a line."""
         return (
             f"{self.trials} instant trials by {' and '.join(map(str, self.workers))} workers on --storage, beside a "
-            f"real one of {counted(self.study.epochs, 'epoch')} and {counted(len(self.study.seeds), 'seed')}"
+            f"real one of {self.length}"
         )
+
+    @property
+    def length(self) -> str:
+        """Of the real trial."""
+        return f"{counted(self.study.epochs, 'epoch')} and {counted(len(self.study.seeds), 'seed')}"
 
 
 PRESETS = {
@@ -226,11 +231,9 @@ def overhead(preset: Preset, found: Measured, measured: Mapping[str, Any]) -> Ta
         own = found[f"{workers} workers"]
         alone = Number(1000 * own["seconds"], digits=0), Number(100 * own["share"])
         body.append([mark(workers, own), *cells(own, "trials_per_second", digits=1), *alone])
-    length = f"{counted(preset.study.epochs, 'epoch')} and {counted(len(preset.study.seeds), 'seed')}"
     caption = (
         f"{preset.trials} instant trials of {STUDY.name} by so many workers at once, on {measured['storage']} "
-        f"({measured['machine']}). A real trial of {length} "
-        f"took {measured['seconds']:.0f} s."
+        f"({measured['machine']}). A real trial of {preset.length} took {measured['seconds']:.0f} s."
     )
     heads = [Column(each) for each in ("workers", "trials a second", "ms a trial and worker", "% of a real trial")]
     return Table("overhead", caption + note(found.values()), heads, body)

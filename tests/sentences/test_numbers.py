@@ -10,14 +10,12 @@ import pytest
 from tests.readme import ROOT, SAID, TEXT, sentences
 
 TABLES = sentences("\n".join(path.read_text() for path in (ROOT / "reports" / "results").glob("*/*.md")))
-
-
 NUMBER = re.compile(r"-?\d+\.\d+(?= nats)|-?\d+\.\d+ ± \d+\.\d+")
 """What the README says in nats or with an interval."""
 
 
 def test_numbers_of_the_readme_stand_on_the_pages_of_results() -> None:
-    """These are held to the committed results below."""
+    """These are held to the committed results by the other files of this folder."""
     assert set(NUMBER.findall(sentences(TEXT))) <= set(NUMBER.findall(SAID)) | set(NUMBER.findall(TABLES))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from discrete_vae.evaluation import statistics
@@ -37,15 +39,15 @@ def stalled(power: float) -> float:
 def test_sentences_on_polynomial_programming() -> None:
     found = above_the_least()
 
-    def said(row: str, digits: int = 1) -> str:
-        *others, end = (f"{found[row, power]:.{digits}f}" for power in POWERS)
+    def listed(values: Iterable[float]) -> str:
+        *others, end = (f"{value:.1f}" for value in values)
         return f"{', '.join(others)} and {end}"
 
     for power in POWERS:
         assert found["ST", power] == pytest.approx(stalled(power), abs=0.1)
-    *others, end = (f"{stalled(power):.1f}" for power in POWERS)
-    assert f"the loss is {', '.join(others)} and {end} thousandths above the least" in SAID
-    assert f"It ends {said('ReinMax')} thousandths above the least" in SAID
+    assert f"the loss is {listed(map(stalled, POWERS))} thousandths above the least" in SAID
+    reinmax = listed(found["ReinMax", power] for power in POWERS)
+    assert f"It ends {reinmax} thousandths above the least" in SAID
     assert min(found[row, power] for row in ("Gumbel-Softmax", "ST-Gumbel-Softmax") for power in POWERS) > 20
     newton, exact = ({power: found[row, power] for power in POWERS} for row in ("Gauss-Newton", "local expectation"))
     assert f"({newton[2]:.3f} both)" in SAID

@@ -21,7 +21,6 @@ from tests.training.killing import unrecorded
 
 STEPS, BATCH = 2, 4
 plain_steps = pytest.fixture(scope="module", autouse=True)(unrecorded)
-"""Recorded ones have their bits (``tests/training/test_capture.py``)."""
 CATEGORICAL = [name for name, kind in STRATEGIES.items() if kind.latent_family is Categorical]
 
 

@@ -7,6 +7,9 @@ import pytest
 from discrete_vae.data import Dataset
 from discrete_vae.runs.run import Run
 from tests.tiny_images import middle
+from tests.training.killing import unrecorded
+
+plain_steps = pytest.fixture(unrecorded)
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import journal, train
 from discrete_vae.training import loop as training
-from tests.training.killing import unrecorded
 from tests.training.small_runs import ABSURD, CASES, Told, config, distance, others, value, weights
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
-plain_steps = pytest.fixture(unrecorded)
-"""Recorded ones have their bits (``test_capture``)."""
 
 
 @pytest.mark.usefixtures("plain_steps")

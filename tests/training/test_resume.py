@@ -27,7 +27,6 @@ from tests.tiny_images import middle
 
 NURSERY = """
 import json, os, sys
-from functools import partial
 from pathlib import Path
 import pandas, torch
 from discrete_vae.training import Interrupted, journal
@@ -38,6 +37,7 @@ from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.training.step import Trainer
 from tests.tiny_images import middle
+from tests.training.killing import plain_step
 
 data = middle()
 torch.optim.Adam([torch.zeros(1)]), pandas.DataFrame([0]).to_csv()  # these import much on their first use
@@ -65,7 +65,7 @@ def work(job):
     journal.environment = lambda device: {}
     training._rehearse = lambda *arguments: None  # whose batch is no moment of training
     if not job["record"]:
-        Trainer._captured = lambda self, function: partial(function, noise=self.noise)
+        Trainer._captured = plain_step
     configs = [Config.from_dict(values) for values in job["configs"]]
     try:
         training.train(configs, Path(job["runs"]), data, checkpoint_every=1)
@@ -295,7 +295,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(
 def test_a_signal_inside_every_epoch(nursery: Nursery, tmp_path: Path, case: str) -> None:
     """Stopped in the middle of the noise, the sums, the data's order and the schedules, for every strategy.
 
-    With plain steps: recorded ones have their bits (``test_capture``), and the other tests here record.
+    With plain steps; the other tests here record them.
     """
     strategy, options = OPTIONS[case]
     pair = [

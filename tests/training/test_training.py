@@ -22,12 +22,9 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import loop as training
 from discrete_vae.training import train
-from tests.training.killing import unrecorded
 from tests.training.small_runs import ABSURD, CASES, LEARNED, Told, config, distance, value, weights
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
-plain_steps = pytest.fixture(unrecorded)
-"""Recorded ones have their bits (``test_capture``)."""
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(
