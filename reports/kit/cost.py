@@ -11,10 +11,13 @@ import torch
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.runs import Run
+from discrete_vae.training.capture import WARM_UP
 from discrete_vae.training.step import Trainer
 
+SETTLING = WARM_UP + 1
+"""Steps before the timed ones: a GPU captures the last of them, which takes longer than hundreds of replays."""
 MEASURED = 3
-"""Steps that are timed, after as many that warm up."""
+"""Steps that are timed."""
 
 
 def steps(configs: Sequence[Config]) -> int:
@@ -36,10 +39,10 @@ def seconds(configs: Sequence[Config], dataset: Callable[[DataConfig], Dataset],
 def step_seconds(config: Config, data: Dataset, device: torch.device) -> float:
     """The time of one step of a run, without its recording."""
     trainer = Trainer([Run(Path(), config)], data, device)  # nothing is written
-    for count in range(2 * MEASURED):
+    for count in range(SETTLING + MEASURED):
         if count % trainer.steps_per_epoch == 0:
             trainer.begin_epoch()
-        if count == MEASURED:
+        if count == SETTLING:
             _wait(device)
             start = time.perf_counter()
         trainer.advance()
