@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from discrete_vae.arithmetic import arithmetic
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, load
 from discrete_vae.evaluation.population import Population
@@ -46,6 +47,9 @@ DEEP: list[tuple[str, dict[str, Any]]] = [
     ("nvil", {"architecture": LAYERS}),
     ("gumbel-softmax", {"architecture": LAYERS, "task": "structured-prediction"}),
     ("reinmax", {"architecture": LAYERS, "task": "structured-prediction", "optimiser": "sgd"}),
+]
+CONVOLUTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("gumbel-softmax", {"architecture": replace(SMALL, backbone="conv", channels=(4, 8)), "batch_size": 1000}),
 ]
 DECAYING = Schedule(3e-3, decay=0.99, unit="step")
 BOUND = {"objective": "bound", "samples": 3, "weight_decay": Schedule(0.1)}
@@ -115,7 +119,9 @@ def test_initial_weights_are_the_same_on_every_device() -> None:
 
 @pytest.mark.parametrize("binarisation", ["threshold", "dynamic"])
 @pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize(("strategy", "fields"), [*((name, {}) for name in STRATEGIES), *DEEP, *NEWTON, *OPPOSED])
+@pytest.mark.parametrize(
+    ("strategy", "fields"), [*((name, {}) for name in STRATEGIES), *CONVOLUTIONS, *DEEP, *NEWTON, *OPPOSED]
+)
 def test_a_captured_step_has_the_bits_of_a_plain_one(
     strategy: str, fields: dict[str, Any], members: int, binarisation: str, tmp_path: Path
 ) -> None:
@@ -137,8 +143,9 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(
         trainer = Trainer([Run(tmp_path, each) for each in configs], data, torch.device("cuda"))
         if not captured:
             trainer.advance = trainer._update
-        for _ in range(2):
-            trainer.train_epoch(lambda: True)
+        with arithmetic():
+            for _ in range(2):
+                trainer.train_epoch(lambda: True)
         noise = {str(p): generator.get_state() for p, generator in enumerate(trainer.generators)}
         states.append({name: tensor.cpu() for name, tensor in (trainer.state() | noise).items()})
     assert {name for name, tensor in states[0].items() if not states[1][name].equal(tensor)} == set()
@@ -151,3 +158,17 @@ def test_evaluation_does_not_depend_on_the_memory_it_has() -> None:
     alone = evaluate_population(population, data, "test", 3, memory=member_memory(population))
     for name, values in whole.items():
         torch.testing.assert_close(alone[name], values, rtol=1e-4, atol=1e-3)
+
+
+def test_convolutions_are_as_precise_as_asked() -> None:
+    generator = torch.Generator("cuda").manual_seed(0)
+    images = torch.randn(50, 16, 14, 14, device="cuda", generator=generator)
+    weights = torch.randn(32, 16, 5, 5, device="cuda", generator=generator)
+    exact = torch.nn.functional.conv2d(images.double(), weights.double())
+    errors = {}
+    for precision in ("float32", "tf32"):
+        with arithmetic(precision):
+            difference = torch.nn.functional.conv2d(images, weights) - exact
+        errors[precision] = float(difference.norm() / exact.norm())
+    assert errors["float32"] < 2e-6
+    assert errors["tf32"] > 5e-5

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from discrete_vae.arithmetic import arithmetic
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, check_range
 from discrete_vae.evaluation.classifier import judge_of
@@ -83,7 +84,8 @@ def evaluate_population(
     - ``active_latents``: how many of the first layer have a mean KL above 0.01 nats; ``code_entropy``: entropy of these
       latents under the posterior averaged over the images.
 
-    The noise is that of (seed, split): the same call gives the same numbers.
+    The noise is that of (seed, split): the same call gives the same numbers. They are computed in float32, whatever the
+    runs train with.
     """
     need, members = member_memory(population), len(population.configs)
     if memory is None:
@@ -92,10 +94,11 @@ def evaluate_population(
     if memory < need:
         raise InputError(f"memory is {memory / 2**20:.0f} MiB; a run of this size takes {need / 2**20:.0f} to evaluate")
     count = memory // need
-    parts = [
-        _evaluate(population.part(slice(p, p + count)), data, split, samples, advance, runs)
-        for p in range(0, members, count)
-    ]
+    with arithmetic():
+        parts = [
+            _evaluate(population.part(slice(p, p + count)), data, split, samples, advance, runs)
+            for p in range(0, members, count)
+        ]
     metrics = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return {name: values for name, values in metrics.items() if name != "code_entropy" or not values.isnan().all()}
 

@@ -6,12 +6,13 @@ import contextlib
 import gc
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from discrete_vae import trackers
+from discrete_vae.arithmetic import arithmetic
 from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, check_range
@@ -79,7 +80,7 @@ def train(
             followed.follow(made)  # what earlier sessions did not log
         stop = stack.enter_context(noted_signals())
         for (_, step), group in groups.items():
-            with _matmul_precision(group[0].config):
+            with arithmetic(group[0].config.precision):
                 _train_population(
                     group, step, data, device, progress, checkpoint_every, compiled, prune, stop, followed
                 )
@@ -190,14 +191,3 @@ def _train_population(
         if len(stay) < len(trainer.runs):
             trainer = trainer.keep(stay)
             gc.collect()  # the old one is part of a cycle, and large
-
-
-@contextlib.contextmanager
-def _matmul_precision(config: Config) -> Iterator[None]:
-    """Let CUDA's float32 products use TF32 if the configuration says so; a CPU has no TF32."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before

@@ -20,6 +20,7 @@ import psutil
 import torch
 
 from discrete_vae import data as datasets
+from discrete_vae.arithmetic import arithmetic
 from discrete_vae.data import Dataset
 from discrete_vae.evaluation.population import Population
 from discrete_vae.evaluation.yardstick import ROWS, evaluate_population
@@ -37,8 +38,8 @@ def measure(case: Case, device: torch.device) -> dict[str, float]:
     """Metrics of a case: milliseconds, ratio to the floor, images a second, MiB; none if it cannot be compiled."""
     if case.threads:
         torch.set_num_threads(case.threads)
-    torch.backends.cuda.matmul.allow_tf32 = case.config.precision == "tf32"
-    return LOOPS[case.loop](case, datasets.load(case.config.data, device=device), device)
+    with arithmetic(case.config.precision):
+        return LOOPS[case.loop](case, datasets.load(case.config.data, device=device), device)
 
 
 def _suite(case: Case, data: Dataset, device: torch.device) -> dict[str, float]:

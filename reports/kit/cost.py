@@ -10,14 +10,16 @@ import torch
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
+from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
 from discrete_vae.training.capture import WARM_UP
 from discrete_vae.training.step import Trainer
 
-SETTLING = WARM_UP + 1
-"""Steps before the timed ones: a GPU captures the last of them, which takes longer than hundreds of replays."""
+SETTLING = {"cpu": 2, "cuda": WARM_UP + 1}
+"""Steps before the timed ones. One of them is recorded or captured, which takes longer than hundreds of others."""
 MEASURED = 3
-"""Steps that are timed."""
+"""Steps that are timed, fewer where these take longer than ``ENOUGH`` seconds."""
+ENOUGH = 1.0
 
 
 def steps(configs: Sequence[Config]) -> int:
@@ -33,27 +35,34 @@ def seconds(configs: Sequence[Config], dataset: Callable[[DataConfig], Dataset],
     kinds: dict[str, list[Config]] = {}
     for config in configs:
         kinds.setdefault(config.population_key, []).append(config)
-    return sum(steps(alike) * step_seconds(alike[0], dataset(alike[0].data), device) for alike in kinds.values())
+    total = 0.0
+    label = "measuring a step of each kind of run"
+    with terminal_progress() as progress, progress.counting(label, len(kinds)) as advance:
+        for alike in kinds.values():
+            total += steps(alike) * step_seconds(alike[0], dataset(alike[0].data), device)
+            advance(1)
+    return total
 
 
 def step_seconds(config: Config, data: Dataset, device: torch.device) -> float:
     """The time of one step of a run, without its recording."""
     trainer = Trainer([Run(Path(), config)], data, device)  # nothing is written
-    for count in range(SETTLING + MEASURED):
-        if count % trainer.steps_per_epoch == 0:
+
+    def advance() -> None:
+        if trainer.step % trainer.steps_per_epoch == 0:
             trainer.begin_epoch()
-        if count == SETTLING:
-            _wait(device)
-            start = time.perf_counter()
         trainer.advance()
         trainer.step += 1
-    _wait(device)
-    return (time.perf_counter() - start) / MEASURED
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    for _ in range(SETTLING[device.type]):
+        advance()
+    start, count, taken = time.perf_counter(), 0, 0.0
+    while count < MEASURED and taken < ENOUGH:
+        advance()
+        count, taken = count + 1, time.perf_counter() - start
+    return taken / count
 
 
 def told(seconds: float) -> str:
