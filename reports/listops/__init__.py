@@ -54,14 +54,12 @@ class Preset:
     seeds: Sequence[int]
     rows: Sequence[StrategyRow] = ROWS
     given: Sequence[Given] = GIVEN
-    cost: str = ""
-    """Its cost, for the list of reports."""
 
     @property
     def summary(self) -> str:
         """What it computes, in a line."""
         steps, seeds = f"{self.setting.steps:,} steps", counted(len(self.seeds), "seed")
-        return f"{steps}, {seeds}, {len(self.rows)} strategies and {len(self.given)} kinds of given trees{self.cost}"
+        return f"{steps}, {seeds}, {len(self.rows)} strategies and {len(self.given)} kinds of given trees"
 
     @property
     def labels(self) -> list[str]:
@@ -153,8 +151,8 @@ def draw(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:
 PAPER = Setting(20_000, 1_000)
 PRESETS = {
     "quick": Preset(Setting(100, 50, train=1000, held_out=200), (0,)),
-    "laptop": Preset(Setting(5_000, 250), (0, 1, 2), cost="; 50 minutes of one core"),
-    "paper": Preset(PAPER, (0, 1, 2), (*ROWS, LOCAL), cost="; 6 hours of one core"),
-    "full": Preset(PAPER, (0, 1, 2), (*ROWS, LOCAL, GAUSS_NEWTON), cost="; 16 hours of one core"),
+    "laptop": Preset(Setting(5_000, 250), (0, 1, 2)),
+    "paper": Preset(PAPER, (0, 1, 2), (*ROWS, LOCAL)),
+    "full": Preset(PAPER, (0, 1, 2), (*ROWS, LOCAL, GAUSS_NEWTON)),
 }
 REPORT = Report("listops", "ListOps with latent trees: which strategies find them from the values alone", PRESETS, make)

@@ -46,8 +46,6 @@ class Preset:
     powers: Sequence[float]
     seeds: Sequence[int]
     rows: Sequence[StrategyRow] = ROWS
-    cost: str = ""
-    """Its cost, for the list of reports."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.steps % self.every:
@@ -57,7 +55,7 @@ class Preset:
     def summary(self) -> str:
         """What it computes, in a line."""
         powers, seeds = ", ".join(f"{each:g}" for each in self.powers), counted(len(self.seeds), "seed")
-        return f"powers {powers}, {self.steps:,} steps, {seeds}, {len(self.rows)} strategies{self.cost}"
+        return f"powers {powers}, {self.steps:,} steps, {seeds}, {len(self.rows)} strategies"
 
     def runs(self) -> list[OwnRun]:
         """Every row by power and seed."""
@@ -151,7 +149,7 @@ def draw(preset: Preset, bench: ReportContext, results: pd.DataFrame) -> None:
 
 PRESETS = {
     "quick": Preset(400, 40, (2.0,), (0,)),
-    "laptop": Preset(8000, 400, (1.5, 2.0, 3.0), (0, 1, 2), cost="; half an hour to an hour of one core"),
-    "paper": Preset(8000, 400, (1.5, 2.0, 3.0), tuple(range(10)), cost="; 2 to 4 hours of one core"),
+    "laptop": Preset(8000, 400, (1.5, 2.0, 3.0), (0, 1, 2)),
+    "paper": Preset(8000, 400, (1.5, 2.0, 3.0), tuple(range(10))),
 }
 REPORT = Report("polynomial", "the ReinMax paper's toy: binary variables that minimise a polynomial", PRESETS, make)

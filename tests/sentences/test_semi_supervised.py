@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pandas as pd
+
 from discrete_vae.evaluation import statistics
-from reports import (
-    semi_supervised,
-)
+from reports import semi_supervised
+from reports.kit.kept import KEPT, PROVENANCE, ROWS
 from reports.kit.results import differences
-from tests.readme import SAID, results_of, told
+from tests.readme import PAGES, SAID, results_of, told
 
 
 def test_sentences_on_classification() -> None:
@@ -25,3 +29,36 @@ def test_sentences_on_classification() -> None:
     assert f"the highest {highest}" in SAID
     (sure,) = (row for row, (_, p) in gains.items() if p < statistics.LEVEL)
     assert f"only that of {sure} ({told(gains[sure][0], 2)}) is below 5%" in SAID
+
+
+def test_validation_numbers_of_the_papers_networks() -> None:
+    """Of every run that was trained to its end: the epoch of the best validation accuracy, and the ELBO there."""
+    folder, labels = KEPT / "semi-supervised", {row.strategy: row.label for row in semi_supervised.PAPER_ROWS[1:]}
+    numbers = pd.read_csv(folder / ROWS).dropna(subset=["epoch"])
+    best: dict[str, list[tuple[int, float, float]]] = {}
+    for run in json.loads((folder / PROVENANCE).read_text())["runs"]:
+        config = run["configuration"]
+        if run["seed"] > 2:  # a trial
+            continue
+        own = numbers[numbers["run"] == run["run"]].pivot(index="epoch", columns="metric", values="value")
+        epoch = own["accuracy"].idxmax()
+        label = semi_supervised.ALONE if config["task"] == "labels-alone" else labels[config["strategy"]]
+        best.setdefault(label, []).append((int(epoch), own["accuracy"][epoch], own.get("elbo", own["accuracy"])[epoch]))
+    assert len(best) == 1 + len(labels)
+    printed = semi_supervised.PRINTED
+    for label, runs in best.items():
+        epochs, accuracies, elbos = zip(*sorted(runs), strict=True)
+        assert len(epochs) == 3
+        alone = label == semi_supervised.ALONE
+        cells = [
+            label,
+            f"{100 * sum(accuracies) / 3:.1f}",
+            f"{printed['accuracy'][label]:.1f}" if label in printed["accuracy"] else "",
+            "" if alone else f"{sum(elbos) / 3:.1f}",
+            f"{printed['elbo'][label]:.1f}" if label in printed["elbo"] else "",
+            ", ".join(map(str, epochs)),
+        ]
+        assert re.sub(" +", " ", f"| {' | '.join(cells)} |") in PAGES["results/semi-supervised.md"]
+    others = [run for label in ("ST Gumbel-S", "Gauss-Newton", "RLOO (4)") for run in best[label]]
+    assert (sum(epoch <= 8 for epoch, *_ in others), len(others)) == (5, 9)
+    assert f"The best seed of RLOO has {100 * max(each[1] for each in best['RLOO (4)']):.1f}%" in SAID
