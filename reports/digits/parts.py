@@ -14,10 +14,10 @@ from discrete_vae.runs import Run
 from reports.digits.settings import DIGITS, FEW, Preset
 from reports.kit.context import ReportContext
 from reports.kit.figures import COLOURS, DASHES, bare, figure, legend_below
-from reports.kit.results import BOLD, Metric, metrics_table
+from reports.kit.results import BOLD, Metric, metrics_table, over_seeds
 from reports.kit.table import Cell, Number, Section, Table
 
-HEADS = {"inception_score": "Inception score", "label_entropy": "H of an image", "marginal_entropy": "H of the mean"}
+HEADS = {"inception_score": "score", "label_entropy": "H, image", "marginal_entropy": "H, mean"}
 """Scores of images by a classifier, by the metric."""
 WAYS = {"": "drawn", "_argmax": "likeliest"}
 SCORES = [
@@ -41,10 +41,13 @@ def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -
     """Scores of generated digits, with those of the test's own below."""
     named = {", ".join(row): name_of(row) for row in rows if row[0] == DIGITS}
     found = results[results["row"].isin(list(named))].assign(row=results["row"].map(named))
-    told = f"Generated digits, as many as the test has, by a classifier; mean over {seeds} seeds"
+    told = f"Generated digits, as many as the test has, by a classifier; {over_seeds(seeds)}" + f"; {BOLD}" * (
+        seeds > 1
+    )
     caption = (
-        f"{told} ± 95% interval. Entropies in nats: H of an image is the mean of the entropy of p(class | image), H of "
-        f"the mean the entropy of the mean of p(class | image). Drawn: from the pixels' probabilities. {BOLD}."
+        f"{told}. Score: Inception score. Entropies in nats: of an image, the mean of the entropy of p(class | image); "
+        "of the mean, the entropy of the mean of p(class | image). Drawn: from the pixels' probabilities. Likeliest: "
+        "every pixel at its likelier value."
     )
     table = metrics_table("scores", caption, found, list(named.values()), SCORES, seeds)
     own: list[Cell] = [real(results, name) for name in HEADS]

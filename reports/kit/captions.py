@@ -11,7 +11,7 @@ from discrete_vae.tuning import METRICS
 from reports.kit import results
 from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
-from reports.kit.results import BOLD, Metric, line
+from reports.kit.results import BOLD, Metric, line, over_seeds
 from reports.kit.table import DASH, Cell
 from reports.kit.trials import Entry
 
@@ -75,7 +75,7 @@ def length(preset: Preset, entries: Entries) -> str:
 
 def told(preset: Preset, entries: Entries) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers."""
-    seeds = f"mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "one seed"
+    seeds = over_seeds(len(preset.seeds))
     samples = counted(preset.samples, "sample")
     said = [f"{length(preset, entries)}, {seeds}; {samples} an image of the test images; {BOLD}."]
     if any(entry.trials for entry in entries.values()):

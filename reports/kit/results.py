@@ -132,6 +132,13 @@ TESTED = (
     f"tests in the column. Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
 )
 """How differences are tested, for a caption."""
+
+
+def over_seeds(count: int) -> str:
+    """What a table's numbers are, for a caption."""
+    return f"mean ± 95% interval over {count} seeds" if count > 1 else "one seed"
+
+
 BOLD = (
     "bold: better than every other row in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction; "
     f"none for fewer than {statistics.MINIMUM_SEEDS} seeds)"
