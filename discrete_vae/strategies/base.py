@@ -97,6 +97,8 @@ class Strategy(nn.Module):
     """
 
     claim: Claim
+    builds_on: ClassVar[str] = ""
+    """Papers of the methods that it uses, which are cited beside its own."""
     Options: ClassVar[type] = NoOptions
     latent_family: ClassVar[Callable[..., Family]] = Categorical
     own_samples: ClassVar[frozenset[str]] = frozenset()
@@ -206,7 +208,7 @@ class Strategy(nn.Module):
     @classmethod
     def papers(cls, options: Any) -> str:
         """The papers to cite for these options: ``First author et al. year``, separated by semicolons."""
-        return cls.claim.paper
+        return "; ".join(filter(None, (cls.claim.paper, cls.builds_on)))
 
     @classmethod
     def check(cls, options: Any, learning_rate: Schedule, auxiliary_learning_rate: Schedule) -> None:

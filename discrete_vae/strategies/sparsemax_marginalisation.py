@@ -28,6 +28,7 @@ class SparsemaxMarginalisation(Strategy):
     number of states, 16 or all K^N, so that its shapes are fixed.
     """
 
+    builds_on = "Martins and Astudillo 2016"
     claim = Claim("Correia et al. 2020", unbiased=True, relaxed=False, evaluations=states, marginal=True)
     ignores = Strategy.ignores | {"samples", "objective"}
     latent_family = Sparse

@@ -50,6 +50,7 @@ class SumAndSample(WeightedStates):
     unbiased. Raises ``InputError`` for less than 1 state, and for latents with no state beside these.
     """
 
+    builds_on = "Kool et al. 2019b"
     claim = Claim("Liu et al. 2019", unbiased=True, relaxed=False, evaluations=4)
     Options = SumAndSampleOptions
     checks: ClassVar = {"summed": check_states}

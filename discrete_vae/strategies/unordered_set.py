@@ -55,6 +55,7 @@ class UnorderedSet(WeightedStates):
     where s was the first. Raises ``InputError`` for draws outside 2 to 8, and for latents with fewer states than draws.
     """
 
+    builds_on = "Kool et al. 2019b"
     claim = Claim("Kool et al. 2020", unbiased=True, relaxed=False, evaluations=4)
     Options = UnorderedSetOptions
     checks: ClassVar = {"draws": check_draws}

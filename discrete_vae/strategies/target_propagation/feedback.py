@@ -185,6 +185,7 @@ class WeightMirror(WeightProbe):
     rate has to be the learning rate, and a warm-up has to align the weights before the first one.
     """
 
+    paper = "Kolen and Pollack 1994; Akrout et al. 2019"
     learned = uses_model_optimiser = True
     reads = WeightProbe.reads | {"auxiliary_learning_rate"}
 

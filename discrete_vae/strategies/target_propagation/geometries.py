@@ -149,3 +149,5 @@ GEOMETRIES: dict[str, Geometry] = {
     "second-order": second_order,
     "gauss-newton": gauss_newton,
 }
+PAPERS = {"matching": "Amid et al. 2022"}
+"""What to cite for a geometry beside target propagation itself."""

@@ -30,7 +30,7 @@ from discrete_vae.strategies.responses import second_order
 from discrete_vae.strategies.target_propagation import geometries
 from discrete_vae.strategies.target_propagation.diagnostics import diagnose
 from discrete_vae.strategies.target_propagation.feedback import LayerwiseFeedback
-from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, Difference, LatentState
+from discrete_vae.strategies.target_propagation.geometries import GEOMETRIES, PAPERS, Difference, LatentState
 from discrete_vae.strategies.target_propagation.inverses import (
     Activations,
     DecodePass,
@@ -156,8 +156,8 @@ class TargetPropagation(TargetStrategy):
 
     @classmethod
     def papers(cls, options: TargetPropagationOptions) -> str:
-        inverse = INVERSES[options.inverse]
-        return "; ".join(dict.fromkeys((cls.claim.paper, inverse.paper)))
+        cited = (cls.claim.paper, INVERSES[options.inverse].paper, PAPERS.get(options.geometry, ""))
+        return "; ".join(filter(None, dict.fromkeys(cited)))
 
     @classmethod
     def check(
