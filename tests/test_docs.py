@@ -46,6 +46,7 @@ PUBLIC = {
     "schedules": "schedules",
     "runs": "runs",
     "training": "training",
+    "arithmetic": "training",
     "parallel": "parallel",
     "evaluation": "evaluation",
     "evaluation.gradients": "evaluation",
