@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from discrete_vae.arithmetic import arithmetic
+from discrete_vae.arithmetic import Precision, arithmetic
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, load
+from discrete_vae.errors import InputError
 from discrete_vae.evaluation.yardstick import evaluate
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import train
@@ -24,11 +25,18 @@ def asked() -> tuple[bool, ...]:
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", EXACT), ("bfloat16", EXACT), ("tf32", TF32)])
-def test_it_holds_within_the_context_only(precision: str, expected: tuple[bool, ...]) -> None:
+def test_it_holds_within_the_context_only(precision: Precision, expected: tuple[bool, ...]) -> None:
     before = asked()
     assert before != expected
     with arithmetic(precision):
         assert asked() == expected
+    assert asked() == before
+
+
+def test_what_it_does_not_know() -> None:
+    before = asked()
+    with pytest.raises(InputError, match="unknown precision 'tf16'; did you mean 'tf32'"), arithmetic("tf16"):  # type: ignore[arg-type]
+        pass
     assert asked() == before
 
 

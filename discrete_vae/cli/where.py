@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
+from discrete_vae.arithmetic import use_arithmetic
 from discrete_vae.cli.arguments import whole
 from discrete_vae.errors import InputError, check_range
 from discrete_vae.places import Folder, Place
@@ -103,4 +104,5 @@ def choose_device(name: str, threads: int | None) -> torch.device:
         # processes at once differed by rounding; with it, 10 of 224 did where 14 processes shared the GPU by CUDA's
         # Multi-Process Service. It has to be set before the first use of cuBLAS.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        use_arithmetic()
     return device

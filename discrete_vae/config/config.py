@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from discrete_vae import backbones, schedules
+from discrete_vae.arithmetic import Precision
 from discrete_vae.backbones import Backbone
 from discrete_vae.config import relevance
 from discrete_vae.data import DataConfig
@@ -23,7 +24,6 @@ from discrete_vae.settings import Architecture, CriticConfig, Supervision
 from discrete_vae.strategies import STRATEGIES, Strategy
 from discrete_vae.tasks import TASKS, Task
 
-Precision = Literal["float32", "tf32", "bfloat16"]
 Optimiser = Literal["adam", "adam-0-0.9", "adam-0.5-0.9", "sgd"]
 Followed = Literal["elbo", "bound"]
 Keep = Literal["last", "best"]

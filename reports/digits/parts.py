@@ -41,13 +41,11 @@ def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -
     """Scores of generated digits, with those of the test's own below."""
     named = {", ".join(row): name_of(row) for row in rows if row[0] == DIGITS}
     found = results[results["row"].isin(list(named))].assign(row=results["row"].map(named))
-    told = f"Generated digits, as many as the test has, by a classifier; {over_seeds(seeds)}" + f"; {BOLD}" * (
-        seeds > 1
-    )
+    told = f"{over_seeds(seeds)}; {BOLD}" if seeds > 1 else over_seeds(seeds)
     caption = (
-        f"{told}. Score: Inception score. Entropies in nats: of an image, the mean of the entropy of p(class | image); "
-        "of the mean, the entropy of the mean of p(class | image). Drawn: from the pixels' probabilities. Likeliest: "
-        "every pixel at its likelier value."
+        f"Generated digits, as many as the test has, by a classifier; {told}. Score: Inception score. H: entropy in "
+        "nats; of an image, the mean of that of p(class | image); of the mean, that of the mean of these. "
+        "Drawn: from the pixels' probabilities. Likeliest: every pixel at its likelier value."
     )
     table = metrics_table("scores", caption, found, list(named.values()), SCORES, seeds)
     own: list[Cell] = [real(results, name) for name in HEADS]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from discrete_vae.arithmetic import arithmetic
 from discrete_vae.cli import command as cli
 from discrete_vae.cli.listing import find_run
 from discrete_vae.cli.where import choose_device
@@ -356,5 +357,10 @@ def test_cuda_gets_a_workspace_of_its_own_before_it_is_used(monkeypatch: pytest.
             patch.setenv("CUBLAS_WORKSPACE_CONFIG", given or "")
             if given is None:
                 patch.delenv("CUBLAS_WORKSPACE_CONFIG")
-            choose_device(name, None)
+            before = torch.backends.cudnn.deterministic
+            with arithmetic():  # which brings back what was before
+                torch.backends.cudnn.deterministic = False
+                choose_device(name, None)
+                assert torch.backends.cudnn.deterministic == (wanted is not None)
+            assert torch.backends.cudnn.deterministic == before
             assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == wanted

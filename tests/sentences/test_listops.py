@@ -37,7 +37,10 @@ def test_sentences_on_listops() -> None:
     lowest, p = min(pairs.items(), key=lambda pair: pair[1])
     assert lowest == ("ST", "REBAR")
     corrected = min(statistics.holm(list(pairs.values())))
-    assert f"lowest of {len(pairs)} paired p-values, of REBAR and straight-through, is {p:.2f}, and {corrected:.2f}" in SAID
+    assert (
+        f"lowest of {len(pairs)} paired p-values, of REBAR and straight-through, is {p:.2f}, and {corrected:.2f}"
+        in SAID
+    )
     runs = {(row, seed): value for row in LEARNED for seed, value in values[row].items()}
     best = max(runs, key=runs.__getitem__)
     assert best[0] == "ReinMax"
