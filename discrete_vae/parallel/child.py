@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import torch
 
-from discrete_vae.data import Dataset
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.runs.run import Run
 from discrete_vae.training.interruption import Interrupted
@@ -36,7 +35,7 @@ class Task(Protocol):
     def saves(self) -> bool:
         """Whether it notes signals itself, and saves before it stops; other tasks are stopped at once."""
 
-    def __call__(self, data: Dataset, device: torch.device, line: Line) -> Any: ...
+    def __call__(self, data: Any, device: torch.device, line: Line) -> Any: ...
 
 
 class Signals:

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.parallel.child import STOPPED, Task, serve
 from discrete_vae.training.interruption import Interrupted, noted_signals
@@ -45,8 +44,8 @@ class _Worker:
     task: int | None = None
 
 
-def spread(tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int, threads: int, hear: Hear) -> None:
-    """Do all tasks, in this order, in ``jobs`` processes of so many threads each.
+def spread(tasks: Sequence[Task], data: Any, device: torch.device, jobs: int, threads: int, hear: Hear) -> None:
+    """Do all tasks, in this order, in ``jobs`` processes of so many threads each, which are given the data.
 
     Raises what a task raises and ``ProcessDied``; ``Interrupted`` after a signal (SIGINT, SIGTERM). The other processes
     save what they have before it is raised. A second signal ends them at once.
@@ -84,7 +83,7 @@ def spread(tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int
 
 
 @contextlib.contextmanager
-def _stored(data: Dataset) -> Iterator[Path]:
+def _stored(data: Any) -> Iterator[Path]:
     """A file of the data, which all processes map: one copy in memory, and none of its pixels in a pipe."""
     with tempfile.TemporaryDirectory(prefix="discrete-vae-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "data.pt"

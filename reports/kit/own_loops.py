@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
 
 from discrete_vae.errors import InputError
+from discrete_vae.files import writable
+from discrete_vae.parallel.child import Line
+from discrete_vae.parallel.pool import spread
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import environment
 from discrete_vae.runs.spreadsheets import read_csv
@@ -29,6 +30,8 @@ from reports.kit.tidy import COLUMNS
 IDENTITY = ["strategy", "parameters", "seed"]
 """The columns that decide the numbers of a run; the label of its row does not."""
 NUMBERS = ["split", "metric", "step", "value"]
+Made = tuple[pd.DataFrame, dict[str, Any]]
+"""A run's numbers, and the environment that it was made in."""
 PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
 """CPU seconds without validation. The metric is a measurement: it differs from run to run."""
@@ -91,18 +94,15 @@ def collected(runs: Sequence[OwnRun], bench: ReportContext) -> tuple[pd.DataFram
     processes train at once. Raises ``InputError`` for a table that cannot be read.
     """
     known, environments = _known(bench)
-    made, found = _made([run for run in runs if run.identity not in known], bench), list[pd.DataFrame]()
-    with terminal_progress() as progress, progress.counting(f"{len(runs)} runs", len(runs)) as done:
-        for run in runs:
-            if (numbers := known.get(run.identity)) is None:
-                numbers, place = next(made)
-                environments += [place] * (place not in environments)
-            told: dict[str, Any] = dict(zip(IDENTITY, run.identity, strict=True)) | {
-                "report": bench.report,
-                "row": run.row,
-            }
-            found.append(numbers.assign(**told))
-            done(1)
+    missing = [run for run in runs if run.identity not in known]
+    with terminal_progress() as progress, progress.counting(f"{len(missing)} runs", len(missing)) as done:
+        for run, (numbers, place) in zip(missing, _made(missing, bench, done), strict=True):
+            known[run.identity] = numbers
+            environments += [place] * (place not in environments)
+    found = []
+    for run in runs:
+        told: dict[str, Any] = dict(zip(IDENTITY, run.identity, strict=True))
+        found.append(known[run.identity].assign(**told, report=bench.report, row=run.row))
     return pd.concat(found, ignore_index=True).reindex(columns=[*COLUMNS, "step"]), environments
 
 
@@ -124,27 +124,75 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
     return metric.offset + metric.scale * results[here].groupby("step")["value"].mean()
 
 
-def _made(runs: Sequence[OwnRun], bench: ReportContext) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
-    """Numbers and environment of each run, in order; the processes of ``bench.jobs`` share the threads."""
-    take, jobs = partial(_kept, bench.report, bench.runs / "own"), min(bench.jobs or 1, len(runs))
-    if jobs <= 1:
-        yield from map(take, runs)
-        return
-    threads = max(1, torch.get_num_threads() // jobs)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
-        yield from pool.map(take, runs)
+@dataclass(frozen=True)
+class _Task:
+    """A run as a task of another process, which is stopped at once: a run is kept as a whole or not at all."""
+
+    report: str
+    folder: Path
+    run: OwnRun
+    saves: ClassVar[bool] = False
+
+    @property
+    def runs(self) -> list[Path]:
+        """What an error calls it."""
+        return [Path(f"{self.run.row} of seed {self.run.seed}")]
+
+    def __call__(self, data: object, device: torch.device, line: Line) -> tuple[pd.DataFrame, dict[str, Any]]:
+        return _kept(self.report, self.folder, self.run)
 
 
-def _kept(report: str, folder: Path, run: OwnRun) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device."""
+def _made(runs: Sequence[OwnRun], bench: ReportContext, done: Callable[[int], None]) -> list[Made]:
+    """Numbers and environment of each run, by as many processes as ``bench.jobs``. ``done`` is told of each that ends.
+
+    A run has one thread, in whatever process it is: with more its sums round differently.
+    """
+    tasks = [_Task(bench.report, bench.runs / "own", run) for run in runs]
+    jobs, made = min(bench.jobs or 1, len(runs)), dict[int, Made]()
+
+    def hear(task: int, kind: str, value: Any) -> None:
+        if kind == "done":
+            made[task] = value
+            done(1)
+
+    if runs:
+        with writable(bench.runs / "own") as folder, tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"room for a run")
+    if jobs > 1:
+        spread(tasks, None, PROCESSOR, jobs, 1, hear)
+    else:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for number, task in enumerate(tasks):
+                hear(number, "done", _kept(task.report, task.folder, task.run))
+        finally:
+            torch.set_num_threads(before)
+    return [made[number] for number in range(len(tasks))]
+
+
+def _kept(report: str, folder: Path, run: OwnRun) -> Made:
+    """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device.
+
+    Raises ``InputError`` for a file that holds something else.
+    """
 
     def take() -> dict[str, Any]:
         return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}
 
     asked = {"report": report, **dict(zip(IDENTITY, run.identity, strict=True))}
     made = keep(folder, asked, take, "numbers", "environment")
-    place = {name: made["environment"].get(name) for name in ENVIRONMENT}
-    return pd.DataFrame(made["numbers"], columns=NUMBERS), place
+    numbers, place = made["numbers"], made["environment"]
+    if not (isinstance(place, dict) and isinstance(numbers, list) and numbers and all(map(_is_line, numbers))):
+        raise InputError(f"a file in {folder} does not hold the numbers of {run.row}; delete the folder to train again")
+    return pd.DataFrame(numbers, columns=NUMBERS), {name: place.get(name) for name in ENVIRONMENT}
+
+
+def _is_line(line: object) -> bool:
+    """Whether it is a line of ``Numbers``."""
+    if not isinstance(line, list | tuple) or len(line) != len(NUMBERS):
+        return False
+    return [type(each) for each in line] in ([str, str, int, float], [str, str, int, int])
 
 
 def _known(bench: ReportContext) -> tuple[dict[tuple[str, str, int], pd.DataFrame], list[dict[str, Any]]]:
@@ -156,10 +204,14 @@ def _known(bench: ReportContext) -> tuple[dict[tuple[str, str, int], pd.DataFram
         if bench.retrain or not path.is_file() or not (folder / PROVENANCE).is_file():
             continue
         try:
+            told = provenance(folder)
+            if "settings" not in told:  # it was being written when a call ended: the runs' folder has all
+                continue
             table = read_csv(path)
+            table["value"] = table["value"].astype(float)
             for (strategy, parameters, seed), own in table.groupby(IDENTITY, sort=False):
                 runs.setdefault((str(strategy), str(parameters), int(str(seed))), own[NUMBERS])
-            places = provenance(folder)["settings"]["measured_on"]
+            places = told["settings"]["measured_on"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path} cannot be read ({reason}); restore it, or delete its folder") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -194,6 +195,15 @@ def test_runs_in_two_processes_have_the_same_numbers(made: Path, tmp_path: Path,
     columns = ["row", "parameters", "seed", "step", "value"]
     one, other = (each[each["metric"] == "loss"][columns].reset_index(drop=True) for each in (found, results))
     pd.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
+def test_a_report_that_was_being_written_goes_on_from_its_runs(made: Path, tmp_path: Path, monkeypatch) -> None:
+    """Its table is there, its provenance claims the folder only."""
+    monkeypatch.setattr(polynomial, "train", lambda *args: pytest.fail("trained again"))
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "out" / "provenance.json").write_text(json.dumps({"report": "polynomial", "preset": "tiny"}))
+    found, _ = own_loops.collected(TINY.runs(), context(tmp_path))
+    assert len(found) == len(pd.read_csv(made / "out" / "results.csv"))
 
 
 def test_other_settings_are_trained(made: Path, monkeypatch) -> None:
