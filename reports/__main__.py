@@ -45,6 +45,7 @@ from reports.kit import cost, kept
 from reports.kit.cache import provenance
 from reports.kit.comparison import Comparison
 from reports.kit.context import RESULTS, ReportContext
+from reports.kit.declared import counted
 from reports.kit.kept import KEPT
 from reports.kit.report import Report
 
@@ -208,8 +209,14 @@ def keep(
         of generators of strings critic_loss and valid.
     """
     where = out or KEPT / name
-    count = len(kept.keep(runs, where, metrics))
-    print(f"{where}: {count} run{'s' * (count != 1)}")
+    known = kept.keep(runs, where, metrics)
+    print(f"{where}: {counted(len(known), 'run')}")
+    unscored = sum(run.evaluation().empty for run in known)
+    if unscored:
+        print(
+            f"{counted(unscored, 'run')} of these without an evaluation: settings are chosen by them, but a report "
+            "that scores them trains them again; keep a folder after its report has evaluated it"
+        )
 
 
 @app.command(name="list")

@@ -12,6 +12,7 @@ from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import Run
 from discrete_vae.runs.run import EVALUATION, HISTORY
+from reports import __main__ as reports_command
 from reports.kit.cache import Cache
 from reports.kit.kept import keep
 
@@ -66,3 +67,14 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'kl'"):
         keep(tmp_path / "runs", tmp_path / "kept", ["kll"])
     assert not list((tmp_path / "kept").iterdir())
+
+
+def test_the_command_says_which_runs_a_report_would_train_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = failed(tmp_path / "runs")
+    reports_command.keep("mine", runs=tmp_path / "runs", out=tmp_path / "scored")
+    assert capsys.readouterr().out == f"{tmp_path / 'scored'}: 1 run\n"
+    (run.folder / "evaluation.csv").unlink()
+    reports_command.keep("mine", runs=tmp_path / "runs", out=tmp_path / "unscored")
+    assert "1 run of these without an evaluation" in capsys.readouterr().out
