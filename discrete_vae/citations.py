@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from importlib import resources
@@ -16,10 +17,14 @@ def citation(strategy: str, **options: object) -> str:
     """BibTeX of the papers behind a strategy, such as ``citation("reinmax")``; empty for common knowledge.
 
     ``options`` are the strategy's, where the papers depend on them: ``citation("target-propagation",
-    inverse="mirror")``. Raises ``InputError`` for a name that is none of ``STRATEGIES``, with the nearest that is.
+    inverse="mirror")``. Raises ``InputError`` for a name that is none of ``STRATEGIES`` or of the options, with the
+    nearest that is.
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
+    known = [field.name for field in dataclasses.fields(STRATEGIES[strategy].Options)]
+    if strange := [name for name in options if name not in known]:
+        raise nearest(strange[0], known, f"option of {strategy}")
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 

@@ -234,7 +234,7 @@ def list_reports(
     threads
         Processor threads; by default torch's choice.
     """
-    shown = [named(each) for each in name] or list(REPORTS.values())
+    shown = [named(each) for each in dict.fromkeys(name)] or list(REPORTS.values())
     bench = ReportContext("list", "", Path(), device=choose_device(device, threads))
     for report in shown:
         print(f"{report.name}: {report.summary}")
@@ -243,6 +243,8 @@ def list_reports(
             costs = f"; {len(planned)} runs, {cost.steps(planned):,} steps" if planned else ""
             if planned and name:
                 costs += f", about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
+            elif name:
+                costs = "; it trains in a way of its own, whose minutes are not measured"
             print(f"    --preset {preset}: {settings.summary}{costs}")
         if (RESULTS / report.name / "provenance.json").exists():
             committed = provenance(RESULTS / report.name)

@@ -85,3 +85,15 @@ def test_entries_are_whole() -> None:
     found = entries()
     assert all(key and entry.count("{") == entry.count("}") for key, entry in found.items())
     assert all(re.search(r"^  title = ", entry, flags=re.MULTILINE) for entry in found.values())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("target-propagation", "option of target-propagation 'invers'; did you mean 'inverse'"),
+        ("st", "unknown strategy"),
+    ],
+)
+def test_what_is_not_known_is_named(strategy: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        discrete_vae.citation(strategy, invers="mirror")

@@ -82,6 +82,10 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     listed = capsys.readouterr().out
     assert "thesis" in listed
     assert "--preset full: 50 epochs" in listed
+    assert end(["list", "polynomial", "polynomial"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("polynomial: ") == 1
+    assert "whose minutes are not measured" in listed
 
 
 @pytest.fixture
