@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from importlib import resources
 
 from discrete_vae.errors import nearest
 from discrete_vae.strategies import STRATEGIES
+from discrete_vae.strategies.base import options_of
 
 PAPER = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [\w-]+)? (\d{4}[a-z]?)")
 
@@ -22,7 +22,7 @@ def citation(strategy: str, **options: object) -> str:
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
-    known = [field.name for field in dataclasses.fields(STRATEGIES[strategy].Options)]
+    known = options_of(STRATEGIES[strategy])
     if strange := [name for name in options if name not in known]:
         raise nearest(strange[0], known, f"option of {strategy}")
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])

@@ -10,6 +10,7 @@ import os
 import secrets
 import select
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +34,12 @@ def writable(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; name a folder with free space that you may write to"
         ) from error
+
+
+def check_room(folder: Path) -> None:
+    """Make the folder, and write a file to it that is gone at once. Raises ``InputError`` where that is refused."""
+    with writable(folder), tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b"room for a file")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.errors import InputError
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.evaluation.population import Population
-from discrete_vae.files import writable, write_atomically
+from discrete_vae.files import check_room, writable, write_atomically
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
@@ -98,8 +97,7 @@ class ReportContext:
                     f"{self.out} holds {foreign[0]!r}, which report {self.report} has not made and might write over; "
                     "name a new folder with --out"
                 )
-            with tempfile.TemporaryFile(dir=self.out) as probe:
-                probe.write(b"room for a file")
+            check_room(self.out)
 
     @property
     def cache(self) -> Cache:

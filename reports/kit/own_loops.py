@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 
 from discrete_vae.errors import InputError
-from discrete_vae.files import writable
+from discrete_vae.files import check_room
 from discrete_vae.parallel.child import Line
 from discrete_vae.parallel.pool import spread
 from discrete_vae.progress import terminal_progress
@@ -126,7 +125,7 @@ def means(results: pd.DataFrame, metric: Metric, row: str) -> pd.Series:
 
 @dataclass(frozen=True)
 class _Task:
-    """A run as a task of another process, which is stopped at once: a run is kept as a whole or not at all."""
+    """A run as a task, also of another process. It is stopped at once: a run is kept as a whole or not at all."""
 
     report: str
     folder: Path
@@ -138,8 +137,26 @@ class _Task:
         """What an error calls it."""
         return [Path(f"{self.run.row} of seed {self.run.seed}")]
 
-    def __call__(self, data: object, device: torch.device, line: Line) -> tuple[pd.DataFrame, dict[str, Any]]:
-        return _kept(self.report, self.folder, self.run)
+    def __call__(self, data: object, device: torch.device, line: Line) -> Made:
+        return self.kept()
+
+    def kept(self) -> Made:
+        """Its numbers and environment, by the runs' folder; it trains on the CPU, whatever the device.
+
+        Raises ``InputError`` for a file that holds something else.
+        """
+
+        def take() -> dict[str, Any]:
+            return {"numbers": self.run.take().lines, "environment": environment(PROCESSOR)}
+
+        asked = {"report": self.report, **dict(zip(IDENTITY, self.run.identity, strict=True))}
+        made = keep(self.folder, asked, take, "numbers", "environment")
+        numbers, place = made["numbers"], made["environment"]
+        if not (isinstance(place, dict) and isinstance(numbers, list) and numbers and all(map(_is_line, numbers))):
+            raise InputError(
+                f"a file in {self.folder} does not hold the numbers of {self.run.row}; delete the folder to train again"
+            )
+        return pd.DataFrame(numbers, columns=NUMBERS), {name: place.get(name) for name in ENVIRONMENT}
 
 
 def _made(runs: Sequence[OwnRun], bench: ReportContext, done: Callable[[int], None]) -> list[Made]:
@@ -156,8 +173,7 @@ def _made(runs: Sequence[OwnRun], bench: ReportContext, done: Callable[[int], No
             done(1)
 
     if runs:
-        with writable(bench.runs / "own") as folder, tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"room for a run")
+        check_room(bench.runs / "own")
     if jobs > 1:
         spread(tasks, None, PROCESSOR, jobs, 1, hear)
     else:
@@ -165,27 +181,10 @@ def _made(runs: Sequence[OwnRun], bench: ReportContext, done: Callable[[int], No
         torch.set_num_threads(1)
         try:
             for number, task in enumerate(tasks):
-                hear(number, "done", _kept(task.report, task.folder, task.run))
+                hear(number, "done", task.kept())
         finally:
             torch.set_num_threads(before)
     return [made[number] for number in range(len(tasks))]
-
-
-def _kept(report: str, folder: Path, run: OwnRun) -> Made:
-    """A run's numbers and environment, by the runs' folder; it trains on the CPU, whatever the device.
-
-    Raises ``InputError`` for a file that holds something else.
-    """
-
-    def take() -> dict[str, Any]:
-        return {"numbers": run.take().lines, "environment": environment(PROCESSOR)}
-
-    asked = {"report": report, **dict(zip(IDENTITY, run.identity, strict=True))}
-    made = keep(folder, asked, take, "numbers", "environment")
-    numbers, place = made["numbers"], made["environment"]
-    if not (isinstance(place, dict) and isinstance(numbers, list) and numbers and all(map(_is_line, numbers))):
-        raise InputError(f"a file in {folder} does not hold the numbers of {run.row}; delete the folder to train again")
-    return pd.DataFrame(numbers, columns=NUMBERS), {name: place.get(name) for name in ENVIRONMENT}
 
 
 def _is_line(line: object) -> bool:
