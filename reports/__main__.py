@@ -221,7 +221,11 @@ def keep(
 
 @app.command(name="list")
 def list_reports(
-    *name: str, device: str = "auto", threads: Annotated[int | None, whole(1, 1024), Optional] = None
+    *name: str,
+    device: str = "auto",
+    threads: Annotated[int | None, whole(1, 1024), Optional] = None,
+    folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
+    download: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Show the reports, their presets, what they cost, and which results are committed.
 
@@ -233,9 +237,13 @@ def list_reports(
         Where steps are measured: cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.
     threads
         Processor threads; by default torch's choice.
+    folder
+        Folder with the files of data that are not bundled, which steps are measured on.
+    download
+        Download such data if they are not there.
     """
     shown = [named(each) for each in dict.fromkeys(name)] or list(REPORTS.values())
-    bench = ReportContext("list", "", Path(), device=choose_device(device, threads))
+    bench = ReportContext("list", "", Path(), device=choose_device(device, threads), folder=folder, download=download)
     for report in shown:
         print(f"{report.name}: {report.summary}")
         for preset, settings in report.presets.items():

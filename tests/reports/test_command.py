@@ -10,6 +10,7 @@ from discrete_vae import parallel
 from discrete_vae.training import Interrupted
 from reports import __main__ as command
 from reports import thesis
+from reports.kit import cost
 from reports.kit.context import ReportContext
 from reports.kit.report import Report
 
@@ -86,6 +87,17 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     listed = capsys.readouterr().out
     assert listed.count("polynomial: ") == 1
     assert "whose minutes are not measured" in listed
+
+
+def test_minutes_are_measured_on_data_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "step_seconds", lambda *args: 1.0)
+    assert end(["list", "more-data", "--folder", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert "--preset quick" in shown.out
+    assert "minutes if none is known" in shown.out or "hours if none is known" in shown.out
+    assert f"error: {tmp_path}" in shown.err
 
 
 @pytest.fixture
