@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
@@ -76,9 +76,10 @@ def take_common(command: Callable[..., Any]) -> None:
     command.__annotations__ = {each.name: each.annotation for each in made.parameters.values()}
 
 
+@lru_cache(maxsize=None, typed=True)
 def _parameter(kind: type, name: str, default: Any, group: Group) -> inspect.Parameter:
-    """The parameter of a class' field."""
-    hint, documentation = get_type_hints(kind)[name], _documentation(kind).get(name)
+    """The parameter of a class' field. Most are the same in every strategy's command."""
+    hint, documentation = _hints(kind)[name], _documentation(kind).get(name)
     extra = [CONVERTERS[hint]] if hint in CONVERTERS else []
     shown = {} if default is not None else {"show_default": False}
     if default is None:
@@ -148,6 +149,10 @@ def _readable(strategy: str, task: str) -> list[Option]:
         and relevance.has_effect(option.name, TASKS[task], STRATEGIES[strategy])
         and not (option.part == "options" and TASKS[task].stand_in)
     ]
+
+
+_hints = cache(get_type_hints)
+"""The types of a class' fields, by field; kept, as reading them takes most of the time of building the commands."""
 
 
 @cache
