@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 
 from discrete_vae.errors import nearest
+from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.base import options_of
 
@@ -17,14 +18,17 @@ def citation(strategy: str, **options: object) -> str:
     """BibTeX of the papers behind a strategy, such as ``citation("reinmax")``; empty for common knowledge.
 
     ``options`` are the strategy's, where the papers depend on them: ``citation("target-propagation",
-    inverse="mirror")``. Raises ``InputError`` for a name that is none of ``STRATEGIES`` or of the options, with the
-    nearest that is.
+    inverse="mirror")``; a number is a constant schedule. Raises ``InputError`` for a name that is none of
+    ``STRATEGIES`` or of the options, with the nearest that is.
     """
     if strategy not in STRATEGIES:
         raise nearest(strategy, STRATEGIES, "strategy")
     known = options_of(STRATEGIES[strategy])
     if strange := [name for name in options if name not in known]:
         raise nearest(strange[0], known, f"option of {strategy}")
+    for name, value in options.items():
+        if isinstance(known[name].default, Schedule) and isinstance(value, int | float):
+            options[name] = Schedule(value)
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 

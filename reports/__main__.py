@@ -208,6 +208,8 @@ def keep(
         Metrics by epoch that settings are chosen by or figures draw, beside the task's own: accuracy, for example, and
         of generators of strings critic_loss and valid.
     """
+    if name in ("", "..") or name != Path(name).name:
+        raise InputError(f"name {name!r} is no name of a folder; give a word, and another place with --out")
     where = out or KEPT / name
     known = kept.keep(runs, where, metrics)
     print(f"{where}: {counted(len(known), 'run')}")

@@ -81,6 +81,10 @@ def test_unknown_strategies_are_refused_with_the_nearest() -> None:
         discrete_vae.citation("reinmaxx")
 
 
+def test_a_number_is_a_constant_schedule() -> None:
+    assert discrete_vae.citation("reinmax", temperature=1.0) == discrete_vae.citation("reinmax")
+
+
 def test_entries_are_whole() -> None:
     found = entries()
     assert all(key and entry.count("{") == entry.count("}") for key, entry in found.items())

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import torch
+from filelock import FileLock
 
 import discrete_vae.runs.run
 from discrete_vae.config import Config
@@ -42,10 +43,16 @@ class Measurement:
 
 
 def keep(folder: Path, asked: Mapping[str, Any], take: Callable[[], dict[str, Any]], *names: str) -> dict[str, Any]:
-    """What the folder keeps of what was asked; ``take`` makes it where there is nothing. Raises as ``kept`` does."""
-    path = _path(folder, asked)
+    """What the folder keeps of what was asked; ``take`` makes it where there is nothing.
+
+    Who asks while another process makes it waits for that. Raises as ``kept`` does.
+    """
+    path = path_of(folder, asked)
     if not path.exists():
-        write_atomically(path, json.dumps(take(), indent=2) + "\n")
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                write_atomically(path, json.dumps(take(), indent=2) + "\n")
     return kept(path, *names)
 
 
@@ -63,7 +70,8 @@ def kept(path: Path, *names: str) -> dict[str, Any]:
     return found
 
 
-def _path(folder: Path, asked: Mapping[str, Any]) -> Path:
+def path_of(folder: Path, asked: Mapping[str, Any]) -> Path:
+    """The file that keeps what was asked."""
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     return folder / f"{key}.json"
 
@@ -111,7 +119,7 @@ def measure_all(
 
 def stored(cases: Mapping[str, Case], bench: ReportContext) -> dict[str, Measurement]:
     """The measurements that the runs' folder has of the cases."""
-    there = {name: _path(bench.runs / ROOM, _asked(case, bench)).exists() for name, case in cases.items()}
+    there = {name: path_of(bench.runs / ROOM, _asked(case, bench)).exists() for name, case in cases.items()}
     return {name: measure(case, bench) for name, case in cases.items() if there[name]}
 
 

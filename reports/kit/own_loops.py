@@ -19,7 +19,7 @@ from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import environment
 from discrete_vae.runs.spreadsheets import read_csv
 from discrete_vae.strategies import STRATEGIES, Strategy
-from reports.benchmarks.measurements import keep
+from reports.benchmarks.measurements import keep, path_of
 from reports.kit.cache import PROVENANCE, provenance
 from reports.kit.context import RESULTS, ReportContext
 from reports.kit.provenance import ENVIRONMENT
@@ -153,9 +153,8 @@ class _Task:
         made = keep(self.folder, asked, take, "numbers", "environment")
         numbers, place = made["numbers"], made["environment"]
         if not (isinstance(place, dict) and isinstance(numbers, list) and numbers and all(map(_is_line, numbers))):
-            raise InputError(
-                f"a file in {self.folder} does not hold the numbers of {self.run.row}; delete the folder to train again"
-            )
+            path = path_of(self.folder, asked)
+            raise InputError(f"{path} does not hold the numbers of {self.run.row}; delete it to train again")
         return pd.DataFrame(numbers, columns=NUMBERS), {name: place.get(name) for name in ENVIRONMENT}
 
 

@@ -69,6 +69,13 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert not list((tmp_path / "kept").iterdir())
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../jang", "a/b", "/tmp"])
+def test_a_name_stays_among_the_kept(name: str, tmp_path: Path) -> None:
+    failed(tmp_path / "runs")
+    with pytest.raises(InputError, match="is no name of a folder"):
+        reports_command.keep(name, runs=tmp_path / "runs")
+
+
 def test_the_command_says_which_runs_a_report_would_train_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from discrete_vae.errors import InputError
 from discrete_vae.parallel.pool import ProcessDied
+from reports.benchmarks import measurements
 from reports.kit import own_loops
 from reports.kit.context import ReportContext
 
@@ -48,6 +50,22 @@ def test_a_killed_process_is_named_and_the_same_call_goes_on(tmp_path: Path) -> 
     assert list(results["seed"]) == [0, 1, 2, 7]
 
 
+def test_a_second_call_waits_for_what_the_first_makes(tmp_path: Path) -> None:
+    made = []
+
+    def take() -> dict[str, int]:
+        made.append(0)
+        if len(made) == 1:
+            second.start()
+            second.join(0.3)  # without waiting for the first, it would be over by then
+        return {"loss": 1}
+
+    second = threading.Thread(target=lambda: measurements.keep(tmp_path, {}, take, "loss"))
+    assert measurements.keep(tmp_path, {}, take, "loss") == {"loss": 1}
+    second.join()
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_run_has_one_thread_in_whatever_process(jobs: int, tmp_path: Path) -> None:
     """So that its sums round the same way."""
@@ -68,9 +86,9 @@ def test_a_run_has_one_thread_in_whatever_process(jobs: int, tmp_path: Path) -> 
 def test_a_file_that_holds_no_numbers_is_refused(held: dict[str, object], tmp_path: Path) -> None:
     run, bench = own_loops.OwnRun("row", "reinmax", {}, 0, lines), context(tmp_path)
     own_loops.collected([run], bench)
-    (path,) = (bench.runs / "own").iterdir()
+    (path,) = (bench.runs / "own").glob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | held))
-    with pytest.raises(InputError, match="does not hold the numbers of row; delete"):
+    with pytest.raises(InputError, match=f"{path} does not hold the numbers of row; delete"):
         own_loops.collected([run], bench)
 
 
