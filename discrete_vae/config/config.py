@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import MISSING, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -199,7 +200,8 @@ class Config:
 
     def refitted(self, **changes: Any) -> Config:
         """This configuration with other values, without what has no effect beside them: see ``fitting``."""
-        return self.fitting(**{**vars(self), **changes})
+        own = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return self.fitting(**own | changes)
 
     def require_of(self, backbone: Backbone) -> None:
         """Raise ``InputError`` if the task or the strategy needs a capability that the backbone does not have."""
@@ -294,7 +296,7 @@ class Config:
                 values[name] = _typed(kind, _fields(name, values[name]))
         return _typed(cls, values)  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Twelve hexadecimal digits of a hash over all that differs from the defaults.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Known(Run):
     @property
     def last_epoch(self) -> int:
         """As ``Run.last_epoch``; the tables need not hold all of the history that tells it."""
-        return int(self.entry.get("last_epoch", super().last_epoch))
+        return int(self.entry["last_epoch"]) if "last_epoch" in self.entry else super().last_epoch
 
     @property
     def step(self) -> int:
@@ -89,10 +90,18 @@ class Known(Run):
 
     def history(self) -> pd.DataFrame:
         """As ``Run.history``, as far as the tables hold it."""
+        return self._history.copy()
+
+    @cached_property
+    def _history(self) -> pd.DataFrame:
         return self.numbers[self.numbers["epoch"].notna()].astype({"epoch": int})[HISTORY].drop_duplicates()
 
     def evaluation(self) -> pd.DataFrame:
         """As ``Run.evaluation``, as far as the tables hold it."""
+        return self._evaluation.copy()
+
+    @cached_property
+    def _evaluation(self) -> pd.DataFrame:
         found = self.numbers[self.numbers["epoch"].isna() & self.numbers["samples"].notna()]
         return found.astype({"samples": int})[EVALUATION]
 
@@ -108,9 +117,9 @@ class Known(Run):
         """
         if self.failure is not None:
             return True
-        evaluation, history = self.evaluation().dropna(subset="value"), self.history().dropna(subset="value")
-        had = set(zip(evaluation["split"], evaluation["samples"], evaluation["metric"], strict=True))
-        after = set(zip(history["split"], history["metric"], history["epoch"], strict=True))
+        numbers = self.numbers[self.numbers["value"].notna()]
+        had = set(zip(numbers["split"], numbers["samples"], numbers["metric"], strict=True))
+        after = set(zip(numbers["split"], numbers["metric"], numbers["epoch"], strict=True))
         epochs = {epoch for epoch in wants.epochs if epoch <= self.last_epoch}
         task, score = self.config.task_class, ("validation", self.config.score_metric)
         wanted = {(*each, metric) for each in wants.samples.items() for metric in least(task, each[1], wants.whole)}
@@ -135,12 +144,11 @@ class Cache:
         """
         self.known: dict[str, list[tuple[Config, dict[str, Any], pd.DataFrame, Path]]] = {}
         """By a run's name: its configuration, its entry, its numbers and their folder, in the order of the folders."""
+        self._named: dict[tuple[str, Path], list[Known]] = {}
         for folder in folders:
             if (folder / PROVENANCE).is_file():
-                numbers = _numbers(folder)
-                for config, entry in _entries(folder):
-                    own = config, entry, numbers.get(entry["run"], NOTHING), folder
-                    self.known.setdefault(entry["run"], []).append(own)
+                for config, entry, numbers in _read(folder, _stamps(folder)):
+                    self.known.setdefault(entry["run"], []).append((config, entry, numbers, folder))
 
     def find(
         self,
@@ -165,10 +173,25 @@ class Cache:
 
     def named(self, name: str, runs: Path) -> list[Known]:
         """The run of a name, as each folder has it."""
-        return [
-            Known(runs / name, config, entry["status"], numbers, entry, folder)
-            for config, entry, numbers, folder in self.known.get(name, [])
-        ]
+        if (name, runs) not in self._named:
+            self._named[name, runs] = [
+                Known(runs / name, config, entry["status"], numbers, entry, folder)
+                for config, entry, numbers, folder in self.known.get(name, [])
+            ]
+        return self._named[name, runs]
+
+
+def _stamps(folder: Path) -> tuple[tuple[object, ...], ...]:
+    """What changes when one of the folder's tables, or its provenance, does."""
+    found = [(path.name, path.stat()) for path in sorted([*folder.glob("*.csv"), folder / PROVENANCE]) if path.exists()]
+    return tuple((name, told.st_ino, told.st_size, told.st_mtime_ns) for name, told in found)
+
+
+@lru_cache(maxsize=256)
+def _read(folder: Path, stamps: object) -> list[tuple[Config, dict[str, Any], pd.DataFrame]]:
+    """The runs of a folder: configuration, entry, numbers. A folder is read again when its ``stamps`` are others."""
+    numbers = _numbers(folder)
+    return [(config, entry, numbers.get(entry["run"], NOTHING)) for config, entry in _entries(folder)]
 
 
 def _numbers(folder: Path) -> dict[str, pd.DataFrame]:
