@@ -20,6 +20,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae.latents.noise import Noise
 
+RECORD_AFTER = 100
+"""Steps before a recording on a CPU, which takes as long as Python does in about as many. A short run has none."""
 WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
 
@@ -65,7 +67,7 @@ def kernels(function: Callable[..., Any], inputs: Sequence[Tensor], draws: Seque
 
 
 class Recorded:
-    """``function(*inputs, noise)``, recorded at its first call; gives the same bits, or nearly so if compiled.
+    """``function(*inputs, noise)``, recorded after some plain calls; gives the same bits, or nearly so if compiled.
 
     The function may differentiate inside, and has to give plain tensors back; those that it changes are named in
     ``state``, for a recording must not count as a call. Where it cannot be recorded or compiled, ``warn`` is told why,
@@ -79,12 +81,17 @@ class Recorded:
         state: Sequence[Tensor] = (),
         compiled: bool = False,
         warn: Callable[[str], None] = lambda text: None,
+        after: int = 0,
     ) -> None:
         self.function, self.noise, self.state, self.compiled, self.warn = function, noise, state, compiled, warn
+        self.plain_calls = after
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Tensor) -> Any:
+        if self.plain_calls:
+            self.plain_calls -= 1
+            return self.function(*inputs, self.noise)
         if self.replay is None:
             before = [tensor.clone() for tensor in self.state]
             self.replay = self._record(inputs)

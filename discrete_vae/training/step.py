@@ -16,7 +16,7 @@ from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import checkpoints
 from discrete_vae.runs.run import Run
 from discrete_vae.tasks import AdversarialTask
-from discrete_vae.training.capture import Graphed, Recorded
+from discrete_vae.training.capture import RECORD_AFTER, Graphed, Recorded
 from discrete_vae.training.game import Game
 from discrete_vae.training.optimiser import OPTIMISERS, decay, descent, weights_of
 
@@ -34,9 +34,11 @@ class Trainer:
         device: torch.device,
         compiled: bool = False,
         warn: Callable[[str], None] = lambda text: None,
+        record_after: int = RECORD_AFTER,
     ) -> None:
         configs = [run.config for run in runs]
         self.runs, self.data, self.device, self.compiled, self.warn = runs, data, device, compiled, warn
+        self.record_after = 0 if compiled else record_after  # no step of a compiled run has other bits
         self.config = configs[0]
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, device)
@@ -85,7 +87,7 @@ class Trainer:
         """A function of tensors and the noise, without its noise and maybe recorded."""
         if self.device.type == "cpu" or self.compiled:
             state = tuple(self.population.state().values())
-            return Recorded(function, self.noise, state, self.compiled, self.warn)
+            return Recorded(function, self.noise, state, self.compiled, self.warn, self.record_after)
         return partial(function, noise=self.noise)
 
     @property
@@ -229,7 +231,8 @@ class Trainer:
 
     def keep(self, members: Sequence[int]) -> Trainer:
         """The training of these members alone, from the end of an epoch on."""
-        rest = Trainer([self.runs[p] for p in members], self.data, self.device, self.compiled, self.warn)
+        runs = [self.runs[p] for p in members]
+        rest = Trainer(runs, self.data, self.device, self.compiled, self.warn, self.record_after)
         rest._go_to(self.step, [member_of(self.state(), p) for p in members])
         return rest
 

@@ -169,7 +169,7 @@ def _warn(message: str) -> None:
 def _trainer(case: Case, data: Dataset, device: torch.device, warn: Callable[[str], None] = _warn) -> Trainer:
     """The case's population at its first step."""
     runs = [Run(Path(), config) for config in case.configs()]  # nothing is written
-    trainer = Trainer(runs, data, device, case.compiled, warn)
+    trainer = Trainer(runs, data, device, case.compiled, warn, record_after=0)
     trainer.begin_epoch()
     return trainer
 

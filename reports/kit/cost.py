@@ -12,7 +12,7 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
-from discrete_vae.training.capture import WARM_UP
+from discrete_vae.training.capture import RECORD_AFTER, WARM_UP
 from discrete_vae.training.step import Trainer
 
 SETTLING = {"cpu": 2, "cuda": WARM_UP + 1}
@@ -45,8 +45,9 @@ def seconds(configs: Sequence[Config], dataset: Callable[[DataConfig], Dataset],
 
 
 def step_seconds(config: Config, data: Dataset, device: torch.device) -> float:
-    """The time of one step of a run, without its recording."""
-    trainer = Trainer([Run(Path(), config)], data, device)  # nothing is written
+    """The time of most of a run's steps, without their recording."""
+    run = Run(Path(), config)  # nothing is written
+    trainer = Trainer([run], data, device, record_after=0 if run.total_steps > 2 * RECORD_AFTER else RECORD_AFTER)
 
     def advance() -> None:
         if trainer.step % trainer.steps_per_epoch == 0:

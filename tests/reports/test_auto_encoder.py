@@ -6,19 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.tasks import Architecture
 from reports.auto_encoder import REPORT
-from reports.kit import latex
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Task
 
 
-def test_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latex, "engine", lambda: None)
+def test_it_is_made(tmp_path: Path) -> None:
     few = DataConfig("binarised-mnist-1000")
     task = Task(base=Config(architecture=Architecture(4, 3, (16,)), batch_size=40, data=few))
     preset = Preset(2, (0, 1, 2), samples=1, tasks=[task])

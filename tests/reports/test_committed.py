@@ -10,7 +10,6 @@ import torch
 from discrete_vae.evaluation import yardstick as evaluation
 from discrete_vae.training import loop as training
 from reports.__main__ import REPORTS
-from reports.kit import latex
 from reports.kit.cache import provenance
 from reports.kit.context import RESULTS, ReportContext
 from reports.kit.documents import PAGE
@@ -43,7 +42,6 @@ def refuse(*arguments: object, **options: object) -> None:
 def test_a_report_makes_its_committed_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_train_population", refuse)
     monkeypatch.setattr(evaluation, "evaluate_population", refuse)
-    monkeypatch.setattr(latex, "engine", lambda: None)
     report, preset = REPORTS[name], preset_of(name)
     bench = ReportContext(name, preset, tmp_path / "out", tmp_path / "runs", torch.device("cpu"))
     bench.check_out()

@@ -121,7 +121,6 @@ def test_every_file_is_written(made) -> None:
 
 def test_a_second_call_trains_nothing(made, tmp_path, monkeypatch) -> None:
     """From its own tables alone, without the runs."""
-    monkeypatch.setattr(latex, "engine", lambda: None)
     before = {path.name: path.read_bytes() for path in made.iterdir() if path.suffix in (".md", ".csv", ".tex")}
 
     def refuse(*arguments: object, **options: object) -> None:

@@ -18,7 +18,6 @@ from reports import __main__ as command
 from reports import gradients
 from reports.benchmarks.measurements import kept
 from reports.gradients.settings import Preset, Row, rows
-from reports.kit import latex
 from reports.kit.context import RESULTS, ReportContext
 
 BASE = Config("reinmax", architecture=Architecture(2, 3, (8,)), learning_rate=Schedule(1e-3), batch_size=1000)
@@ -105,7 +104,6 @@ def test_second_call_measures_nothing_and_writes_the_same_bytes(made: tuple[Path
 def test_the_committed_folder_is_made_from_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without strategies that came later, which would be measured."""
     monkeypatch.setattr(gradients, "measured", lambda *args: pytest.fail("measured again"))
-    monkeypatch.setattr(latex, "engine", lambda: None)
     source = RESULTS / "gradients"
     there = set(pd.read_csv(source / "results.csv")["row"])
     whole = gradients.PRESETS["laptop"]

@@ -12,7 +12,6 @@ from discrete_vae.data import DataConfig, has_files
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
 from discrete_vae.training.step import Trainer
-from reports.kit import latex
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, settings
 from reports.more_data import BASE, NETWORKS, QUICK, REPORT, ROWS, tasks, tried
@@ -56,7 +55,6 @@ def test_data_and_networks_by_preset() -> None:
 
 
 def test_the_report_on_small_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latex, "engine", lambda: None)
     monkeypatch.setattr(Trainer, "_captured", lambda self, function: partial(function, noise=self.noise))
     small = middle(1000, 200)
     networks = {

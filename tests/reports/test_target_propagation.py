@@ -34,6 +34,7 @@ from reports.target_propagation.tables import relations_table
 from tests.tiny_images import middle
 
 ROOT = Path(__file__).parents[2]
+TYPESET = True
 SMALL = middle(2000, 200)
 BASE = Config(architecture=Architecture(4, 3, (16,)), batch_size=500, data=SMALL.config)
 RATES = (4e-3, 8e-3)

@@ -36,6 +36,7 @@ FEW = {"architecture": Architecture(4, 3, (16,)), "batch_size": 40, "data": Data
 BASE = Config(**FEW, learning_rate=Schedule(3e-3))
 LINES = [dataclasses.replace(line, config=dataclasses.replace(line.config, **FEW)) for line in QUICK_SENSITIVITY[:2]]
 TINY = Preset(epochs=1, seeds=(0, 1), samples=2, sensitivity=LINES, base=BASE)
+TYPESET = True
 FILES = {
     "results.csv",
     "learning_curves.csv",

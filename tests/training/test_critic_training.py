@@ -87,9 +87,9 @@ def config(case: str, **fields: Any) -> Config:
     return Config.fitting(**{**values, **CASES[case], **fields})
 
 
-def trainer(case: str, members: int = 1) -> Trainer:
+def trainer(case: str, members: int = 1, **fields: Any) -> Trainer:
     runs = [Run(Path(), config(case, seed=seed)) for seed in range(members)]  # nothing is written
-    made = Trainer(runs, of(case), torch.device("cpu"), warn=pytest.fail)
+    made = Trainer(runs, of(case), torch.device("cpu"), warn=pytest.fail, **fields)
     made.begin_epoch()
     return made
 
@@ -119,7 +119,7 @@ def test_a_run_does_not_depend_on_who_is_beside(tmp_path: Path, case: str) -> No
 @pytest.mark.parametrize("case", CASES)
 def test_recorded_and_captured_steps_have_the_bits_of_plain_ones(case: str) -> None:
     """As the strategies' own in ``test_capture``: on a processor each update is recorded, on a GPU the whole step."""
-    plain, recorded, captured = (trainer(case, 2) for _ in range(3))
+    plain, recorded, captured = (trainer(case, 2, record_after=0) for _ in range(3))
     for each in (plain, captured):
         each.differentiate = partial(each.gradients, noise=each.noise)
         each.game.differentiate = partial(each.game.gradients, noise=each.noise)

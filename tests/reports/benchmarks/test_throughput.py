@@ -25,7 +25,6 @@ from discrete_vae.training.step import Trainer
 from reports.benchmarks import measure, measurements, throughput, throughput_cases, turns
 from reports.benchmarks.case import Case
 from reports.benchmarks.floor import floor_of
-from reports.kit import latex
 from reports.kit.context import ReportContext
 from reports.kit.tidy import COLUMNS
 
@@ -176,7 +175,6 @@ def test_a_cut_report_writes_what_it_has(number: int, tmp_path: Path, monkeypatc
         return {"metrics": metrics, "environment": {"machine": "M1", "threads": 1, "memory_mib": 1000}}
 
     monkeypatch.setattr(measurements, "_measured", take)
-    monkeypatch.setattr(latex, "engine", lambda: None)
     out, runs = tmp_path / "out", tmp_path / "runs"
     for done in range(1, 14):
         with contextlib.nullcontext() if done == 13 else pytest.raises(KeyboardInterrupt):

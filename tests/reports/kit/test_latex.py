@@ -10,6 +10,7 @@ from reports.kit import latex
 from reports.kit.latex import compile_document, escape
 
 SPECIAL = r"\ { } $ & # ^ _ ~ % < >"
+TYPESET = True
 NEEDS_LATEX = pytest.mark.skipif(latex.engine() is None, reason="no LaTeX engine is installed")
 
 

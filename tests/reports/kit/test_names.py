@@ -38,6 +38,7 @@ from studies.command import choice
 from studies.gumbel_softmax import STUDY
 from tests.reports.test_studies import filled
 
+TYPESET = True
 NEEDS_LATEX = pytest.mark.skipif(latex.engine() is None, reason="no LaTeX engine is installed")
 NAMES = [
     "größe τ≤1 日本 😀",

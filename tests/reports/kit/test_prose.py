@@ -19,6 +19,7 @@ from reports.kit.latex import escape as escape_latex
 from reports.kit.names import visible
 from reports.kit.prose import Prose, code, escape, fill, html, inline_html, inline_latex, latex, plain
 
+TYPESET = True
 NEEDS_LATEX = pytest.mark.skipif(latex_kit.engine() is None, reason="no LaTeX engine is installed")
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -13,6 +13,8 @@ from reports.kit.prose import Prose, latex
 from reports.kit.results import FEWER, Difference, Metric, by_name, cells, differences_table, metrics_table
 from reports.kit.table import DASH, Column, Number, Section, Table
 
+TYPESET = True
+
 TABLE = Table(
     "sizes",
     "Nats at $\\tau = 0.5$; **bold**: best.",
