@@ -44,7 +44,8 @@ class Model:
             if not isinstance(network, Stack | None):
                 raise InputError(
                     f"the model's {name} is a {type(network).__name__}, whose layers cannot be looked at; give a "
-                    "discrete_vae.backbones.stack.Stack of layers, or leave it out"
+                    "discrete_vae.backbones.stack.Stack, such as discrete_vae.backbones.mlp.MLP, or leave it out where "
+                    "neither the inverse nor local training looks at layers"
                 )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -22,6 +23,8 @@ from discrete_vae.latents.noise import Noise
 
 RECORD_AFTER = 100
 """Steps before a recording on a CPU, which takes as long as Python does in about as many. A short run has none."""
+CHECKS = 3
+"""Replays of a recording that are compared with the function itself, before it is trusted."""
 WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
 
@@ -69,22 +72,27 @@ def kernels(function: Callable[..., Any], inputs: Sequence[Tensor], draws: Seque
 class Recorded:
     """``function(*inputs, noise)``, recorded after some plain calls; gives the same bits, or nearly so if compiled.
 
-    The function may differentiate inside, and has to give plain tensors back; those that it changes are named in
-    ``state``, for a recording must not count as a call. Where it cannot be recorded or compiled, ``warn`` is told why,
-    once, and the next simpler way is taken.
+    The function may differentiate inside, and has to give plain tensors back; what it changes are tensors of
+    ``modules``, for a recording must not count as a call, and ``state`` gives those that stay from call to call, by
+    default all. Where it cannot be recorded or compiled, or where a replay
+    gives other bits (a number that left torch and came back, a buffer that was replaced and not changed in place),
+    ``warn`` is told so, once, and the next simpler way is taken.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         noise: Noise,
-        state: Sequence[Tensor] = (),
+        modules: Sequence[nn.Module] = (),
         compiled: bool = False,
         warn: Callable[[str], None] = lambda text: None,
         after: int = 0,
+        state: Callable[[], Iterable[Tensor]] | None = None,
     ) -> None:
-        self.function, self.noise, self.state, self.compiled, self.warn = function, noise, state, compiled, warn
-        self.plain_calls = after
+        self.function, self.noise, self.modules, self.compiled, self.warn = function, noise, modules, compiled, warn
+        self.state = state or partial(_tensors, modules)
+        self.plain_calls: float = after
+        self.checks = 0 if compiled else CHECKS  # a compiled one rounds otherwise
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
@@ -93,24 +101,52 @@ class Recorded:
             self.plain_calls -= 1
             return self.function(*inputs, self.noise)
         if self.replay is None:
-            before = [tensor.clone() for tensor in self.state]
+            before = _Remembered(self.modules)
             self.replay = self._record(inputs)
-            with torch.no_grad():
-                for tensor, value in zip(self.state, before, strict=True):
-                    tensor.copy_(value)
+            before.restore()
+            if self.replay is None:
+                return self(*inputs)
         draws = [self.noise.uniform(*request) for request in self.requests]
+        if self.checks:
+            self.checks -= 1
+            return self._checked(self.replay, inputs, draws)
         with torch.no_grad():  # the gradients are among the kernels
             return self.replay(*inputs, *draws)
 
-    def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    def _checked(self, replay: Callable[..., Any], inputs: Sequence[Tensor], draws: Sequence[Tensor]) -> Any:
+        """What the function gives; from now on it is called itself if the replay gives anything else."""
+        before = _Remembered(self.modules)
+        try:
+            with torch.no_grad():
+                found = replay(*inputs, *draws)
+            left = [(tensor.data_ptr(), tensor.clone()) for tensor in self.state()]
+            reason = "a replay gives other numbers: what changes from step to step has to be changed in place, in torch"
+        except Exception as error:
+            found, left, reason = (), [], _line(error)
+        before.restore()
+        expected = self.function(*inputs, _Given(draws))
+        now = [(tensor.data_ptr(), tensor) for tensor in self.state()]
+        kept = [place for place, _ in left] == [place for place, _ in now]
+        pairs = zip((*found, *(each for _, each in left)), (*expected, *(each for _, each in now)), strict=False)
+        if not (found and kept and all(_same(*pair) for pair in pairs)):
+            self._go_on_plainly(reason)
+        return expected
+
+    def _go_on_plainly(self, reason: str) -> None:
+        self.warn(f"the step could not be recorded, and is slower for it: {reason}")
+        self.plain_calls = math.inf
+
+    def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any] | None:
         draws = asked(self.function, inputs, self.noise)
         self.requests = [(draw.shape, draw.dtype) for draw in draws]
         try:
             graph = kernels(self.function, inputs, draws)
+            if self.compiled:
+                with torch.no_grad():
+                    graph(*inputs, *draws)  # what cannot be replayed cannot be compiled either
         except Exception as error:
-            self.warn(f"the step could not be recorded, and is slower for it: {_line(error)}")
-            self.requests = []
-            return torch.enable_grad()(partial(self.function, noise=self.noise))
+            self._go_on_plainly(_line(error))
+            return None
         if self.compiled:
             try:
                 from torch import _inductor  # here, for it takes a second to import
@@ -124,6 +160,34 @@ class Recorded:
             except Exception as error:
                 self.warn(f"the step could not be compiled, and goes on without: {_line(error)}")
         return graph.forward  # type: ignore[no-any-return]
+
+
+class _Remembered:
+    """The tensors of modules, and their values at one time."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        every = [module for root in modules for module in root.modules()]
+        self.buffers = [(module, dict(module._buffers)) for module in every]
+        self.values = [(tensor, tensor.detach().clone()) for tensor in _tensors(modules)]
+
+    def restore(self) -> None:
+        """Put tensors and values back."""
+        for module, own in self.buffers:
+            module._buffers.update(own)
+        with torch.no_grad():
+            for tensor, value in self.values:
+                tensor.copy_(value)
+
+
+def _tensors(modules: Sequence[nn.Module]) -> list[Tensor]:
+    return [each for root in modules for each in (*root.parameters(), *root.buffers())]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether they have the same numbers; one that is none equals another."""
+    if one.is_floating_point():
+        return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+    return one.equal(other)
 
 
 class Graphed:

@@ -12,11 +12,11 @@ from discrete_vae.config import Config
 from discrete_vae.data import DataConfig, Dataset
 from discrete_vae.progress import terminal_progress
 from discrete_vae.runs import Run
-from discrete_vae.training.capture import RECORD_AFTER, WARM_UP
+from discrete_vae.training.capture import CHECKS, RECORD_AFTER, WARM_UP
 from discrete_vae.training.step import Trainer
 
-SETTLING = {"cpu": 2, "cuda": WARM_UP + 1}
-"""Steps before the timed ones. One of them is recorded or captured, which takes longer than hundreds of others."""
+SETTLING = {"cpu": CHECKS + 1, "cuda": WARM_UP + 1}
+"""Steps before the timed ones. One is recorded or captured, which takes longer than hundreds, and some are checked."""
 MEASURED = 3
 """Steps that are timed, fewer where these take longer than ``ENOUGH`` seconds."""
 ENOUGH = 1.0

@@ -20,7 +20,7 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks import Architecture
-from discrete_vae.training.capture import Recorded
+from discrete_vae.training.capture import CHECKS, Recorded
 from discrete_vae.training.step import Trainer
 from tests.tiny_images import described
 
@@ -112,7 +112,7 @@ def after(trainer: Trainer, steps: int = STEPS) -> dict[str, Tensor]:
 def test_a_recorded_step_has_the_bits_of_a_plain_one(
     data: Dataset, tmp_path: Path, case: str, count: int, precision: str
 ) -> None:
-    """Two epochs, with every schedule in motion; the strategy's Python takes a step, then runs to ask and to record."""
+    """Two epochs, with every schedule in motion; its Python takes a step, then runs to ask, to record and to check."""
     configs = members(case, count, precision=precision)
     recorded = trainer(configs, data, tmp_path, warn=pytest.fail, record_after=1)
     calls = 0
@@ -126,7 +126,7 @@ def test_a_recorded_step_has_the_bits_of_a_plain_one(
     recorded.strategy.compute = counted  # type: ignore[method-assign]
     expected = after(plain(trainer(configs, data, tmp_path)))
     got = after(recorded)
-    assert calls == 3
+    assert calls == 3 + CHECKS
     assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
     start = trainer(configs, data, tmp_path).state()
     assert not got["model.decoder.layers.0.weight"].equal(start["model.decoder.layers.0.weight"])
@@ -208,6 +208,46 @@ def test_asking_uses_up_no_noise() -> None:
     noise = Noise([seeded(1)])
     first = Recorded(noisy, noise, warn=pytest.fail)(torch.zeros(7))[0]
     assert first.equal(noisy(torch.zeros(7), Noise([seeded(1)]))[0])
+
+
+SHARE = torch.nn.Linear(1, 1)
+
+
+def leaving(x: Tensor, noise: Noise) -> tuple[Tensor]:
+    """A number that leaves torch and comes back."""
+    return (x * torch.tensor(x.detach().numpy().mean()),)
+
+
+def replacing(x: Tensor, noise: Noise) -> tuple[Tensor]:
+    """A moving average that is another tensor after each call."""
+    SHARE.average = 0.9 * SHARE.average + 0.1 * x.mean()
+    return (x + SHARE.average + noise.uniform(x.shape),)
+
+
+def masked(x: Tensor, noise: Noise) -> tuple[Tensor]:
+    """A kernel whose shape is that of the first call."""
+    at = x.detach().requires_grad_()
+    y = at.clone()
+    y[at < 0] = y[at < 0] * 0.1
+    return (torch.autograd.grad((y * noise.uniform(x.shape)).sum(), at)[0],)
+
+
+@pytest.mark.parametrize("function", [leaving, replacing, masked])
+@pytest.mark.parametrize("start", [0, 2])
+def test_a_replay_with_other_numbers_is_told_and_not_used(function: Callable[..., Any], start: int) -> None:
+    inputs = torch.randn(8, 50, generator=seeded(5))
+
+    def run(call: Callable[[Tensor], Any]) -> list[Tensor]:
+        SHARE.register_buffer("average", torch.zeros(()))
+        return [call(x)[0].clone() for x in inputs]
+
+    told: list[str] = []
+    recorded = run(Recorded(function, Noise([seeded(1)]), [SHARE], warn=told.append, after=start))
+    noise = Noise([seeded(1)])
+    expected = run(lambda x: function(x, noise))
+    assert len(told) == 1
+    assert "could not be recorded" in told[0]
+    assert [one.equal(other) for one, other in zip(recorded, expected, strict=True)] == [True] * len(inputs)
 
 
 class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]

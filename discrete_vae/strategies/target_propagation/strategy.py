@@ -92,6 +92,11 @@ class TargetPropagation(TargetStrategy):
     ) -> None:
         super().__init__()
         self.inverse = EncoderInverse() if inverse is None else inverse
+        if not isinstance(self.inverse, Inverse):
+            raise InputError(
+                f"inverse is {inverse!r}; give an Inverse, such as WeightMirror(weights) of "
+                "discrete_vae.strategies.target_propagation; names are those of the command line"
+            )
         kind: InverseName = "random" if self.inverse.layerwise else "encoder"  # the plainest of its kind
         TargetPropagationOptions(kind, code=code, feedback=feedback, geometry=geometry)
         if local and not self.inverse.layerwise:
