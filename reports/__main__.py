@@ -244,6 +244,10 @@ def list_reports(
     download
         Download such data if they are not there.
     """
+    if not name and (folder is not None or download):
+        raise InputError(
+            f"{'download' if folder is None else f'folder {folder}'} has no effect without a report's name; give one"
+        )
     shown = [named(each) for each in dict.fromkeys(name)] or list(REPORTS.values())
     bench = ReportContext("list", "", Path(), device=choose_device(device, threads), folder=folder, download=download)
     for report in shown:

@@ -42,14 +42,14 @@ class _Asked(Noise):
 
 
 class _Given(Noise):
-    """Hands out numbers that were drawn before, in the order in which they are asked for."""
+    """Hands out numbers that were drawn before, in the order in which they are asked for, and then other ones."""
 
-    def __init__(self, draws: Sequence[Tensor]) -> None:
+    def __init__(self, draws: Sequence[Tensor], then: Noise | None = None) -> None:
         super().__init__()
-        self.draws = list(draws)
+        self.draws, self.then = list(draws), then
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        return self.draws.pop(0)
+        return self.draws.pop(0) if self.draws or self.then is None else self.then.uniform(shape, dtype)
 
 
 def asked(function: Callable[..., Any], inputs: Sequence[Tensor], noise: Noise) -> list[Tensor]:
@@ -124,7 +124,7 @@ class Recorded:
         except Exception as error:
             found, left, reason = (), [], _line(error)
         before.restore()
-        expected = self.function(*inputs, _Given(draws))
+        expected = self.function(*inputs, _Given(draws, self.noise))
         now = [(tensor.data_ptr(), tensor) for tensor in self.state()]
         kept = [place for place, _ in left] == [place for place, _ in now]
         pairs = zip((*found, *(each for _, each in left)), (*expected, *(each for _, each in now)), strict=False)

@@ -86,11 +86,10 @@ class Trainer:
     def _captured(self, function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
         """A function of tensors and the noise, without its noise and maybe recorded."""
         if self.device.type == "cpu" or self.compiled:
-            modules, state = (
-                (self.population.model, self.population.strategies),
-                lambda: self.population.state().values(),
+            modules = self.population.model, self.population.strategies
+            return Recorded(
+                function, self.noise, modules, self.compiled, self.warn, self.record_after, self.population.tensors
             )
-            return Recorded(function, self.noise, modules, self.compiled, self.warn, self.record_after, state)
         return partial(function, noise=self.noise)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -175,7 +176,7 @@ class Cache:
         """The run of a name, as each folder has it."""
         if (name, runs) not in self._named:
             self._named[name, runs] = [
-                Known(runs / name, config, entry["status"], numbers, entry, folder)
+                Known(runs / name, config, entry["status"], numbers.copy(), deepcopy(entry), folder)
                 for config, entry, numbers, folder in self.known.get(name, [])
             ]
         return self._named[name, runs]
@@ -184,7 +185,9 @@ class Cache:
 def _stamps(folder: Path) -> tuple[tuple[object, ...], ...]:
     """What changes when one of the folder's tables, or its provenance, does."""
     found = [(path.name, path.stat()) for path in sorted([*folder.glob("*.csv"), folder / PROVENANCE]) if path.exists()]
-    return tuple((name, told.st_ino, told.st_size, told.st_mtime_ns) for name, told in found)
+    return tuple(
+        (name, told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns) for name, told in found
+    )
 
 
 @lru_cache(maxsize=256)

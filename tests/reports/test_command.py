@@ -98,6 +98,8 @@ def test_minutes_are_measured_on_data_of_a_folder(
     assert "--preset quick" in shown.out
     assert "minutes if none is known" in shown.out or "hours if none is known" in shown.out
     assert f"error: {tmp_path}" in shown.err
+    assert end(["list", "--download"]) == 2
+    assert "download has no effect without a report's name" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -596,6 +596,7 @@ def test_bad_parts_are_refused() -> None:
         ({"geometry": "flat"}, "unknown geometry 'flat'"),
         ({"feedback_steps": 0}, "feedback steps is 0"),
         ({"local": True}, "local training needs layerwise feedback, not EncoderInverse"),
+        ({"inverse": "mirror"}, "inverse is 'mirror'; give an Inverse, such as WeightMirror"),
     ):
         with pytest.raises(InputError, match=message):
             TargetPropagation(**options)

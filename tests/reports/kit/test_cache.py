@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,24 @@ def test_an_evaluation_is_whole_or_tells_what_settings_are_chosen_by(
         part = folder(tmp_path / str(i), *(each for each in lines if each is not left_out))
         assert not found(part, samples={"test": samples}, whole=True)
         assert (found(part, samples={"test": samples}) is None) == (left_out[2] in chosen)
+
+
+def test_a_table_is_read_again_when_it_changed_and_what_was_given_may_be_changed(tmp_path: Path) -> None:
+    where = folder(tmp_path / "a", *ONE)
+    first = known(where)
+    first.numbers["value"] = 5.0
+    first.sessions()[0].clear()
+    frame = first.evaluation()
+    frame["value"] = 6.0
+    again = known(where)
+    assert set(again.evaluation()["value"]) == {-1.0}
+    assert again.sessions()[0]["device"] == "a"
+    path, before = where / "results.csv", (where / "results.csv").stat()
+    with path.open("r+") as file:
+        file.write(path.read_text().replace("-1.0", "-2.0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert set(known(where).evaluation()["value"]) == {-2.0}
 
 
 def test_what_tables_tell_too_little_of_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
