@@ -74,9 +74,9 @@ class Recorded:
 
     The function may differentiate inside, and has to give plain tensors back; what it changes are tensors of
     ``modules``, for a recording must not count as a call, and ``state`` gives those that stay from call to call, by
-    default all. Where it cannot be recorded or compiled, or where a replay
-    gives other bits (a number that left torch and came back, a buffer that was replaced and not changed in place),
-    ``warn`` is told so, once, and the next simpler way is taken.
+    default all. Where it cannot be recorded or compiled, or where a replay gives other bits (a number that left torch
+    and came back, a buffer that was replaced and not changed in place), ``warn`` is told so, once, and the next simpler
+    way is taken. A compiled one is not compared, for it rounds otherwise.
     """
 
     def __init__(
