@@ -133,8 +133,7 @@ def make(
     preset = chosen_preset(report, preset)
     if (folder is not None or download) and not any(map(has_files, report.data(report.presets[preset]))):
         raise InputError(
-            f"{'download' if folder is None else f'folder {folder}'} has no effect with {name} --preset {preset}, "
-            "whose data need no files; leave it off"
+            f"{asked_for(folder)} has no effect with {name} --preset {preset}, whose data need no files; leave it off"
         )
     if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
         raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
@@ -146,6 +145,11 @@ def make(
     bench.check_out()
     announce(report, preset, bench)
     report.make(report.presets[preset], bench)
+
+
+def asked_for(folder: Path | None) -> str:
+    """What a call asks for that names a folder of data, or else downloads them."""
+    return "download" if folder is None else f"folder {folder}"
 
 
 def named(name: str) -> Report | Comparison:
@@ -245,9 +249,7 @@ def list_reports(
         Download such data if they are not there.
     """
     if not name and (folder is not None or download):
-        raise InputError(
-            f"{'download' if folder is None else f'folder {folder}'} has no effect without a report's name; give one"
-        )
+        raise InputError(f"{asked_for(folder)} has no effect without a report's name; give one")
     shown = [named(each) for each in dict.fromkeys(name)] or list(REPORTS.values())
     bench = ReportContext("list", "", Path(), device=choose_device(device, threads), folder=folder, download=download)
     for report in shown:

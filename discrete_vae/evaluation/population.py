@@ -144,10 +144,6 @@ class Population:
         # A copy in which each tensor is replaced by its slice.
         return Population(self.configs[members], *copy.deepcopy(modules, own))
 
-    def tensors(self) -> list[Tensor]:
-        """Those of ``state``."""
-        return list(self.state().values())
-
     def state(self) -> dict[str, Tensor]:
         """Parameters and unscheduled buffers of model and strategy by name: ``[P, ...]``, not copies.
 

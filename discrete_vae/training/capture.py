@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import gc
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -87,10 +86,10 @@ class Recorded:
         compiled: bool = False,
         warn: Callable[[str], None] = lambda text: None,
         after: int = 0,
-        state: Callable[[], Iterable[Tensor]] | None = None,
+        state: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.function, self.noise, self.modules, self.compiled, self.warn = function, noise, modules, compiled, warn
-        self.state = state or partial(_tensors, modules)
+        self.state = state
         self.plain_calls: float = after
         self.checks = 0 if compiled else CHECKS  # a compiled one rounds otherwise
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
@@ -119,18 +118,21 @@ class Recorded:
         try:
             with torch.no_grad():
                 found = replay(*inputs, *draws)
-            left = [(tensor.data_ptr(), tensor.clone()) for tensor in self.state()]
+            left = self._left()
             reason = "a replay gives other numbers: what changes from step to step has to be changed in place, in torch"
         except Exception as error:
             found, left, reason = (), [], _line(error)
         before.restore()
         expected = self.function(*inputs, _Given(draws, self.noise))
-        now = [(tensor.data_ptr(), tensor) for tensor in self.state()]
-        kept = [place for place, _ in left] == [place for place, _ in now]
-        pairs = zip((*found, *(each for _, each in left)), (*expected, *(each for _, each in now)), strict=False)
-        if not (found and kept and all(_same(*pair) for pair in pairs)):
+        if not (_alike(found, expected) and _alike(left, self._left())):
             self._go_on_plainly(reason)
         return expected
+
+    def _left(self) -> list[Tensor]:
+        """What stays from call to call: values, and where they are."""
+        tensors = _tensors(self.modules) if self.state is None else list(self.state().values())
+        places = torch.tensor([tensor.data_ptr() for tensor in tensors])
+        return [places, *(tensor.detach().clone() for tensor in tensors)]
 
     def _go_on_plainly(self, reason: str) -> None:
         self.warn(f"the step could not be recorded, and is slower for it: {reason}")
@@ -181,6 +183,10 @@ class _Remembered:
 
 def _tensors(modules: Sequence[nn.Module]) -> list[Tensor]:
     return [each for root in modules for each in (*root.parameters(), *root.buffers())]
+
+
+def _alike(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return len(some) == len(others) and all(map(_same, some, others))
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -87,9 +87,8 @@ class Trainer:
         """A function of tensors and the noise, without its noise and maybe recorded."""
         if self.device.type == "cpu" or self.compiled:
             modules = self.population.model, self.population.strategies
-            return Recorded(
-                function, self.noise, modules, self.compiled, self.warn, self.record_after, self.population.tensors
-            )
+            state = self.population.state
+            return Recorded(function, self.noise, modules, self.compiled, self.warn, self.record_after, state)
         return partial(function, noise=self.noise)
 
     @property

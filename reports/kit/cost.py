@@ -15,7 +15,7 @@ from discrete_vae.runs import Run
 from discrete_vae.training.capture import CHECKS, RECORD_AFTER, WARM_UP
 from discrete_vae.training.step import Trainer
 
-SETTLING = {"cpu": CHECKS + 1, "cuda": WARM_UP + 1}
+SETTLING = {"cpu": CHECKS, "cuda": WARM_UP + 1}
 """Steps before the timed ones. One is recorded or captured, which takes longer than hundreds, and some are checked."""
 MEASURED = 3
 """Steps that are timed, fewer where these take longer than ``ENOUGH`` seconds."""

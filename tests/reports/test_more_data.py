@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from discrete_vae.data import DataConfig, has_files
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
-from discrete_vae.training.step import Trainer
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, settings
 from reports.more_data import BASE, NETWORKS, QUICK, REPORT, ROWS, tasks, tried
@@ -55,7 +53,6 @@ def test_data_and_networks_by_preset() -> None:
 
 
 def test_the_report_on_small_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "_captured", lambda self, function: partial(function, noise=self.noise))
     small = middle(1000, 200)
     networks = {
         "MLP": Architecture(2, 3, (8,)),
