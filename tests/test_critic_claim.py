@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from discrete_vae.data.points import EIGHT_GAUSSIANS
 from reports.critics.measures import dips, model, peaks
 from reports.critics.settings import CLIPPING, PENALTY, PRESETS
 from reports.kit.context import ReportContext
 
 
+@pytest.mark.slow
 def test_a_penalised_critic_sees_all_modes_and_a_clipped_one_does_not(tmp_path: Path) -> None:
     """A peak at every centre, against none, after as many updates of the same network on the same data, seed 0.
 

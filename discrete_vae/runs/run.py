@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -415,6 +416,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -422,14 +424,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
     names = [line for line in path.read_text().splitlines() if "model name" in line] if path.exists() else []
     return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
+@cache
 def _commit() -> str | None:
-    """The commit of the checkout that this package lies in, with + if files differ from it; None outside one."""
+    """The commit of the checkout that this package lies in, with + if files differ from it; None outside one.
+
+    Asked once: a process runs the code that it has read, whatever is committed meanwhile.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         # An installed package may lie in a checkout of something else, where git does not know its files.

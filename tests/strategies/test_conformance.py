@@ -315,6 +315,15 @@ every_problem = pytest.mark.parametrize(
     [(row, shape) for row in ROWS for shape in row.problems],
     ids=lambda each: getattr(each, "name", each),
 )
+every_problem_slowly = pytest.mark.parametrize(
+    ("row", "shape"),
+    [
+        pytest.param(row, shape, marks=[pytest.mark.slow] if shape != row.problems[0] else [])
+        for row in ROWS
+        for shape in row.problems
+    ],
+    ids=lambda each: getattr(each, "name", each),
+)
 
 
 def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **options) -> tuple[Problem, Strategy]:
@@ -457,7 +466,7 @@ def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
         assert estimate.strategy_loss.equal(torch.zeros_like(estimate.strategy_loss))
 
 
-@every_problem
+@every_problem_slowly
 def test_gradient_is_what_the_claim_says(row, shape) -> None:
     """Unbiased: passes a z-test that an error of 10% would fail. Biased: its figures, and really biased.
 

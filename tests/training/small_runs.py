@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from torch import Tensor
 
 from discrete_vae.config import Config
@@ -22,6 +23,21 @@ CASES: dict[str, tuple[str, Any]] = {name: (name, None) for name in STRATEGIES}
 CASES["learned inverse"] = "target-propagation", LEARNED
 MIRROR = STRATEGIES["target-propagation"].Options("mirror", geometry="second-order", local=True, warmup=3)
 CASES["layer-local mirror"] = "target-propagation", MIRROR
+ONE_OF_A_KIND = {
+    *("gumbel-softmax", "straight-through-gumbel-softmax", "reinmax", "reinmax-mean-control"),
+    *("nvil", "rloo", "vimco", "rebar", "disarm", "carms", "marginalisation", "gauss-newton-local-expectation"),
+    *("target-propagation", "learned inverse", "layer-local mirror"),
+    *("vq-vae", "gaussian-reparameterisation", "auto-encoder", "target-propagation-auto-encoder"),
+}
+"""Cases that together do all that strategies do in training: relax, keep a baseline, draw several, ..."""
+
+
+def of_each_kind(cases: Iterable[str]) -> list[Any]:
+    """All cases as parameters of a test; those of strategies are marked as slow but for one of a kind."""
+    return [
+        pytest.param(case, marks=pytest.mark.slow) if case in CASES and case not in ONE_OF_A_KIND else case
+        for case in cases
+    ]
 
 
 def config(strategy: str = "gumbel-softmax", options: Any = None, **fields: Any) -> Config:

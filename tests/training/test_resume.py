@@ -24,6 +24,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tasks import Architecture
 from tests.tiny_images import middle
+from tests.training.small_runs import of_each_kind
 
 NURSERY = """
 import json, os, sys
@@ -291,7 +292,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(
     assert content(tmp_path, PAIR) == uninterrupted[0]
 
 
-@pytest.mark.parametrize("case", OPTIONS)
+@pytest.mark.parametrize("case", of_each_kind(OPTIONS))
 def test_a_signal_inside_every_epoch(nursery: Nursery, tmp_path: Path, case: str) -> None:
     """Stopped in the middle of the noise, the sums, the data's order and the schedules, for every strategy.
 

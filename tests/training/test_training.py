@@ -22,7 +22,7 @@ from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import loop as training
 from discrete_vae.training import train
-from tests.training.small_runs import ABSURD, CASES, LEARNED, Told, config, distance, value, weights
+from tests.training.small_runs import ABSURD, CASES, LEARNED, Told, config, distance, of_each_kind, value, weights
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -78,7 +78,7 @@ def test_images_that_the_configuration_does_not_name_are_refused(data: Dataset, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", of_each_kind(CASES))
 def test_every_strategy_learns(data: Dataset, tmp_path: Path, case: str) -> None:
     """250 steps lift the ELBO of 36 pixels.
 
@@ -200,7 +200,7 @@ def test_temperatures_reach_their_members_step_by_step(
 
 
 @pytest.mark.usefixtures("plain_steps")
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", of_each_kind(STRATEGIES))
 def test_bfloat16_trains_and_is_finite(data: Dataset, tmp_path: Path, strategy: str) -> None:
     fields = {"epochs": 2, "learning_rate": Schedule(3e-3)}
     half = train([config(strategy, precision="bfloat16", **fields)], tmp_path, data)[0]
