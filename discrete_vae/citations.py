@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib import resources
+from numbers import Real
 
 from discrete_vae.errors import nearest
 from discrete_vae.schedules import Schedule
@@ -27,8 +28,8 @@ def citation(strategy: str, **options: object) -> str:
     if strange := [name for name in options if name not in known]:
         raise nearest(strange[0], known, f"option of {strategy}")
     for name, value in options.items():
-        if isinstance(known[name].default, Schedule) and isinstance(value, int | float):
-            options[name] = Schedule(value)
+        if isinstance(known[name].default, Schedule) and isinstance(value, Real) and not isinstance(value, bool):
+            options[name] = Schedule(float(value))
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import discrete_vae
@@ -82,7 +83,7 @@ def test_unknown_strategies_are_refused_with_the_nearest() -> None:
 
 
 def test_a_number_is_a_constant_schedule() -> None:
-    assert discrete_vae.citation("reinmax", temperature=1.0) == discrete_vae.citation("reinmax")
+    assert discrete_vae.citation("reinmax", temperature=np.float32(1)) == discrete_vae.citation("reinmax")
 
 
 def test_entries_are_whole() -> None:

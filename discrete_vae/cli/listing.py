@@ -107,10 +107,14 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
         *words,
         caption=CAPTION + DISTANCE * ("wasserstein" in shown),
     )
+    told: dict[str, set[str]] = {}  # by strategy: a default is told beside a run that has another value
+    for run in found:
+        told.setdefault(run.config.strategy, set()).update(run.config.changed)
     for run, (values, status) in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
-        table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {config.settings}")
+        settings = config.settings(told[config.strategy])
+        table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {settings}")
     if found:
         Console().print(table)
     return damaged

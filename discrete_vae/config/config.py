@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Container
 from dataclasses import MISSING, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -317,16 +318,17 @@ class Config:
         return {"strategy": self.strategy, **_changes(own, plain)}
 
     @property
-    def settings(self) -> str:
-        """What differs from the defaults, for people: ``temperature=0.1 epochs=5``."""
-        changes = {name: value for name, value in self.changes.items() if name not in ("strategy", "seed")}
-        flat: dict[str, Any] = {}
-        for name, value in changes.items():
-            flat.update(value if isinstance(value, dict) else {name: value})
-        if not self.data.known:  # the fingerprint stands for what was read
-            flat = {name: value for name, value in flat.items() if name not in ("shape", "sizes", "symbols")}
-            flat["fingerprint"] = self.data.fingerprint[:8]
-        return " ".join(f"{name}={value}" for name, value in flat.items())
+    def changed(self) -> set[str]:
+        """Names of the fields and options that are not at their defaults, for people: without strategy and seed."""
+        names = {*_flat(self.changes)} - {"strategy", "seed"}
+        # The fingerprint stands for what was read.
+        return names if self.data.known else names - {"shape", "sizes", "symbols"}
+
+    def settings(self, names: Container[str]) -> str:
+        """The values of some fields and options, for people: ``temperature=0.1 epochs=5``."""
+        values = _flat(_plain(self))
+        values["fingerprint"] = self.data.fingerprint[:8]
+        return " ".join(f"{name}={value}" for name, value in values.items() if name in names)
 
     @property
     def name(self) -> str:
@@ -363,6 +365,12 @@ def _changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
         if value != defaults[name]:
             changes[name] = _changes(value, defaults[name]) if isinstance(value, dict) else value
     return changes
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the parts that a configuration is made of: ``temperature`` in place of ``options`` that have one."""
+    parts = [value if isinstance(value, dict) else {name: value} for name, value in values.items()]
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def _plain(value: Any, compared: bool = False) -> Any:

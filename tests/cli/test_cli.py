@@ -19,6 +19,7 @@ from discrete_vae.cli.where import choose_device
 from discrete_vae.config import Config
 from discrete_vae.errors import InputError
 from discrete_vae.runs import run as runs
+from discrete_vae.schedules import Schedule
 
 FEW = ["--dataset", "binarised-mnist-1000", "--batch-size", "40", "--epochs", "1"]
 SMALL = ["--latents", "3", "--categories", "4", "--hidden", "16", *FEW]
@@ -87,14 +88,25 @@ def test_schedules_are_one_word(folder: Path) -> None:
     assert str(run.config.beta) == "0.5,warmup=2"
 
 
-def test_varied_settings_train_in_all_combinations_side_by_side(folder: Path) -> None:
-    vary = ["--vary", "temperature=0.1 1,decay=0.9", "--vary", "learning-rate = 1e-3 1e-2"]
+def test_varied_settings_train_in_all_combinations_side_by_side(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the table tells them apart, also where a value is the default."""
+    monkeypatch.setenv("COLUMNS", "300")
+    vary = ["--vary", "temperature=0.5 1,decay=0.9", "--vary", "learning-rate = 1e-3 1e-2"]
     assert call("train", "gumbel-softmax", *vary, "--seeds", "2", "--beta", "0.5", *SMALL) == 0
     made = runs.find(folder / "runs")
     found = {(str(run.config.options.temperature), str(run.config.learning_rate), run.config.seed) for run in made}
-    assert found == {(t, rate, seed) for t in ("0.1", "1,decay=0.9") for rate in ("0.001", "0.01") for seed in (0, 1)}
+    assert found == {(t, rate, seed) for t in ("0.5", "1,decay=0.9") for rate in ("0.001", "0.01") for seed in (0, 1)}
     assert {str(run.config.beta) for run in made} == {"0.5"}
     assert [run.sessions()[0]["population"] for run in made] == [8] * 8
+    assert Config("gumbel-softmax").options.temperature == Schedule(0.5)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "finished" in line]
+    assert (
+        sum("temperature=0.5 " in line for line in lines)
+        == sum("temperature=1,decay=0.9 " in line for line in lines)
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
