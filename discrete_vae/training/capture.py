@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
 
 RECORD_AFTER = 100
 """Steps before a recording on a CPU, which takes as long as Python does in about as many. A short run has none."""
 CHECKS = 3
-"""Replays of a recording that are compared with the function itself, before it is trusted."""
+"""First replays of a recording, which are compared with the function itself. Later those whose number is a power of two
+are compared as well: a counter in Python may act later."""
 WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
 
@@ -75,7 +77,8 @@ class Recorded:
     ``modules``, for a recording must not count as a call, and ``state`` gives those that stay from call to call, by
     default all. Where it cannot be recorded or compiled, or where a replay gives other bits (a number that left torch
     and came back, a buffer that was replaced and not changed in place), ``warn`` is told so, once, and the next simpler
-    way is taken. A compiled one is not compared, for it rounds otherwise.
+    way is taken. Where only a later one differs, ``InputError`` is raised, because some before it were not compared. A
+    compiled one never is, for it rounds otherwise.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Recorded:
         self.function, self.noise, self.modules, self.compiled, self.warn = function, noise, modules, compiled, warn
         self.state = state
         self.plain_calls: float = after
-        self.checks = 0 if compiled else CHECKS  # a compiled one rounds otherwise
+        self.replays = 0
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
@@ -106,8 +109,8 @@ class Recorded:
             if self.replay is None:
                 return self(*inputs)
         draws = [self.noise.uniform(*request) for request in self.requests]
-        if self.checks:
-            self.checks -= 1
+        self.replays += 1
+        if not self.compiled and (self.replays <= CHECKS or self.replays.bit_count() == 1):
             return self._checked(self.replay, inputs, draws)
         with torch.no_grad():  # the gradients are among the kernels
             return self.replay(*inputs, *draws)
@@ -125,6 +128,12 @@ class Recorded:
         before.restore()
         expected = self.function(*inputs, _Given(draws, self.noise))
         if not (_alike(found, expected) and _alike(left, self._left())):
+            if self.replays > CHECKS:
+                raise InputError(
+                    f"after {self.replays:,} recorded steps Python gives other numbers than the recording, so some of "
+                    "them may have been wrong: a number outside of torch has changed, such as a counter of steps; keep "
+                    "it in a buffer that is changed in place, and train again in another folder"
+                )
             self._go_on_plainly(reason)
         return expected
 

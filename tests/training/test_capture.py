@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset, Split, load
+from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
@@ -129,7 +130,7 @@ def test_a_recorded_step_has_the_bits_of_a_plain_one(
     recorded.strategy.compute = counted  # type: ignore[method-assign]
     expected = after(plain(trainer(configs, data, tmp_path)))
     got = after(recorded)
-    assert calls == 3 + CHECKS
+    assert calls == 3 + CHECKS + 2, "of 11 replays the first three are compared, the fourth and the eighth"
     assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
     start = trainer(configs, data, tmp_path).state()
     assert not got["model.decoder.layers.0.weight"].equal(start["model.decoder.layers.0.weight"])
@@ -251,6 +252,24 @@ def test_a_replay_with_other_numbers_is_told_and_not_used(function: Callable[...
     assert len(told) == 1
     assert "could not be recorded" in told[0]
     assert [one.equal(other) for one, other in zip(recorded, expected, strict=True)] == [True] * len(inputs)
+
+
+class Counting:
+    """A weight by a count that Python keeps, which acts from the seventh call on."""
+
+    calls = 0
+
+    def __call__(self, x: Tensor, noise: Noise) -> tuple[Tensor]:
+        self.calls += 1
+        return (x * 2,) if self.calls < 7 else (x * 3,)
+
+
+def test_a_number_that_changes_later_is_found() -> None:
+    recorded = Recorded(Counting(), Noise([seeded(1)]), warn=pytest.fail)
+    x = torch.ones(5)
+    assert all(recorded(x)[0].equal(x * 2) for _ in range(7))
+    with pytest.raises(InputError, match=r"after 8 recorded steps .* a counter of steps; keep it in a buffer"):
+        recorded(x)
 
 
 class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
