@@ -43,6 +43,7 @@ from reports import (
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.kit import cost, kept
 from reports.kit.cache import provenance
+from reports.kit.checks import NAME
 from reports.kit.comparison import Comparison
 from reports.kit.context import RESULTS, ReportContext
 from reports.kit.declared import counted
@@ -212,8 +213,8 @@ def keep(
         Metrics by epoch that settings are chosen by or figures draw, beside the task's own: accuracy, for example, and
         of generators of strings critic_loss and valid.
     """
-    if name in ("", "..") or name != Path(name).name:
-        raise InputError(f"name {name!r} is no name of a folder; give a word, and another place with --out")
+    if not NAME.fullmatch(name):
+        raise InputError(f"name is {name!r}; give letters, digits and dashes, and another place with --out")
     where = out or KEPT / name
     known = kept.keep(runs, where, metrics)
     print(f"{where}: {counted(len(known), 'run')}")
