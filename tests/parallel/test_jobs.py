@@ -129,7 +129,7 @@ def test_a_population_is_cut_and_asks_what_to_prune(data: Dataset, tmp_path: Pat
     assert again.starts == [], "no process for a run that was pruned before"
 
 
-@pytest.mark.parametrize("from_a_terminal", [True, False])
+@pytest.mark.parametrize("from_a_terminal", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_signal_saves_and_the_same_call_goes_on(data: Dataset, tmp_path: Path, from_a_terminal: bool) -> None:
     """A terminal sends SIGINT to every process, and this process stops them too; a scheduler sends SIGTERM to one."""
     configs = two_strategies(data, 12)

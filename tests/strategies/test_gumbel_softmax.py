@@ -135,7 +135,9 @@ def test_follow_sets_the_temperature_of_the_next_step(strategy) -> None:
     assert gradients[0].equal(gradients[1])
 
 
-@pytest.mark.parametrize("strategy", [StraightThroughGumbelSoftmax(0.5), TargetPropagation()])
+@pytest.mark.parametrize(
+    "strategy", [StraightThroughGumbelSoftmax(0.5), pytest.param(TargetPropagation(), marks=pytest.mark.slow)]
+)
 def test_half_precision_does_not_favour_a_category(strategy) -> None:
     """Equal logits in bfloat16: rounded noise would tie, and ties go to the first category.
 

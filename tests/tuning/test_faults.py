@@ -106,7 +106,7 @@ def check(found: list[FrozenTrial], count: int) -> list[FrozenTrial]:
     return counted
 
 
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_workers_trials_go_on_elsewhere(server: Server, trials, tmp_path: Path, batch: int) -> None:
     """From their last checkpoints; the worker that takes them up is not told that the other is dead."""
     first = start(server, tmp_path / "runs", 2, batch, LONG)

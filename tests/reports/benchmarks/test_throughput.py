@@ -162,7 +162,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_cut_report_writes_what_it_has(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut; every next call measures one case more."""
     asked: list[Case] = []
