@@ -29,7 +29,7 @@ def citation(strategy: str, **options: object) -> str:
         raise nearest(strange[0], known, f"option of {strategy}")
     for name, value in options.items():
         if isinstance(known[name].default, Schedule) and isinstance(value, Real) and not isinstance(value, bool):
-            options[name] = Schedule(float(value))
+            options[name] = Schedule(value if isinstance(value, int) else float(value))
     return bibliography([(strategy, STRATEGIES[strategy].Options(**options))])
 
 

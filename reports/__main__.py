@@ -43,7 +43,7 @@ from reports import (
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.kit import cost, kept
 from reports.kit.cache import provenance
-from reports.kit.checks import NAME
+from reports.kit.checks import NAME, THE_NAME
 from reports.kit.comparison import Comparison
 from reports.kit.context import RESULTS, ReportContext
 from reports.kit.declared import counted
@@ -214,7 +214,7 @@ def keep(
         of generators of strings critic_loss and valid.
     """
     if not NAME.fullmatch(name):
-        raise InputError(f"name is {name!r}; give letters, digits and dashes, and another place with --out")
+        raise InputError(f"name is {name!r}; {THE_NAME}, and another place with --out")
     where = out or KEPT / name
     known = kept.keep(runs, where, metrics)
     print(f"{where}: {counted(len(known), 'run')}")

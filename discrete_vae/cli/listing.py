@@ -12,6 +12,7 @@ from rich.table import Column, Table
 import discrete_vae.runs.run
 from discrete_vae.cli.console import complain
 from discrete_vae.cli.where import RUNS, RunsFolder
+from discrete_vae.config import Config
 from discrete_vae.errors import InputError, nearest
 from discrete_vae.places import shown
 from discrete_vae.runs.run import Run
@@ -88,6 +89,11 @@ def _shown(run: Run) -> tuple[dict[str, float], str]:
     return run.validation(epoch), f"{status}, kept: epoch {epoch}" if epoch else status
 
 
+def _kind(config: Config) -> tuple[str, str, bool]:
+    """What decides which options have an effect, but for the options themselves."""
+    return config.strategy, config.task, config.data.known
+
+
 def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
     """Show a table of runs; gives the reasons of those whose files cannot be read, by their folders' names."""
     found: dict[Run, tuple[dict[str, float], str]] = {}
@@ -107,13 +113,15 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
         *words,
         caption=CAPTION + DISTANCE * ("wasserstein" in shown),
     )
-    told: dict[str, set[str]] = {}  # by strategy: a default is told beside a run that has another value
+    told: dict[
+        tuple[str, str, bool], set[str]
+    ] = {}  # a default is told beside a run of the kind that has another value
     for run in found:
-        told.setdefault(run.config.strategy, set()).update(run.config.changed)
+        told.setdefault(_kind(run.config), set()).update(run.config.changed)
     for run, (values, status) in found.items():
         metrics = [f"{values[name]:.{4 if name in SHARES else 2}f}" if name in values else "" for name in shown]
         config = run.config
-        settings = config.settings(told[config.strategy])
+        settings = config.settings(told[_kind(config)])
         table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {settings}")
     if found:
         Console().print(table)

@@ -62,6 +62,13 @@ class Population:
             kind.build(config.options, model.networks(layer, generators)) for layer in range(architecture.layers)
         )
         population = cls(configs, model.to(device), strategies.to(device))
+        for name, tensor in population.state().items():
+            if tensor.shape[:1] != (len(configs),):
+                raise InputError(
+                    f"{name} of {config.strategy} has shape {list(tensor.shape)}; parameters and buffers of a strategy "
+                    f"have a leading axis for the runs that train side by side, here {len(configs)}: see build, which "
+                    "is given networks.members"
+                )
         if any(each.local for each in population.target_strategies):
             model.cut()
         return population

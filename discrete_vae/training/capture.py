@@ -18,16 +18,18 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise
+from discrete_vae.training.python_state import changed, python_state
 
 RECORD_AFTER = 100
 """Steps before a recording on a CPU, which takes as long as Python does in about as many. A short run has none."""
 CHECKS = 3
-"""First replays of a recording, which are compared with the function itself. Later those whose number is a power of two
-are compared as well: a counter in Python may act later."""
+"""Replays of a recording that are compared with the function itself, before it is trusted."""
 WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
+
+
+PLAINLY = "the step could not be recorded, and is slower for it"
 
 
 class _Asked(Noise):
@@ -75,10 +77,9 @@ class Recorded:
 
     The function may differentiate inside, and has to give plain tensors back; what it changes are tensors of
     ``modules``, for a recording must not count as a call, and ``state`` gives those that stay from call to call, by
-    default all. Where it cannot be recorded or compiled, or where a replay gives other bits (a number that left torch
-    and came back, a buffer that was replaced and not changed in place), ``warn`` is told so, once, and the next simpler
-    way is taken. Where only a later one differs, ``InputError`` is raised, because some before it were not compared. A
-    compiled one never is, for it rounds otherwise.
+    default all. Where it cannot be recorded or compiled, ``warn`` is told so, once, and the next simpler way is taken.
+    So it is where a call changes what only Python knows of the modules, such as a counter, or draws random numbers
+    elsewhere; and where a replay gives other bits. A compiled one is not compared, for it rounds otherwise.
     """
 
     def __init__(
@@ -94,23 +95,31 @@ class Recorded:
         self.function, self.noise, self.modules, self.compiled, self.warn = function, noise, modules, compiled, warn
         self.state = state
         self.plain_calls: float = after
-        self.replays = 0
+        self.called = False
+        self.checks = 0 if compiled else CHECKS  # a compiled one rounds otherwise
         self.requests: list[tuple[torch.Size, torch.dtype]] = []
         self.replay: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Tensor) -> Any:
         if self.plain_calls:
             self.plain_calls -= 1
-            return self.function(*inputs, self.noise)
+            if self.plain_calls or not self.called:
+                self.called = True
+                return self.function(*inputs, self.noise)
+            before = python_state(self.modules)  # of the last plain call, which counts
+            result = self.function(*inputs, self.noise)
+            if reason := changed(before, python_state(self.modules)):
+                self._go_on_plainly(reason)
+            return result
         if self.replay is None:
-            before = _Remembered(self.modules)
+            remembered = _Remembered(self.modules)
             self.replay = self._record(inputs)
-            before.restore()
+            remembered.restore()
             if self.replay is None:
                 return self(*inputs)
         draws = [self.noise.uniform(*request) for request in self.requests]
-        self.replays += 1
-        if not self.compiled and (self.replays <= CHECKS or self.replays.bit_count() == 1):
+        if self.checks:
+            self.checks -= 1
             return self._checked(self.replay, inputs, draws)
         with torch.no_grad():  # the gradients are among the kernels
             return self.replay(*inputs, *draws)
@@ -128,12 +137,6 @@ class Recorded:
         before.restore()
         expected = self.function(*inputs, _Given(draws, self.noise))
         if not (_alike(found, expected) and _alike(left, self._left())):
-            if self.replays > CHECKS:
-                raise InputError(
-                    f"after {self.replays:,} recorded steps Python gives other numbers than the recording, so some of "
-                    "them may have been wrong: a number outside of torch has changed, such as a counter of steps; keep "
-                    "it in a buffer that is changed in place, and train again in another folder"
-                )
             self._go_on_plainly(reason)
         return expected
 
@@ -144,11 +147,17 @@ class Recorded:
         return [places, *(tensor.detach().clone() for tensor in tensors)]
 
     def _go_on_plainly(self, reason: str) -> None:
-        self.warn(f"the step could not be recorded, and is slower for it: {reason}")
+        self.warn(f"{PLAINLY}: {reason}")
         self.plain_calls = math.inf
 
     def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any] | None:
+        if not self.called:
+            asked(self.function, inputs, self.noise)  # makes what a first call makes
+        before = python_state(self.modules)
         draws = asked(self.function, inputs, self.noise)
+        if reason := changed(before, python_state(self.modules)):
+            self._go_on_plainly(reason)
+            return None
         self.requests = [(draw.shape, draw.dtype) for draw in draws]
         try:
             graph = kernels(self.function, inputs, draws)
@@ -206,21 +215,39 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 class Graphed:
-    """A step without inputs or results on a CUDA device, captured as a CUDA graph after a few plain calls."""
+    """A step without inputs or results on a CUDA device, captured as a CUDA graph after a few plain calls.
 
-    def __init__(self, step: Callable[[], None], generators: Sequence[torch.Generator], device: torch.device) -> None:
-        self.step, self.generators, self.device = step, generators, device
+    If these change what only Python knows of ``modules``, ``warn`` is told so, and no call is captured.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[], None],
+        generators: Sequence[torch.Generator],
+        device: torch.device,
+        modules: Sequence[nn.Module] = (),
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.step, self.generators, self.device, self.modules, self.warn = step, generators, device, modules, warn
+        self.plain = False
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.calls = 0
         self.graph = torch.cuda.CUDAGraph()
 
     def __call__(self) -> None:
+        if self.plain:
+            self.step()
+            return
+        before = python_state(self.modules) if self.calls == WARM_UP - 1 else None  # of the last plain call
         if self.calls <= WARM_UP:
             with torch.cuda.device(self.device):
                 self._prepare()
         if self.calls >= WARM_UP:
             self.graph.replay()
         self.calls += 1
+        if before is not None and (reason := changed(before, python_state(self.modules))):
+            self.warn(f"{PLAINLY}: {reason}")
+            self.plain = True
 
     def _prepare(self) -> None:
         """Take a step on the stream of the capture, or capture one, which does not run it."""

@@ -43,6 +43,7 @@ class Trainer:
         self.steps_per_epoch = runs[0].steps_per_epoch
         self.population = Population.build(configs, device)
         self.model, self.strategy = self.population.model, self.population.strategy
+        self.modules = self.population.model, self.population.strategies
         self.model.setup(data.train, self.config, [config.seed for config in configs])
         self.of_bound = self.config.objective == "bound" and self.config.samples > 1
         self.loss_includes_kl = self.of_bound or self.strategy.loss_includes_kl
@@ -81,14 +82,15 @@ class Trainer:
         self.game = (
             Game(self.model, self.population, self._captured) if isinstance(self.model, AdversarialTask) else None
         )
-        self.advance = Graphed(self._update, self.generators, device) if device.type == "cuda" else self._update
+        self.advance = self._update
+        if device.type == "cuda":
+            self.advance = Graphed(self._update, self.generators, device, self.modules, warn)
 
     def _captured(self, function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
         """A function of tensors and the noise, without its noise and maybe recorded."""
         if self.device.type == "cpu" or self.compiled:
-            modules = self.population.model, self.population.strategies
             state = self.population.state
-            return Recorded(function, self.noise, modules, self.compiled, self.warn, self.record_after, state)
+            return Recorded(function, self.noise, self.modules, self.compiled, self.warn, self.record_after, state)
         return partial(function, noise=self.noise)
 
     @property

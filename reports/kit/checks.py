@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from reports.kit.declared import Preset, Row
     from reports.kit.results import Metric
 
-NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+THE_NAME = "give letters, digits, - and _, with a letter or digit first"
 """What a report, and a folder of kept runs, may be called."""
 SPLITS = ("train", "validation", "test")
 FILES = ("results", "differences", "references", "report", "provenance", "tuning", "learning_curves")
@@ -32,7 +33,7 @@ SET = ("strategy", "options", "seed", "epochs")
 def check_comparison(made: Comparison) -> None:
     """Raise ``InputError`` for a name, a label, a metric or a pair that is invalid."""
     if not isinstance(made.name, str) or not NAME.fullmatch(made.name) or made.name in FILES:
-        raise InputError(f"name is {made.name!r}; give letters, digits and dashes, and not {', '.join(FILES)}")
+        raise InputError(f"name is {made.name!r}; {THE_NAME}, and not {', '.join(FILES)}")
     if not isinstance(made.presets, Mapping) or not made.presets:
         raise InputError(f"presets of {made.name} are {made.presets!r}; give some, as {{'quick': Preset(epochs=2)}}")
     if missing := [key for key in keys(made.papers) if key not in entries()]:

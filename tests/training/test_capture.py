@@ -1,21 +1,24 @@
 """A captured step does what the step does, whatever changes from step to step, and where it cannot it says so."""
 
+import random
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset, Split, load
-from discrete_vae.errors import InputError
 from discrete_vae.latents.noise import Noise, seeded
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
@@ -120,17 +123,18 @@ def test_a_recorded_step_has_the_bits_of_a_plain_one(
     configs = members(case, count, precision=precision)
     recorded = trainer(configs, data, tmp_path, warn=pytest.fail, record_after=1)
     calls = 0
-    compute = recorded.strategy.compute
+    compute = type(recorded.strategy).compute
 
     def counted(*arguments: Any) -> Any:
         nonlocal calls
-        calls += 1
+        calls += arguments[0] is recorded.strategy
         return compute(*arguments)
 
-    recorded.strategy.compute = counted  # type: ignore[method-assign]
     expected = after(plain(trainer(configs, data, tmp_path)))
-    got = after(recorded)
-    assert calls == 3 + CHECKS + 2, "of 11 replays the first three are compared, the fourth and the eighth"
+    with pytest.MonkeyPatch.context() as patch:  # not the module itself, which has to stay as it is
+        patch.setattr(type(recorded.strategy), "compute", counted)
+        got = after(recorded)
+    assert calls == 3 + CHECKS
     assert {name for name, tensor in expected.items() if not got[name].equal(tensor)} == set()
     start = trainer(configs, data, tmp_path).state()
     assert not got["model.decoder.layers.0.weight"].equal(start["model.decoder.layers.0.weight"])
@@ -254,22 +258,53 @@ def test_a_replay_with_other_numbers_is_told_and_not_used(function: Callable[...
     assert [one.equal(other) for one, other in zip(recorded, expected, strict=True)] == [True] * len(inputs)
 
 
-class Counting:
-    """A weight by a count that Python keeps, which acts from the seventh call on."""
+class Counting(nn.Module):
+    """A weight by a number that Python keeps, in one of many ways, and that acts from the seventh call on."""
 
-    calls = 0
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.calls, self.last, self.own = way, 0, [0], SimpleNamespace(calls=0)
+        hooked = [0]
 
-    def __call__(self, x: Tensor, noise: Noise) -> tuple[Tensor]:
-        self.calls += 1
-        return (x * 2,) if self.calls < 7 else (x * 3,)
+        def hook(*_: Any) -> None:
+            hooked[0] += way == "hook"
+
+        self.register_forward_pre_hook(hook)
+        self.hooked = lambda: hooked[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.way:
+            case "number":
+                self.calls += 1
+            case "list":
+                self.last.append(self.last[-1] + 1)
+            case "object":
+                self.own.calls += 1
+        return x * (2 if max(self.calls, self.last[-1], self.own.calls, self.hooked()) < 7 else 3)
 
 
-def test_a_number_that_changes_later_is_found() -> None:
-    recorded = Recorded(Counting(), Noise([seeded(1)]), warn=pytest.fail)
+@pytest.mark.parametrize("way", ["number", "list", "object", "hook"])
+@pytest.mark.parametrize("start", [2, 5])
+def test_a_step_that_counts_in_python_stays_there(way: str, start: int) -> None:
+    """The counter is one more after each call, as in Python, and what it does at the seventh is done."""
+    told: list[str] = []
+    plain, counting = Counting(way), Counting(way)
+    recorded = Recorded(lambda x, noise: (counting(x),), Noise([seeded(1)]), [counting], warn=told.append, after=start)
     x = torch.ones(5)
-    assert all(recorded(x)[0].equal(x * 2) for _ in range(7))
-    with pytest.raises(InputError, match=r"after 8 recorded steps .* a counter of steps; keep it in a buffer"):
-        recorded(x)
+    assert all(recorded(x)[0].equal(plain(x)) for _ in range(20))
+    (text,) = told
+    assert re.search(r"it changes Counting\.\w+, which a replay does not; keep .* in a buffer", text)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: torch.rand(()), random.random, np.random.rand], ids=["torch", "random", "numpy"]
+)
+def test_random_numbers_of_elsewhere_are_named(draw: Callable[[], Any]) -> None:
+    told: list[str] = []
+    recorded = Recorded(lambda x, noise: (x * draw(),), Noise([seeded(1)]), warn=told.append, after=2)
+    assert len({float(recorded(torch.ones(()))[0]) for _ in range(20)}) == 20
+    (text,) = told
+    assert "draws random numbers of" in text
 
 
 class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
-from discrete_vae.files import writable
+from discrete_vae.files import check_room, writable
 from discrete_vae.tuning.storage.inspection import sqlite_file
 from discrete_vae.tuning.storage.refusals import StorageError
 
@@ -29,6 +29,7 @@ def exclusively(url: URL, engine: Engine | None = None) -> Iterator[None]:
     """
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).resolve()
+        check_room(file.parent)  # for a lock waits where it cannot be made
         with writable(file.parent):
             try:
                 lock = FileLock(f"{file}.lock", timeout=60)

@@ -72,7 +72,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "../jang", "a/b", "/tmp", "-x", ".git", "a\n"])
 def test_a_name_stays_among_the_kept(name: str, tmp_path: Path) -> None:
     failed(tmp_path / "runs")
-    with pytest.raises(InputError, match="give letters, digits and dashes"):
+    with pytest.raises(InputError, match="give letters, digits, - and _"):
         reports_command.keep(name, runs=tmp_path / "runs")
 
 

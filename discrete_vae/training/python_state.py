@@ -1,0 +1,87 @@
+"""What only Python knows of modules, and a captured step would freeze: counters, lists, other random numbers."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+from collections.abc import Sequence
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+TENSORS = {"_parameters", "_buffers", "_modules"}
+"""Attributes of a module that hold its tensors."""
+RANDOM = "random numbers of `random`", "random numbers of numpy", "random numbers of torch's own generator"
+
+
+def python_state(modules: Sequence[nn.Module]) -> dict[str, Any]:
+    """By a name for people: the modules' attributes, as far as they are no tensors, and the random states of libraries.
+
+    Attributes are followed into containers, objects, and what functions (hooks) enclose, but not into tensors, whose
+    numbers a replay can be compared by. What cannot be followed, such as an open file, is left out.
+    """
+    states = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state().tolist()
+    found: dict[str, Any] = {name: _Followed(state) for name, state in zip(RANDOM, states, strict=True)}
+    for root in modules:
+        for path, module in root.named_modules():
+            where = f" ({path})" if path else ""
+            for name, value in vars(module).items():
+                if name not in TENSORS:
+                    found[f"{type(module).__name__}.{name}{where}"] = _Followed(value)
+    return found
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    """The reason why a step cannot be captured between whose begin and end these states lie, or None."""
+    for name, state in after.items():
+        if name not in before or state != before[name]:
+            if name in RANDOM:
+                return f"it draws {name}; take them from its noise, or each replay has others than Python"
+            return (
+                f"it changes {name}, which a replay does not; keep what changes from step to step in a buffer with a "
+                "leading axis for the runs, and change it in place"
+            )
+    return None
+
+
+class _Followed:
+    """A value as bytes, with the objects that are known by identity, which live as long as this."""
+
+    def __init__(self, value: Any) -> None:
+        self.known: list[Any] = []
+        content = io.BytesIO()
+        try:
+            _Pickler(content, self.known).dump(value)
+        except Exception:  # whatever a foreign object raises that cannot be pickled
+            content = io.BytesIO()
+        self.content = content.getvalue()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Followed) and self.content == other.content
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, known: list[Any]) -> None:
+        super().__init__(file)
+        self.known = known
+
+    def persistent_id(self, value: Any) -> int | None:
+        if isinstance(value, Tensor):
+            return 0
+        if not isinstance(value, nn.Module | type):
+            return None
+        self.known.append(value)
+        return id(value)
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, FunctionType):
+            return NotImplemented
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        self.known.append(value)
+        return tuple, ((id(value), cells, value.__defaults__, value.__kwdefaults__, vars(value)),)
