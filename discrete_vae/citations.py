@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 from numbers import Real
 
-from discrete_vae.errors import nearest
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.strategies.base import options_of
@@ -39,6 +39,8 @@ def bibliography(used: Iterable[tuple[str, object]], others: str = "") -> str:
     """
     known = entries()
     papers = {key for name, options in used for key in keys(STRATEGIES[name].papers(options))} | set(keys(others))
+    if missing := sorted(papers - known.keys()):
+        raise InputError(f"references.bib has no entry {missing[0]}; add the paper of the strategy's claim to it")
     return "\n".join(known[key] + "\n" for key in sorted(papers))
 
 

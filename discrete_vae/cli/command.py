@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
+from cyclopts.exceptions import UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from discrete_vae.cli.console import complain, standard_output
 from discrete_vae.cli.evaluate import evaluate
@@ -44,7 +44,7 @@ def application(task: str) -> App:
 def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | None] = lambda option: None) -> int:
     """Run a command line and give its exit code: bad input ends in one line on standard error and code 2.
 
-    ``explain`` may say why there is no such option.
+    ``explain`` may say why there is no such option or command.
     """
     keep_freed_memory()
     app.suppress_keyboard_interrupt = False  # else it exits by itself, as if the reader of its output had gone
@@ -54,6 +54,9 @@ def run(app: App, tokens: Sequence[str] | None, explain: Callable[[str], str | N
                 return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
         except UnusedCliTokensError as error:
             complain(f"error: no argument takes {' '.join(map(repr, error.unused_tokens or []))}; leave it off")
+            return 2
+        except UnknownCommandError as error:
+            complain(f"error: {explain((error.unused_tokens or [''])[0]) or error}")
             return 2
         except UnknownOptionError as error:
             complain(f"error: {explain(error.token.keyword or error.token.value) or error}")
@@ -85,4 +88,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
     guard()
     words = list(sys.argv[1:] if tokens is None else tokens)
     task, strategy = task_of(words), next((word for word in words[1:2] if word in STRATEGIES), None)
-    sys.exit(run(application(task), words, lambda option: unknown(option, strategy, task) if strategy else None))
+
+    def explain(word: str) -> str | None:
+        if strategy:
+            return unknown(word, strategy, task)
+        return f"{word} is no name of a strategy; a row in STRATEGIES gives yours one" if ":" in word else None
+
+    sys.exit(run(application(task), words, explain))

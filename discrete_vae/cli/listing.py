@@ -72,6 +72,8 @@ SHOWN = {
     "modes": "modes",
 }
 """Metrics in the list of runs, and their heads."""
+LONGEST = 10_000
+"""Characters of a line of the table at the most, where no terminal sets a limit."""
 CAPTION = "validation, nats; hard samples"
 DISTANCE = "; distances are those of the run's own critic"
 SHARES = ("accuracy", "valid")
@@ -124,5 +126,9 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
         settings = config.settings(told[_kind(config)])
         table.add_row(config.identity, str(config.seed), *metrics, status, f"{config.strategy} {settings}")
     if found:
-        Console().print(table)
+        console = Console()
+        if not console.is_terminal:  # a file, or another program: whole lines
+            room = console.options.update(max_width=LONGEST)
+            console.width = max(console.width, console.measure(table, options=room).maximum)
+        console.print(table)
     return damaged

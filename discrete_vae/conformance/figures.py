@@ -159,8 +159,8 @@ def contract(strategy: Strategy, problem: Problem) -> list[Line]:
     learns = torch.allclose(slope, wanted)
     other = not_alone(strategy, problem)
     reasons = {
-        "value": "" if same else "the loss is not the sample's",
-        "decoder": "" if learns else "it does not learn from the sample's loss",
+        "value": "" if same else "the loss is not that of the sample; stack several samples in front",
+        "decoder": "" if learns else "it does not learn from the loss of the sample, or of all of several",
         "noise": "" if alone else "it draws from torch's generator; draw from noise",
     }
     return [

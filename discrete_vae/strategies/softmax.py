@@ -1,7 +1,7 @@
 """The softmax itself in place of a sample: what generators of discrete data were first trained with.
 
 I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville: Improved Training of Wasserstein GANs. NeurIPS 2017,
-arXiv 1704.00028 (section 5.3).
+arXiv 1704.00028 ("Modeling discrete data with a continuous generator").
 """
 
 from __future__ import annotations

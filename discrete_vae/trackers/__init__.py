@@ -22,7 +22,7 @@ class Kind:
     def __post_init__(self) -> None:
         """Raises ``InputError`` for a name that is not known, and where the tracker's package does not work here."""
         if self.name not in TRACKERS:
-            raise nearest(self.name, TRACKERS, f"tracker (known: {', '.join(TRACKERS)})")
+            raise nearest(self.name, TRACKERS, "tracker")
         try:
             importlib.import_module(TRACKERS[self.name])
         except Exception as error:  # versions that do not fit raise anything

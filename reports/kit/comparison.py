@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
-from reports.kit.prose import escape, fill
+from reports.kit.prose import Unfilled, escape, fill
 from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
@@ -143,6 +144,7 @@ class Comparison:
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
         text = read_text(self.text) if isinstance(self.text, Path) else self.text
+        self._check_names(text, preset, bench)
         entries = self.entries(preset, bench)
         named = {line(*key): entry for key, entry in entries.items()}
         frames = [
@@ -171,6 +173,13 @@ class Comparison:
             figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
         cited = strategies(entry.config for entry in entries.values())
         bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
+
+    def _check_names(self, text: str, preset: Preset, bench: ReportContext) -> None:
+        """Raise ``InputError`` for a name or a row in the text that is not there, before anything is trained."""
+        rows = [line(row.label, task.label) for task, row in self._places(preset)]
+        unmeasured = by_name(pd.DataFrame(columns=COLUMNS), rows)
+        with contextlib.suppress(Unfilled):  # an expression that needs a number, which is not there yet
+            fill(text, **self.values(preset, {}) | {"preset": bench.preset} | unmeasured)
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""

@@ -75,7 +75,11 @@ def fill(template: str, **values: object) -> Prose:
     except InputError:
         raise
     except Exception as error:  # whatever an expression of the text raises
-        raise InputError(f"the text cannot be filled in ({type(error).__name__}: {error}); correct it") from error
+        raise Unfilled(f"the text cannot be filled in ({type(error).__name__}: {error}); correct it") from error
+
+
+class Unfilled(InputError):
+    """An expression of a text fails with the values that it was given."""
 
 
 def latex(text: str, blocks: Mapping[str, str] = _NONE) -> Latex:

@@ -89,10 +89,9 @@ def test_schedules_are_one_word(folder: Path) -> None:
 
 
 def test_varied_settings_train_in_all_combinations_side_by_side(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And the table tells them apart, also where a value is the default."""
-    monkeypatch.setenv("COLUMNS", "300")
+    """And the table tells them apart, also where a value is the default, in lines that a pipe does not cut."""
     vary = ["--vary", "temperature=0.5 1,decay=0.9", "--vary", "learning-rate = 1e-3 1e-2"]
     assert call("train", "gumbel-softmax", *vary, "--seeds", "2", "--beta", "0.5", *SMALL) == 0
     made = runs.find(folder / "runs")
@@ -183,6 +182,7 @@ def test_only_of_images_is_told_that_they_are_made_binary(folder: Path, capsys: 
     [
         ("train gumble-softmax", ["gumble-softmax", "gumbel-softmax"]),
         ("trian gumbel-softmax", ["trian", "train"]),
+        ("train mine:Smooth", ["mine:Smooth", "a row in STRATEGIES"]),
         ("train gumbel-softmax --temperature 0", ["temperature", "0", "above"]),
         ("train gumbel-softmax --temperature nan", ["nan", "finite"]),
         ("train gumbel-softmax --temperature -1", ["-1"]),
