@@ -52,6 +52,21 @@ def save(folder: Path, config: Config, step: int, population: Population, member
     return run
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3, 2)])
+def test_a_strategys_buffers_have_an_axis_for_the_members(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counted(STRATEGIES["straight-through"]):  # type: ignore[misc]
+        def __init__(self, temperature: float | Tensor = 1.0) -> None:
+            super().__init__(temperature)
+            self.register_buffer("calls", torch.zeros(shape))
+
+    monkeypatch.setitem(STRATEGIES, "straight-through", Counted)
+    found = re.escape(str(list(shape)))
+    with pytest.raises(InputError, match=rf"strategy.calls of straight-through has shape {found}; .* networks.members"):
+        build(config("straight-through"), config("straight-through", seed=1))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_first_weights_are_the_seeds_whoever_stands_beside(case: str) -> None:
     configs = [config(*CASES[case], seed=seed, learning_rate=Schedule(1e-3 * (1 + seed))) for seed in range(5)]
