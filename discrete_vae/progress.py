@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from discrete_vae.errors import InputError
 
+LOG_EVERY = 60.0
+"""Seconds between the lines of a bar in a log."""
+
 
 class TerminalProgress:
     """Shows training (see ``training.Progress``) and evaluation as bars with the remaining time."""
@@ -21,6 +24,7 @@ class TerminalProgress:
         self._progress = progress
         self._task: TaskID | None = None
         self._studies: dict[str, TaskID] = {}
+        self._told: dict[TaskID, float] = {}  # when a log last had a line
 
     def start(self, label: str, total: int, done: int) -> None:
         """A bar for a population of runs: ``total`` steps, of which ``done`` were made before.
@@ -36,6 +40,7 @@ class TerminalProgress:
         assert self._task is not None
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self._progress.update(self._task, completed=done, numbers=text)
+        self._log(self._task, LOG_EVERY)
 
     def study(self, name: str, done: int, total: int, best: str | None) -> None:
         """A bar for a study: ``done`` of its trials have ended, and the best value so far, with its metric's name."""
@@ -44,10 +49,7 @@ class TerminalProgress:
         numbers = f"trial {done} of {total}" + ("" if best is None else f"  best {best}")
         task = self._studies[name]
         self._progress.update(task, completed=done, total=total, numbers=numbers)
-        if not self._progress.console.is_terminal:  # a log, which shows no bars before they are full
-            left = next(each.time_remaining for each in self._progress.tasks if each.id == task)
-            estimate = "" if not left else f", about {timedelta(seconds=round(left))} left"
-            self.message(f"{name}: {numbers}{estimate}")
+        self._log(task, 0)
 
     def message(self, text: str) -> None:
         """A line above the bars."""
@@ -57,8 +59,25 @@ class TerminalProgress:
     def counting(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar for ``total`` things; call the function that it gives with the number just done."""
         task = self._progress.add_task(label, total=total, numbers="")
-        yield lambda count: self._progress.update(task, advance=count)
+
+        def advance(count: int) -> None:
+            self._progress.update(task, advance=count)
+            self._log(task, LOG_EVERY)
+
+        yield advance
         self._progress.update(task, completed=total)
+
+    def _log(self, task: TaskID, every: float) -> None:
+        """A line in a log, which shows no bars before they are full, after so many seconds without one."""
+        now = self._progress.get_time()
+        if self._progress.console.is_terminal or now - self._told.setdefault(task, now) < every:
+            return
+        self._told[task] = now
+        shown = next(each for each in self._progress.tasks if each.id == task)
+        share = "" if task in self._studies.values() else f"{shown.percentage:.0f}%"
+        left = f"about {timedelta(seconds=round(shown.time_remaining))} left" if shown.time_remaining else ""
+        told = [each for each in (share, shown.fields["numbers"], left) if each]
+        self.message(f"{shown.description}: {', '.join(told)}")
 
 
 class _Bars(Progress):

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
 from discrete_vae.cli.console import standard_output
 from discrete_vae.errors import InputError
-from discrete_vae.progress import terminal_progress
+from discrete_vae.progress import TerminalProgress, terminal_progress
 
 LIST = [sys.executable, "-c", "from discrete_vae.cli.command import main; main()", "list"]
 
@@ -69,6 +71,18 @@ def test_a_log_that_cannot_be_written_stops_no_training(monkeypatch: pytest.Monk
     with terminal_progress() as progress, progress.counting("images", 2) as done:
         progress.message("lost")
         done(2)
+
+
+def test_a_log_has_a_line_a_minute() -> None:
+    """Of bars that are not full, with an estimate, where no bar can be seen."""
+    now, log = 0.0, io.StringIO()
+    progress = TerminalProgress(Progress(console=Console(file=log), get_time=lambda: now))
+    progress.start("two runs", 100, 0)
+    for done in range(10, 100, 10):
+        now += 15
+        progress.update(done, {"loss": 5.0})
+    lines = ["two runs: 50%, loss 5, about 0:01:15 left", "two runs: 90%, loss 5, about 0:00:15 left"]
+    assert log.getvalue().splitlines() == lines
 
 
 def test_bad_input_leaves_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
