@@ -123,8 +123,16 @@ class Strategy(nn.Module):
     gradient of a published surrogate, whose second derivative this is. Otherwise it is refused."""
     differentiates: ClassVar[bool] = False
     """Whether it takes a gradient of the objective by itself, which ``torch.inference_mode`` forbids."""
+    recordable: ClassVar[bool] = True
+    """Whether all that changes from step to step are its parameters and buffers, in place, so that a step can be
+    recorded and replayed without Python. A class outside of this package has to say so itself."""
     checks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
     """Checks of the options that are plain attributes, wherever these are set; they raise ``InputError``."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "recordable" not in vars(cls):  # a promise about a class is not inherited
+            cls.recordable = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
     def __init__(self) -> None:
         super().__init__()

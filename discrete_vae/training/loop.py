@@ -141,7 +141,14 @@ def _train_population(
     stop: list[int],
     log: Log | None,
 ) -> None:
-    trainer = Trainer(runs, data, device, compiled, progress.message if progress else lambda text: None)
+    warn = progress.message if progress else warnings.warn
+    trainer = Trainer(runs, data, device, compiled, warn)
+    if not trainer.strategy.recordable:
+        name = type(trainer.strategy).__name__
+        warn(
+            f"{name} runs in Python at every step, which is slower: if all that changes from step to step are its "
+            f"parameters and buffers, in place, say `recordable = True` in the class {name}"
+        )
     journal = Journal(runs, step, device, log)
     if step:
         trainer.load(step)

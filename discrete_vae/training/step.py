@@ -83,12 +83,12 @@ class Trainer:
             Game(self.model, self.population, self._captured) if isinstance(self.model, AdversarialTask) else None
         )
         self.advance = self._update
-        if device.type == "cuda":
+        if device.type == "cuda" and self.strategy.recordable:
             self.advance = Graphed(self._update, self.generators, device, self.modules, warn)
 
     def _captured(self, function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
         """A function of tensors and the noise, without its noise and maybe recorded."""
-        if self.device.type == "cpu" or self.compiled:
+        if self.strategy.recordable and (self.device.type == "cpu" or self.compiled):
             state = self.population.state
             return Recorded(function, self.noise, self.modules, self.compiled, self.warn, self.record_after, state)
         return partial(function, noise=self.noise)

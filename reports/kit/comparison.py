@@ -177,9 +177,19 @@ class Comparison:
     def _check_names(self, text: str, preset: Preset, bench: ReportContext) -> None:
         """Raise ``InputError`` for a name or a row in the text that is not there, before anything is trained."""
         rows = [line(row.label, task.label) for task, row in self._places(preset)]
-        unmeasured = by_name(pd.DataFrame(columns=COLUMNS), rows)
-        with contextlib.suppress(Unfilled):  # an expression that needs a number, which is not there yet
-            fill(text, **self.values(preset, {}) | {"preset": bench.preset} | unmeasured)
+        named = by_name(pd.DataFrame(columns=COLUMNS), rows)
+
+        def instead(of: Callable[..., Any], value: Any) -> Callable[..., Any]:
+            def answer(*arguments: Any, **keywords: Any) -> Any:
+                of(*arguments, **keywords)  # knows the rows
+                return value
+
+            return answer
+
+        stand_ins = {"mean": Number(0.0), "less": Number(0.0), "p": "1", "best": rows[0]}
+        made_up = {name: instead(named[name], value) for name, value in stand_ins.items()}
+        with contextlib.suppress(Unfilled):  # an expression that needs the number itself
+            fill(text, **self.values(preset, {}) | {"preset": bench.preset} | made_up)
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""

@@ -24,9 +24,11 @@ from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks import Architecture
+from discrete_vae.training import train
 from discrete_vae.training.capture import CHECKS, Recorded
 from discrete_vae.training.step import Trainer
-from tests.tiny_images import described
+from tests.tiny_images import described, middle
+from tests.training import small_runs
 from tests.training.small_runs import of_each_kind
 
 STEPS = 12
@@ -310,6 +312,8 @@ def test_random_numbers_of_elsewhere_are_named(draw: Callable[[], Any]) -> None:
 class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
     """Keeps a moving average of its loss, as a baseline does, and adds it to its own."""
 
+    recordable = True
+
     def __init__(self, temperature: float | Tensor = 0.5) -> None:
         super().__init__(temperature)
         self.register_buffer("average", torch.zeros(2))
@@ -318,6 +322,33 @@ class Remembering(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
         estimate: Estimate = super().compute(logits, objective, noise)
         self.average.mul_(0.9).add_(0.1 * estimate.loss.detach().mean(-1))
         return replace(estimate, loss=estimate.loss * (1 + 0.01 * self.average.unsqueeze(-1)))
+
+
+class Unsaid(STRATEGIES["gumbel-softmax"]):  # type: ignore[misc]
+    """Keeps a number where no recording can see it, and does not say that it is recordable."""
+
+    seen = [0]  # noqa: RUF012
+
+    def compute(self, logits: Tensor, objective: Objective, noise: Noise) -> Estimate:
+        self.seen[0] += 1
+        estimate: Estimate = super().compute(logits, objective, noise)
+        return replace(estimate, loss=estimate.loss * self.seen[0])
+
+
+def test_a_strategy_of_elsewhere_runs_in_python_unless_it_says_so(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(kind.recordable for kind in STRATEGIES.values())
+    assert not Unsaid.recordable
+    assert not type("Inherited", (Remembering,), {"__module__": "mine"}).recordable
+    monkeypatch.setitem(STRATEGIES, "gumbel-softmax", Unsaid)
+    configs = members("gumbel-softmax", 2)
+    unsaid = trainer(configs, data, tmp_path)
+    Unsaid.seen[0] = 0
+    after(unsaid)
+    assert Unsaid.seen[0] == STEPS
+    with pytest.warns(UserWarning, match="Unsaid runs in Python .* `recordable = True` in the class Unsaid"):
+        train([small_runs.config()], tmp_path, middle())
 
 
 def test_what_a_strategy_remembers_counts_every_step_once(

@@ -359,6 +359,12 @@ def test_a_wrong_name_in_the_text_is_found_before_anything_is_trained(text: str,
     assert not list(tmp_path.glob("runs/*/*"))
 
 
+def test_a_text_may_use_what_a_number_has(committed: Path, tmp_path: Path) -> None:
+    text = "<< mean(best('test', 'elbo'), 'test', 'elbo').value >><% if 2 > 1 %>!<% endif %>"
+    metric = dataclasses.replace(TINY.metrics[0], printed={})
+    make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(TINY, metrics=[metric], pairs=(), text=text))
+
+
 def test_failed_runs_are_told(made: tuple[Path, Path], tmp_path: Path) -> None:
     """A seed of one row, and every trial of another: no mean of the seeds that are left passes for that of all."""
     runs = tmp_path / "runs"
