@@ -21,6 +21,8 @@ from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
+from reports.kit.parsing import named as placed
+from reports.kit.parsing import parser
 from reports.kit.prose import Unfilled, escape, fill
 from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line
 from reports.kit.stacked import sections, stacked_differences
@@ -175,7 +177,7 @@ class Comparison:
         bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
     def _check_names(self, text: str, preset: Preset, bench: ReportContext) -> None:
-        """Raise ``InputError`` for a name or a row in the text that is not there, before anything is trained."""
+        """Raise ``InputError`` for a name, a row or a table of the text that is not there, before training."""
         rows = [line(row.label, task.label) for task, row in self._places(preset)]
         named = by_name(pd.DataFrame(columns=COLUMNS), rows)
 
@@ -189,7 +191,10 @@ class Comparison:
         stand_ins = {"mean": Number(0.0), "less": Number(0.0), "p": "1", "best": rows[0]}
         made_up = {name: instead(named[name], value) for name, value in stand_ins.items()}
         with contextlib.suppress(Unfilled):  # an expression that needs the number itself
-            fill(text, **self.values(preset, {}) | {"preset": bench.preset} | made_up)
+            filled = fill(text, **self.values(preset, {}) | {"preset": bench.preset} | made_up)
+            for token in parser().parse(filled):
+                if token.type == "block":
+                    placed(dict.fromkeys(["results", *["differences"] * bool(self.pairs)]), token.content, "table")
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""

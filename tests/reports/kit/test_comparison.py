@@ -352,9 +352,9 @@ def test_a_wrong_word_in_the_text_overwrites_nothing(committed: Path, tmp_path: 
     assert {path.name: path.read_bytes() for path in committed.iterdir()} == before
 
 
-@pytest.mark.parametrize("text", ["<< mean('SF', 'test', 'elbo') >>", "<< nosuch >>", "<% if %>"])
+@pytest.mark.parametrize("text", ["<< mean('SF', 'test', 'elbo') >>", "<< nosuch >>", "<% if %>", "[table: x]"])
 def test_a_wrong_name_in_the_text_is_found_before_anything_is_trained(text: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown row of the results 'SF'|names nosuch|line 1 of the text"):
+    with pytest.raises(InputError, match=r"row of the results 'SF'|names nosuch|line 1 of the text|the table x,"):
         make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(TINY, text=text))
     assert not list(tmp_path.glob("runs/*/*"))
 
