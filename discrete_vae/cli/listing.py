@@ -115,9 +115,7 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
         *words,
         caption=CAPTION + DISTANCE * ("wasserstein" in shown),
     )
-    told: dict[
-        tuple[str, str, bool], set[str]
-    ] = {}  # a default is told beside a run of the kind that has another value
+    told = dict[tuple[str, str, bool], set[str]]()  # a default too, beside a run of its kind with another value
     for run in found:
         told.setdefault(_kind(run.config), set()).update(run.config.changed)
     for run, (values, status) in found.items():

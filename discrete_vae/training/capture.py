@@ -19,7 +19,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from discrete_vae.latents.noise import Noise
-from discrete_vae.training.python_state import changed, python_state
+from discrete_vae.training.python_state import watched
 
 RECORD_AFTER = 100
 """Steps before a recording on a CPU, which takes as long as Python does in about as many. A short run has none."""
@@ -106,9 +106,9 @@ class Recorded:
             if self.plain_calls or not self.called:
                 self.called = True
                 return self.function(*inputs, self.noise)
-            before = python_state(self.modules)  # of the last plain call, which counts
-            result = self.function(*inputs, self.noise)
-            if reason := changed(before, python_state(self.modules)):
+            # The last plain call, which counts.
+            result, reason = watched(lambda: self.function(*inputs, self.noise), self.modules)
+            if reason:
                 self._go_on_plainly(reason)
             return result
         if self.replay is None:
@@ -153,9 +153,8 @@ class Recorded:
     def _record(self, inputs: Sequence[Tensor]) -> Callable[..., Any] | None:
         if not self.called:
             asked(self.function, inputs, self.noise)  # makes what a first call makes
-        before = python_state(self.modules)
-        draws = asked(self.function, inputs, self.noise)
-        if reason := changed(before, python_state(self.modules)):
+        draws, reason = watched(lambda: asked(self.function, inputs, self.noise), self.modules)
+        if reason:
             self._go_on_plainly(reason)
             return None
         self.requests = [(draw.shape, draw.dtype) for draw in draws]
@@ -238,16 +237,15 @@ class Graphed:
         if self.plain:
             self.step()
             return
-        before = python_state(self.modules) if self.calls == WARM_UP - 1 else None  # of the last plain call
         if self.calls <= WARM_UP:
             with torch.cuda.device(self.device):
-                self._prepare()
+                _, reason = watched(self._prepare, self.modules)
+            if reason and self.calls == WARM_UP - 1:  # the last plain call; a first one makes what is there later
+                self.warn(f"{PLAINLY}: {reason}")
+                self.plain = True
         if self.calls >= WARM_UP:
             self.graph.replay()
         self.calls += 1
-        if before is not None and (reason := changed(before, python_state(self.modules))):
-            self.warn(f"{PLAINLY}: {reason}")
-            self.plain = True
 
     def _prepare(self) -> None:
         """Take a step on the stream of the capture, or capture one, which does not run it."""

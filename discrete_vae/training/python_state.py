@@ -5,27 +5,28 @@ from __future__ import annotations
 import io
 import pickle
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+Result = TypeVar("Result")
 TENSORS = {"_parameters", "_buffers", "_modules"}
 """Attributes of a module that hold its tensors."""
 RANDOM = "random numbers of `random`", "random numbers of numpy", "random numbers of torch's own generator"
 
 
-def python_state(modules: Sequence[nn.Module]) -> dict[str, Any]:
+def python_state(modules: Sequence[nn.Module]) -> dict[str, _Followed]:
     """By a name for people: the modules' attributes, as far as they are no tensors, and the random states of libraries.
 
     Attributes are followed into containers, objects, and what functions (hooks) enclose, but not into tensors, whose
     numbers a replay can be compared by. What cannot be followed, such as an open file, is left out.
     """
     states = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state().tolist()
-    found: dict[str, Any] = {name: _Followed(state) for name, state in zip(RANDOM, states, strict=True)}
+    found = {name: _Followed(state) for name, state in zip(RANDOM, states, strict=True)}
     for root in modules:
         for path, module in root.named_modules():
             where = f" ({path})" if path else ""
@@ -35,8 +36,14 @@ def python_state(modules: Sequence[nn.Module]) -> dict[str, Any]:
     return found
 
 
-def changed(before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    """The reason why a step cannot be captured between whose begin and end these states lie, or None."""
+def watched(call: Callable[[], Result], modules: Sequence[nn.Module]) -> tuple[Result, str | None]:
+    """What a call gives, and the reason why it cannot be captured, if it changes what only Python knows."""
+    before = python_state(modules)
+    result = call()
+    return result, _changed(before, python_state(modules))
+
+
+def _changed(before: dict[str, _Followed], after: dict[str, _Followed]) -> str | None:
     for name, state in after.items():
         if name not in before or state != before[name]:
             if name in RANDOM:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from reports.kit.results import Metric
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-THE_NAME = "give letters, digits, - and _, with a letter or digit first"
 """What a report, and a folder of kept runs, may be called."""
+THE_NAME = "give letters, digits, - and _, with a letter or digit first"
 SPLITS = ("train", "validation", "test")
 FILES = ("results", "differences", "references", "report", "provenance", "tuning", "learning_curves")
 """Names of files that every comparison may write."""

@@ -16,15 +16,14 @@ from discrete_vae.data import DataConfig
 from discrete_vae.errors import nearest
 from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
+from reports.kit import parsing
 from reports.kit.captions import Entries, longer, of_seeds, says, setting, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
-from reports.kit.parsing import named as placed
-from reports.kit.parsing import parser
 from reports.kit.prose import Unfilled, escape, fill
-from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line
+from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line, unmeasured
 from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
@@ -179,22 +178,12 @@ class Comparison:
     def _check_names(self, text: str, preset: Preset, bench: ReportContext) -> None:
         """Raise ``InputError`` for a name, a row or a table of the text that is not there, before training."""
         rows = [line(row.label, task.label) for task, row in self._places(preset)]
-        named = by_name(pd.DataFrame(columns=COLUMNS), rows)
-
-        def instead(of: Callable[..., Any], value: Any) -> Callable[..., Any]:
-            def answer(*arguments: Any, **keywords: Any) -> Any:
-                of(*arguments, **keywords)  # knows the rows
-                return value
-
-            return answer
-
-        stand_ins = {"mean": Number(0.0), "less": Number(0.0), "p": "1", "best": rows[0]}
-        made_up = {name: instead(named[name], value) for name, value in stand_ins.items()}
+        tables = ["results", "differences"] if self.pairs else ["results"]
         with contextlib.suppress(Unfilled):  # an expression that needs the number itself
-            filled = fill(text, **self.values(preset, {}) | {"preset": bench.preset} | made_up)
-            for token in parser().parse(filled):
+            filled = fill(text, **self.values(preset, {}) | {"preset": bench.preset} | unmeasured(rows))
+            for token in parsing.parser().parse(filled):
                 if token.type == "block":
-                    placed(dict.fromkeys(["results", *["differences"] * bool(self.pairs)]), token.content, "table")
+                    parsing.named(tables, token.content, "table")
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -33,7 +33,7 @@ def parser() -> MarkdownIt:
     return found
 
 
-def named(values: Mapping[str, object], name: str, what: str) -> None:
+def named(values: Collection[str], name: str, what: str) -> None:
     """Check that there is a table or a figure of this name; raises ``InputError``."""
     if name not in values:
         there = ", ".join(sorted(values)) or "none"

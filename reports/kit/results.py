@@ -11,6 +11,7 @@ import pandas as pd
 from discrete_vae.errors import nearest
 from discrete_vae.evaluation import statistics
 from reports.kit.table import DASH, Cell, Column, Number, Table
+from reports.kit.tidy import COLUMNS
 
 Key = TypeVar("Key")
 
@@ -216,3 +217,18 @@ def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..
         return max(means, key=means.__getitem__, default=DASH)
 
     return {"mean": mean, "less": less, "p": p, "best": best}
+
+
+def unmeasured(rows: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The functions of ``by_name`` before these rows are measured: made-up numbers, the same errors for rows."""
+    named = by_name(pd.DataFrame(columns=COLUMNS), rows)
+
+    def instead(of: Callable[..., Any], value: Any) -> Callable[..., Any]:
+        def answer(*arguments: Any, **keywords: Any) -> Any:
+            of(*arguments, **keywords)  # knows the rows
+            return value
+
+        return answer
+
+    made_up = {"mean": Number(0.0), "less": Number(0.0), "p": "1", "best": rows[0]}
+    return {name: instead(named[name], value) for name, value in made_up.items()}

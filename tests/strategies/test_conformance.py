@@ -310,20 +310,19 @@ ROWS = [
     Row("score function (control)", lambda _, t: Planted()),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-every_problem = pytest.mark.parametrize(
-    ("row", "shape"),
-    [(row, shape) for row in ROWS for shape in row.problems],
-    ids=lambda each: getattr(each, "name", each),
-)
-every_problem_slowly = pytest.mark.parametrize(
-    ("row", "shape"),
-    [
-        pytest.param(row, shape, marks=[pytest.mark.slow] if shape != row.problems[0] else [])
+
+
+def of_problems(first_only: bool = False) -> pytest.MarkDecorator:
+    """Every row on every problem; with ``first_only`` those behind a row's first are slow."""
+    found = [
+        pytest.param(row, shape, marks=[pytest.mark.slow] if first_only and shape != row.problems[0] else [])
         for row in ROWS
         for shape in row.problems
-    ],
-    ids=lambda each: getattr(each, "name", each),
-)
+    ]
+    return pytest.mark.parametrize(("row", "shape"), found, ids=lambda each: getattr(each, "name", each))
+
+
+every_problem = of_problems()
 
 
 def posed(row: Row, temperature: float = 0.5, shape: str | None = None, **options) -> tuple[Problem, Strategy]:
@@ -466,7 +465,7 @@ def test_loss_and_auxiliary_train_their_own_parameters_only(row) -> None:
         assert estimate.strategy_loss.equal(torch.zeros_like(estimate.strategy_loss))
 
 
-@every_problem_slowly
+@of_problems(first_only=True)
 def test_gradient_is_what_the_claim_says(row, shape) -> None:
     """Unbiased: passes a z-test that an error of 10% would fail. Biased: its figures, and really biased.
 
