@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # its stats are imported at their first use, for they take a second
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
@@ -41,7 +41,7 @@ def interval(values: Sequence[float]) -> Interval:
     if count == 1:
         return Interval(mean, None, 1)
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
-    return Interval(mean, float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * error, count)
+    return Interval(mean, float(scipy.stats.t.ppf(1 - LEVEL / 2, count - 1)) * error, count)
 
 
 def paired_p(first: Seeds, second: Seeds) -> float:
@@ -53,7 +53,7 @@ def paired_p(first: Seeds, second: Seeds) -> float:
     if deviation == 0:
         return 0.0 if mean else 1.0
     t = mean / (deviation / math.sqrt(len(differences)))
-    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+    return float(2 * scipy.stats.t.sf(abs(t), len(differences) - 1))
 
 
 def welch_p(first: Seeds, second: Seeds) -> float:
@@ -61,7 +61,7 @@ def welch_p(first: Seeds, second: Seeds) -> float:
     one, other = (list(each.values()) for each in (first, second))
     if min(len(one), len(other)) < 2:
         return 1.0
-    return float(stats.ttest_ind(one, other, equal_var=False).pvalue)
+    return float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

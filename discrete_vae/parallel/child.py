@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import signal
 import sys
@@ -107,8 +108,10 @@ class Line:
         return [run for run in metrics if run.config.name in leave]
 
 
-def serve(connection: Connection, data: Path, device: str, threads: int) -> None:
+def serve(connection: Connection, data: Path, device: str, threads: int, environment: Mapping[str, str]) -> None:
     """Do tasks until a signal or the end of the pipe. Exits with ``STOPPED`` after a signal."""
+    os.environ.clear()  # of a server that began earlier
+    os.environ.update(environment)
     try:
         stopped = _work(connection, data, device, threads)
     except (Interrupted, KeyboardInterrupt):

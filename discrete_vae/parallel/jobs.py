@@ -32,7 +32,7 @@ FEW = 4
 EACH = 2
 """Threads of a process by default."""
 STEPS = 10_000
-"""Steps that justify a process by default: it takes some 5 s to start, they about a minute."""
+"""Steps that justify a process by default: the first takes some 5 s to start, they about a minute."""
 DRAWS = 10_000_000
 """Images times samples to evaluate that justify a process by default."""
 

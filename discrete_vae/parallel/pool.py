@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class ProcessDied(InputError):
 
 @dataclass
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     connection: Connection
     task: int | None = None
 
@@ -54,7 +56,8 @@ def spread(tasks: Sequence[Task], data: Any, device: torch.device, jobs: int, th
     workers: list[_Worker] = []
     with _stored(data) as path, noted_signals() as stop:
         try:
-            workers += [_started(path, device, threads) for _ in range(min(jobs, len(tasks)))]
+            while len(workers) < min(jobs, len(tasks)):
+                workers.append(_started(path, device, threads))
             while done < len(tasks) and not stop:
                 for worker in _speaking(workers):
                     kind, value = _heard(worker, tasks)
@@ -72,6 +75,9 @@ def spread(tasks: Sequence[Task], data: Any, device: torch.device, jobs: int, th
                             _send(worker, answer)
                         if kind == "done":
                             worker.task, done = None, done + 1
+        except ProcessDied:
+            if not stop:  # else the signal was for all of them
+                raise
         finally:
             _end(workers)
     if stop and done == len(tasks):  # all tasks are done: the signal is for the caller
@@ -92,12 +98,25 @@ def _stored(data: Any) -> Iterator[Path]:
 
 
 def _started(path: Path, device: torch.device, threads: int) -> _Worker:
-    """A new process. It is spawned: a forked one could not use CUDA, nor the threads of a torch that has computed."""
-    context = multiprocessing.get_context("spawn")
+    """A new process with this one's environment.
+
+    It is not forked from this one, for then it could not use CUDA, nor the threads of a torch that has computed. On
+    Linux a server that has imported the library, and computed nothing, forks it at once; elsewhere it takes seconds.
+    """
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["discrete_vae.parallel.jobs"])
+    else:
+        context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, path, str(device), threads), daemon=True)
-    with _blocked_interrupts():
-        process.start()
+    process = context.Process(target=serve, args=(theirs, path, str(device), threads, dict(os.environ)), daemon=True)
+    try:
+        with _blocked_interrupts():
+            process.start()
+    except (EOFError, ConnectionError) as error:
+        raise ProcessDied(
+            "the server of processes ended while it began a process; the same command begins again"
+        ) from error
     theirs.close()  # so that the process' end closes the pipe
     return _Worker(process, ours)
 

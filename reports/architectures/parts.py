@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib.artist import Artist
-from scipy import stats
 
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
@@ -55,7 +55,7 @@ def counts(found: pd.DataFrame, threshold: float) -> tuple[int, int, int, int]:
 def p_of(found: pd.DataFrame, threshold: float) -> float:
     """p-value of McNemar's exact test, by which a lone success is as likely under either constraint."""
     clipping, penalty, *_ = counts(found, threshold)
-    return float(stats.binomtest(clipping, clipping + penalty).pvalue) if clipping + penalty else 1.0
+    return float(scipy.stats.binomtest(clipping, clipping + penalty).pvalue) if clipping + penalty else 1.0
 
 
 def successes(found: pd.DataFrame) -> Table:

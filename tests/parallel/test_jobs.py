@@ -9,8 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -24,6 +28,7 @@ from discrete_vae.evaluation import yardstick
 from discrete_vae.parallel import ProcessDied, evaluate, train
 from discrete_vae.parallel.child import Line, Signals
 from discrete_vae.parallel.jobs import _checked, cut
+from discrete_vae.parallel.pool import spread
 from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import Interrupted
@@ -201,6 +206,49 @@ def test_an_evaluation_stops_at_once(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="stopped by SIGINT"):
         evaluate(runs, data, "train", 20_000, advance=stop, jobs=2)
     assert multiprocessing.active_children() == []
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A task that tells a variable of its process' environment."""
+
+    variable: str
+    runs: ClassVar[tuple[Path, ...]] = ()
+    saves: ClassVar[bool] = False
+
+    def __call__(self, data: None, device: torch.device, line: Line) -> None:
+        line.tell("found", os.environ.get(self.variable))
+
+
+def looked(variable: str) -> str | None:
+    """A variable, as a new process sees it."""
+    found: list[str | None] = []
+
+    def hear(task: int, kind: str, value: Any) -> None:
+        if kind == "found":
+            found.append(value)
+
+    spread([Looking(variable)], None, torch.device("cpu"), 1, 1, hear)
+    return found[0]
+
+
+def test_a_process_has_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the server of processes, which began with another test."""
+    for value in ("first", "second"):
+        monkeypatch.setenv("LOOKED_AT", value)
+        assert looked("LOOKED_AT") == value
+    monkeypatch.delenv("LOOKED_AT")
+    assert looked("LOOKED_AT") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no server of processes")
+def test_a_server_of_processes_that_died_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKED_AT", "this")
+    assert looked("LOOKED_AT") == "this"
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    os.kill(server, signal.SIGKILL)
+    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)  # not reaped: that is for multiprocessing
+    assert looked("LOOKED_AT") == "this"
 
 
 def test_a_process_whose_parent_is_gone_stops_as_by_a_signal() -> None:
