@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -108,11 +109,13 @@ def show_runs(runs: Sequence[Run]) -> dict[str, InputError]:
             damaged[run.folder.name] = error
     shown = {name: head for name, head in SHOWN.items() if any(name in each for each, _ in found.values())}
     numbers = [Column(head, justify="right", no_wrap=True) for head in ("seed", *shown.values())]
-    words = Column("status", no_wrap=True), Column("strategy, settings", overflow="fold")
+    words = Column("status"), Column("strategy, settings", overflow="fold")
     table = Table(
         Column("run", no_wrap=True),
         *numbers,
         *words,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
         caption=CAPTION + DISTANCE * ("wasserstein" in shown),
     )
     told = dict[tuple[str, str, bool], set[str]]()  # a default too, beside a run of its kind with another value

@@ -63,6 +63,26 @@ def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[
     assert find_run(first.config.identity[:8], folder / "runs") == first
 
 
+def test_a_terminal_of_80_columns_shows_whole_numbers_and_settings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("train", "gumbel-softmax", "--keep", "best", *SMALL) == 0
+    (run,) = runs.find(folder / "runs")
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich this is a terminal
+    assert call("list") == 0
+    shown = capsys.readouterr().out
+    values = run.validation(1)
+    for each in (
+        "gumbel",
+        run.config.identity,
+        *(f"{values[name]:.2f}" for name in ("elbo", "reconstruction_hard", "kl")),
+    ):
+        assert each in shown
+    assert "…" not in shown
+
+
 def test_sampling_other_models(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two layers are sampled from the top; what predicts halves of images has no prior, and says so."""
     for extra in ([], ["--task", "structured-prediction"]):
