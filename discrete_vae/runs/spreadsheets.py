@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,17 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """The inverse of ``to_csv``. Text such as ``NA`` or ``007`` stays text in the columns of ``TEXT``."""
+    """The inverse of ``to_csv``. Text such as ``NA`` or ``007`` stays text in the columns of ``TEXT``.
+
+    Raises ``ValueError`` for a file that is cut off in the middle of a line, whose last number would be another.
+    """
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        raise ValueError(f"{path} is cut off in its last line")
     dtype = dict.fromkeys(TEXT, str) | options.pop("dtype", {})
-    frame: pd.DataFrame = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""], **options)
+    frame: pd.DataFrame = pd.read_csv(
+        io.BytesIO(content), dtype=dtype, keep_default_na=False, na_values=[""], **options
+    )
     return frame.assign(**{name: frame[name].map(_plain) for name in _words(frame)}).rename(columns=_plain)
 
 

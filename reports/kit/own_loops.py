@@ -33,7 +33,7 @@ Made = tuple[pd.DataFrame, dict[str, Any]]
 """A run's numbers, and the environment that it was made in."""
 PROCESSOR = torch.device("cpu")
 SECONDS = "training_seconds"
-"""CPU seconds without validation. The metric is a measurement: it differs from run to run."""
+"""CPU seconds without validation, the last number of a run. The metric is a measurement: it differs from run to run."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def _known(bench: ReportContext) -> tuple[dict[tuple[str, str, int], pd.DataFram
             table = read_csv(path)
             table["value"] = table["value"].astype(float)
             for (strategy, parameters, seed), own in table.groupby(IDENTITY, sort=False):
-                runs.setdefault((str(strategy), str(parameters), int(str(seed))), own[NUMBERS])
+                if own["metric"].iloc[-1] == SECONDS:  # else the table was cut off in this run
+                    runs.setdefault((str(strategy), str(parameters), int(str(seed))), own[NUMBERS])
             places = told["settings"]["measured_on"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -231,6 +231,24 @@ def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
         own_loops.collected(TINY.runs(), context(tmp_path))
 
 
+def test_a_table_that_is_cut_off_lends_no_number(made: Path, tmp_path: Path) -> None:
+    """Neither the part of a number, nor a run without its last steps."""
+    (tmp_path / "out").mkdir()
+    for name in ("results.csv", "provenance.json"):
+        (tmp_path / "out" / name).write_bytes((made / "out" / name).read_bytes())
+    path = tmp_path / "out" / "results.csv"
+    whole = path.read_text()
+    lines = whole.splitlines(keepends=True)
+    known, _ = own_loops._known(context(tmp_path))
+    for left in range(2, len(lines)):
+        path.write_text("".join(lines[:left]))
+        for identity, own in own_loops._known(context(tmp_path))[0].items():
+            pd.testing.assert_frame_equal(own, known[identity])
+    path.write_text(whole[:-3])
+    with pytest.raises(InputError, match="cut off in its last line"):
+        own_loops.collected(TINY.runs(), context(tmp_path))
+
+
 def test_own_loops_are_of_the_processor(tmp_path: Path) -> None:
     """Whatever the report's device: their provenance names what they ran on."""
     bench = dataclasses.replace(context(tmp_path), report="mine", device=torch.device("cuda"))
