@@ -152,7 +152,7 @@ def test_a_folder_of_another_report_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 def test_an_interrupted_report_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def make(preset: object, bench: ReportContext) -> None:
-        bench.write("results.csv", "partly")
+        bench.write("results.csv", "partly\n")
         raise Interrupted("stopped")
 
     monkeypatch.setitem(command.REPORTS, "thesis", dataclasses.replace(thesis.REPORT, make=make))
