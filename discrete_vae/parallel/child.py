@@ -110,7 +110,7 @@ class Line:
 
 def serve(connection: Connection, data: Path, device: str, threads: int, environment: Mapping[str, str]) -> None:
     """Do tasks until a signal or the end of the pipe. Exits with ``STOPPED`` after a signal."""
-    os.environ.clear()  # of a server that began earlier
+    os.environ.clear()  # it is that of the server, which began earlier
     os.environ.update(environment)
     try:
         stopped = _work(connection, data, device, threads)
