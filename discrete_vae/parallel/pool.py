@@ -152,6 +152,11 @@ def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
     code = worker.process.exitcode or 0
     if code == STOPPED:
         raise Interrupted("a process was stopped by a signal; all have saved, and the same command goes on from there")
+    if worker.task is None and code == 1:
+        raise ProcessDied(
+            "a process could not begin, for the reason that it printed; a script that uses several processes has to be "
+            'a file, and to call them below `if __name__ == "__main__":`; or give one job'
+        )
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     what = "before it had a task" if worker.task is None else f"while it worked on {_named(tasks[worker.task].runs)}"
     raise ProcessDied(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -239,6 +240,17 @@ def test_a_process_has_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -
         assert looked("LOOKED_AT") == value
     monkeypatch.delenv("LOOKED_AT")
     assert looked("LOOKED_AT") is None
+
+
+def test_a_script_that_does_not_guard_its_calls_is_told_so(tmp_path: Path) -> None:
+    """Each process imports it, and would begin processes too."""
+    script = tmp_path / "mine.py"
+    lines = ["import torch", "from discrete_vae.parallel.pool import spread"]
+    lines.append("spread([print], None, torch.device('cpu'), 1, 1, print)")
+    script.write_text("\n".join(lines))
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'below `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no server of processes")
