@@ -222,9 +222,7 @@ def test_other_settings_are_trained(made: Path, monkeypatch) -> None:
 
 
 def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    for name in ("results.csv", "provenance.json"):
-        (tmp_path / "out" / name).write_bytes((made / "out" / name).read_bytes())
+    shutil.copytree(made / "out", tmp_path / "out")
     text = (tmp_path / "out" / "results.csv").read_text()
     (tmp_path / "out" / "results.csv").write_text(text.replace("strategy", "way", 1))
     with pytest.raises(InputError, match="restore it, or delete its folder"):
@@ -233,9 +231,7 @@ def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
 
 def test_a_table_that_is_cut_off_lends_no_number(made: Path, tmp_path: Path) -> None:
     """Neither the part of a number, nor a run without its last steps."""
-    (tmp_path / "out").mkdir()
-    for name in ("results.csv", "provenance.json"):
-        (tmp_path / "out" / name).write_bytes((made / "out" / name).read_bytes())
+    shutil.copytree(made / "out", tmp_path / "out")
     path = tmp_path / "out" / "results.csv"
     whole = path.read_text()
     lines = whole.splitlines(keepends=True)
