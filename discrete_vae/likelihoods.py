@@ -56,6 +56,13 @@ class Likelihood:
             "another strategy or geometry"
         )
 
+    def constant(self, observations: Tensor) -> Tensor:
+        """The output ``[D numbers]`` that explains observations ``[M, D]`` best, if all have the same.
+
+        Raises ``InputError`` for a likelihood that does not define it.
+        """
+        raise InputError(f"{type(self).__name__} has no constant output, which data bias needs; leave that out")
+
     def mean(self, output: Tensor) -> Tensor:
         """The mean observation ``[..., B, D]``."""
         raise NotImplementedError
@@ -84,6 +91,10 @@ class Bernoulli(Likelihood):
 
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         return bernoulli_variance(torch.sigmoid(output))
+
+    def constant(self, observations: Tensor) -> Tensor:
+        """The logits of the means, which are kept within 0.001 of 0 and 1, as in the code of Burda et al. (2016)."""
+        return torch.logit(observations.mean(0), 0.001)
 
     def mean(self, output: Tensor) -> Tensor:
         return torch.sigmoid(output)
@@ -140,6 +151,9 @@ class FixedGaussian(Density):
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         return torch.full_like(output, self.pixel_scale**-2)
 
+    def constant(self, observations: Tensor) -> Tensor:
+        return observations.mean(0)
+
     def mean(self, output: Tensor) -> Tensor:
         return output
 
@@ -165,6 +179,9 @@ class Gaussian(Density):
         precision = (-2 * self._parts(output)[1]).exp()
         return torch.stack([precision, torch.full_like(precision, 2.0)], -1).flatten(-2)
 
+    def constant(self, observations: Tensor) -> Tensor:
+        return _side_by_side(observations.mean(0), _log_deviation(observations) - FIRST_LOG_SCALE)
+
     def mean(self, output: Tensor) -> Tensor:
         return self._parts(output)[0]
 
@@ -175,6 +192,16 @@ class Gaussian(Density):
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = self._apart(output).unbind(-1)
         return mean, (log_scale + FIRST_LOG_SCALE).clamp_min(-math.log(LEVELS - 1))
+
+
+def _log_deviation(observations: Tensor) -> Tensor:
+    """Log standard deviation of each of D numbers ``[M, D] -> [D]``, at least that of one level."""
+    return observations.std(0, correction=0).clamp_min(1 / (LEVELS - 1)).log()
+
+
+def _side_by_side(first: Tensor, second: Tensor) -> Tensor:
+    """``[D]`` and ``[D]`` -> ``[2 D]``, the two numbers of a pixel beside each other."""
+    return torch.stack([first, second], -1).flatten()
 
 
 def _normal_nll(standardised: Tensor, log_scale: Tensor | float) -> Tensor:
@@ -206,6 +233,11 @@ class DiscretisedLogistic(Likelihood):
         """The expected one before rounding, Fisher's information of a logistic distribution."""
         precision = (-2 * self._parts(output)[1]).exp() / 3
         return torch.stack([precision, torch.full_like(precision, (math.pi**2 + 3) / 9)], -1).flatten(-2)
+
+    def constant(self, observations: Tensor) -> Tensor:
+        """That of the observations' mean and deviation, before rounding."""
+        log_scale = _log_deviation(observations) + math.log(math.sqrt(3) / math.pi)
+        return _side_by_side(observations.mean(0) - 0.5, log_scale - FIRST_LOG_SCALE)
 
     def mean(self, output: Tensor) -> Tensor:
         location, log_scale = self._parts(output)
@@ -239,6 +271,13 @@ class CategoricalPixels(Likelihood):
 
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         return bernoulli_variance(self._apart(output).softmax(-1)).flatten(-2)
+
+    def constant(self, observations: Tensor) -> Tensor:
+        """The log frequencies of the levels, each counted once more."""
+        level = (observations * (LEVELS - 1)).round().long()
+        counts = torch.ones(observations.shape[1], LEVELS, device=level.device, dtype=observations.dtype)
+        counts.scatter_add_(1, level.T, torch.ones_like(level.T, dtype=counts.dtype))
+        return (counts / counts.sum(-1, keepdim=True)).log().flatten()
 
     def mean(self, output: Tensor) -> Tensor:
         levels = torch.linspace(0, 1, LEVELS, device=output.device, dtype=output.dtype)

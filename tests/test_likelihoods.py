@@ -335,3 +335,43 @@ def test_what_does_not_fit_is_refused_in_one_line(given: dict[str, Any], told: s
 def test_grayscale_may_be_explained_by_any() -> None:
     for name in LIKELIHOODS:
         assert Config(data=described(4, 4, 3, binarisation="none"), likelihood=name).likelihood == name
+
+
+# ---------------------------------------------------------------------------------------------------- constant outputs
+
+
+@each
+def test_no_other_constant_output_explains_observations_better(name: str) -> None:
+    """The gradient of the mean loss vanishes there, where it is defined as the maximum of a likelihood."""
+    own, seen = ALL[name], torch.cat([torch.zeros(200, 3, dtype=torch.float64), observations(name, 400)])
+    output = own.constant(seen).requires_grad_()
+    assert output.shape == (seen.shape[-1] * own.numbers,)
+    loss = own.nll(output, seen).mean()
+    assert loss < own.nll(torch.zeros_like(output), seen).mean() - 0.01
+    if name not in {"categorical", "discretised-logistic"}:  # of counts plus one, and of a mean and a deviation
+        (gradient,) = torch.autograd.grad(loss, output)
+        assert gradient.abs().max() < 1e-9
+
+
+def test_constant_outputs_by_hand() -> None:
+    """Means, deviations and frequencies; pixels that are always the same keep the output finite."""
+    pixels = torch.tensor([[0.0, 1.0, 0.2], [0.0, 1.0, 0.6]], dtype=torch.float64)
+    expected = [math.log(p / (1 - p)) for p in (0.001, 0.999, 0.4)]
+    assert ALL["bernoulli"].constant(pixels).tolist() == pytest.approx(expected)
+    assert ALL["gaussian-fixed"].constant(pixels).tolist() == pytest.approx([0, 1, 0.4])
+    floor = math.log(1 / 255) + 2
+    deviations = [floor, floor, math.log(0.2) + 2]
+    found = ALL["gaussian"].constant(pixels)
+    assert found[::2].tolist() == pytest.approx([0, 1, 0.4])
+    assert found[1::2].tolist() == pytest.approx(deviations)
+    found = ALL["discretised-logistic"].constant(pixels)
+    assert found[::2].tolist() == pytest.approx([-0.5, 0.5, -0.1])
+    assert found[1::2].tolist() == pytest.approx([each + math.log(3**0.5 / math.pi) for each in deviations])
+    frequencies = ALL["categorical"].constant(pixels).exp().view(3, LEVELS)
+    assert frequencies[0, 0].item() == pytest.approx(3 / 258)
+    assert frequencies[2, [51, 153, 0]].tolist() == pytest.approx([2 / 258, 2 / 258, 1 / 258])
+
+
+def test_a_likelihood_without_a_constant_output_says_so() -> None:
+    with pytest.raises(InputError, match="Likelihood has no constant output, which data bias needs; leave that out"):
+        Likelihood().constant(torch.zeros(2, 3))

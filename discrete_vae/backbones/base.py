@@ -13,7 +13,7 @@ from discrete_vae.data.domain import Shape
 from discrete_vae.errors import InputError
 
 CAPABILITIES = {
-    "layered": "access to single layers, which layerwise feedback and layer-local training need",
+    "layered": "access to single layers, which layerwise feedback, layer-local training and a bias of the data need",
     "joins": "a class as an input beside the image, which semi-supervised training needs",
 }
 """Capabilities beyond forward and backward that a task or strategy may need, and what needs them."""

@@ -209,6 +209,8 @@ class Config:
         name, needs = self.architecture.backbone, self.strategy_class.needs(self.options)
         backbones.require(backbone, name, self.task_class.needs, f"task {self.task}")
         backbones.require(backbone, name, needs, f"these options of {self.strategy}")
+        if self.architecture.data_bias:
+            backbones.require(backbone, name, {"layered"}, "data bias")
         if "layered" in needs and (normalisation := self.architecture.normalisation) != Architecture.normalisation:
             raise InputError(
                 f"normalisation is {normalisation}, and these options of {self.strategy} look at layers one by one; "

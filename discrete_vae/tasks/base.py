@@ -75,7 +75,7 @@ class Task(nn.Module):
     reads: ClassVar[frozenset[str]] = frozenset(
         {
             *("latents", "categories", "layers", "backbone", "hidden", "channels", "activation", "initialisation"),
-            *("likelihood", "pixel_scale"),
+            *("likelihood", "pixel_scale", "data_bias"),
             *("samples", "optimiser", "learning_rate", "auxiliary_learning_rate", "weight_decay"),
             *("keep", "patience"),
         }
@@ -175,6 +175,24 @@ class Task(nn.Module):
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Take in the training images and the settings, before the first step."""
+        if self.architecture.data_bias and "data_bias" in self.reads:
+            self.start_from(split)
+
+    def start_from(self, split: Split) -> None:
+        """Let the decoder's last bias be the best output for the images if all had the same.
+
+        That of a transposed convolution is one for all pixels. The code of Burda et al. (2016) starts like this. With
+        a bias of 0 the first steps move every layer alike, towards an image of that mean, and convolutions can stay
+        there. Raises ``InputError`` for a last layer without a bias.
+        """
+        assert isinstance(self.decoder, Stack)  # of a backbone that is layered
+        bias = getattr(self.decoder.layers[-1], "bias", None)
+        if not isinstance(bias, Tensor):
+            raise InputError("the decoder's last layer has no bias, which data bias sets; leave that out")
+        images = split.pixels[:, -self.explained.size :] / split.levels
+        output = self.likelihood.constant(images.reshape(-1, bias.shape[-1] // self.likelihood.numbers))
+        with torch.no_grad():
+            bias.copy_(output)
 
     def train_batch(self, split: Split, order: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The input of a training step for the images at ``order`` ``[P, B]``: these, ``[P, B, D]``, or more."""

@@ -59,6 +59,7 @@ class AdversarialTask(Task):
             )
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
+        super().setup(split, settings, seeds)
         self.criticism = settings.criticism
 
     def value(self, points: Tensor) -> Tensor:

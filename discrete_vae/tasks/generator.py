@@ -55,7 +55,7 @@ class Generator(AdversarialTask):
 
     posterior = False
     reads = (AdversarialTask.reads | {"style", "normalisation"}) - {
-        *("latents", "categories", "layers", "likelihood", "pixel_scale"),
+        *("latents", "categories", "layers", "likelihood", "pixel_scale", "data_bias"),
         *("keep", "patience"),  # a distance is by the epoch's own critic, so that epochs have no order
     }
     score = "wasserstein"

@@ -67,6 +67,7 @@ class Classified(Task):
 
     def setup(self, split: Split, settings: Settings, seeds: Sequence[int]) -> None:
         """Choose the images whose classes are known. Raises ``InputError`` as ``balanced`` does."""
+        super().setup(split, settings, seeds)
         if int(split.labels.max()) < 0:
             raise InputError(
                 f"the images of {settings.data.dataset} have no labels, which {settings.task} learns from: add them, "
@@ -254,7 +255,7 @@ class LabelsAlone(Classified):
     """
 
     posterior = False
-    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale"}
+    reads = Classified.reads - {"auxiliary_learning_rate", "likelihood", "pixel_scale", "data_bias"}
     score = "accuracy"  # its ELBO is 0
     stand_in = "gumbel-softmax"
 

@@ -1,0 +1,51 @@
+"""How a decoder starts: its last bias at zero, or at what explains the training images best without latents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from discrete_vae.config import Config
+from discrete_vae.data import DataConfig
+from discrete_vae.schedules import Schedule
+from discrete_vae.tasks import Architecture
+from reports.kit.comparison import Comparison
+from reports.kit.declared import Preset, Row, Task
+from reports.kit.results import Metric
+
+NETWORKS = {
+    "MLP": Architecture(),
+    "conv": Architecture(hidden=(128,), activation="relu", backbone="conv", channels=(16, 32)),
+}
+"""The thesis' networks, and the convolutions of the report on more data."""
+STARTS = {"zero": False, "data": True}
+BASE = Config(
+    data=DataConfig(),
+    beta=Schedule(1.0, warmup=1.0),
+    learning_rate=Schedule(4e-3, decay=0.1, unit="run"),
+)
+ROWS = [
+    Row("Gumbel-Softmax", "gumbel-softmax", [{"temperature": Schedule(0.5, decay=0.5, unit="run")}]),
+    Row("ST", "straight-through"),
+    Row("ReinMax", "reinmax", [{"temperature": Schedule(1.3)}]),
+    Row("Gauss-Newton", "gauss-newton-local-expectation"),
+]
+REPORT = Comparison(
+    "data-bias",
+    "The decoder's last bias: from zero or from the data",
+    ROWS,
+    {
+        "quick": Preset(1, samples=10, rows=ROWS[:1]),
+        "laptop": Preset(2, (0, 1, 2, 3, 4)),
+    },
+    [
+        Task(f"{network}, {start}", replace(BASE, architecture=replace(architecture, data_bias=bias)))
+        for network, architecture in NETWORKS.items()
+        for start, bias in STARTS.items()
+    ],
+    [Metric("test", "elbo", "test ELBO"), Metric("train", "elbo", "training ELBO", better=0)],
+    "In nats, higher is better. Of each network the decoder's last bias starts at zero, or from the data.",
+    Path(__file__).with_name("text.md"),
+    stacked=True,
+    papers="Burda et al. 2016",
+)
