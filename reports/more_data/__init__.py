@@ -31,6 +31,7 @@ ROWS = {
 """Temperatures are those that the report on Gauss-Newton found on binarised MNIST, the same on all data."""
 DENSE = Architecture()
 """The thesis' networks: one hidden layer of 500 units, softplus."""
+BIASED_DENSE = Architecture(data_bias=True)
 CONVOLUTIONAL = Architecture(hidden=(128,), activation="relu", backbone="conv", channels=(16, 32), data_bias=True)
 NETWORKS = {"MLP": DENSE, "conv": CONVOLUTIONAL}
 BASE = Config(beta=Schedule(1.0, warmup=1.0), keep="best")
@@ -60,6 +61,8 @@ MNIST, FASHION = (
 OMNIGLOT = tasks("Omniglot", DataConfig("omniglot", "dynamic"))
 FEW = tasks("Omniglot, small", DataConfig("omniglot-small", "dynamic"), batch_size=50, times=4)
 """Of 3,640 training images, so that an epoch has 72 updates."""
+BIASED = replace(FEW[0], label=f"{FEW[0].label}, data bias", base=replace(FEW[0].base, architecture=BIASED_DENSE))
+"""Declared after some dense networks had not left the mean image at the rate that their trials chose."""
 LAPTOP = Preset(10, (0, 1, 2), trial_epochs=2, growth=1, rows=tried((1.5e-3, 4e-3), (0.0, 0.03)))
 QUICK = [ROWS[label] for label in ("Gumbel-Softmax", "ReinMax", "Gauss-Newton")]
 REPORT = Comparison(
@@ -75,8 +78,8 @@ REPORT = Comparison(
             rows=tried((4e-3,), (0.0, 0.03), QUICK),
             tasks=tasks("binarised MNIST", DataConfig()),
         ),
-        "dense": replace(LAPTOP, tasks=[MNIST[0], FASHION[0], FEW[0]]),
-        "laptop": replace(LAPTOP, tasks=[*MNIST, *FASHION, *FEW]),
+        "dense": replace(LAPTOP, tasks=[MNIST[0], FASHION[0], FEW[0], BIASED]),
+        "laptop": replace(LAPTOP, tasks=[*MNIST, *FASHION, *FEW, BIASED]),
         "paper": Preset(
             50,
             (0, 1, 2, 3, 4),
