@@ -103,5 +103,5 @@ def longer(tasks: Sequence[Task]) -> str:
         if task.times > 1:
             labels.setdefault(task.times, []).append(escape(task.label))
     return "".join(
-        f" {', '.join(named)}: {times} times as many epochs, in trials too." for times, named in labels.items()
+        f" {'; '.join(named)}: {times} times as many epochs, in trials too." for times, named in labels.items()
     )

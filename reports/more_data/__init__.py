@@ -67,7 +67,7 @@ LAPTOP = Preset(10, (0, 1, 2), trial_epochs=2, growth=1, rows=tried((1.5e-3, 4e-
 QUICK = [ROWS[label] for label in ("Gumbel-Softmax", "ReinMax", "Gauss-Newton")]
 REPORT = Comparison(
     "more-data",
-    "Strategies on MNIST, Fashion-MNIST and Omniglot, with dense and convolutional networks",
+    "Strategies on MNIST, Fashion-MNIST and Omniglot",
     list(ROWS.values()),
     {
         "quick": Preset(
