@@ -182,8 +182,8 @@ class Task(nn.Module):
         """Let the decoder's last bias be the best output for the images if all had the same.
 
         That of a transposed convolution is one for all pixels. The code of Burda et al. (2016) starts like this. With
-        a bias of 0 the first steps move every layer alike, towards an image of that mean, and convolutions can stay
-        there. Raises ``InputError`` for a last layer without a bias.
+        a bias of 0 the first steps move every layer alike, towards a dark image, and convolutions can be left with one
+        image for all codes. Raises ``InputError`` for a last layer without a bias.
         """
         assert isinstance(self.decoder, Stack)  # of a backbone that is layered
         bias = getattr(self.decoder.layers[-1], "bias", None)
