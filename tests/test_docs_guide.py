@@ -25,6 +25,7 @@ from reports.gauss_newton.tables import PAIRS as PAIRS_OF_NEWTON
 from reports.gradients.settings import MODEL
 from reports.kit import cost
 from reports.kit.results import Metric, differences, line
+from reports.more_data import REPORT as MORE_DATA
 from reports.thesis.settings import PRESETS
 from tests.readme import ROOT, apart, mean, results_of, seeds_of, told
 
@@ -60,6 +61,24 @@ def _corrected(results: pd.DataFrame, epochs: int) -> dict[tuple[str, str], floa
     pairs = {names: (row(names[0], epochs), row(names[1], epochs)) for names in PAIRS_OF_NEWTON}
     found = differences(results, list(pairs.values()), Metric("test", "elbo"))
     return {names: found[pair][2] for names, pair in pairs.items() if pair in found}
+
+
+def test_what_is_said_of_other_images() -> None:
+    results, elbo = results_of("more-data"), Metric("test", "elbo")
+    lead, chance = list[str](), list[float]()
+    mnist, fashion, few = ("MNIST, MLP", "Fashion, MLP", "Omniglot, small, MLP, data bias")
+    for task in (mnist, fashion, few):
+        named = [(line(one, task), line(other, task)) for one, other in MORE_DATA.pairs]
+        less, _, corrected = differences(results, named, elbo)[line("Gauss-Newton", task), line("ReinMax", task)]
+        lead.append(told(less, 2))
+        chance.append(corrected)
+    said = "it is {} ahead on MNIST ($p$ = {:.2g}) and {} on 3,640 drawings of Omniglot ($p$ = {:.2g})"
+    assert said.format(lead[0], chance[0], lead[2], chance[2]) in SAID
+    assert f"on Fashion-MNIST it is {lead[1]}, which is not shown ($p$ = {chance[1]:.2g})" in SAID
+    bounds = [
+        mean(results, line(name, fashion), "test", "log_likelihood") for name in ("Gumbel-Softmax", "Gauss-Newton")
+    ]
+    assert f"on Fashion-MNIST, where Gumbel-Softmax is {bounds[0] - bounds[1]:.1f} nats ahead" in SAID
 
 
 def test_what_is_said_of_pathwise_estimators() -> None:

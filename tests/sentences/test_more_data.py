@@ -10,7 +10,7 @@ import pytest
 
 from reports.kit.kept import KEPT, PROVENANCE, ROWS
 from reports.more_data import ROWS as STRATEGIES
-from tests.readme import SAID, apart, mean, results_of, seeds_of, told
+from tests.readme import PAGES, SAID, apart, mean, results_of, seeds_of, sentences, told
 
 MNIST, FASHION, FEW, BIASED = "MNIST, MLP", "Fashion, MLP", "Omniglot, small, MLP", "Omniglot, small, MLP, data bias"
 
@@ -49,6 +49,8 @@ def test_sentences_on_target_propagation(results: pd.DataFrame) -> None:
     newton = mean(results, f"Gauss-Newton, {FASHION}", "test", "elbo")
     assert len(found) == 3
     assert f"test ELBO of {told(dict(enumerate(found)))}, like Gauss-Newton's {newton:.1f}" in SAID
+    lower = sum(found) / len(found) - mean(results, f"TP, Gauss-Newton, {FASHION}", "test", "elbo")
+    assert f"with which it ends {lower:.0f} nats lower after 10" in sentences(PAGES["which-strategy.md"])
     chosen = {row: rate(results, row, FASHION) for row in STRATEGIES}
     assert chosen.pop("TP, Gauss-Newton") == "0.000562"
     assert set(chosen.values()) == {"0.004"}
