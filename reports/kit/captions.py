@@ -45,12 +45,9 @@ def setting(entry: Entry) -> str:
     for name, value in values(entry.config).items():
         if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
             parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
-    parts += [BEST] * (entry.config.keep == "best")
     return ", ".join(parts)
 
 
-BEST = "best validation epoch"
-"""The epoch that stands for a run that keeps it."""
 SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
 """Symbols of hyper-parameters in a table's cells."""
 
@@ -89,7 +86,7 @@ def told(preset: Preset, entries: Entries) -> str:
         )
     best = [escape(line(*key)) for key, entry in entries.items() if entry.config.keep == "best"]
     if best:
-        said.append(f"{'All rows' if len(best) == len(entries) else ', '.join(best)}: {BEST}.")
+        said.append(f"{'All rows' if len(best) == len(entries) else ', '.join(best)}: best validation epoch.")
     said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append(results.FEWER)
