@@ -36,7 +36,7 @@ REPORT = Comparison(
     ROWS,
     {
         "quick": Preset(1, samples=10, rows=ROWS[:1]),
-        "laptop": Preset(2, (0, 1, 2, 3, 4)),
+        "laptop": Preset(2, (0, 1, 2, 3, 4), 10),
     },
     [
         Task(f"{network}, {start}", replace(BASE, architecture=replace(architecture, data_bias=bias)))
