@@ -57,7 +57,7 @@ class Likelihood:
         )
 
     def constant(self, observations: Tensor) -> Tensor:
-        """The output ``[D numbers]`` that explains observations ``[M, D]`` best, if all have the same.
+        """One output ``[D numbers]`` for all observations ``[M, D]``: that of their mean, deviation or frequencies.
 
         Raises ``InputError`` for a likelihood that does not define it.
         """
@@ -274,10 +274,9 @@ class CategoricalPixels(Likelihood):
 
     def constant(self, observations: Tensor) -> Tensor:
         """The log frequencies of the levels, each counted once more."""
-        level = (observations * (LEVELS - 1)).round().long()
-        counts = torch.ones(observations.shape[1], LEVELS, device=level.device, dtype=observations.dtype)
-        counts.scatter_add_(1, level.T, torch.ones_like(level.T, dtype=counts.dtype))
-        return (counts / counts.sum(-1, keepdim=True)).log().flatten()
+        columns = ((each * (LEVELS - 1)).round().long().bincount(minlength=LEVELS) for each in observations.unbind(-1))
+        counts = torch.stack(list(columns)).double() + 1  # float32 would stop counting at 2^24
+        return (counts / counts.sum(-1, keepdim=True)).log().flatten().to(observations.dtype)
 
     def mean(self, output: Tensor) -> Tensor:
         levels = torch.linspace(0, 1, LEVELS, device=output.device, dtype=output.dtype)

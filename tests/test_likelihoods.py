@@ -372,6 +372,14 @@ def test_constant_outputs_by_hand() -> None:
     assert frequencies[2, [51, 153, 0]].tolist() == pytest.approx([2 / 258, 2 / 258, 1 / 258])
 
 
+def test_frequencies_of_more_observations_than_float32_counts() -> None:
+    """One bias for all pixels of 50,000 images has some 40 million."""
+    pixels = torch.zeros(2**24 + 2**22, 1)
+    pixels[: 2**22] = 1
+    frequencies = ALL["categorical"].constant(pixels).exp()
+    assert frequencies[[0, 255]].tolist() == pytest.approx([0.8, 0.2], rel=1e-4)
+
+
 def test_a_likelihood_without_a_constant_output_says_so() -> None:
     with pytest.raises(InputError, match="Likelihood has no constant output, which data bias needs; leave that out"):
         Likelihood().constant(torch.zeros(2, 3))

@@ -33,8 +33,8 @@ class Architecture:
     initialisation: str = "glorot"
     """How weights and biases start: glorot, or fan-in as torch's own layers, with smaller weights."""
     data_bias: bool = False
-    """Whether the decoder's last bias starts at what explains the training images best without latents, as in the code
-    of Burda et al. (2016)."""
+    """Whether the decoder's last bias starts at the training images' mean (with their deviation, or as the levels'
+    frequencies, where the likelihood has these), as in the code of Burda et al. (2016)."""
     backbone: str = "mlp"
     """Networks of encoder and decoder, or of generator and critic: mlp, conv, conv-jang (six layers), residual,
     isotropic (residual at full resolution, for strings), or module:function of your own."""

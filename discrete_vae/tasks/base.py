@@ -30,6 +30,10 @@ Generators = Callable[[str], Sequence[torch.Generator]]
 """The members' generators of a stream of random numbers, by its name."""
 
 
+LOOKED_AT = 2**26
+"""Numbers of the training images, at most, that a first bias is computed from: a quarter of a GiB."""
+
+
 @dataclass(frozen=True)
 class Blueprint:
     """Parts that a model is made from, beside its initial weights."""
@@ -179,17 +183,19 @@ class Task(nn.Module):
             self.start_from(split)
 
     def start_from(self, split: Split) -> None:
-        """Let the decoder's last bias be the best output for the images if all had the same.
+        """Let the decoder's last bias be the likelihood's one output for all images (``Likelihood.constant``).
 
-        That of a transposed convolution is one for all pixels. The code of Burda et al. (2016) starts like this. With
-        a bias of 0 the first steps move every layer alike, towards a dark image, and convolutions can be left with one
-        image for all codes. Raises ``InputError`` for a last layer without a bias.
+        Of many images evenly spaced ones are looked at. A transposed convolution has one bias for all pixels. The code
+        of Burda et al. (2016) starts like this. With a bias of 0 the first steps move every layer alike, towards a dark
+        image, and convolutions can be left with one image for all codes. Raises ``InputError`` for a last layer without
+        a bias.
         """
         assert isinstance(self.decoder, Stack)  # of a backbone that is layered
         bias = getattr(self.decoder.layers[-1], "bias", None)
         if not isinstance(bias, Tensor):
             raise InputError("the decoder's last layer has no bias, which data bias sets; leave that out")
-        images = split.pixels[:, -self.explained.size :] / split.levels
+        every = math.ceil(split.pixels.numel() / LOOKED_AT)
+        images = split.pixels[::every, -self.explained.size :] / split.levels
         output = self.likelihood.constant(images.reshape(-1, bias.shape[-1] // self.likelihood.numbers))
         with torch.no_grad():
             bias.copy_(output)

@@ -15,7 +15,9 @@ def runs() -> dict[tuple[str, str, str], list[float]]:
     """The test ELBO of every seed, by network, start and row."""
     results = results_of("data-bias")
     return {
-        (network, start, row.label): list(seeds_of(results, f"{row.label}, {network}, {start}", "test", "elbo").values())
+        (network, start, row.label): list(
+            seeds_of(results, f"{row.label}, {network}, {start}", "test", "elbo").values()
+        )
         for network in NETWORKS
         for start in ("zero", "data")
         for row in ROWS

@@ -92,3 +92,12 @@ def test_a_last_layer_without_a_bias_is_refused(data: Dataset) -> None:
     model.decoder.layers[-1].bias = None
     with pytest.raises(InputError, match="the decoder's last layer has no bias, which data bias sets; leave that out"):
         model.start_from(data.train)
+
+
+def test_many_images_are_looked_at_evenly(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third here, from the first to the last: sorted by class they would not begin with one."""
+    monkeypatch.setattr("discrete_vae.tasks.base.LOOKED_AT", data.train.pixels.numel() // 3 + 1)
+    config = Config(architecture=replace(ARCHITECTURES["mlp"], data_bias=True))
+    bias = begun(config, data).model.decoder.layers[-1].bias[0, 0]
+    expected = data.train.pixels[::3].float().mean(0).clamp(0.001, 0.999)
+    torch.testing.assert_close(bias.sigmoid(), expected)
