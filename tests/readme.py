@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from discrete_vae.conformance import __main__ as conformance_command
 from discrete_vae.evaluation import statistics
 from discrete_vae.progress import terminal_progress
 from reports import __main__ as reports_command
+from reports.kit.kept import KEPT, PROVENANCE, ROWS
 from reports.kit.results import Metric
 from studies import __main__ as studies_command
 
@@ -88,6 +91,16 @@ def understand(command: str, folder: Path) -> None:
 def results_of(report: str, name: str = "results.csv") -> pd.DataFrame:
     """A committed table."""
     return pd.read_csv(ROOT / "reports" / "results" / report / name)
+
+
+def kept(report: str, split: str, metric: str, epoch: int | None = None) -> list[tuple[dict[str, Any], float]]:
+    """One metric of a report's kept runs, each with its configuration; of an epoch where one is given."""
+    rows = pd.read_csv(KEPT / report / ROWS)
+    runs = json.loads((KEPT / report / PROVENANCE).read_text())["runs"]
+    configs = {each["run"]: each["configuration"] for each in runs}
+    rows = rows[(rows["split"] == split) & (rows["metric"] == metric)]
+    rows = rows[rows["epoch"].isna() if epoch is None else rows["epoch"] == epoch]
+    return [(configs[run], value) for run, value in zip(rows["run"], rows["value"], strict=True)]
 
 
 def seeds_of(results: pd.DataFrame, row: str, split: str, metric: str) -> statistics.Seeds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from reports.data_bias import NETWORKS, ROWS
-from tests.readme import SAID, results_of, seeds_of
+from tests.readme import SAID, kept, results_of, seeds_of
 
 FAILED = -200
 """ELBO of a run that has learned one image for all codes."""
@@ -40,3 +40,15 @@ def test_sentences_on_what_is_gained() -> None:
     conv, dense = gained("conv"), gained("MLP")
     assert f"the means of the rows are {conv[0]:.1f} to {conv[-1]:.1f} nats higher than those of the runs" in SAID
     assert f"gains less**: {dense[0]:.1f} to {dense[-1]:.1f} nats of test ELBO after two epochs" in SAID
+
+
+def test_sentences_on_longer_runs() -> None:
+    """Gauss-Newton on MNIST, whose rows the report on more data keeps."""
+    ends: dict[bool, dict[int, float]] = {True: {}, False: {}}
+    for config, value in kept("more-data", "test", "elbo"):
+        architecture = config["architecture"]
+        if (config["strategy"], architecture["backbone"]) == ("gauss-newton-local-expectation", "conv"):
+            assert (config["data"]["dataset"], config["epochs"]) == ("mnist", 10)
+            ends[architecture.get("data_bias", False)][config["seed"]] = value
+    said = "have a test ELBO of {:.1f}, {:.1f} and {:.1f}; from zero they have {:.1f}, {:.1f} and {:.1f}"
+    assert said.format(*(ends[bias][seed] for bias in (True, False) for seed in range(3))) in SAID

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from reports.kit.kept import KEPT, PROVENANCE, ROWS
 from reports.more_data import ROWS as STRATEGIES
-from tests.readme import PAGES, SAID, apart, mean, results_of, seeds_of, sentences, told
+from tests.readme import PAGES, ROOT, SAID, apart, kept, mean, results_of, seeds_of, sentences, told
 
 MNIST, FASHION, FEW, BIASED = "MNIST, MLP", "Fashion, MLP", "Omniglot, small, MLP", "Omniglot, small, MLP, data bias"
 
@@ -27,7 +25,7 @@ def ahead(results: pd.DataFrame, row: str, task: str) -> str:
 
 def test_sentences_on_gauss_newton(results: pd.DataFrame) -> None:
     assert f"It is {ahead(results, 'Gauss-Newton', MNIST)} nats on MNIST" in SAID
-    differences = (KEPT.parent / "results/more-data/differences.md").read_text().split("*Fashion, MLP*")[1]
+    differences = (ROOT / "reports/results/more-data/differences.md").read_text().split("*Fashion, MLP*")[1]
     line = next(each for each in differences.splitlines() if each.startswith("| Gauss-Newton less ReinMax"))
     holm = line.split("|")[4].strip()
     assert f"{ahead(results, 'Gauss-Newton', FASHION)} on Fashion-MNIST, which the correction for five pairs" in SAID
@@ -42,7 +40,7 @@ def test_sentences_on_target_propagation(results: pd.DataFrame) -> None:
     assert f"On Fashion-MNIST it is {behind} behind" in SAID
     found = [
         value
-        for config, value in kept("test", "elbo")
+        for config, value in kept("more-data", "test", "elbo")
         if (config["strategy"], config["data"]["dataset"]) == ("target-propagation", "fashion-mnist")
         and config["learning_rate"] == "0.004,decay=0.1,unit=run"
     ]
@@ -67,16 +65,6 @@ def rate(results: pd.DataFrame, row: str, task: str) -> str:
         for each in results[results["row"] == f"{row}, {task}"]["parameters"]
     }
     return found
-
-
-def kept(split: str, metric: str, epoch: int | None = None) -> list[tuple[dict[str, Any], float]]:
-    """The kept runs' configurations and values."""
-    rows = pd.read_csv(KEPT / "more-data" / ROWS)
-    runs = json.loads((KEPT / "more-data" / PROVENANCE).read_text())["runs"]
-    configs = {each["run"]: each["configuration"] for each in runs}
-    rows = rows[(rows["split"] == split) & (rows["metric"] == metric)]
-    rows = rows[rows["epoch"].isna() if epoch is None else rows["epoch"] == epoch]
-    return [(configs[run], value) for run, value in zip(rows["run"], rows["value"], strict=True)]
 
 
 def test_sentences_on_the_bound(results: pd.DataFrame) -> None:
@@ -120,7 +108,7 @@ def test_sentences_on_runs_that_fail(results: pd.DataFrame) -> None:
 def test_sentences_on_the_first_convolutions() -> None:
     finals = [
         (config["seed"], value)
-        for config, value in kept("validation", "elbo", 10)
+        for config, value in kept("more-data", "validation", "elbo", 10)
         if (config["architecture"]["backbone"], config["data"]["dataset"], config["epochs"]) == ("conv", "mnist", 10)
         and not config["architecture"].get("data_bias")
     ]
