@@ -187,7 +187,7 @@ class Task(nn.Module):
 
         Of many images evenly spaced ones are looked at. A transposed convolution has one bias for all pixels. The code
         of Burda et al. (2016) starts like this. With a bias of 0 the first steps move every layer alike, towards a dark
-        image, and convolutions can be left with one image for all codes. Raises ``InputError`` for a last layer without
+        image, and convolutions can be left with one code for all images. Raises ``InputError`` for a last layer without
         a bias.
         """
         assert isinstance(self.decoder, Stack)  # of a backbone that is layered
