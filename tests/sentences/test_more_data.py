@@ -23,6 +23,24 @@ def ahead(results: pd.DataFrame, row: str, task: str) -> str:
     return told(apart(results, f"{row}, {task}", f"ReinMax, {task}", "test", "elbo"), 2)
 
 
+def test_sentences_on_the_order(results: pd.DataFrame) -> None:
+    """Of rows that are not target propagation."""
+
+    def order(task: str) -> list[str]:
+        rows = [row for row in STRATEGIES if not row.startswith("TP")]
+        return sorted(rows, key=lambda row: -mean(results, f"{row}, {task}", "test", "elbo"))
+
+    first, both = ["Gauss-Newton", "ReinMax"], {"Gumbel-Softmax", "ST-Gumbel-Softmax"}
+    for task in (MNIST, FASHION):
+        assert (order(task)[:2], set(order(task)[2:4]), order(task)[4]) == (first, both, "ST")
+    assert (
+        abs(mean(results, f"ST, {BIASED}", "test", "elbo") - mean(results, f"ReinMax, {BIASED}", "test", "elbo")) < 0.2
+    )
+    earlier = results_of("gauss-newton")
+    named = {row: mean(earlier, f"{row}, 50 epochs, by ELBO", "test", "elbo") for row in (*first, *both)}
+    assert sorted(named, key=lambda row: -named[row])[:2] == first
+
+
 def test_sentences_on_gauss_newton(results: pd.DataFrame) -> None:
     assert f"It is {ahead(results, 'Gauss-Newton', MNIST)} nats on MNIST" in SAID
     differences = (ROOT / "reports/results/more-data/differences.md").read_text().split("*Fashion, MLP*")[1]
