@@ -177,7 +177,7 @@ class Gaussian(Density):
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         """The expected one, Fisher's information: that of the deviation is 2 whatever the observation."""
         precision = (-2 * self._parts(output)[1]).exp()
-        return torch.stack([precision, torch.full_like(precision, 2.0)], -1).flatten(-2)
+        return _side_by_side(precision, torch.full_like(precision, 2.0))
 
     def constant(self, observations: Tensor) -> Tensor:
         return _side_by_side(observations.mean(0), _log_deviation(observations) - FIRST_LOG_SCALE)
@@ -200,8 +200,8 @@ def _log_deviation(observations: Tensor) -> Tensor:
 
 
 def _side_by_side(first: Tensor, second: Tensor) -> Tensor:
-    """``[D]`` and ``[D]`` -> ``[2 D]``, the two numbers of a pixel beside each other."""
-    return torch.stack([first, second], -1).flatten()
+    """``[..., D]`` and ``[..., D]`` -> ``[..., 2 D]``, the two numbers of a pixel beside each other."""
+    return torch.stack([first, second], -1).flatten(-2)
 
 
 def _normal_nll(standardised: Tensor, log_scale: Tensor | float) -> Tensor:
@@ -232,7 +232,7 @@ class DiscretisedLogistic(Likelihood):
     def curvature(self, output: Tensor, observation: Tensor) -> Tensor:
         """The expected one before rounding, Fisher's information of a logistic distribution."""
         precision = (-2 * self._parts(output)[1]).exp() / 3
-        return torch.stack([precision, torch.full_like(precision, (math.pi**2 + 3) / 9)], -1).flatten(-2)
+        return _side_by_side(precision, torch.full_like(precision, (math.pi**2 + 3) / 9))
 
     def constant(self, observations: Tensor) -> Tensor:
         """That of the observations' mean and deviation, before rounding."""

@@ -5,31 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
 from discrete_vae.schedules import Schedule
-from discrete_vae.tasks import Architecture
+from reports import more_data
 from reports.kit.comparison import Comparison
-from reports.kit.declared import Preset, Row, Task
+from reports.kit.declared import Preset, Task
 from reports.kit.results import Metric
 
-NETWORKS = {
-    "MLP": Architecture(),
-    "conv": Architecture(hidden=(128,), activation="relu", backbone="conv", channels=(16, 32)),
-}
-"""The thesis' networks, and the convolutions of the report on more data."""
+NETWORKS = {"MLP": more_data.DENSE, "conv": more_data.CONVOLUTIONAL}
 STARTS = {"zero": False, "data": True}
-BASE = Config(
-    data=DataConfig(),
-    beta=Schedule(1.0, warmup=1.0),
-    learning_rate=Schedule(4e-3, decay=0.1, unit="run"),
-)
-ROWS = [
-    Row("Gumbel-Softmax", "gumbel-softmax", [{"temperature": Schedule(0.5, decay=0.5, unit="run")}]),
-    Row("ST", "straight-through"),
-    Row("ReinMax", "reinmax", [{"temperature": Schedule(1.3)}]),
-    Row("Gauss-Newton", "gauss-newton-local-expectation"),
-]
+BASE = replace(more_data.BASE, keep="last", data=DataConfig(), learning_rate=Schedule(4e-3, decay=0.1, unit="run"))
+ROWS = [more_data.ROWS[label] for label in ("Gumbel-Softmax", "ST", "ReinMax", "Gauss-Newton")]
 REPORT = Comparison(
     "data-bias",
     "The decoder's last bias: from zero or from the data",

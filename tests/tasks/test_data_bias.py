@@ -95,7 +95,7 @@ def test_a_last_layer_without_a_bias_is_refused(data: Dataset) -> None:
 
 
 def test_many_images_are_looked_at_evenly(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every third here, from the first to the last: sorted by class they would not begin with one."""
+    """Every third here, from the first to the last: images may be sorted by class."""
     monkeypatch.setattr("discrete_vae.tasks.base.LOOKED_AT", data.train.pixels.numel() // 3 + 1)
     config = Config(architecture=replace(ARCHITECTURES["mlp"], data_bias=True))
     bias = begun(config, data).model.decoder.layers[-1].bias[0, 0]
