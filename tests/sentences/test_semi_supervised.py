@@ -11,7 +11,7 @@ from discrete_vae.evaluation import statistics
 from reports import semi_supervised
 from reports.kit.kept import KEPT, PROVENANCE, ROWS
 from reports.kit.results import differences
-from tests.readme import SAID, results_of, told
+from tests.readme import SAID, kept, results_of, told
 
 
 def test_sentences_on_classification() -> None:
@@ -63,5 +63,12 @@ def test_validation_numbers_of_the_papers_networks() -> None:
         assert re.sub(" +", " ", f"| {' | '.join(cells)} |") in table
     others = [run for label in ("ST Gumbel-S", "Gauss-Newton", "RLOO (4)") for run in best[label].values()]
     assert (sum(epoch <= 8 for epoch, *_ in others), len(others)) == (5, 9)
+    scored = {
+        config["seed"]: 100 * value
+        for config, value in kept("semi-supervised", "test", "accuracy")
+        if config["task"] == "labels-alone"
+    }
+    tests = [f"{scored[seed]:.1f}" for seed in (0, 1, 2)]
+    assert f"with {sum(scored.values()) / 3:.1f}% ({tests[0]}, {tests[1]} and {tests[2]})" in SAID
     better = sum(elbo for *_, elbo in best["Gumbel-S"].values()) / 3 - printed["elbo"]["Gumbel-S"]
     assert f"explains the images {better:.0f} nats better than printed" in SAID
