@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
+from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture
+from reports.kit.captions import Entries
 from reports.kit.comparison import Comparison
+from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task
+from reports.kit.histories import learning_curves
 from reports.kit.results import Metric, line
 
 BINARY, CATEGORICAL = (
@@ -84,6 +91,21 @@ def tasks(data: DataConfig, patience: int = 0) -> list[Task]:
     return found
 
 
+def draw(bench: ReportContext, entries: Entries, results: pd.DataFrame) -> list[str]:
+    """A figure a task of the validation ELBO by epoch, of runs that measure it after every epoch."""
+    found: dict[str, dict[str, Sequence[Run]]] = {}
+    for (row, task), entry in entries.items():
+        if entry.config.keep == "best":
+            found.setdefault(task, {})[row] = entry.runs
+    return [
+        name
+        for task, rows in found.items()
+        for name in learning_curves(
+            bench, rows, {"elbo": f"{task}, validation ELBO"}, f"curves_{task}".replace(" ", "_").lower()
+        )
+    ]
+
+
 def rows(labels: list[str], part: slice) -> list[Row]:
     """Some rows, with some of what is tried of their options."""
     return [dataclasses.replace(ROWS[name], options=ROWS[name].options[part]) for name in labels]
@@ -135,4 +157,5 @@ REPORT = Comparison(
     "Negative bound of the test images in nats, lower is better.",
     Path(__file__).with_name("text.md"),
     pairs=[(row, "Gumbel-S") for row in ("SF", "MuProp", "ST", "ST Gumbel-S", "ReinMax", "TP, mirror", "Gauss-Newton")],
+    draw=draw,
 )
