@@ -159,6 +159,11 @@ class Window:
 
     def grow(self, small: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """Its transpose: ``[B, small]`` -> ``[B, large]``."""
+        if self.large.channels == 1:  # each pixel's products are summed where they meet: a third of the time on a CPU
+            weights = kernel.flatten(1).t().expand(len(small), -1, -1)
+            products = torch.bmm(weights, torch.unflatten(small, 1, (self.uses, -1)).transpose(1, 2))
+            image = F.fold(products, (self.large.rows, self.large.columns), self.kernel, 1, self.PADDING, self.stride)
+            return as_flat(image if bias is None else image + bias)
         left = [
             large - ((small - 1) * self.stride - 2 * self.PADDING + self.kernel)
             for large, small in ((self.large.rows, self.small.rows), (self.large.columns, self.small.columns))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from discrete_vae.backbones import BACKBONES, PlainBackbone, idle, isotropic, residual
 from discrete_vae.backbones.base import Widths
@@ -52,6 +53,7 @@ images = pytest.mark.parametrize("image", IMAGES, ids=str)
 @pytest.fixture(autouse=True)
 def _a_row_of_the_tests_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, "plain", ROWS["plain"])
+    torch.manual_seed(0)  # plain torch modules draw their first weights from the global generator
 
 
 def widths(name: str, **sizes: Any) -> Architecture:
@@ -311,6 +313,18 @@ def test_products_of_a_convolution_are_autograds(kind: Any, large: Shape) -> Non
     apart = layer(inputs) - layer.linear(inputs, layer.weight)
     channels = apart[0].view(P, B, -1, layer.output.channels)
     torch.testing.assert_close(channels, layer.bias.view(P, 1, 1, -1).expand_as(channels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rows", [8, 9])
+def test_a_transposed_convolution_is_torchs(channels: int, rows: int) -> None:
+    """Also with a single channel, which has a computation of its own; the last row of an odd image has no product."""
+    window = Window.of(Shape(rows, 6, channels), 4)
+    small, kernel = (torch.randn(shape, generator=seeded(1)) for shape in ((B, window.small.size), window.shape))
+    bias = torch.randn(channels, generator=seeded(2))
+    image = as_image(small, window.small)
+    expected = as_flat(F.conv_transpose2d(image, kernel, bias, window.stride, window.PADDING, (rows % 2, 0)))
+    torch.testing.assert_close(window.grow(small, kernel, bias), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (7, 5), (28, 28), (9, 4), (2, 3)])
