@@ -6,9 +6,7 @@ A backbone's networks hold P members at once, with parameters ``[P, ...]``. A ro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from discrete_vae.backbones import isotropic, residual
 from discrete_vae.backbones.base import Backbone, Widths, require
@@ -16,7 +14,7 @@ from discrete_vae.backbones.conv import JANG, ConvBackbone
 from discrete_vae.backbones.mlp import MlpBackbone
 from discrete_vae.backbones.plain import PlainBackbone
 from discrete_vae.errors import InputError, nearest
-from discrete_vae.foreign import imported
+from discrete_vae.foreign import imported, source
 
 BACKBONES: dict[str, Backbone] = {
     "mlp": MlpBackbone(),
@@ -39,6 +37,8 @@ BACKBONES: dict[str, Backbone] = {
         },
     ),
 }
+SHIPPED = dict(BACKBONES)
+"""The rows that every process has."""
 OWN = "module:function of your own"
 EXAMPLE = "module:function, such as mine:networks of mine.py in this folder"
 
@@ -83,12 +83,12 @@ def digest(name: str) -> str | None:
     if name in BACKBONES:
         return None
     module, _ = imported(name, "backbone", EXAMPLE)
-    path = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+    return source(module)[:16] or None
 
 
 __all__ = [
     "BACKBONES",
+    "SHIPPED",
     "Backbone",
     "PlainBackbone",
     "Widths",

@@ -41,9 +41,13 @@ def evaluate(
         change the numbers.
     """
     device = where.compute_device()
-    made = list({each.config: each for each in (find_run(name, where.runs) for name in run)}.values())
+    made = list({each.folder.resolve(): each for each in (find_run(name, where.runs) for name in run)}.values())
     if not made:
         raise InputError("no run was named; `discrete-vae list` shows them")
+    alike = {each.config: each for each in reversed(made)}
+    if other := next((each for each in made if alike[each.config] != each), None):
+        first = alike[other.config]
+        raise InputError(f"{first.folder} and {other.folder} have one configuration; evaluate them one at a time")
     for each in made:
         each.check()
     if len({each.config.data for each in made}) > 1:

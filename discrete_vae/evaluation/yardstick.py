@@ -190,6 +190,21 @@ def evaluate(
     number of images done; ``memory`` is that of ``evaluate_population``. Raises ``InputError`` for a run without a
     checkpoint, and for images that are not what their configuration says (``Dataset.check``).
     """
+    found = evaluated(runs, data, split, samples, device=device, advance=advance, memory=memory)
+    return pd.concat(found.values(), ignore_index=True)
+
+
+def evaluated(
+    runs: Sequence[Run],
+    data: Dataset,
+    split: str,
+    samples: int,
+    *,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], None] = lambda images: None,
+    memory: int | None = None,
+) -> dict[Run, pd.DataFrame]:
+    """What ``evaluate`` gives, a table a run: several may have one configuration, each in a folder of its own."""
     check_range("samples", samples)
     runs = list(dict.fromkeys(runs))
     if not runs:
@@ -214,8 +229,7 @@ def evaluate(
             found[run] = pd.DataFrame(rows, columns=EVALUATION)
             if run.finished:
                 run.write_evaluation(found[run])
-    frames = [rows.assign(run=run.config.name) for run, rows in found.items()]
-    return pd.concat(frames, ignore_index=True)[["run", *EVALUATION]]
+    return {run: rows.assign(run=run.config.name)[["run", *EVALUATION]] for run, rows in found.items()}
 
 
 def least(task: type[Task], samples: int, whole: bool = True) -> set[str]:

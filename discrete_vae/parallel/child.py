@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +19,9 @@ from typing import Any, Protocol
 
 import torch
 
+import discrete_vae
+from discrete_vae.errors import InputError
+from discrete_vae.foreign import FILES
 from discrete_vae.memory import keep_freed_memory
 from discrete_vae.runs.run import Run
 from discrete_vae.training.interruption import Interrupted
@@ -108,26 +113,44 @@ class Line:
         return [run for run in metrics if run.config.name in leave]
 
 
-def serve(connection: Connection, data: Path, device: str, threads: int, environment: Mapping[str, str]) -> None:
-    """Do tasks until a signal or the end of the pipe. Exits with ``STOPPED`` after a signal."""
+def serve(
+    connection: Connection,
+    data: Path,
+    device: str,
+    threads: int,
+    environment: Mapping[str, str],
+    library: str,
+    files: Mapping[str, str],
+) -> None:
+    """Do tasks until a signal or the end of the pipe. Exits with ``STOPPED`` after a signal.
+
+    ``library`` is the file of the parent's ``discrete_vae``, ``files`` are those of its modules out of files.
+    """
     os.environ.clear()  # it is that of the server, which began earlier
     os.environ.update(environment)
+    FILES.update(files)
     try:
-        stopped = _work(connection, data, device, threads)
+        stopped = _work(connection, data, device, threads, library)
     except (Interrupted, KeyboardInterrupt):
         stopped = True  # without a word: what it told last may be cut off
     if stopped:
         sys.exit(STOPPED)
 
 
-def _work(connection: Connection, data: Path, device: str, threads: int) -> bool:
+def _work(connection: Connection, data: Path, device: str, threads: int, library: str) -> bool:
     """Do tasks; whether a signal came. What a task raises is told."""
     signals = Signals()
     line = Line(connection, signals)
+    threading.Thread(target=_stop_without_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_freed_memory()
     warnings.showwarning = lambda message, category, *_: line.tell("warning", f"{category.__name__}: {message}")
     try:
+        if library != discrete_vae.__file__:
+            raise InputError(
+                f"the processes would have the library of {discrete_vae.__file__}, and not {library}; begin anew with "
+                f"PYTHONPATH={Path(library).parents[1]}"
+            )
         mapped = torch.load(data, map_location=device, mmap=True, weights_only=False)  # our own file
         while not signals.received and (task := line.next_task()):
             signals.saves = task.saves
@@ -140,6 +163,14 @@ def _work(connection: Connection, data: Path, device: str, threads: int) -> bool
         signals.saves = True  # a signal does not cut this off
         line.tell("failed", (_portable(error), error.__cause__ and _portable(error.__cause__)))
     return signals.received
+
+
+def _stop_without_parent() -> None:
+    """Act as on its signal once the parent is gone, whatever this process computes."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _portable(error: BaseException) -> BaseException:

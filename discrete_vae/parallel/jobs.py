@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from typing import Any, ClassVar
 import pandas as pd
 import torch
 
+from discrete_vae import backbones
 from discrete_vae.config.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, check_range
 from discrete_vae.evaluation import yardstick
+from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.memory import require
 from discrete_vae.parallel.child import Line
 from discrete_vae.parallel.pool import spread
@@ -67,7 +70,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The task to evaluate runs; gives what ``yardstick.evaluate`` does."""
+    """The task to evaluate runs; gives a table a run."""
 
     runs: Sequence[Path]
     split: str
@@ -75,11 +78,12 @@ class Evaluation:
     memory: int | None
     saves: ClassVar[bool] = False
 
-    def __call__(self, data: Dataset, device: torch.device, line: Line) -> pd.DataFrame:
+    def __call__(self, data: Dataset, device: torch.device, line: Line) -> list[pd.DataFrame]:
         runs = [Run.open(folder) for folder in self.runs]
-        return yardstick.evaluate(
+        found = yardstick.evaluated(
             runs, data, self.split, self.samples, device=device, advance=line.advance, memory=self.memory
         )
+        return [found[run] for run in runs]
 
 
 def train(
@@ -113,7 +117,7 @@ def train(
     device, configs, tracker = torch.device(device), list(dict.fromkeys(configs)), kind_of(log)
     made = {config: Run(runs / config.name, config) for config in configs}
     jobs = _checked(jobs, device, made, sum(run.total_steps for run in made.values()) // STEPS)
-    parts = [[made[config] for config in part] for part in cut(configs, jobs, together)]
+    parts = cut(list(made.values()), jobs, together)
     jobs = min(jobs, len(parts))
     here = partial(
         loop.train,
@@ -173,64 +177,74 @@ def evaluate(
     draws = len(runs) * len(data.split(split)) * samples
     jobs = _checked(jobs, device, [run.config for run in runs], draws // DRAWS)
     missing = [run for run in runs if not run.finished or yardstick.stored(run, split, samples).empty]
-    folders = {run.config: run.folder for run in missing}
-    parts = cut([run.config for run in missing], jobs)
+    parts = cut(missing, jobs)
     if jobs <= 1 or len(parts) <= 1:
         return yardstick.evaluate(runs, data, split, samples, device=device, advance=advance, memory=memory)
-    frames: list[pd.DataFrame] = []
+    found: dict[Run, pd.DataFrame] = {}
 
     def hear(task: int, kind: str, value: Any) -> None:
         if kind == "advance":
             advance(value)
         elif kind == "done":
-            frames.append(value)
+            found.update(zip(parts[task], value, strict=True))
         elif kind == "warning":
             warnings.warn(value, stacklevel=4)
 
-    tasks = [Evaluation([folders[config] for config in part], split, samples, memory) for part in parts]
+    tasks = [Evaluation([run.folder for run in part], split, samples, memory) for part in parts]
     spread(tasks, data, device, jobs, _threads(jobs), hear)
     if there := [run for run in runs if run not in missing]:
-        frames.append(yardstick.evaluate(there, data, split, samples, device=device, memory=memory))
-    found = dict(list(pd.concat(frames).groupby("run", sort=False)))
-    return pd.concat([found[run.config.name] for run in runs], ignore_index=True)
+        found |= yardstick.evaluated(there, data, split, samples, device=device, memory=memory)
+    return pd.concat([found[run] for run in runs], ignore_index=True)
 
 
-def cut(configs: Sequence[Config], jobs: int, together: int = 1) -> list[list[Config]]:
-    """The configurations of each task: those of a population, or a piece of it where it is more than a job's share.
+def cut(runs: Sequence[Run], jobs: int, together: int = 1) -> list[list[Run]]:
+    """The runs of each task: those of a population, or a piece of it where it is more than a job's share.
 
-    ``together`` consecutive configurations stay in one piece. Depends on nothing that was trained before.
+    ``together`` consecutive runs stay in one piece. Depends on nothing that was trained before.
     """
-    blocks = dict.fromkeys(tuple(configs[i : i + together]) for i in range(0, len(configs), together))
-    groups: dict[str, list[tuple[Config, ...]]] = {}
+    blocks = dict.fromkeys(tuple(runs[i : i + together]) for i in range(0, len(runs), together))
+    groups: dict[str, list[tuple[Run, ...]]] = {}
     for block in blocks:
-        groups.setdefault(block[0].population_key, []).append(block)
-    total = sum(config.epochs for config in configs)
+        groups.setdefault(block[0].config.population_key, []).append(block)
+    total = sum(run.config.epochs for run in runs)
     parts = []
     for group in groups.values():
-        epochs = sum(config.epochs for block in group for config in block)
+        epochs = sum(run.config.epochs for block in group for run in block)
         pieces = min(len(group), math.ceil(jobs * epochs / total))
         bounds = [len(group) * i // pieces for i in range(pieces + 1)]
-        parts += [[config for block in group[a:b] for config in block] for a, b in pairwise(bounds)]
+        parts += [[run for block in group[a:b] for run in block] for a, b in pairwise(bounds)]
     return parts
 
 
 def _checked(jobs: int | None, device: torch.device, configs: Collection[Config], worth: int) -> int:
     """The number of processes that was asked for, or that suits the machine and the size of the task.
 
-    Raises ``InputError`` for more than one where a strategy is known to this process only.
+    Raises ``InputError`` for more than one where a strategy, say, is known to this process only.
     """
-    own = next(
-        (each.strategy for each in configs if not each.strategy_class.__module__.startswith("discrete_vae.")), ""
-    )
+    own = next((found for each in configs if (found := _of_this_process(each))), "")
     if jobs is not None:
         check_range("jobs", jobs)
         if own and jobs > 1:
-            raise InputError(f"strategy {own} is registered in this process, and other processes lack it; use 1 job")
+            raise InputError(f"{own} is registered in this process, and other processes lack it; use 1 job")
         return jobs
     threads = torch.get_num_threads()
-    if own or device.type == "cuda" or threads < FEW:
+    if own or device.type == "cuda" or threads < FEW or multiprocessing.current_process().daemon:
         return 1
     return max(1, min(threads // EACH, len(configs), worth))
+
+
+def _of_this_process(config: Config) -> str:
+    """A row of a configuration that was registered by a user's code, which other processes need not run; else empty."""
+    kinds = {
+        f"strategy {config.strategy}": config.strategy_class,
+        f"task {config.task}": config.task_class,
+        f"likelihood {config.likelihood}": LIKELIHOODS[config.likelihood],
+    }
+    own = [name for name, kind in kinds.items() if not kind.__module__.startswith("discrete_vae.")]
+    backbone = config.architecture.backbone
+    if backbones.known(backbone) is not backbones.SHIPPED.get(backbone):
+        own.append(f"backbone {backbone}")
+    return next(iter(own), "")
 
 
 def _threads(jobs: int) -> int:

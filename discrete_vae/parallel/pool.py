@@ -22,12 +22,16 @@ from typing import Any
 
 import torch
 
+import discrete_vae
 from discrete_vae.errors import InputError
+from discrete_vae.foreign import FILES
 from discrete_vae.parallel.child import STOPPED, Task, serve
 from discrete_vae.training.interruption import Interrupted, noted_signals
 
 POLL = 0.1
 """Seconds between two checks for a signal."""
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Ends a process at once; Windows has one such signal."""
 SHOWN = 3
 """Runs that an error names."""
 
@@ -44,6 +48,8 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     task: int | None = None
+    dismissed: bool = False
+    """Whether it was told that there is no further task."""
 
 
 def spread(tasks: Sequence[Task], data: Any, device: torch.device, jobs: int, threads: int, hear: Hear) -> None:
@@ -59,12 +65,13 @@ def spread(tasks: Sequence[Task], data: Any, device: torch.device, jobs: int, th
             while len(workers) < min(jobs, len(tasks)):
                 workers.append(_started(path, device, threads))
             while done < len(tasks) and not stop:
-                for worker in _speaking(workers):
+                for worker in _speaking([each for each in workers if not each.dismissed]):
                     kind, value = _heard(worker, tasks)
-                    if kind == "ready":
-                        if left:
-                            worker.task = left.pop()
-                            _send(worker, tasks[worker.task])
+                    if kind == "ready" and left:
+                        worker.task = left.pop()
+                        _send(worker, tasks[worker.task])
+                    elif kind == "ready":
+                        _dismiss(worker)
                     elif kind == "failed":
                         error, cause = value
                         raise error from cause
@@ -93,32 +100,68 @@ def _stored(data: Any) -> Iterator[Path]:
     """A file of the data, which all processes map: one copy in memory, and none of its pixels in a pipe."""
     with tempfile.TemporaryDirectory(prefix="discrete-vae-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "data.pt"
-        torch.save(data, path)
+        try:
+            torch.save(data, path)
+        except (OSError, RuntimeError) as error:  # torch raises either where the disk is full
+            raise InputError(
+                f"the data for the processes cannot be written to {folder}; make room there, set TMPDIR to another "
+                "folder, or give one job"
+            ) from error
         yield path
 
 
 def _started(path: Path, device: torch.device, threads: int) -> _Worker:
-    """A new process with this one's environment.
+    """A new process with this one's environment, and its library.
 
     It is not forked from this one, for then it could not use CUDA, nor the threads of a torch that has computed. On
     Linux a server that has imported the library, and computed nothing, forks it at once; elsewhere it takes seconds.
+    Raises ``InputError`` where a process cannot be begun.
     """
+    if multiprocessing.current_process().daemon:
+        raise InputError("a process of a pool cannot begin processes of its own; give one job")
     if sys.platform == "linux":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["discrete_vae.parallel.jobs"])
     else:
         context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, path, str(device), threads, dict(os.environ)), daemon=True)
+    args = theirs, path, str(device), threads, dict(os.environ), discrete_vae.__file__, dict(FILES)
+    process = context.Process(target=serve, args=args, daemon=True)
     try:
-        with _blocked_interrupts():
+        with _blocked_interrupts(), _paths_of_now():
             process.start()
     except (EOFError, ConnectionError) as error:
         raise ProcessDied(
             "the server of processes ended while it began a process; the same command begins again"
         ) from error
+    except ChildProcessError as error:
+        raise InputError(
+            "this process was forked from one that had begun processes, and cannot begin its own; start it by "
+            "`spawn`, or give one job"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"a process cannot be begun ({error}); the working directory has to be there, TMPDIR to be short, and "
+            "`ulimit -n` to allow some files; or give one job"
+        ) from error
     theirs.close()  # so that the process' end closes the pipe
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _paths_of_now() -> Iterator[None]:
+    """Modules are found as in this process by a server that begins now; Python 3.11 gives it no ``sys.path``."""
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    paths = [str(each) if each else os.getcwd() for each in sys.path]
+    os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -145,7 +188,7 @@ def _heard(worker: _Worker, tasks: Sequence[Task]) -> tuple[str, Any]:
     try:
         kind, value = worker.connection.recv()
     except (EOFError, OSError):
-        pass
+        worker.connection.close()
     else:
         return kind, value
     worker.process.join()
@@ -171,6 +214,12 @@ def _send(worker: _Worker, value: Any) -> None:
         worker.connection.send(value)
 
 
+def _dismiss(worker: _Worker) -> None:
+    """There is no further task for it, so it ends, whether or not it hears signals."""
+    _send(worker, None)
+    worker.dismissed = True
+
+
 def _named(runs: Sequence[Path]) -> str:
     more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
     return ", ".join(map(str, runs[:SHOWN])) + more
@@ -178,21 +227,31 @@ def _named(runs: Sequence[Path]) -> str:
 
 def _end(workers: Sequence[_Worker]) -> None:
     """Let each process save what it has and end; a signal in the meantime ends them at once."""
+    left = [worker for worker in workers if not worker.connection.closed]
     try:
-        for worker in workers:
-            worker.process.terminate()
-        open_ends = list(workers)
-        while open_ends:
-            for worker in _speaking(open_ends):
+        for worker in left:
+            _signal(worker, signal.SIGTERM)
+        while left:
+            for worker in _speaking(left):
                 try:
-                    if worker.connection.recv()[0] == "ask":
-                        worker.connection.send(())  # no run is pruned: the question comes again when the runs resume
+                    kind = worker.connection.recv()[0]
                 except (EOFError, OSError):
-                    open_ends.remove(worker)
-        for worker in workers:
-            worker.process.join()
+                    left.remove(worker)
+                    continue
+                if kind == "ask":
+                    _send(worker, ())  # no run is pruned: the question comes again when the runs resume
+                elif kind == "ready":
+                    _dismiss(worker)
     finally:
+        for worker in left:
+            _signal(worker, KILL)
         for worker in workers:
-            worker.process.kill()
             worker.process.join()
+            worker.process.close()
             worker.connection.close()
+
+
+def _signal(worker: _Worker, number: signal.Signals) -> None:
+    """Send a signal; ``Process.terminate`` sends none once the server of processes has died."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.process.pid or 0, number)

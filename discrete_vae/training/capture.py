@@ -29,6 +29,8 @@ WARM_UP = 3
 """Steps that a CUDA device takes before the capture, for libraries and allocator to settle."""
 
 
+MASKS = torch.bool, torch.uint8
+"""Kinds of an index that picks where it is true."""
 PLAINLY = "the step could not be recorded, and is slower for it"
 
 
@@ -166,6 +168,11 @@ class Recorded:
         except Exception as error:
             self._go_on_plainly(_line(error))
             return None
+        if found := _depending(graph):
+            self._go_on_plainly(
+                f"the size of what {found} gives depends on numbers, which a recording has once; multiply by a mask"
+            )
+            return None
         if self.compiled:
             try:
                 from torch import _inductor  # here, for it takes a second to import
@@ -179,6 +186,17 @@ class Recorded:
             except Exception as error:
                 self.warn(f"the step could not be compiled, and goes on without: {_line(error)}")
         return graph.forward  # type: ignore[no-any-return]
+
+
+def _depending(graph: GraphModule) -> str:
+    """A kernel whose result has as many elements as a condition holds for, such as ``nonzero``; else empty."""
+    for node in graph.graph.nodes:
+        if torch.Tag.dynamic_output_shape not in getattr(node.target, "tags", ()):
+            continue
+        places = node.args[1] if node.target is torch.ops.aten.index.Tensor else None
+        if places is None or any(each is not None and each.meta["tensor_meta"].dtype in MASKS for each in places):
+            return str(node.target)
+    return ""
 
 
 class _Remembered:

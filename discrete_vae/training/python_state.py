@@ -16,23 +16,29 @@ from torch import Tensor, nn
 Result = TypeVar("Result")
 TENSORS = {"_parameters", "_buffers", "_modules"}
 """Attributes of a module that hold its tensors."""
+SAFE = {"discrete_vae", "torch"}
+"""Packages whose classes hold nothing that changes, and whose modules no tensor from step to step but in buffers."""
 RANDOM = "random numbers of `random`", "random numbers of numpy", "random numbers of torch's own generator"
 
 
 def python_state(modules: Sequence[nn.Module]) -> dict[str, _Followed]:
     """By a name for people: the modules' attributes, as far as they are no tensors, and the random states of libraries.
 
-    Attributes are followed into containers, objects, and what functions (hooks) enclose, but not into tensors, whose
-    numbers a replay can be compared by. What cannot be followed, such as an open file, is left out.
+    Attributes are followed into containers, objects, generators, and what functions (hooks) enclose. A tensor of a
+    user's module that is neither parameter nor buffer counts by its identity and version: no replay replaces it. What
+    cannot be followed, such as an open file, is left out, and so are a Python module's globals.
     """
     states = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state().tolist()
     found = {name: _Followed(state) for name, state in zip(RANDOM, states, strict=True)}
     for root in modules:
         for path, module in root.named_modules():
             where = f" ({path})" if path else ""
-            for name, value in vars(module).items():
-                if name not in TENSORS:
-                    found[f"{type(module).__name__}.{name}{where}"] = _Followed(value)
+            kind, values = type(module), {k: v for k, v in vars(module).items() if k not in TENSORS}
+            ours = kind.__module__.partition(".")[0] in SAFE
+            found |= {f"{kind.__name__}.{name}{where}": _Followed(value, not ours) for name, value in values.items()}
+            if not ours:
+                of_class = vars(kind).items()
+                found |= {f"{kind.__name__}.{name} (of the class)": _Followed(value) for name, value in of_class}
     return found
 
 
@@ -58,11 +64,11 @@ def _changed(before: dict[str, _Followed], after: dict[str, _Followed]) -> str |
 class _Followed:
     """A value as bytes, with the objects that are known by identity, which live as long as this."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, tensors: bool = True) -> None:
         self.known: list[Any] = []
         content = io.BytesIO()
         try:
-            _Pickler(content, self.known).dump(value)
+            _Pickler(content, self.known, tensors).dump(value)
         except Exception:  # whatever a foreign object raises that cannot be pickled
             content = io.BytesIO()
         self.content = content.getvalue()
@@ -74,19 +80,21 @@ class _Followed:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, known: list[Any]) -> None:
+    def __init__(self, file: io.BytesIO, known: list[Any], tensors: bool) -> None:
         super().__init__(file)
-        self.known = known
+        self.known, self.tensors = known, tensors
 
-    def persistent_id(self, value: Any) -> int | None:
-        if isinstance(value, Tensor):
-            return 0
-        if not isinstance(value, nn.Module | type):
+    def persistent_id(self, value: Any) -> tuple[int, int] | None:
+        if not isinstance(value, Tensor | nn.Module | type):
             return None
+        if isinstance(value, Tensor) and not self.tensors:
+            return 0, 0
         self.known.append(value)
-        return id(value)
+        return id(value), value._version if isinstance(value, Tensor) else 0
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, torch.Generator):
+            return tuple, (value.get_state().tolist(),)
         if not isinstance(value, FunctionType):
             return NotImplemented
         cells = [cell.cell_contents for cell in value.__closure__ or ()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,8 @@ def _made(runs: Sequence[OwnRun], bench: ReportContext, done: Callable[[int], No
         if kind == "done":
             made[task] = value
             done(1)
+        elif kind == "warning":
+            warnings.warn(value, stacklevel=2)
 
     if runs:
         check_room(bench.runs / "own")

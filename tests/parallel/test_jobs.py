@@ -9,27 +9,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 import torch
 
+from discrete_vae.backbones import BACKBONES, PlainBackbone, residual
 from discrete_vae.cli.command import main as train_command
 from discrete_vae.config import Config
 from discrete_vae.data import Dataset
 from discrete_vae.errors import InputError, InUse
 from discrete_vae.evaluation import yardstick
+from discrete_vae.likelihoods import LIKELIHOODS
 from discrete_vae.parallel import ProcessDied, evaluate, train
 from discrete_vae.parallel.child import Line, Signals
 from discrete_vae.parallel.jobs import _checked, cut
-from discrete_vae.parallel.pool import spread
 from discrete_vae.runs.run import Run, checkpoints
 from discrete_vae.strategies import STRATEGIES
 from discrete_vae.training import Interrupted
@@ -198,6 +194,20 @@ def test_an_error_of_a_process_is_raised_here(data: Dataset, tmp_path: Path) -> 
     assert multiprocessing.active_children() == []
 
 
+def test_runs_of_one_configuration_are_scored_each_by_its_own_folder(data: Dataset, tmp_path: Path) -> None:
+    """Such as one from another machine, with weights that rounded otherwise."""
+    configs = [of(data, epochs=1), of(data, "reinmax", epochs=1)]
+    runs = [*train(configs, tmp_path / "one", data), *train(configs[:1], tmp_path / "other", data)]
+    other = runs[-1]
+    tensors = checkpoints.read(other.folder, other.step, other.config.identity)
+    halves = {name: each / 2 if each.is_floating_point() else each for name, each in tensors.items()}
+    checkpoints.write(other.folder, other.step, other.config.identity, halves)
+    found = evaluate(runs, data, "test", 2, jobs=2).query("metric == 'elbo'")
+    kept = [run.evaluation().query("metric == 'elbo'")["value"].item() for run in runs]
+    assert list(found["value"]) == kept
+    assert len(set(kept)) == 3
+
+
 def test_an_evaluation_stops_at_once(data: Dataset, tmp_path: Path) -> None:
     runs = train(two_strategies(data, 1), tmp_path, data)
 
@@ -207,60 +217,6 @@ def test_an_evaluation_stops_at_once(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="stopped by SIGINT"):
         evaluate(runs, data, "train", 20_000, advance=stop, jobs=2)
     assert multiprocessing.active_children() == []
-
-
-@dataclass(frozen=True)
-class Looking:
-    """A task that tells a variable of its process' environment."""
-
-    variable: str
-    runs: ClassVar[tuple[Path, ...]] = ()
-    saves: ClassVar[bool] = False
-
-    def __call__(self, data: None, device: torch.device, line: Line) -> None:
-        line.tell("found", os.environ.get(self.variable))
-
-
-def looked(variable: str) -> str | None:
-    """A variable, as a new process sees it."""
-    found: list[str | None] = []
-
-    def hear(task: int, kind: str, value: Any) -> None:
-        if kind == "found":
-            found.append(value)
-
-    spread([Looking(variable)], None, torch.device("cpu"), 1, 1, hear)
-    return found[0]
-
-
-def test_a_process_has_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not that of the server of processes, which began with another test."""
-    for value in ("first", "second"):
-        monkeypatch.setenv("LOOKED_AT", value)
-        assert looked("LOOKED_AT") == value
-    monkeypatch.delenv("LOOKED_AT")
-    assert looked("LOOKED_AT") is None
-
-
-def test_a_script_that_does_not_guard_its_calls_is_told_so(tmp_path: Path) -> None:
-    """Each process imports it, and would begin processes too."""
-    script = tmp_path / "mine.py"
-    lines = ["import torch", "from discrete_vae.parallel.pool import spread"]
-    lines.append("spread([print], None, torch.device('cpu'), 1, 1, print)")
-    script.write_text("\n".join(lines))
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert 'below `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="no server of processes")
-def test_a_server_of_processes_that_died_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKED_AT", "this")
-    assert looked("LOOKED_AT") == "this"
-    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    os.kill(server, signal.SIGKILL)
-    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)  # not reaped: that is for multiprocessing
-    assert looked("LOOKED_AT") == "this"
 
 
 def test_a_process_whose_parent_is_gone_stops_as_by_a_signal() -> None:
@@ -283,8 +239,9 @@ def test_a_process_whose_parent_is_gone_stops_as_by_a_signal() -> None:
 
 def test_pieces() -> None:
     """No piece is more than a process' share, if it can be cut; seeds of a trial stay together; order is kept."""
-    seeds = [Config(seed=seed) for seed in range(6)]
-    longer = [Config(seed=seed, batch_size=50, epochs=seeds[0].epochs * 2) for seed in range(3)]
+    seeds = [Run(Path("runs"), Config(seed=seed)) for seed in range(6)]
+    settings = {"batch_size": 50, "epochs": seeds[0].config.epochs * 2}
+    longer = [Run(Path("runs"), Config(seed=seed, **settings)) for seed in range(3)]
     assert cut(seeds, 1) == [seeds]
     assert cut(seeds, 2) == [seeds[:3], seeds[3:]]
     assert [len(part) for part in cut(seeds, 4)] == [1, 2, 1, 2]
@@ -310,6 +267,13 @@ def test_the_default_is_by_threads_and_size(monkeypatch: pytest.MonkeyPatch) -> 
     assert _checked(None, cpu, [Config("reinmax")] * 9, 100) == 1, "the other processes do not know it"
     with pytest.raises(InputError, match="strategy reinmax is registered in this process"):
         _checked(2, cpu, [Config("reinmax")], 100)
+    monkeypatch.setitem(BACKBONES, "mlp", PlainBackbone(residual.networks, "mlp"))
+    with pytest.raises(InputError, match="backbone mlp is registered in this process"):
+        _checked(2, cpu, [Config()], 100)
+    likelihood = type("Own", (LIKELIHOODS["bernoulli"],), {"__module__": "mine"})
+    monkeypatch.setitem(LIKELIHOODS, "bernoulli", likelihood)
+    with pytest.raises(InputError, match="likelihood bernoulli is registered in this process"):
+        _checked(2, cpu, [Config()], 100)
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

@@ -26,6 +26,7 @@ from discrete_vae.strategies import STRATEGIES, Estimate, Objective
 from discrete_vae.tasks import Architecture
 from discrete_vae.training import train
 from discrete_vae.training.capture import CHECKS, Recorded
+from discrete_vae.training.python_state import watched
 from discrete_vae.training.step import Trainer
 from tests.tiny_images import described, middle
 from tests.training import small_runs
@@ -266,6 +267,7 @@ class Counting(nn.Module):
     def __init__(self, way: str) -> None:
         super().__init__()
         self.way, self.calls, self.last, self.own = way, 0, [0], SimpleNamespace(calls=0)
+        self.count = torch.zeros(())  # no buffer
         hooked = [0]
 
         def hook(*_: Any) -> None:
@@ -282,10 +284,14 @@ class Counting(nn.Module):
                 self.last.append(self.last[-1] + 1)
             case "object":
                 self.own.calls += 1
-        return x * (2 if max(self.calls, self.last[-1], self.own.calls, self.hooked()) < 7 else 3)
+            case "tensor":
+                self.count = self.count + 1
+            case "tensor in place":
+                self.count += 1
+        return x * (2 if max(self.calls, self.last[-1], self.own.calls, self.hooked()) < 7 else 3) + self.count
 
 
-@pytest.mark.parametrize("way", ["number", "list", "object", "hook"])
+@pytest.mark.parametrize("way", ["number", "list", "object", "hook", "tensor", "tensor in place"])
 @pytest.mark.parametrize("start", [2, 5])
 def test_a_step_that_counts_in_python_stays_there(way: str, start: int) -> None:
     """The counter is one more after each call, as in Python, and what it does at the seventh is done."""
@@ -296,6 +302,46 @@ def test_a_step_that_counts_in_python_stays_there(way: str, start: int) -> None:
     assert all(recorded(x)[0].equal(plain(x)) for _ in range(20))
     (text,) = told
     assert re.search(r"it changes Counting\.\w+, which a replay does not; keep .* in a buffer", text)
+
+
+@pytest.mark.parametrize("what", ["generator", "calls (of the class)"])
+def test_what_changes_beside_tensors_is_named(what: str) -> None:
+    """Random numbers of a module's own, and what all modules of its class share."""
+
+    class Other(nn.Module):
+        calls = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = torch.Generator().manual_seed(0)
+
+        def forward(self) -> None:
+            if what == "generator":
+                torch.rand((), generator=self.generator)
+            else:
+                type(self).calls += 1
+
+    module = Other()
+    _, reason = watched(module, [module])
+    assert reason is not None
+    assert f"it changes Other.{what}" in reason
+    assert watched(lambda: None, [module]) == (None, None)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_a_size_that_depends_on_numbers_is_not_recorded(start: int) -> None:
+    """It may be the same in all replays that are checked."""
+    told: list[str] = []
+
+    def late(x: Tensor, noise: Noise) -> tuple[Tensor]:
+        return (x[x < 9].mean(),)
+
+    recorded = Recorded(late, Noise([seeded(1)]), warn=told.append, after=start)
+    for step in range(9):
+        x = torch.arange(3.0) + step
+        assert recorded(x)[0].equal(late(x, Noise())[0])
+    (text,) = told
+    assert "the size of what aten.index.Tensor gives depends on numbers" in text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def killed(folder: Path) -> own_loops.Numbers:
 
 def threads() -> own_loops.Numbers:
     return own_loops.Numbers([("train", "threads", 1, float(torch.get_num_threads()))])
+
+
+def warning() -> own_loops.Numbers:
+    warnings.warn("of no use", stacklevel=2)
+    return lines()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_warning_of_a_run_is_told_from_whatever_process(jobs: int, tmp_path: Path) -> None:
+    runs = [own_loops.OwnRun("row", "reinmax", {}, seed, warning) for seed in range(2)]
+    with pytest.warns(UserWarning, match="of no use"):
+        own_loops.collected(runs, dataclasses.replace(context(tmp_path), jobs=jobs))
 
 
 def test_a_killed_process_is_named_and_the_same_call_goes_on(tmp_path: Path) -> None:
