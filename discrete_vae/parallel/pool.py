@@ -230,7 +230,8 @@ def _end(workers: Sequence[_Worker]) -> None:
     left = [worker for worker in workers if not worker.connection.closed]
     try:
         for worker in left:
-            _signal(worker, signal.SIGTERM)
+            if not worker.dismissed:  # it may have ended long ago, and another process have its number
+                _signal(worker, signal.SIGTERM)
         while left:
             for worker in _speaking(left):
                 try:

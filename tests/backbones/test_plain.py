@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from discrete_vae.backbones import BACKBONES, PlainBackbone, backbone
+from discrete_vae.backbones import BACKBONES, PlainBackbone, backbone, digest
 from discrete_vae.backbones.base import Widths
 from discrete_vae.cli import command as cli
 from discrete_vae.config import Config
@@ -521,6 +521,19 @@ def test_a_name_that_leads_to_no_networks_is_refused(
     assert told in error
     assert "Traceback" not in error
     assert not (folder / "runs").exists() or not runs.find(folder / "runs")
+
+
+def test_a_module_that_was_edited_after_its_import_is_not_used_as_if_it_were_new(folder: Path) -> None:
+    """A notebook would train the old network under the digest of the new file."""
+    path, name = folder / "edited_plain.py", "edited_plain:networks"
+    path.write_text("def networks(): ...\n")
+    assert digest(name) == digest(name)
+    path.write_text("def networks(): pass\n")
+    for use in (backbone, digest):
+        with pytest.raises(
+            InputError, match=r"edited_plain.py has changed since Python imported it; start Python anew"
+        ):
+            use(name)
 
 
 MIRROR = STRATEGIES["target-propagation"].Options("mirror", warmup=2)
