@@ -88,7 +88,6 @@ def digest(name: str) -> str | None:
 
 __all__ = [
     "BACKBONES",
-    "SHIPPED",
     "Backbone",
     "PlainBackbone",
     "Widths",

@@ -116,7 +116,12 @@ class Run:
         step = max(checkpoints.steps(self.folder), default=None)
         if step is None:
             return 0
-        checkpoints.check(self.folder, step, self.config.identity)
+        try:
+            checkpoints.check(self.folder, step, self.config.identity)
+        except InputError:
+            if max(checkpoints.steps(self.folder), default=None) == step:
+                raise
+            return self.step  # a process that trains it has just replaced that file
         if step > self.total_steps:
             path = checkpoints.path_of(self.folder, step)
             raise InputError(f"checkpoint {path} is behind the run's end, step {self.total_steps}; delete this file")

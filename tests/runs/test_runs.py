@@ -137,6 +137,15 @@ def test_status_follows_the_checkpoints(run: Run) -> None:
     assert (run.step, run.status, run.finished) == (100, "finished", True)
 
 
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_no_damage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process trains the run: the newest file is gone, for there is a newer one."""
+    real = checkpoints.steps
+    checkpoints.write(run.folder, 60, run.config.identity, {})
+    before = iter([[20]])
+    monkeypatch.setattr(checkpoints, "steps", lambda *args: next(before, None) or real(*args))
+    assert run.step == 60
+
+
 def test_a_failure_is_the_status_whatever_else_there_is(run: Run) -> None:
     reach(run, 50)
     failure = {"step": 70, "epoch": 2, "message": "not finite"}

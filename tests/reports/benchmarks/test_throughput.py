@@ -46,8 +46,9 @@ def test_a_case_survives_json() -> None:
         (Config("target-propagation"), 12),  # no gradient into the latents, but the encoder once more
         (Config("target-propagation", LEARNED), 19),  # and the inverse forward, twice, and its own training
         (Config(architecture=Architecture(hidden=())), 5),
-        # Eight layers forward, a call backward for each of four convolutions, and for four matrices weights and inputs.
-        (Config(architecture=Architecture(backbone="conv")), 20),
+        # Eight layers forward; backward a call for each of three convolutions, and weights and inputs for four matrices
+        # and the last transposed convolution, whose one channel makes it a product.
+        (Config(architecture=Architecture(backbone="conv")), 21),
     ],
 )
 def test_the_floor_is_the_products_that_the_step_has(config: Config, products: int, tmp_path: Path) -> None:
