@@ -10,7 +10,7 @@ from reports import (
     jang,
 )
 from reports.kit.results import line
-from tests.readme import SAID, mean, results_of
+from tests.readme import SAID, kept, mean, results_of
 
 
 def test_what_is_said_of_the_tables_after_jang() -> None:
@@ -56,3 +56,25 @@ def test_what_is_said_of_the_tables_after_jang() -> None:
     tried = {float(json.loads(each)["learning_rate"]) for each in tuning["parameters"]}
     assert min(tried) < min(rates) <= max(rates) < max(tried)
     assert set(tuning["seed"]).isdisjoint(results["seed"])
+
+
+def test_what_is_said_of_500_epochs() -> None:
+    """Of the one row that is kept."""
+    bounds = {
+        config["strategy"]: -value
+        for config, value in kept("jang", "test", "log_likelihood")
+        if (config["epochs"], config["seed"]) == (500, 0)
+    }
+    short = -mean(results_of("jang"), "Gumbel-S, VAE categorical", "test", "log_likelihood")
+    printed = jang.PRINTED["Gumbel-S, VAE categorical"]
+    said = (
+        f"Gumbel-Softmax has a bound of {bounds['gumbel-softmax']:.1f}, where the paper prints {printed} and the table "
+    )
+    assert f"{said}above has {short:.1f}" in SAID
+    elbos = {
+        epoch: value
+        for epoch in range(490, 501)
+        for config, value in kept("jang", "validation", "elbo", epoch)
+        if (config["epochs"], config["seed"], config["strategy"]) == (500, 0, "gumbel-softmax")
+    }
+    assert max(elbos, key=lambda epoch: elbos[epoch]) > 495
