@@ -47,6 +47,11 @@ def test_train_evaluate_sample_list(folder: Path, capsys: pytest.CaptureFixture[
     assert call("evaluate", first.folder.name, str(second.folder), "--samples", "3", "--split", "validation") == 0
     assert set(first.evaluation()["samples"]) == {1, 3}
 
+    other = shutil.copytree(first.folder, folder / "elsewhere" / first.folder.name)
+    capsys.readouterr()
+    assert call("evaluate", first.folder.name, str(other), "--samples", "3") == 2
+    assert "have one configuration; evaluate them one at a time" in " ".join(capsys.readouterr().err.split())
+
     name = first.folder.name
     assert call("sample", name[: len(name) - 2], "--rows", "2", "--columns", "5", "--out", "grid.png") == 0
     for own in (first.folder / "config.json", first.folder / "history.csv", *first.folder.glob("*.safetensors")):
