@@ -201,14 +201,15 @@ def keep(
     """Keep the numbers of runs that have ended, before their report is whole.
 
     They are added to tables that every report looks into, so that these runs are not trained again, here or where the
-    tables are copied to. For example `python -m reports keep jang --runs runs`.
+    tables are copied to. For example `python -m reports keep jang --runs runs`, and with another machine's tables
+    `python -m reports keep jang --runs theirs`.
 
     Parameters
     ----------
     name
         What to call them: the report's name, or another.
     runs
-        Folder that holds the runs' folders.
+        Folder that holds the runs' folders, or tables that were kept on another machine.
     out
         Folder of the tables; by default reports/kept/NAME.
     metrics

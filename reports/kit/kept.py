@@ -26,16 +26,19 @@ KIND = "kept runs"
 def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]:
     """Add the ended runs in a folder ``where`` to the tables in ``out``; gives all runs in the tables.
 
-    Of each run: its evaluations, and by epoch the metric that it is scored by, and ``metrics``, which settings may be
-    chosen by and figures draw. Raises ``InputError`` for a folder of other things or without an ended run, for metrics
-    that no run has, for numbers of a run that contradict those of the tables, and for what cannot be read.
+    ``where`` may also hold such tables, of another machine. Of each run: its evaluations, and by epoch the metric that
+    it is scored by, and ``metrics``, which settings may be chosen by and figures draw. Raises ``InputError`` for a
+    folder of other things or without an ended run, for metrics that no run has, for numbers of a run that contradict
+    those of the tables, and for what cannot be read.
     """
     with writable(out):
-        if os.path.lexists(out / PROVENANCE) and provenance(out).get("kind") != KIND:
+        if os.path.lexists(out / PROVENANCE) and not _is_kept(out):
             raise InputError(f"{out} holds a report; name a folder of its own, such as {KEPT / 'NAME'}")
-        before = Cache([out])
-    known = {name: before.named(name, where)[0] for name in before.known}
-    ended = {run.config.name: run for run in runs.find(where) if run.finished or run.failure is not None}
+        known = _known(out, where)
+    if os.path.lexists(where / PROVENANCE) and _is_kept(where):
+        ended: dict[str, Run] = _known(where, where)
+    else:
+        ended = {run.config.name: run for run in runs.find(where) if run.finished or run.failure is not None}
     rows = [_numbers(run, metrics) for run in [*known.values(), *ended.values()]]
     if not ended:
         raise InputError(f"{where} holds no run that has ended; name the folder of the runs (--runs)")
@@ -46,10 +49,20 @@ def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]
     if twice := contradicted(numbers):
         raise InputError(f"{where} has another {twice} than {out}; name another folder (--out), or delete the run")
     whole = known | ended
-    told = {"kind": KIND, **described(list(whole.values()), (out,))}
+    told = {"kind": KIND, **described(list(whole.values()), (out, where))}
     write_atomically(out / ROWS, to_csv(numbers.astype({"samples": "Int64", "epoch": "Int64"})))
     write_atomically(out / PROVENANCE, json.dumps(told, indent=2) + "\n")
     return list(whole.values())
+
+
+def _is_kept(folder: Path) -> bool:
+    return bool(provenance(folder).get("kind") == KIND)
+
+
+def _known(tables: Path, where: Path) -> dict[str, Run]:
+    """The runs in kept tables, by name."""
+    found = Cache([tables])
+    return {name: found.named(name, where)[0] for name in found.known}
 
 
 def _numbers(run: Run, metrics: Collection[str]) -> pd.DataFrame:

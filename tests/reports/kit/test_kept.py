@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -57,6 +58,25 @@ def test_metrics_may_come_later(tmp_path: Path) -> None:
         ("validation", "elbo"),
         ("train", "critic_loss"),
     }
+
+
+def test_tables_of_two_machines_come_together(tmp_path: Path) -> None:
+    """As if the runs of both had been kept in one place; a second call changes nothing."""
+    failed(tmp_path / "here")
+    other = Run.create(tmp_path / "there", dataclasses.replace(CONFIG, seed=1))
+    other.write_evaluation(pd.DataFrame([("test", "elbo", 10, -4.0)], columns=EVALUATION))
+    (other.folder / "failure.json").write_text(json.dumps({"step": 7, "epoch": 2, "message": "not finite"}))
+    keep(tmp_path / "here", tmp_path / "both")
+    keep(tmp_path / "there", tmp_path / "both")
+    keep(tmp_path / "here", tmp_path / "kept")
+    keep(tmp_path / "there", tmp_path / "theirs")
+    for _ in range(2):
+        assert [run.config.seed for run in keep(tmp_path / "theirs", tmp_path / "kept")] == [0, 1]
+        assert content(tmp_path / "kept") == content(tmp_path / "both")
+    failed(tmp_path / "again", -2.5)
+    keep(tmp_path / "again", tmp_path / "contradicting")
+    with pytest.raises(InputError, match="another elbo of"):
+        keep(tmp_path / "contradicting", tmp_path / "kept")
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
