@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -197,6 +197,14 @@ def evaluate(
     return pd.concat([found[run] for run in runs], ignore_index=True)
 
 
+def check(jobs: int, configs: Iterable[Config]) -> None:
+    """Raise ``InputError`` for more than one process where a strategy, say, is known to this process only."""
+    check_range("jobs", jobs)
+    own = next((found for each in configs if (found := _of_this_process(each))), "")
+    if own and jobs > 1:
+        raise InputError(f"{own} is registered in this process, and other processes lack it; use 1 job")
+
+
 def cut(runs: Sequence[Run], jobs: int, together: int = 1) -> list[list[Run]]:
     """The runs of each task: those of a population, or a piece of it where it is more than a job's share.
 
@@ -217,18 +225,13 @@ def cut(runs: Sequence[Run], jobs: int, together: int = 1) -> list[list[Run]]:
 
 
 def _checked(jobs: int | None, device: torch.device, configs: Collection[Config], worth: int) -> int:
-    """The number of processes that was asked for, or that suits the machine and the size of the task.
-
-    Raises ``InputError`` for more than one where a strategy, say, is known to this process only.
-    """
-    own = next((found for each in configs if (found := _of_this_process(each))), "")
+    """The number of processes that was asked for, or that suits the machine and the size of the task."""
     if jobs is not None:
-        check_range("jobs", jobs)
-        if own and jobs > 1:
-            raise InputError(f"{own} is registered in this process, and other processes lack it; use 1 job")
+        check(jobs, configs)
         return jobs
     threads = torch.get_num_threads()
-    if own or device.type == "cuda" or threads < FEW or multiprocessing.current_process().daemon:
+    alone = device.type == "cuda" or multiprocessing.current_process().daemon or any(map(_of_this_process, configs))
+    if alone or threads < FEW:
         return 1
     return max(1, min(threads // EACH, len(configs), worth))
 

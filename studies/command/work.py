@@ -85,6 +85,7 @@ def _work(name: str, work: Work, where: Where, files: DataFiles, asked: Mapping[
         own_data = _own_data(plain, given, files, device, progress)
     study = work.adapted(plain, given, None if own_data is None else own_data.config)
     study.check()
+    parallel.check(work.jobs, [search.base for search in study.searches.values()])
     batch = work.batch or (8 if device.type == "cuda" else work.jobs)
     for search in study.searches.values():
         if own_data is None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from discrete_vae.cli import command as cli
+from discrete_vae.strategies import STRATEGIES
 from discrete_vae.tuning import open_storage
 from reports import __main__ as reports_command
 from studies import __main__ as command
@@ -133,6 +134,16 @@ def test_a_study_of_ones_own_in_any_file(capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert studies_command("show sub/mine.py") == 2
     assert "holds no study 'sub/mine.py'; name one of those it holds: mine+" in capsys.readouterr().err
+
+
+def test_a_strategy_that_other_processes_lack_is_told_before_a_trial_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine.py").write_text(FILE)
+    monkeypatch.setitem(STRATEGIES, "reinmax", type("Own", (STRATEGIES["reinmax"],), {"__module__": "mine"}))
+    assert studies_command("run mine.py --jobs 2") == 2
+    assert "strategy reinmax is registered in this process, and other processes lack it" in capsys.readouterr().err
+    assert not Path("studies.sqlite").exists()
 
 
 @pytest.mark.parametrize(
