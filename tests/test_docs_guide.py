@@ -72,7 +72,9 @@ def test_what_is_said_of_other_images() -> None:
         less, _, corrected = differences(results, named, elbo)[line("Gauss-Newton", task), line("ReinMax", task)]
         lead.append(told(less, 2))
         chance.append(corrected)
-    said = "it is {} ahead on MNIST ($p$ = {:.2g}) and {} on 3,640 drawings of Omniglot ($p$ = {:.2g})"
+    said = (
+        "the same networks have it {} ahead on MNIST ($p$ = {:.2g}) and {} on 3,640 drawings of Omniglot ($p$ = {:.2g})"
+    )
     assert said.format(lead[0], chance[0], lead[2], chance[2]) in SAID
     assert f"on Fashion-MNIST it is {lead[1]}, which is not shown ($p$ = {chance[1]:.2g})" in SAID
     bounds = [
@@ -145,7 +147,7 @@ def test_what_is_said_of_elbo_and_bound() -> None:
     assert corrected > statistics.LEVEL
     assert said.format(*bounds, corrected, score(gumbel, "elbo"), score(newton, "elbo")) in SAID
     ahead = told(apart(results, fives[2], fives[1], "test", "log_likelihood"), 2)
-    said = "Gumbel-Softmax then has {} and Gauss-Newton {} ({}, $p$ = {:.1g})"
+    said = "Gumbel-Softmax then has {} and Gauss-Newton {} ({} less, $p$ = {:.1g})"
     both = [score(fives[which], "log_likelihood") for which in (2, 1)]
     assert said.format(*both, ahead, tests[pairs[1]][2]) in SAID
     by_elbo = next(each for each in lines("longest") if each.startswith("| Gauss-Newton less Gumbel-S"))
@@ -210,14 +212,19 @@ def test_what_is_said_of_gradients() -> None:
     variances = gradient("gumbel-softmax", 20, "variance", 0.1), gradient("gumbel-softmax", 20, "variance", 1.0)
     assert "is {} at τ = 0.1 and {} at τ = 1,".format(*biases) in SAID
     assert f"the variance {variances[0]:.0f} and {variances[1]:.1f}." in SAID
-    assert f"and {gradient('reinmax', 20, 'bias', 0.5):.2f} at τ = 0.5" in SAID
+    around = [gradient("reinmax", 20, "bias", tau) for tau in (0.5, 1.4)]
+    assert "({:.2f} at τ = 0.5, {:.2f} at 1.4)".format(*around) in SAID
     cosine = {
         name: f"{gradient(name, 20, 'cosine'):.2f}"
         for name in ("carms", "rloo", "score-function", "unordered-set", "sum-and-sample", "straight-through")
     }
     assert f"cosine of one draw {cosine['rloo']} and {cosine['carms']}" in SAID
-    assert f"has a cosine of {gradient('local-expectation', 20, 'cosine'):.2f} here" in SAID
-    assert f"{STRATEGIES['local-expectation'].claim.decoded(8, 2)} for eight binary variables" in SAID
+    exact = f"{gradient('local-expectation', 20, 'cosine'):.2f}"
+    calls = STRATEGIES["local-expectation"].claim.decoded(MODEL.architecture.latents, MODEL.architecture.categories)
+    assert f"It has a cosine of {exact} here, with {calls} calls." in SAID
+    assert f"cosine {exact} by {calls} decoded samples" in SAID
+    assert f"({gradient('local-expectation', 0, 'cosine'):.2f} and {gradient('rloo', 0, 'cosine'):.2f})" in SAID
+    assert f"for eight binary variables it takes {STRATEGIES['local-expectation'].claim.decoded(8, 2)} a step" in SAID
     assert f"cosine {cosine['unordered-set']} and {cosine['sum-and-sample']}" in SAID
     assert (
         f"of {cosine['carms']} after 20 epochs and leave-one-out of {cosine['rloo']}; one sample with a moving mean as "
@@ -334,6 +341,9 @@ def test_what_is_said_of_strings() -> None:
     assert max(p_values["expressions"][:3]) < 0.03
     assert p_values["expressions"][3] > statistics.LEVEL
     assert min(p_values["molecules"]) > statistics.LEVEL
+    shares = {name: 100 * mean(results, line(name, "molecules"), "test", "valid") for name in pathwise}
+    assert max(shares, key=shares.__getitem__) == "ReinMax"
+    assert f"ReinMax has the highest mean, {shares['ReinMax']:.1f}%, and the softmax {shares['softmax']:.1f}%" in SAID
 
 
 def test_what_is_said_of_tuning() -> None:

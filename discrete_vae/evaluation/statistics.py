@@ -45,19 +45,22 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def paired_p(first: Seeds, second: Seeds) -> float:
-    """Two-sided p-value of the paired t-test over the seeds that both have; 1 where there are fewer than two."""
+    """Two-sided p-value of the paired t-test over the seeds that both have; 1 where there are fewer than two.
+
+    NaN where all differ by the same, such as a count of 8 and 0 with every seed: there is no spread to test it by.
+    """
     differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
     if len(differences) < 2:
         return 1.0
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
-    if deviation == 0:
-        return 0.0 if mean else 1.0
+    if deviation <= 1e-9 * abs(mean):  # rounding at the most
+        return math.nan if mean else 1.0
     t = mean / (deviation / math.sqrt(len(differences)))
     return float(2 * scipy.stats.t.sf(abs(t), len(differences) - 1))
 
 
 def welch_p(first: Seeds, second: Seeds) -> float:
-    """Two-sided p-value of Welch's t-test, for independent seeds; 1 for fewer than two."""
+    """Two-sided p-value of Welch's t-test, for independent seeds; 1 for fewer than two, NaN without any spread."""
     one, other = (list(each.values()) for each in (first, second))
     if min(len(one), len(other)) < 2:
         return 1.0
@@ -65,11 +68,15 @@ def welch_p(first: Seeds, second: Seeds) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjustment of p-values for testing them together, in the order given."""
-    adjusted = [0.0] * len(p_values)
+    """Holm's (1979) step-down adjustment of p-values for testing them together, in the order given.
+
+    NaN is no test: it stays, and counts for none.
+    """
+    adjusted = [math.nan] * len(p_values)
+    tests = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__)
     running = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+    for rank, index in enumerate(tests):
+        running = max(running, min(1.0, (len(tests) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
 
@@ -84,4 +91,4 @@ def winner(rows: Mapping[str, Seeds]) -> str | None:
     if min(len(rows[best].keys() & rows[other].keys()) for other in others) < MINIMUM_SEEDS:
         return None
     adjusted = holm([paired_p(rows[best], rows[other]) for other in others])
-    return best if max(adjusted) < LEVEL else None
+    return best if all(p < LEVEL for p in adjusted) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -124,7 +125,9 @@ def difference_cells(values: statistics.Seeds, *p: float, digits: int = 2) -> li
 
 
 def p_text(p: float) -> str:
-    """Two digits, or an upper bound."""
+    """Two digits, or an upper bound; a dash for no test."""
+    if math.isnan(p):
+        return DASH
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 

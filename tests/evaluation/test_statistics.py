@@ -82,7 +82,8 @@ def test_paired_p_is_two_sided(differences: list[float], p: float) -> None:
 
 def test_paired_p_of_differences_that_do_not_vary() -> None:
     zero = {0: 1.0, 1: 2.0, 2: 3.0}
-    assert paired_p({seed: value + 0.5 for seed, value in zero.items()}, zero) == 0
+    for more in (0.5, 0.1):
+        assert math.isnan(paired_p({seed: value + more for seed, value in zero.items()}, zero)), "there is no test"
     assert paired_p(zero, zero) == 1
 
 
@@ -115,6 +116,7 @@ def test_holm_steps_down_from_the_smallest() -> None:
     assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
     assert holm([0.04]) == pytest.approx([0.04])
     assert holm([]) == []
+    assert holm([0.04, math.nan, 0.01]) == pytest.approx([0.04, math.nan, 0.02], nan_ok=True)
 
 
 def test_winner_is_the_highest_and_differs_by_a_two_sided_test() -> None:
@@ -124,6 +126,11 @@ def test_winner_is_the_highest_and_differs_by_a_two_sided_test() -> None:
         high = {seed: base[seed] + each for seed, each in enumerate(differences)}
         assert winner({"base": base, "high": high}) == expected
         assert winner({"high": high, "base": base}) == expected
+
+
+def test_no_winner_by_differences_without_spread() -> None:
+    base = dict.fromkeys(range(3), 0.0)
+    assert winner({"base": base, "high": dict.fromkeys(range(3), 8.0)}) is None
 
 
 def test_winner_needs_every_comparison() -> None:

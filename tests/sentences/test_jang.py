@@ -32,8 +32,16 @@ def test_what_is_said_of_the_tables_after_jang() -> None:
     first = ["Gumbel-S", "ST Gumbel-S", "Annealed ST, slope 2", "ST", "Gauss-Newton", "ReinMax", "TP, mirror"]
     assert orders["SBN categorical"][:7] == first
     assert orders["VAE categorical"][:6] == ["Gumbel-S", "Gauss-Newton", "ST Gumbel-S", "ST", "TP, mirror", "ReinMax"]
-    assert "Gauss-Newton is 5th of 13 on structured prediction and 2nd in the VAE;" in SAID
-    assert "ReinMax and target propagation are 6th and 7th, and 6th and 5th." in SAID
+    assert "Gauss-Newton is 5th of 13 on structured prediction and 2nd in the VAE." in SAID
+    assert "ReinMax is 6th and target propagation 7th, in the VAE 6th and 5th." in SAID
+    open_ones = [over[f"{row}, {task}"] for row in ("SF", "MuProp") for task in ("SBN categorical", "VAE categorical")]
+    said = "SF ({:.1f} in structured prediction and {:.1f} in the VAE), MuProp ({:.1f} and {:.1f})"
+    assert said.format(*open_ones) in SAID
+    said = "in structured prediction Gumbel-S ({:.1f}) and ST Gumbel-S ({:.1f})"
+    assert said.format(*(over[f"{row}, SBN categorical"] for row in ("Gumbel-S", "ST Gumbel-S"))) in SAID
+    mean_of_logs = -mean(results, "Gumbel-S, SBN categorical", "test", "elbo")
+    more = mean_of_logs - jang.PRINTED["Gumbel-S, SBN categorical"]
+    assert f"is {mean_of_logs:.1f} for Gumbel-S, {more:.0f} above print" in SAID
     sbn, vae = (
         [bounds[task][row] for row in ("Annealed ST, slope 2", "Annealed ST", "ST")]
         for task in ("SBN categorical", "VAE categorical")

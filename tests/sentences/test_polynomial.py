@@ -53,7 +53,7 @@ def test_sentences_on_polynomial_programming() -> None:
     assert f"({newton[2]:.3f} both)" in SAID
     assert f"{exact[2]:.3f}" == f"{newton[2]:.3f}"
     assert f"For $p = 1.5$ it fails ({newton[1.5]:.1f})" in SAID
-    assert f"is the fastest ({newton[3]:.3f} against {exact[3]:.3f})" in SAID
+    assert f"ends nearest ({newton[3]:.3f}; exact local expectation {exact[3]:.3f})" in SAID
     assert newton[3] == min(found[row.label, 3.0] for row in PRESETS["laptop"].rows)
     leave_one_out = sorted(found["RLOO (4)", power] for power in POWERS)
     assert f"leave-one-out ends {leave_one_out[0]:.1f} to {leave_one_out[-1]:.1f} thousandths" in SAID

@@ -6,7 +6,7 @@ from discrete_vae.evaluation import statistics
 from reports.kit.results import Metric
 from reports.thesis import from_print
 from reports.thesis.settings import PRESETS, PRINTED
-from tests.readme import SAID, apart, results_of, told
+from tests.readme import SAID, apart, mean, results_of, told
 
 
 def test_sentences_on_the_thesis() -> None:
@@ -15,6 +15,15 @@ def test_sentences_on_the_thesis() -> None:
     gaps = {row: abs(from_print(results, row, row).value) for row in PRINTED}  # type: ignore[union-attr]
     assert max(gaps[half], gaps[rule]) < 1.1
     assert f"misses the print by {gaps[tenth]:.1f} nats" in SAID
+    kinds = {half: "relaxed", tenth: "relaxed", rule: "hard"}
+    off = [mean(results, row, "train", f"reconstruction_{kind}") - PRINTED[row]["train"] for row, kind in kinds.items()]
+    assert f"the three are {off[0]:.1f} nats above, {-off[1]:.1f} below and {off[2]:.1f} above the print" in SAID
+    decayed = [
+        Metric("validation", "reconstruction_relaxed").of(results, f"Sensitivity, {half}, 50 epochs: {reading}")[0]
+        - PRINTED[half]["validation"]
+        for reading in ("tau and lr x 0.97 an epoch", "tau and lr as Jang et al.'s notebook")
+    ]
+    assert f"ends {-decayed[0]:.1f} nats below the print and {decayed[1]:.1f} above it" in SAID
     assert f"{told(apart(results, rule, half, 'validation', 'reconstruction_hard'))} nats worse than" in SAID
     assert f"is {told(apart(results, half, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
     assert f"is {told(apart(results, learned, rule, 'validation', 'elbo'))} nats ahead of the rule" in SAID
