@@ -221,7 +221,7 @@ def keep(
     where = out or KEPT / name
     known = kept.keep(runs, where, metrics)
     print(f"{where}: {counted(len(known), 'run')}")
-    unscored = sum(run.evaluation().empty for run in known)
+    unscored = sum(run.finished and run.evaluation().empty for run in known)
     if unscored:
         print(
             f"{counted(unscored, 'run')} of these without an evaluation: settings are chosen by them, but a report "

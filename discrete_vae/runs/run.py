@@ -199,11 +199,16 @@ class Run:
         """Whether the run was trained to its end, that of its epochs or of its patience."""
         return self.failure is None and self.step >= self.last_step
 
+    @property
+    def same_network(self) -> bool:
+        """Whether the file of an own backbone is what the run was trained with; True for the library's."""
+        now = backbones.digest(self.config.architecture.backbone)
+        return now is None or all(session.get("backbone", now) == now for session in self.sessions())
+
     def check_network(self) -> None:
         """Raise ``InputError`` where the file of an own backbone is another than the run was trained with."""
-        name = self.config.architecture.backbone
-        now = backbones.digest(name)
-        if now is not None and any(session.get("backbone", now) != now for session in self.sessions()):
+        if not self.same_network:
+            name = self.config.architecture.backbone
             raise InputError(
                 f"{name} has changed since {self.folder} was trained with it; bring its file back, or train a new run "
                 "under another name of the function or another folder of runs"

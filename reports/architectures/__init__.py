@@ -10,6 +10,7 @@ from discrete_vae.runs import Run
 from reports.architectures import parts
 from reports.architectures.settings import PRESETS, SPACE, Preset, study
 from reports.kit.context import ReportContext, strategies
+from reports.kit.declared import counted
 from reports.kit.report import Report
 from reports.kit.tidy import evaluation_rows
 
@@ -27,18 +28,18 @@ def make(preset: Preset, bench: ReportContext) -> None:
     results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     bench.write_provenance(list(runs.values()), trials=preset.trials, sampler="RandomSampler", seed=study(preset).seed)
-    scores = parts.scores(results, preset.trials)
+    scores = parts.scores(results, sorted({trial for _, trial in runs}))
     parts.draw(bench, scores, parts.real(results))
     base = next(iter(runs.values())).config
     values = {
         "preset": bench.preset,
         "trials": preset.trials,
-        "different": len({run.config.architecture for run in runs.values()}),
+        "different": len(scores),
         "failed": parts.failures(runs),
-        "epochs": preset.epochs,
+        "epochs": counted(preset.epochs, "epoch"),
         "updates": f"{next(iter(runs.values())).total_steps:,}",
         "base": base,
-        "space": SPACE,
+        "whole": preset.space == SPACE,
         "real": parts.real(results),
         "count": lambda threshold: parts.counts(scores, threshold),
         "p": lambda threshold: parts.p_of(scores, threshold),
@@ -49,7 +50,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
 
 
 def trained(preset: Preset, bench: ReportContext) -> list[Run]:
-    """The runs of the plan, in its order; one that two draws have in common is trained once."""
+    """The runs of the plan, in its order."""
     return bench.train(list(preset.plan().values()), samples=preset.evaluated, whole=True)
 
 

@@ -23,16 +23,16 @@ SCORE, FIGURE = "inception_score", "architectures_scores"
 THRESHOLDS = (2.0, 3.0, 5.0, 7.0, 8.0)
 """Least scores that count as a success; 1 is the lowest that there is."""
 FAILED = 0.0
-"""The score of a run whose numbers were not finite."""
+"""Stands for the score of a run whose numbers were not finite."""
 CONSTRAINTS = (PENALTY, CLIPPING)
 SHOWN = ("backbone", "hidden", "channels", "activation", "normalisation")
 
 
-def scores(results: pd.DataFrame, trials: int) -> pd.DataFrame:
+def scores(results: pd.DataFrame, trials: list[int]) -> pd.DataFrame:
     """Inception scores of the test's generated images: a line a trial, a column a constraint."""
     own = results[(results["metric"] == SCORE) & (results["split"] == "test")]
     found = {name: own[own["row"] == name].set_index("trial")["value"] for name in CONSTRAINTS}
-    return pd.DataFrame(found).reindex(range(trials)).fillna(FAILED)
+    return pd.DataFrame(found).reindex(pd.Index(trials)).fillna(FAILED)
 
 
 def real(results: pd.DataFrame) -> float:
@@ -66,7 +66,7 @@ def successes(found: pd.DataFrame) -> Table:
         told = [Number(count, None, 0) for count in counts(found, threshold)]
         body.append([f"{threshold:.1f}", *told, p_text(p_of(found, threshold)), p_text(holm)])
     caption = (
-        f"Of {len(found)} random architectures, how many reach a score under which constraint; one seed. "
+        f"Of {len(found)} different random architectures, how many reach a score under which constraint; one seed. "
         "$p$: McNemar's exact test of one constraint alone against the other alone, by itself and after Holm's "
         "correction for all thresholds."
     )
@@ -89,7 +89,10 @@ def choices(found: pd.DataFrame, runs: Mapping[tuple[str, int], Run]) -> Table:
             label = "dense layers" if name == "hidden" else name
             medians = [Number(float(own[each].median()), None, 2) if len(own) else DASH for each in CONSTRAINTS]
             body.append([f"{label} {told}", Number(len(own), None, 0), *medians])
-    caption = "Median Inception score of the architectures with a value of an option, by constraint; one seed."
+    caption = (
+        "Median Inception score of the architectures with a value of an option, by constraint; one seed. A run whose "
+        f"numbers were not finite counts as {FAILED:g}."
+    )
     heads = [Column("", text=True), Column("architectures"), *map(Column, CONSTRAINTS)]
     return Table("choices", caption, heads, body)
 

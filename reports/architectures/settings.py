@@ -75,12 +75,15 @@ class Preset:
         return f"{self.trials} architectures, each under both constraints for {counted(self.epochs, 'epoch')}, 1 seed"
 
     def plan(self) -> dict[tuple[str, int], Config]:
-        """The runs, by the name of the constraint and the number of the trial."""
+        """The runs, by the name of the constraint and the number of the trial that drew the architecture first."""
         own, found = study(self), dict[tuple[str, int], Config]()
         for name, search in own.names().items():
-            for trial, values in enumerate(drawn(own, name)):
-                config = dataclasses.replace(configure(search.base, values), epochs=own.epochs, seed=own.seeds[0])
-                found[name.partition("/")[2].replace("-", " "), trial] = config
+            configs = [
+                dataclasses.replace(configure(search.base, values), epochs=own.epochs, seed=own.seeds[0])
+                for values in drawn(own, name)
+            ]
+            for config in dict.fromkeys(configs):
+                found[name.partition("/")[2].replace("-", " "), configs.index(config)] = config
         return found
 
 

@@ -169,8 +169,8 @@ class Cache:
         return {run.config: run for run in told if run}
 
     def of(self, config: Config, runs: Path) -> list[Known]:
-        """The run of a configuration, as each folder has it; not one whose defaults have changed since."""
-        return [each for each in self.named(config.name, runs) if each.config == config]
+        """The run of a configuration, as each folder has it; not if its defaults or its own network have changed."""
+        return [each for each in self.named(config.name, runs) if each.config == config and each.same_network]
 
     def named(self, name: str, runs: Path) -> list[Known]:
         """The run of a name, as each folder has it."""

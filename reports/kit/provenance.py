@@ -26,6 +26,8 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
         places = []
         for session in run.sessions():
             place = {name: session.get(name) for name in ENVIRONMENT}
+            if "backbone" in session:  # the digest of a user's own network
+                place["backbone"] = session["backbone"]
             if "runs" in session:  # of an older provenance, which counts the runs and does not say which
                 place["runs"] = session["runs"]
             places.append(environments.setdefault(json.dumps(place, sort_keys=True), len(environments)))
@@ -41,7 +43,8 @@ def described(runs: Sequence[Run], own: Collection[Path]) -> dict[str, Any]:
         if run.finished and run.last_epoch < run.config.epochs:  # its patience ended
             entry["last_epoch"] = run.last_epoch
         if isinstance(run, Known):
-            entry["configuration"] = run.entry["configuration"]  # without fields that are newer than the run
+            # Of an older version its name is another, and fields that are newer than the run are missing.
+            entry |= {name: run.entry[name] for name in ("run", "identity", "configuration") if name in run.entry}
             if "environments" not in run.entry:
                 del entry["environments"]
             if source := run.entry.get("source", "" if run.source in own else run.source.name):
