@@ -195,8 +195,12 @@ class Gaussian(Density):
 
 
 def _log_deviation(observations: Tensor) -> Tensor:
-    """Log standard deviation of each of D numbers ``[M, D] -> [D]``, at least that of one level."""
-    return observations.std(0, correction=0).clamp_min(1 / (LEVELS - 1)).log()
+    """Log standard deviation of each of D numbers ``[M, D] -> [D]``, at least that of an output of 0.
+
+    A new decoder's outputs vary by more than, say, a pixel that is the same in all images: narrower, it would cost
+    thousands of nats at first.
+    """
+    return observations.std(0, correction=0).log().clamp_min(FIRST_LOG_SCALE)
 
 
 def _side_by_side(first: Tensor, second: Tensor) -> Tensor:

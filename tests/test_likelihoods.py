@@ -359,8 +359,7 @@ def test_constant_outputs_by_hand() -> None:
     expected = [math.log(p / (1 - p)) for p in (0.001, 0.999, 0.4)]
     assert ALL["bernoulli"].constant(pixels).tolist() == pytest.approx(expected)
     assert ALL["gaussian-fixed"].constant(pixels).tolist() == pytest.approx([0, 1, 0.4])
-    floor = math.log(1 / 255) + 2
-    deviations = [floor, floor, math.log(0.2) + 2]
+    deviations = [0.0, 0.0, math.log(0.2) + 2]
     found = ALL["gaussian"].constant(pixels)
     assert found[::2].tolist() == pytest.approx([0, 1, 0.4])
     assert found[1::2].tolist() == pytest.approx(deviations)
@@ -370,6 +369,15 @@ def test_constant_outputs_by_hand() -> None:
     frequencies = ALL["categorical"].constant(pixels).exp().view(3, LEVELS)
     assert frequencies[0, 0].item() == pytest.approx(3 / 258)
     assert frequencies[2, [51, 153, 0]].tolist() == pytest.approx([2 / 258, 2 / 258, 1 / 258])
+
+
+@pytest.mark.parametrize("name", ["gaussian", "discretised-logistic"])
+def test_a_start_from_pixels_that_never_change_costs_no_more(name: str) -> None:
+    """A new decoder is not exact about them, however sure the data are."""
+    pixels = torch.cat([torch.zeros(100, 6), torch.rand(100, 6, generator=torch.Generator().manual_seed(0))], 1)
+    noise = 0.3 * torch.randn(100, 24, generator=torch.Generator().manual_seed(1))
+    start = ALL[name].constant(pixels)
+    assert ALL[name].nll(start + noise, pixels).mean() < ALL[name].nll(noise, pixels).mean()
 
 
 def test_frequencies_of_more_observations_than_float32_counts() -> None:

@@ -45,13 +45,13 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def paired_p(first: Seeds, second: Seeds) -> float:
-    """Two-sided p-value of the paired t-test over the seeds that both have; 1 where there are fewer than two.
+    """Two-sided p-value of the paired t-test over the seeds that both have.
 
-    NaN where all differ by the same, such as a count of 8 and 0 with every seed: there is no spread to test it by.
+    NaN where there is no test: of fewer than two, and where all differ by the same, such as 8 and 0 with every seed.
     """
     differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
     if len(differences) < 2:
-        return 1.0
+        return math.nan
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     if deviation <= 1e-9 * abs(mean):  # rounding at the most
         return math.nan if mean else 1.0
@@ -60,10 +60,10 @@ def paired_p(first: Seeds, second: Seeds) -> float:
 
 
 def welch_p(first: Seeds, second: Seeds) -> float:
-    """Two-sided p-value of Welch's t-test, for independent seeds; 1 for fewer than two, NaN without any spread."""
+    """Two-sided p-value of Welch's t-test, for independent seeds; NaN for fewer than two, and without any spread."""
     one, other = (list(each.values()) for each in (first, second))
     if min(len(one), len(other)) < 2:
-        return 1.0
+        return math.nan
     return float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
 
 

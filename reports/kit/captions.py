@@ -62,12 +62,16 @@ def short(value: object) -> str:
 
 def length(preset: Preset, entries: Entries) -> str:
     """``50 epochs``, or that they are the most that rows with patience train."""
-    configs = [entry.config for entry in entries.values() if entry.config.patience]
-    if not configs:
-        return counted(preset.epochs, "epoch")
-    waits = " or ".join(f"{each:,}" for each in sorted({config.patience for config in configs}))
-    score = " or ".join(dict.fromkeys(METRICS[config.score_metric].label for config in configs))
-    return f"At most {counted(preset.epochs, 'epoch')}, until the validation {score} has not risen for {waits}"
+    patient = {line(*key): entry.config for key, entry in entries.items() if entry.config.patience}
+    most = counted(preset.epochs, "epoch")
+    if not patient:
+        return most
+    waits = " or ".join(f"{each:,}" for each in sorted({config.patience for config in patient.values()}))
+    score = " or ".join(dict.fromkeys(METRICS[config.score_metric].label for config in patient.values()))
+    until = f"until the validation {score} has not risen for {waits}"
+    if len(patient) == len(entries):
+        return f"At most {most}, {until}"
+    return f"{most} ({', '.join(map(escape, patient))}: at most, {until})"
 
 
 def told(preset: Preset, entries: Entries) -> str:

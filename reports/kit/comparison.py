@@ -232,7 +232,8 @@ class Comparison:
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        caption = f"Differences of the {metric.split} {metric.metric.replace('_', ' ')} in {metric.unit}: {TESTED}"
+        name = f"{'negative ' * (metric.scale < 0)}{metric.split} {metric.metric.replace('_', ' ')}"
+        caption = f"Differences of the {name} in {metric.unit}: {TESTED}"
         if self.stacked:
             caption = caption.replace("in the column", "of a task")
             return stacked_differences("differences", caption, results, pairs, metric, tasks)

@@ -36,9 +36,9 @@ def keep(where: Path, out: Path, metrics: Collection[str] = ()) -> Sequence[Run]
     a folder of other things or without an ended run, for metrics that no run has, for a run whose numbers or whose end
     contradict those of the tables, and for what cannot be read.
     """
+    if os.path.lexists(out / PROVENANCE) and not _is_kept(out):
+        raise InputError(f"{out} holds a report; name a folder of its own, such as {KEPT / 'NAME'}")
     with writable(out), FileLock(out / LOCK):
-        if os.path.lexists(out / PROVENANCE) and not _is_kept(out):
-            raise InputError(f"{out} holds a report; name a folder of its own, such as {KEPT / 'NAME'}")
         known, ended = _known(out, where), _ended(where)
         rows = [_numbers(run, metrics) for run in [*known.values(), *ended.values()]]
         if not ended:

@@ -213,7 +213,8 @@ def by_name(results: pd.DataFrame, rows: Sequence[str]) -> dict[str, Callable[..
         return Number.mean(difference(*both), digits, signed=True)
 
     def p(row: str, other: str, split: str, metric: str) -> str:
-        return p_text(statistics.paired_p(of(row, split, metric), of(other, split, metric)))
+        both = of(row, split, metric), of(other, split, metric)
+        return p_text(statistics.paired_p(*both)) if len(difference(*both)) >= statistics.MINIMUM_SEEDS else DASH
 
     def best(split: str, metric: str) -> str:
         means = {row: statistics.interval(list(own.values())).mean for row in rows if (own := of(row, split, metric))}

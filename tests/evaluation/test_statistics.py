@@ -99,11 +99,12 @@ def test_welch_p_lets_the_variances_differ(first: list[float], second: list[floa
     one, other = dict(enumerate(first)), {seed + 7: value for seed, value in enumerate(second)}
     assert welch_p(one, other) == pytest.approx(p, rel=1e-7)
     assert welch_p(other, one) == pytest.approx(p, rel=1e-7)
-    assert welch_p(one, {0: 1.0}) == 1
+    assert math.isnan(welch_p(one, {0: 1.0}))
 
 
 def test_paired_p_uses_common_seeds_only() -> None:
-    assert paired_p({0: 1.0, 1: 2.0}, {1: 0.0, 2: 9.0}) == 1
+    assert math.isnan(paired_p({0: 1.0, 1: 2.0}, {1: 0.0, 2: 9.0}))
+    assert paired_p({0: 5.0, 1: 2.0, 2: 4.0}, {1: 0.0, 2: 1.0, 3: 9.0}) == paired_p({1: 2.0, 2: 4.0}, {1: 0.0, 2: 1.0})
 
 
 def test_holm() -> None:

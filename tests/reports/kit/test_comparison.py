@@ -27,7 +27,7 @@ from discrete_vae.training.step import Trainer
 from discrete_vae.tuning import open_storage, open_study
 from discrete_vae.tuning.worker import VALUES
 from reports import jang, reinmax
-from reports.kit import context, latex
+from reports.kit import captions, context, latex
 from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task, settings
@@ -35,7 +35,7 @@ from reports.kit.kept import keep
 from reports.kit.results import Metric
 from reports.kit.search import TRIAL_SEED
 from reports.kit.tidy import COLUMNS, configuration
-from reports.kit.trials import best_of
+from reports.kit.trials import Entry, best_of
 from tests.tiny_images import middle
 from tests.tuning.tiny_worker import BASE, tiny
 
@@ -326,6 +326,15 @@ def test_rows_with_patience_are_a_cache_too(tmp_path: Path, monkeypatch: pytest.
     assert 2 <= ends.min() < ends.max()
     caption = (tmp_path / "out" / "results.tex").read_text()
     assert "At most 5 epochs, until the validation ELBO has not risen for 1, one seed" in caption
+
+
+def test_the_caption_says_which_rows_have_patience() -> None:
+    rows = [Row("ST", "straight-through"), Row("patient", "straight-through", fields={"patience": 1})]
+    preset = Preset(5)
+    task = Task("VAE", base=VAE)
+    entries = {(row.label, task.label): Entry(row, settings(row, task, preset)[0], [], {}, ()) for row in rows}
+    said = "5 epochs (patient, VAE: at most, until the validation ELBO has not risen for 1)"
+    assert captions.length(preset, entries) == said
 
 
 def test_where_every_trial_fails_the_report_says_so(tmp_path: Path) -> None:

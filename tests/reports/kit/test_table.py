@@ -72,7 +72,9 @@ def results(*rows: tuple[str, int, float]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-RESULTS = results(*((row, seed, base + seed / 10) for row, base in (("A", -100.0), ("B", -103.0)) for seed in range(4)))
+RESULTS = results(
+    *(("A", seed, -100 + seed / 10) for seed in range(4)), *(("B", seed, -103 + seed**2 / 30) for seed in range(4))
+)
 
 
 @pytest.mark.parametrize(("scale", "better", "best"), [(1.0, 1, "A"), (-1.0, -1, "A"), (1.0, -1, "B"), (1.0, 0, None)])
@@ -88,7 +90,7 @@ def test_differences_are_paired_and_tested_where_seeds_are_enough() -> None:
     assert table.columns[1:] == [Column(each, "test") for each in ("difference", "$p$", "Holm", "printed")]
     (first, second) = table.rows
     assert first[0] == "A less B"
-    assert str(first[1]) == "+3.05 ± 0.09"
+    assert str(first[1]) == "+3.08 ± 0.11"
     assert str(first[4]) == "+5.5"
     assert second[1:] == [DASH] * 4
     few = differences_table("d", "", noisy[noisy["seed"] < 2], [("A", "B")], columns[:1])
@@ -98,7 +100,7 @@ def test_differences_are_paired_and_tested_where_seeds_are_enough() -> None:
 def test_numbers_by_name() -> None:
     names = by_name(RESULTS, ["A", "B", "failed"])
     assert str(names["mean"]("A", "test", "elbo", 1)) == "−99.8 ± 0.2"  # noqa: RUF001
-    assert str(names["less"]("A", "B", "test", "elbo")) == "+3.00 ± 0.00"
+    assert str(names["less"]("A", "B", "test", "elbo")) == "+3.03 ± 0.06"
     assert names["p"]("A", "B", "test", "elbo") == "<0.0001"
     assert names["best"]("test", "elbo") == "A"
     assert names["mean"]("failed", "test", "elbo") == DASH
