@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 from matplotlib.artist import Artist
+from matplotlib.ticker import MaxNLocator
 
 from discrete_vae.evaluation import statistics
 from discrete_vae.runs import Run
@@ -83,7 +84,7 @@ def choices(found: pd.DataFrame, runs: Mapping[tuple[str, int], Run]) -> Table:
         values = [getattr(shape, name) if name != "hidden" else len(shape.hidden) for shape in shapes]
         if name == "channels":  # of convolutions alone
             values = [value if shape.backbone == "conv" else None for value, shape in zip(values, shapes, strict=True)]
-        for value in sorted({each for each in values if each is not None}, key=str):
+        for value in sorted({each for each in values if each is not None}):
             own = found[[each == value for each in values]]
             told = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             label = "dense layers" if name == "hidden" else name
@@ -110,4 +111,5 @@ def draw(bench: ReportContext, found: pd.DataFrame, of_real: float) -> None:
             (handles[name],) = axes.step(places, reached, where="pre", **style)
         handles["test digits"] = axes.axvline(of_real, color="0.5", linewidth=0.8, linestyle=DASHES[2])
         axes.set(xlabel="least Inception score", ylabel="architectures", xlim=(1, None), ylim=(0, len(found) + 1))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(drawing, handles)
