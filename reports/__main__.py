@@ -261,10 +261,13 @@ def list_reports(
         for preset, settings in report.presets.items():
             planned = list(dict.fromkeys(report.plan(settings)))
             costs = f"; {len(planned)} runs, {cost.steps(planned):,} steps" if planned else ""
-            if planned and name and any(map(has_files, report.data(settings))) and folder is None and not download:
-                costs += "; with --folder FOLDER of their data, or --download, it tells the minutes"
-            elif planned and name:
-                costs += f", about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
+            if planned and name:
+                try:
+                    costs += f", about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
+                except InputError:
+                    if folder is not None or download or not any(map(has_files, report.data(settings))):
+                        raise
+                    costs += "; with --folder FOLDER of their data, or --download, it tells the minutes"
             elif name and not report.storage:
                 costs = "; it trains in a way of its own, whose minutes are not measured"
             print(f"    --preset {preset}: {settings.summary}{costs}")

@@ -98,6 +98,11 @@ def test_minutes_are_measured_on_data_of_a_folder(
     assert "--preset quick" in shown.out
     assert "minutes if none is known" in shown.out or "hours if none is known" in shown.out
     assert f"error: {tmp_path}" in shown.err
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert end(["list", "more-data"]) == 0, "a preset without its data keeps nothing else from being told"
+    shown = capsys.readouterr()
+    assert shown.out.count("with --folder FOLDER of their data, or --download, it tells the minutes") == 2
+    assert "    committed: --preset laptop" in shown.out
     assert end(["list", "--download"]) == 2
     assert "download has no effect without a report's name" in capsys.readouterr().err
 
