@@ -55,7 +55,7 @@ def test_a_decoder_that_ignores_its_sample_predicts_the_mean(name: str, task: st
 
 def test_colours_have_a_bias_for_each_number() -> None:
     """The channels of a pixel stand side by side, and the numbers of a channel."""
-    pixels = torch.tensor([60, 120, 240]) + torch.randint(-15, 16, (40, 64, 3), generator=seeded(0))
+    pixels = torch.tensor([75, 120, 180]) + torch.randint(-75, 76, (40, 64, 3), generator=seeded(0))
     split = Split(pixels.flatten(1).to(torch.uint8), torch.full((40,), -1), levels=255)
     data = Dataset.of("colours", split, split, split, shape=(8, 8, 3), binarisation="none")
     architecture = replace(ARCHITECTURES["conv"], data_bias=True)
