@@ -10,7 +10,7 @@ from reports import (
     jang,
 )
 from reports.kit.results import line
-from tests.readme import SAID, kept, mean, results_of
+from tests.readme import PAGES, SAID, kept, mean, results_of, sentences
 
 
 def test_what_is_said_of_the_tables_after_jang() -> None:
@@ -99,6 +99,8 @@ def test_what_is_said_of_500_epochs() -> None:
     assert "after 500 {:.1f} and {:.1f}.".format(*ends) in SAID
     elbo, kl, bound = (long("straight-through", metric, "0.0333") for metric in ("elbo", "kl", "log_likelihood"))
     better = f"{bounds['ST'] + bound:.1f} nats better and {printed['ST'] + bound:.1f} below print"
+    cost = f"the learning rate that the ELBO chose cost straight-through {bounds['ST'] + bound:.1f} nats"
+    assert cost in sentences(PAGES["which-strategy.md"])
     assert f"an ELBO of {elbo:.1f}, a KL of {kl:.1f} and a bound of {-bound:.1f}, {better}" in SAID
     elbos = {
         epoch: value
