@@ -73,7 +73,8 @@ def test_what_is_said_of_other_images() -> None:
         lead.append(told(less, 2))
         chance.append(corrected)
     said = (
-        "it is with the same networks {} ahead on MNIST ($p$ = {:.2g}) and {} on 3,640 drawings of Omniglot ($p$ = {:.2g})"
+        "it is with the same networks {} ahead on MNIST ($p$ = {:.2g}) "
+        "and {} on 3,640 drawings of Omniglot ($p$ = {:.2g})"
     )
     assert said.format(lead[0], chance[0], lead[2], chance[2]) in SAID
     assert f"on Fashion-MNIST it is {lead[1]}, which is not shown ($p$ = {chance[1]:.2g})" in SAID
