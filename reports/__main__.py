@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from discrete_vae.cli.command import run
 from discrete_vae.cli.where import STORAGE, Jobs, Storage, choose_device
 from discrete_vae.data import has_files
 from discrete_vae.errors import InputError, nearest
+from discrete_vae.files import check_room
 from discrete_vae.foreign import is_file, out_of_file
 from discrete_vae.places import Folder
 from discrete_vae.secrets import guard
@@ -42,11 +44,11 @@ from reports import (
     thesis,
 )
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
-from reports.kit import cost, kept
+from reports.kit import cost, kept, shared
 from reports.kit.cache import provenance
 from reports.kit.checks import NAME, THE_NAME
 from reports.kit.comparison import Comparison
-from reports.kit.context import RESULTS, ReportContext
+from reports.kit.context import RESULTS, Part, ReportContext
 from reports.kit.declared import counted
 from reports.kit.kept import KEPT
 from reports.kit.report import Report
@@ -94,31 +96,15 @@ presets and what they cost. A report of your own is a file that defines REPORT:
 )
 
 
-@app.default
-def make(
-    name: str,
-    *,
-    preset: Annotated[str | None, Parameter(show_default=False)] = None,
-    out: Folder,
-    runs: Folder = Path("runs"),
-    device: str = "auto",
-    threads: Annotated[int | None, whole(1, 1024), Optional] = None,
-    jobs: Jobs = None,
-    folder: Annotated[Folder | None, Parameter(show_default=False)] = None,
-    download: Annotated[bool, Parameter(negative="")] = False,
-    storage: Storage = STORAGE,
-    retrain: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Make a report.
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Training:
+    """How much of a report is trained, where, and by what.
 
     Parameters
     ----------
-    name
-        The report, which `list` shows, or a Python file that defines REPORT.
     preset
         How long to train: quick, full, or another that `list` shows; by default the first of them.
-    out
-        Folder for the report's files: a new one, or one that the same report has made.
     runs
         Folder that holds the runs' folders; what it has is not trained again.
     device
@@ -132,22 +118,94 @@ def make(
     retrain
         Train also what committed results know already.
     """
-    report = named(name)
-    preset = chosen_preset(report, preset)
-    if (folder is not None or download) and not any(map(has_files, report.data(report.presets[preset]))):
-        raise InputError(
-            f"{asked_for(folder)} has no effect with {name} --preset {preset}, whose data need no files; leave it off"
+
+    preset: Annotated[str | None, Parameter(show_default=False)] = None
+    runs: Folder = Path("runs")
+    device: str = "auto"
+    threads: Annotated[int | None, whole(1, 1024), Optional] = None
+    jobs: Jobs = None
+    folder: Annotated[Folder | None, Parameter(show_default=False)] = None
+    download: Annotated[bool, Parameter(negative="")] = False
+    storage: Storage = STORAGE
+    retrain: Annotated[bool, Parameter(negative="")] = False
+
+    def context(self, name: str, report: Report | Comparison, out: Path) -> ReportContext:
+        """The context of a call; raises ``InputError`` for an option that has no effect on the report."""
+        preset, folder, storage = chosen_preset(report, self.preset), self.folder, self.storage
+        if (folder is not None or self.download) and not any(map(has_files, report.data(report.presets[preset]))):
+            raise InputError(
+                f"{asked_for(folder)} has no effect with {name} --preset {preset}, whose data need no files; leave it "
+                "off"
+            )
+        if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
+            raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
+        return ReportContext(
+            report.name,
+            preset,
+            out,
+            self.runs,
+            choose_device(self.device, self.threads),
+            folder,
+            self.download,
+            storage,
+            self.retrain,
+            file="" if name in REPORTS else name,
+            jobs=self.jobs,
         )
-    if storage not in (STORAGE, os.environ.get("DISCRETE_VAE_STORAGE")) and not report.storage:
-        raise InputError(f"storage has no effect with {name}, which reads no studies; leave it off")
-    where = choose_device(device, threads)
-    own = "" if name in REPORTS else name
-    bench = ReportContext(
-        report.name, preset, out, runs, where, folder, download, storage, retrain, file=own, jobs=jobs
-    )
+
+
+EVERYTHING = Training()
+
+
+@app.default
+def make(name: str, *, out: Folder, training: Training = EVERYTHING) -> None:
+    """Make a report.
+
+    Parameters
+    ----------
+    name
+        The report, which `list` shows, or a Python file that defines REPORT.
+    out
+        Folder for the report's files: a new one, or one that the same report has made.
+    """
+    report = named(name)
+    bench = training.context(name, report, out)
     bench.check_out()
-    announce(report, preset, bench)
-    report.make(report.presets[preset], bench)
+    announce(report, bench)
+    report.make(report.presets[bench.preset], bench)
+
+
+@app.command
+def train(
+    name: str,
+    *,
+    row: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+    training: Training = EVERYTHING,
+) -> None:
+    """Train and evaluate a report's rows, and write nothing but their runs.
+
+    Several calls at once, on one machine or on several that share the folder of runs, share the rows: each takes those
+    that no other is at. The report is then made with the same folder, or `keep` takes the numbers to where it is made.
+    For example `python -m reports train jang --preset vae --row "ReinMax, VAE categorical" --folder data`.
+
+    Parameters
+    ----------
+    name
+        The report, which `list` shows, or a Python file that defines REPORT.
+    row
+        The rows, as `rows` calls them; by default all.
+    """
+    report = named(name)
+    bench = training.context(name, report, RESULTS / report.name)
+    wanted = shared.chosen(parts_of(name, report, bench.preset), row)
+    check_room(bench.runs)
+    announce(report, bench, list(wanted))
+    others = list[str]()
+    for label, whole_now in shared.train(wanted, bench):
+        print(f"{label}: {'whole' if whole_now else 'another process is at it'}", flush=True)
+        others += [label] * (not whole_now)
+    if others:
+        print(f"{len(wanted) - len(others)} of {counted(len(wanted), 'row')} are whole; call again after the others")
 
 
 def asked_for(folder: Path | None) -> str:
@@ -176,10 +234,10 @@ def chosen_preset(report: Report | Comparison, preset: str | None) -> str:
     return preset or next(iter(report.presets))
 
 
-def announce(report: Report | Comparison, preset: str, bench: ReportContext) -> None:
-    """Say what is known already, and how long the rest will take if that is long."""
-    console = Console(highlight=False, soft_wrap=True)
-    planned, missing = report.plan(report.presets[preset]), report.missing(report.presets[preset], bench)
+def announce(report: Report | Comparison, bench: ReportContext, rows: Sequence[str] = ()) -> None:
+    """Say what is known already, and how long the rest will take if that is long; of all rows, or of some."""
+    console, preset = Console(highlight=False, soft_wrap=True), report.presets[bench.preset]
+    planned, missing = report.plan(preset), report.missing(preset, bench, rows)
     if planned and not missing:
         console.print("all runs are known already; none is trained", markup=False)
     if missing and (seconds := cost.seconds(missing, bench.dataset, bench.device)) > LONG:
@@ -188,6 +246,28 @@ def announce(report: Report | Comparison, preset: str, bench: ReportContext) -> 
             "measured step of each kind); evaluations, and values that a grid grows by, come on top",
             markup=False,
         )
+
+
+@app.command
+def rows(name: str, *, preset: Annotated[str | None, Parameter(show_default=False)] = None) -> None:
+    """Show the rows of a report that `train` trains, one a line.
+
+    Parameters
+    ----------
+    name
+        The report, which `list` shows, or a Python file that defines REPORT.
+    preset
+        The preset, which `list` shows; by default the first of them.
+    """
+    report = named(name)
+    print("\n".join(parts_of(name, report, chosen_preset(report, preset))))
+
+
+def parts_of(name: str, report: Report | Comparison, preset: str) -> Mapping[str, Part]:
+    """What trains each row; raises ``InputError`` for a report without."""
+    if found := report.parts(report.presets[preset]):
+        return found
+    raise InputError(f"{name} trains in a way of its own, and not by rows; make it: python -m reports {name}")
 
 
 @app.command
@@ -259,23 +339,29 @@ def list_reports(
     for report in shown:
         print(f"{report.name}: {report.summary}")
         for preset, settings in report.presets.items():
-            planned = list(dict.fromkeys(report.plan(settings)))
-            costs = f"; {len(planned)} runs, {cost.steps(planned):,} steps" if planned else ""
-            if planned and name:
-                try:
-                    costs += f", about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
-                except InputError:
-                    if folder is not None or download or not any(map(has_files, report.data(settings))):
-                        raise
-                    costs += "; with --folder FOLDER of their data, or --download, it tells the minutes"
-            elif name and not report.storage:
-                costs = "; it trains in a way of its own, whose minutes are not measured"
-            print(f"    --preset {preset}: {settings.summary}{costs}")
+            print(f"    --preset {preset}: {settings.summary}{costs(report, preset, bench, measured=bool(name))}")
         if (RESULTS / report.name / "provenance.json").exists():
             committed = provenance(RESULTS / report.name)
             took = committed.get("training_seconds")
             trained = f", {cost.told(took)} of training" if took else ""
             print(f"    committed: --preset {committed['preset']}{trained}")
+
+
+def costs(report: Report | Comparison, preset: str, bench: ReportContext, *, measured: bool) -> str:
+    """What a preset's training costs, as the list of reports tells it behind the preset's summary."""
+    settings = report.presets[preset]
+    planned = list(dict.fromkeys(report.plan(settings)))
+    if not planned:
+        return "; it trains in a way of its own, whose minutes are not measured" * (measured and not report.storage)
+    known = f"; {len(planned)} runs, {cost.steps(planned):,} steps"
+    if not measured:
+        return known
+    try:
+        return f"{known}, about {cost.told(cost.seconds(planned, bench.dataset, bench.device))} if none is known"
+    except InputError:
+        if bench.folder is not None or bench.download or not any(map(has_files, report.data(settings))):
+            raise
+        return f"{known}; with --folder FOLDER of their data, or --download, it tells the minutes"
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

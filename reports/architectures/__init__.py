@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from discrete_vae.config import Config
 from discrete_vae.runs import Run
 from reports.architectures import parts
 from reports.architectures.settings import PRESETS, SPACE, Preset, study
@@ -20,7 +23,8 @@ PAPERS = "Gulrajani et al. 2017; Arjovsky et al. 2017; Salimans et al. 2016"
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, the figure and the documents."""
-    runs = dict(zip(preset.plan(), trained(preset, bench), strict=True))
+    plan = preset.plan()
+    runs = dict(zip(plan, train(preset, list(plan.values()), bench), strict=True))
     frames = [
         evaluation_rows(bench.report, constraint, run, preset.evaluated).assign(trial=trial)
         for (constraint, trial), run in runs.items()
@@ -49,9 +53,9 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_text(TITLE, text, tables, values, [parts.FIGURE], cited, PAPERS)
 
 
-def trained(preset: Preset, bench: ReportContext) -> list[Run]:
-    """The runs of the plan, in its order."""
-    return bench.train(list(preset.plan().values()), samples=preset.evaluated, whole=True)
+def train(preset: Preset, configs: Sequence[Config], bench: ReportContext) -> list[Run]:
+    """The runs of some of the plan."""
+    return bench.train(configs, samples=preset.evaluated, whole=True)
 
 
 REPORT = Report(
@@ -60,5 +64,8 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: list(preset.plan().values()),
-    train=trained,
+    parts=lambda preset: {
+        f"{constraint}, trial {trial}": partial(train, preset, [config])
+        for (constraint, trial), config in preset.plan().items()
+    },
 )

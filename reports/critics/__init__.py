@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,23 +24,20 @@ CURVED, CURVES = "images", [(split, "wasserstein") for split in ("train", "valid
 """The first part of the names of rows that are drawn by epoch, and what of them is."""
 
 
-def train(preset: Preset, bench: ReportContext) -> dict[tuple[str, ...], list[Run]]:
-    """The runs by row, with the distances by epoch of those whose rows are drawn."""
-    return {
-        row: bench.train(
-            configs,
-            samples=EVALUATED.get(row[0], {}),
-            whole=True,
-            epochs=range(1, preset.images.epochs + 1) if row[0] == CURVED else (),
-            metrics=CURVES,
-        )
-        for row, configs in preset.rows().items()
-    }
+def train(preset: Preset, row: tuple[str, ...], bench: ReportContext) -> list[Run]:
+    """A row's runs, with the distances by epoch if it is drawn."""
+    return bench.train(
+        preset.rows()[row],
+        samples=EVALUATED.get(row[0], {}),
+        whole=True,
+        epochs=range(1, preset.images.epochs + 1) if row[0] == CURVED else (),
+        metrics=CURVES,
+    )
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train, evaluate and measure what is missing, then write tables, figures and the documents."""
-    runs = train(preset, bench)
+    runs = {row: train(preset, row, bench) for row in preset.rows()}
     every, frames, histories = [run for group in runs.values() for run in group], [], []
     for row, group in runs.items():
         for run in group:
@@ -72,5 +70,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
-    train=train,
+    parts=lambda preset: {", ".join(row): partial(train, preset, row) for row in preset.rows()},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,18 +24,16 @@ CURVES = {"wasserstein": ("train", "validation"), "inception_score": ("validatio
 """Metrics that are shown by epoch, with their splits."""
 
 
-def train(preset: Preset, bench: ReportContext) -> dict[tuple[str, ...], list[Run]]:
-    """The runs by row."""
-    shown = [(split, metric) for metric, splits in CURVES.items() for split in splits]
-    return {
-        row: bench.train(configs, samples=EVALUATED[row[0]], whole=True, epochs=preset.part(row).shown, metrics=shown)
-        for row, configs in preset.rows().items()
-    }
+def train(preset: Preset, row: tuple[str, ...], bench: ReportContext) -> list[Run]:
+    """A row's runs."""
+    shown, configs = [(split, metric) for metric, splits in CURVES.items() for split in splits], preset.rows()[row]
+    return bench.train(configs, samples=EVALUATED[row[0]], whole=True, epochs=preset.part(row).shown, metrics=shown)
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train and score what is missing, then write tables, figures and the documents."""
-    plan, runs = preset.rows(), train(preset, bench)
+    plan = preset.rows()
+    runs = {row: train(preset, row, bench) for row in plan}
     results, histories = [], []
     for row, group in runs.items():
         shown = preset.part(row).shown
@@ -76,5 +75,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in preset.rows().values() for config in configs],
-    train=train,
+    parts=lambda preset: {", ".join(row): partial(train, preset, row) for row in preset.rows()},
 )

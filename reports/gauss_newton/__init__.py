@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ from reports.gauss_newton.tables import (
     results_table,
     settings_table,
 )
-from reports.kit.context import ReportContext, strategies
+from reports.kit.context import Part, ReportContext, strategies
 from reports.kit.histories import learning_curves
 from reports.kit.report import Report
 from reports.kit.results import by_name
@@ -31,22 +32,22 @@ Finals = dict[tuple[Row, str, int], list[Run]]
 """The runs of the tables, by row, yardstick and length."""
 
 
-def train(preset: Preset, bench: ReportContext) -> tuple[dict[Row, Chosen], Finals]:
-    """Tune, train and evaluate what is missing."""
-    chosen = {row: choose(preset, bench, row) for row in preset.rows}
-    finals = {
+def train(preset: Preset, row: Row, bench: ReportContext) -> tuple[Chosen, Finals]:
+    """Tune, train and evaluate what is missing of a row."""
+    found = choose(preset, bench, row)
+    return found, {
         (row, metric, epochs): bench.train(
             final(preset, row, found, metric, epochs), samples=preset.counted(epochs), whole=True
         )
-        for row, found in chosen.items()
         for metric, epochs in preset.places(row)
     }
-    return chosen, finals
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train what is missing, then write numbers, tables, figures and documents."""
-    chosen, finals = train(preset, bench)
+    made = {row: train(preset, row, bench) for row in preset.rows}
+    chosen = {row: found for row, (found, _) in made.items()}
+    finals = {place: runs for _, own in made.values() for place, runs in own.items()}
     frames = [
         evaluation_rows(bench.report, named(*key), run, preset.counted(key[2]))
         for key, runs in finals.items()
@@ -83,6 +84,11 @@ def final(preset: Preset, row: Row, found: Chosen, metric: str, epochs: int) -> 
     return [row.config(trial, epochs, seed, preset.base) for seed in preset.seeds]
 
 
+def parts(preset: Preset) -> dict[str, Part]:
+    """What tunes and trains each row."""
+    return {row.label: partial(train, preset, row) for row in preset.rows}
+
+
 def plan(preset: Preset) -> list[Config]:
     """The runs that a preset needs at the least: where both yardsticks choose the same settings."""
     seed, wanted = preset.trial_seeds[0], list[Config]()
@@ -104,4 +110,4 @@ PAPERS = (
     "Shao et al. 2025; Burda et al. 2016; Loshchilov and Hutter 2019"
 )
 SUMMARY = "Gauss-Newton targets: how fast every estimator learns, and what weight decay does to each"
-REPORT = Report("gauss-newton", SUMMARY, PRESETS, make, plan=plan, train=train)
+REPORT = Report("gauss-newton", SUMMARY, PRESETS, make, plan=plan, parts=parts)

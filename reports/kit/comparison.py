@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from discrete_vae.runs.spreadsheets import read_csv
 from reports.kit import parsing
 from reports.kit.captions import Entries, longer, of_seeds, says, setting, told
 from reports.kit.checks import check_comparison
-from reports.kit.context import Missing, ReportContext, strategies
+from reports.kit.context import Missing, Part, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
 from reports.kit.prose import Unfilled, escape, fill
@@ -27,7 +28,7 @@ from reports.kit.results import TESTED, Difference, Metric, by_name, cells, diff
 from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
-from reports.kit.trials import enter, tuning
+from reports.kit.trials import Entry, enter, tuning
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,24 @@ class Comparison:
             wanted += lasting(tried[0], max(row.lengths, default=own.epochs), own.seeds)
         return wanted
 
-    def missing(self, preset: Preset, bench: ReportContext) -> list[Config]:
-        """The runs that have to be trained, as far as known trials tell which settings are chosen."""
+    def parts(self, preset: Preset) -> Mapping[str, Part]:
+        """A part for each row on each task: its trials, and the best of them in full."""
+
+        def part(task: Task, row: Row, bench: ReportContext) -> Entry:
+            return enter(task.stretched(preset), bench, row, task, self.chosen_by)
+
+        return {line(row.label, task.label): partial(part, task, row) for task, row in self._places(preset)}
+
+    def missing(self, preset: Preset, bench: ReportContext, rows: Collection[str] = ()) -> list[Config]:
+        """The runs that have to be trained, as far as known trials tell which settings are chosen; of all ``rows``, or
+        of some that are called as in ``parts``.
+        """
         wanted = list[Config]()
         for task, row, configs in self._lacking(preset, replace(bench, dry=True)):
+            if rows and line(row.label, task.label) not in rows:
+                continue
             own, wanted = task.stretched(preset), wanted + configs
-            if {config.seed for config in configs}.isdisjoint(own.seeds):  # trials, with finals to come
+            if configs and {config.seed for config in configs}.isdisjoint(own.seeds):  # trials, with finals to come
                 wanted += lasting(settings(row, task, own)[0], own.epochs, own.seeds)
         return list(dict.fromkeys(wanted))
 
@@ -123,7 +136,7 @@ class Comparison:
     def entries(self, preset: Preset, bench: ReportContext) -> Entries:
         """Every row on every task; what is missing is tried and trained, all rows' next runs side by side."""
         dry, trainer = replace(bench, dry=True, asked=[]), replace(bench, retrain=True)
-        while not bench.dry and self._lacking(preset, dry):
+        while not bench.dry and any(configs for *_, configs in self._lacking(preset, dry)):
             # Trained ones as well: so a call after a kill has the same populations.
             trainer.train(list(dict.fromkeys(dry.asked)))
             dry.asked.clear()

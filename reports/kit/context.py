@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ WRITTEN = {".bib", ".csv", ".html", ".json", ".log", ".md", ".pdf", ".png", ".te
 
 
 class Missing(Exception):
-    """What a dry call of ``ReportContext.train`` would train."""
+    """What a dry call of ``ReportContext.train`` would train; nothing if it would only evaluate."""
 
     def __init__(self, configs: Sequence[Config]) -> None:
         super().__init__(f"{len(configs)} runs")
@@ -64,7 +64,7 @@ class ReportContext:
     retrain: bool = False
     """Whether to train what committed tables know already."""
     dry: bool = False
-    """Whether ``train`` raises ``Missing`` where it would train."""
+    """Whether ``train`` raises ``Missing`` where it would train or evaluate."""
     file: str = ""
     """The file that defines the report, if it is a user's own."""
     jobs: int | None = None
@@ -152,7 +152,10 @@ class ReportContext:
                     )
                     found |= {run.config: run for run in made}
         for split, count in wants.samples.items():
-            self._evaluate([run for run in found.values() if not isinstance(run, Known)], split, count)
+            unscored = [run for run in found.values() if not isinstance(run, Known) and _lacks(run, split, count)]
+            if unscored and self.dry:
+                raise Missing([])
+            self._evaluate(unscored, split, count)
         return [found[config] for config in configs]
 
     def missing(self, configs: Sequence[Config]) -> list[Config]:
@@ -166,10 +169,9 @@ class ReportContext:
         return [config for config in configs if config not in ended]
 
     def _evaluate(self, runs: Sequence[Run], split: str, samples: int) -> None:
-        """Compute the runs' metrics on a split into their folders, where they are missing."""
-        missing = [run for run in runs if run.finished and evaluation.stored(run, split, samples).empty]
-        for images in dict.fromkeys(run.config.data for run in missing):
-            group, dataset = [run for run in missing if run.config.data == images], self.dataset(images)
+        """Compute the runs' metrics on a split into their folders."""
+        for images in dict.fromkeys(run.config.data for run in runs):
+            group, dataset = [run for run in runs if run.config.data == images], self.dataset(images)
             label = f"evaluation, {split}, {samples} sample{'s' * (samples > 1)}"
             with (
                 terminal_progress() as progress,
@@ -240,6 +242,14 @@ class ReportContext:
     ) -> None:
         """Write the report's documents: see ``reports.kit.documents.write``."""
         documents.write(self, title, text, tables, values, figures, cited, papers)
+
+
+def _lacks(run: Run, split: str, samples: int) -> bool:
+    return run.finished and evaluation.stored(run, split, samples).empty
+
+
+Part = Callable[[ReportContext], object]
+"""Trains and evaluates what is missing of a part of a report, in most of them a row."""
 
 
 def strategies(configs: Iterable[Config]) -> list[tuple[str, object]]:

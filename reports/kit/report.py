@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
-from reports.kit.context import Missing, ReportContext
+from reports.kit.context import Missing, Part, ReportContext
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,22 @@ class Report:
     """Whether it reads a storage of Optuna studies."""
     plan: Callable[[Any], Sequence[Config]] = lambda preset: ()
     """The runs that a preset needs at the least."""
-    train: Callable[[Any, ReportContext], object] | None = None
-    """All of its training, so that ``missing`` knows what is needed; also of a report that trains in one call."""
+    parts: Callable[[Any], Mapping[str, Part]] = lambda preset: {}
+    """All of its training by what its rows are called, so that ``missing`` knows what is needed, and that several
+    processes and machines can share it; none for a report that trains in a way of its own."""
 
-    def missing(self, preset: Any, bench: ReportContext) -> list[Config]:
-        """The runs that have to be trained, as far as that is known: none if ``train`` gets to its end without any.
+    def missing(self, preset: Any, bench: ReportContext, rows: Collection[str] = ()) -> list[Config]:
+        """The runs that have to be trained, as far as that is known: none if all parts get to their end without any.
 
-        They are the runs of the first call that lacks some, and all others of the plan that tables do not know.
+        They are the runs of each part's first call that lacks some and, unless only some ``rows`` are asked for, all
+        others of the plan that tables do not know.
         """
-        first = list[Config]()
-        if self.train:
+        parts, wanted = self.parts(preset), list[Config]()
+        for label in rows or parts:
             try:
-                self.train(preset, replace(bench, dry=True))
-                return []
+                parts[label](replace(bench, dry=True))
             except Missing as error:
-                first = error.configs
-        return list(dict.fromkeys([*first, *bench.missing(self.plan(preset))]))
+                wanted += error.configs
+        if not rows and (wanted or not parts):
+            wanted += bench.missing(self.plan(preset))
+        return list(dict.fromkeys(wanted))

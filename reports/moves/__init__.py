@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -54,14 +55,15 @@ class Preset:
 SAMPLES = {"train": 1, "validation": 1}
 
 
-def train(preset: Preset, bench: ReportContext) -> list[Run]:
+def train(configs: Sequence[Config], bench: ReportContext) -> list[Run]:
     """Train and evaluate what is missing."""
-    return bench.train(list(preset.runs().values()), samples=SAMPLES, whole=True)
+    return bench.train(configs, samples=SAMPLES, whole=True)
 
 
 def make(preset: Preset, bench: ReportContext) -> None:
     """Train what is missing, then write numbers, the table and the documents."""
-    wanted, runs = preset.runs(), train(preset, bench)
+    wanted = preset.runs()
+    runs = train(list(wanted.values()), bench)
     named = {line(head, size): run for (size, head), run in zip(wanted, runs, strict=True)}
     results = pd.concat([evaluation_rows(bench.report, *each, SAMPLES) for each in named.items()], ignore_index=True)
     bench.write_results(results)
@@ -108,5 +110,5 @@ REPORT = Report(
     make,
     data=lambda preset: [task.base.data for task in preset.tasks],
     plan=lambda preset: list(preset.runs().values()),
-    train=train,
+    parts=lambda preset: {line(head, size): partial(train, [run]) for (size, head), run in preset.runs().items()},
 )

@@ -16,7 +16,7 @@ from discrete_vae.tasks import Architecture, CriticConfig
 from reports.kit.context import ReportContext
 from reports.kit.declared import Task
 from reports.kit.report import Report
-from reports.sequences import ROWS, parts, planned, train, write
+from reports.sequences import ROWS, parts, planned, rows, write
 
 TITLE = "Real strings against a convolutional critic"
 PAPER = Config(
@@ -72,5 +72,5 @@ REPORT = Report(
     make,
     data=lambda preset: [task.base.data for task in preset.tasks],
     plan=lambda preset: [config for configs in planned(preset).values() for config in configs],
-    train=train,
+    parts=rows,
 )

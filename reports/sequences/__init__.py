@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from discrete_vae.data import DataConfig
 from discrete_vae.runs import Run
 from discrete_vae.schedules import Schedule
 from discrete_vae.tasks import Architecture, CriticConfig
-from reports.kit.context import ReportContext, strategies
+from reports.kit.context import Part, ReportContext, strategies
 from reports.kit.declared import Row, Task, lasting, settings
 from reports.kit.report import Report
 from reports.kit.results import by_name, line
@@ -63,10 +64,14 @@ def planned(preset: parts.StringsPreset) -> dict[str, list[Config]]:
     }
 
 
-def train(preset: parts.StringsPreset, bench: ReportContext) -> dict[str, list[Run]]:
-    """The runs by row and data set."""
-    plan = planned(preset)
-    return {name: bench.train(configs, samples=preset.evaluated, whole=True) for name, configs in plan.items()}
+def train(preset: parts.StringsPreset, row: str, bench: ReportContext) -> list[Run]:
+    """The runs of a row on a data set."""
+    return bench.train(planned(preset)[row], samples=preset.evaluated, whole=True)
+
+
+def rows(preset: parts.StringsPreset) -> dict[str, Part]:
+    """What trains each row on each data set."""
+    return {row: partial(train, preset, row) for row in planned(preset)}
 
 
 def make(preset: parts.StringsPreset, bench: ReportContext) -> None:
@@ -76,11 +81,13 @@ def make(preset: parts.StringsPreset, bench: ReportContext) -> None:
 
 def write(preset: parts.StringsPreset, bench: ReportContext, title: str, text: Path) -> None:
     """A report on some data sets, with a text of its own."""
-    runs = train(preset, bench)
-    rows = [evaluation_rows(bench.report, name, run, preset.evaluated) for name, group in runs.items() for run in group]
+    runs = {row: train(preset, row, bench) for row in planned(preset)}
+    frames = [
+        evaluation_rows(bench.report, name, run, preset.evaluated) for name, group in runs.items() for run in group
+    ]
     datasets, labels = [task.label for task in preset.tasks], [row.label for row in preset.rows]
-    rows += [parts.reference(dataset, preset.seeds, bench) for dataset in datasets]
-    results = pd.concat(rows, ignore_index=True)
+    frames += [parts.reference(dataset, preset.seeds, bench) for dataset in datasets]
+    results = pd.concat(frames, ignore_index=True)
     bench.write_results(results)
     figures = parts.draw(preset, bench, runs)
     final = [run for group in runs.values() for run in group]
@@ -117,5 +124,5 @@ REPORT = Report(
     PRESETS,
     make,
     plan=lambda preset: [config for configs in planned(preset).values() for config in configs],
-    train=train,
+    parts=rows,
 )

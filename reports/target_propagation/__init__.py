@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -76,4 +77,6 @@ def plan(preset: Preset) -> list[Config]:
 
 
 SUMMARY = "target propagation through categorical latents: what fails, what wins"
-REPORT = Report("target-propagation", SUMMARY, PRESETS, make, plan=plan, train=train)
+REPORT = Report(
+    "target-propagation", SUMMARY, PRESETS, make, plan=plan, parts=lambda preset: {"all": partial(train, preset)}
+)

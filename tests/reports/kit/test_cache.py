@@ -111,12 +111,14 @@ def test_what_tables_tell_too_little_of_is_missing(tmp_path: Path, monkeypatch: 
 
     def report(**wants: Any) -> list[Config]:
         own = Report("x", "", {}, lambda preset, bench: None, plan=lambda preset: [CONFIG, *preset])
-        return replace(own, train=lambda preset, bench: bench.train(own.plan(preset), **wants)).missing([], here)
+        return replace(own, parts=lambda preset: {"all": lambda bench: bench.train(own.plan(preset), **wants)}).missing(
+            [], here
+        )
 
     assert report() == report(samples={"test": 1}, whole=True, epochs=(3,)) == []
     assert report(samples={"test": 10}) == report(epochs=(2,)) == [CONFIG]
     own = Report("x", "", {}, lambda preset, bench: None, plan=lambda preset: [CONFIG, *preset])
-    asked = replace(own, train=lambda preset, bench: bench.train([CONFIG], samples={"test": 9}))
+    asked = replace(own, parts=lambda preset: {"all": lambda bench: bench.train([CONFIG], samples={"test": 9})})
     assert asked.missing([other], here) == [CONFIG, other]
 
 

@@ -1,0 +1,128 @@
+"""Rows of a report that several processes share: each takes what no other is at."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+
+from discrete_vae import parallel
+from discrete_vae.config import Config
+from discrete_vae.evaluation import yardstick
+from discrete_vae.runs import Run, find
+from discrete_vae.tasks import Architecture
+from reports import __main__ as command
+from reports.kit import shared
+from reports.kit.comparison import Comparison
+from reports.kit.context import ReportContext
+from reports.kit.declared import Preset, Row, Task
+from reports.kit.results import Metric
+from tests.tiny_images import middle
+
+SMALL = middle(2000, 200)
+BASE = Config(architecture=Architecture(3, 3, ()), batch_size=500, data=SMALL.config)
+PRESET = Preset(2, (0, 1), 3, (1e-3, 3e-3), trial_epochs=1, growth=0)
+OWN = Comparison(
+    "tiny",
+    "Rows to share",
+    [Row("GS", "gumbel-softmax"), Row("ST", "straight-through"), Row("ReinMax", "reinmax")],
+    {"quick": PRESET},
+    [Task("", BASE)],
+    [Metric("test", "log_likelihood")],
+)
+
+
+def context(runs: Path, out: str = "out", **options: Any) -> ReportContext:
+    given = {"_data": {SMALL.config: SMALL}} | options
+    return ReportContext("tiny", "quick", runs.parent / out, runs, torch.device("cpu"), **given)
+
+
+def trained(runs: Path) -> set[str]:
+    return {run.config.strategy for run in find(runs)}
+
+
+def test_each_row_is_trained_tried_and_evaluated_and_the_report_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = context(tmp_path / "runs")
+    assert list(OWN.parts(PRESET)) == ["GS", "ST", "ReinMax"]
+    assert list(shared.train(shared.chosen(OWN.parts(PRESET), ["ST", "GS"]), bench)) == [("GS", True), ("ST", True)]
+    assert trained(tmp_path / "runs") == {"gumbel-softmax", "straight-through"}
+    finals = [run for run in find(tmp_path / "runs") if run.config.epochs == 2]
+    assert len(finals) == 4
+    assert not any(yardstick.stored(run, "test", 3).empty for run in finals)
+    assert {config.strategy for config in OWN.missing(PRESET, bench)} == {"reinmax"}
+    assert OWN.missing(PRESET, bench, ["GS"]) == []
+    assert list(shared.train(OWN.parts(PRESET), bench)) == [("GS", True), ("ST", True), ("ReinMax", True)]
+
+    assert OWN.missing(PRESET, bench) == []
+    monkeypatch.setattr(parallel, "evaluate", None)
+    OWN.make(PRESET, bench)
+    assert (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_row_that_another_process_is_at_is_passed_over(tmp_path: Path) -> None:
+    """Whether it holds the row or, for another report, one of its runs; it is trained later."""
+    bench, runs = context(tmp_path / "runs"), tmp_path / "runs"
+    first = next(shared.train(OWN.parts(PRESET), bench))
+    assert first == ("GS", True)
+    (lock,) = (runs / shared.LOCKS).iterdir()
+    with FileLock(lock):
+        assert list(shared.train(OWN.parts(PRESET), bench)) == [("GS", False), ("ST", True), ("ReinMax", True)]
+    here = context(tmp_path / "others")
+    trial = next(config for config in OWN.plan(PRESET) if config.strategy == "straight-through")
+    with Run(here.runs / trial.name, trial).held():
+        assert list(shared.train(OWN.parts(PRESET), here)) == [("GS", True), ("ST", False), ("ReinMax", True)]
+    assert list(shared.train(OWN.parts(PRESET), here)) == [("GS", True), ("ST", True), ("ReinMax", True)]
+
+
+def test_what_is_trained_and_not_evaluated_is_not_evaluated_by_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may be at it, and it may take hours."""
+    bench = context(tmp_path / "runs")
+    assert all(whole for _, whole in shared.train(OWN.parts(PRESET), bench))
+    for run in find(tmp_path / "runs"):
+        (run.folder / "evaluation.csv").unlink(missing_ok=True)
+    monkeypatch.setattr(parallel, "evaluate", None)
+    assert OWN.missing(PRESET, bench) == []
+    monkeypatch.undo()
+    OWN.make(PRESET, bench)
+    assert "log_likelihood" in (tmp_path / "out" / "results.csv").read_text()
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    own = dataclasses.replace(OWN, presets={"quick": dataclasses.replace(PRESET, epochs=1)})
+    monkeypatch.setitem(command.REPORTS, "tiny", own)
+    monkeypatch.setattr(ReportContext, "dataset", lambda self, config: SMALL)
+
+    def call(*tokens: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            command.main([*tokens, "--runs", str(tmp_path / "runs")])
+        shown = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, shown.out or shown.err
+
+    with pytest.raises(SystemExit):
+        command.main(["rows", "tiny"])
+    assert capsys.readouterr().out == "GS\nST\nReinMax\n"
+    assert call("train", "tiny", "--row", "GS", "ST") == (0, "GS: whole\nST: whole\n")
+    assert trained(tmp_path / "runs") == {"gumbel-softmax", "straight-through"}
+    for lock in (tmp_path / "runs" / shared.LOCKS).iterdir():
+        with FileLock(lock):
+            code, told = call("train", "tiny")
+        assert code == 0
+        assert told.count(": another process is at it\n") == 1
+        assert "2 of 3 rows are whole; call again after the others\n" in told
+    assert call("train", "tiny") == (
+        0,
+        "all runs are known already; none is trained\n" + "".join(f"{row}: whole\n" for row in ("GS", "ST", "ReinMax")),
+    )
+    assert call("train", "tiny", "--row", "ReinMx") == (2, "error: unknown row 'ReinMx'; did you mean 'ReinMax'?\n")
+    code, told = call("train", "polynomial")
+    assert code == 2
+    assert "trains in a way of its own, and not by rows; make it: python -m reports polynomial" in told
