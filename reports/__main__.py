@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -158,7 +158,13 @@ EVERYTHING = Training()
 
 
 @app.default
-def make(name: str, *, out: Folder, training: Training = EVERYTHING) -> None:
+def make(
+    name: str,
+    *,
+    out: Folder,
+    known: Annotated[bool, Parameter(negative="")] = False,
+    training: Training = EVERYTHING,
+) -> None:
     """Make a report.
 
     Parameters
@@ -167,11 +173,20 @@ def make(name: str, *, out: Folder, training: Training = EVERYTHING) -> None:
         The report, which `list` shows, or a Python file that defines REPORT.
     out
         Folder for the report's files: a new one, or one that the same report has made.
+    known
+        Train nothing: of a comparison whose training lasts, show the rows that are whole. The others are dashes.
     """
     report = named(name)
-    bench = training.context(name, report, out)
+    bench = replace(training.context(name, report, out), known_only=known)
+    if known and not isinstance(report, Comparison):
+        raise InputError(
+            f"known has no effect with {name}, which is no comparison and is made as a whole; leave it off"
+        )
+    if known and training.retrain:
+        raise InputError("known and retrain contradict each other; leave one off")
     bench.check_out()
-    announce(report, bench)
+    if not known:
+        announce(report, bench)
     report.make(report.presets[bench.preset], bench)
 
 

@@ -383,7 +383,7 @@ def test_the_tables_of_reports_have_them_all() -> None:
         assert took in ("times only", cost.told(found["training_seconds"])), name
     made = [json.loads(path.read_text()) for path in (ROOT / "reports" / "results").glob("*/provenance.json")]
     ready = {(name, preset) for name, report in REPORTS.items() for preset in report.presets if preset != "quick"}
-    ready -= {(each["report"], each["preset"]) for each in made}
+    ready -= {(each["report"], each["preset"]) for each in made if not each.get("known_only")}
     planned = re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", PLANNED, re.MULTILINE)
     assert {(name, preset) for name, presets in planned for preset in re.findall(r"\w+", presets)} == ready
     assert {name for name, *_ in rows} | dict(planned).keys() == REPORTS.keys() - {"storage-overhead"}

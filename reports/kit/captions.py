@@ -74,8 +74,11 @@ def length(preset: Preset, entries: Entries) -> str:
     return f"{most} ({', '.join(map(escape, patient))}: at most, {until})"
 
 
-def told(preset: Preset, entries: Entries) -> str:
-    """What a table's caption says of lengths, seeds, choices and bold numbers."""
+def told(preset: Preset, entries: Entries, places: int) -> str:
+    """What a table's caption says of lengths, seeds, choices and bold numbers, and of rows that are not trained yet.
+
+    ``places`` is the number of rows times that of tasks.
+    """
     seeds = over_seeds(len(preset.seeds))
     samples = counted(preset.samples, "sample")
     said = [f"{length(preset, entries)}, {seeds}; {samples} an image of the test images; {BOLD}."]
@@ -94,6 +97,8 @@ def told(preset: Preset, entries: Entries) -> str:
     said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
     if any(not run.finished for entry in entries.values() for run in entry.runs):
         said.append(results.FEWER)
+    if len(entries) < places:
+        said.append(f"{len(entries)} of {places} rows and tasks are trained; the others are left out or dashes.")
     return " ".join(said)
 
 

@@ -14,10 +14,11 @@ import pandas as pd
 
 from discrete_vae.config import Config
 from discrete_vae.data import DataConfig
-from discrete_vae.errors import nearest
+from discrete_vae.errors import InputError, nearest
 from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
 from reports.kit import parsing
+from reports.kit.cache import provenance
 from reports.kit.captions import Entries, longer, of_seeds, says, setting, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, Part, ReportContext, strategies
@@ -134,23 +135,33 @@ class Comparison:
         return found
 
     def entries(self, preset: Preset, bench: ReportContext) -> Entries:
-        """Every row on every task; what is missing is tried and trained, all rows' next runs side by side."""
+        """Every row on every task; what is missing is tried and trained, all rows' next runs side by side.
+
+        With ``bench.known_only`` it is left out. Raises ``InputError`` if that leaves nothing.
+        """
         dry, trainer = replace(bench, dry=True, asked=[]), replace(bench, retrain=True)
-        while not bench.dry and any(configs for *_, configs in self._lacking(preset, dry)):
+        while bench.trains and any(configs for *_, configs in self._lacking(preset, dry)):
             # Trained ones as well: so a call after a kill has the same populations.
             trainer.train(list(dict.fromkeys(dry.asked)))
             dry.asked.clear()
-        return {
-            (row.label, task.label): enter(task.stretched(preset), bench, row, task, self.chosen_by)
-            for task, row in self._places(preset)
-        }
+        found = dict[tuple[str, str], Entry]()
+        for task, row in self._places(preset):
+            with contextlib.suppress(*bench.left_out):
+                found[row.label, task.label] = enter(task.stretched(preset), bench, row, task, self.chosen_by)
+        if not found:
+            raise InputError(
+                f"no row of {self.name} --preset {bench.preset} is known in {bench.runs} or in committed tables; train "
+                f"one: python -m reports train {bench.file or self.name} --preset {bench.preset}"
+            )
+        return found
 
     def tables(self, folder: str | Path, preset: str) -> dict[str, Table]:
         """The tables of a folder that the report was made in, by name, as a notebook shows them.
 
         Raises ``Missing`` for a folder that lacks runs.
         """
-        bench, own = ReportContext(self.name, preset, Path(folder), dry=True), self.presets[preset]
+        known = bool(provenance(Path(folder)).get("known_only"))
+        bench, own = ReportContext(self.name, preset, Path(folder), dry=True, known_only=known), self.presets[preset]
         entries, results = self.entries(own, bench), read_csv(Path(folder) / "results.csv")
         made = [self.table(own, entries, results), *([self.differences(own, results)] if self.pairs else [])]
         return {each.name: each for each in made}
@@ -161,6 +172,7 @@ class Comparison:
         self._check_names(text, preset, bench)
         entries = self.entries(preset, bench)
         named = {line(*key): entry for key, entry in entries.items()}
+        rows = [line(row.label, task.label) for task, row in self._places(preset)]
         frames = [
             evaluation_rows(bench.report, name, run, preset.evaluated)
             for name, entry in named.items()
@@ -174,7 +186,7 @@ class Comparison:
         tables = [self.table(preset, entries, results)]
         if self.pairs:
             tables.append(self.differences(preset, results))
-        values = self.values(preset, entries) | {"preset": bench.preset} | by_name(results, list(named))
+        values = self.values(preset, entries) | {"preset": bench.preset} | by_name(results, rows)
         fill(text, **values)  # before anything is written over
         bench.write_results(results)
         if any(entry.trials for entry in entries.values()):
@@ -182,9 +194,11 @@ class Comparison:
         trials = [run for entry in entries.values() for runs in entry.trials.values() for run in runs]
         final = [run for entry in entries.values() for run in entry.runs]
         bench.write_provenance([*trials, *final], samples=preset.evaluated, epochs=preset.epochs)
-        figures = list(self.draw(bench, entries, results))
-        if self.curves:
-            figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
+        figures = list[str]()
+        with contextlib.suppress(*bench.left_out):  # of histories or weights that are not there
+            figures += self.draw(bench, entries, results)
+            if self.curves:
+                figures += learning_curves(bench, {row: entry.runs for row, entry in named.items()}, self.curves)
         cited = strategies(entry.config for entry in entries.values())
         bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
@@ -200,7 +214,8 @@ class Comparison:
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
-        caption = f"{self.caption} {told(preset, entries)}{longer(preset.tasks or self.tasks)}".strip()
+        places = len(list(self._places(preset)))
+        caption = f"{self.caption} {told(preset, entries, places)}{longer(preset.tasks or self.tasks)}".strip()
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
         label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
         parts = {task: self._part(preset, entries, results, task) for task in tasks}
@@ -219,16 +234,16 @@ class Comparison:
     ) -> tuple[list[Column], dict[str, list[Cell]]]:
         """The columns of a task, and every row's cells in them; of stacked tasks the columns are the same."""
         own = {row: entry for (row, other), entry in entries.items() if other == task}
-        lines = {line(row, task): row for row in own}
+        lines = {line(row, task): row for row in dict.fromkeys(row for row, _ in entries)}
         alike = entries if self.stacked else {(row, task): entry for row, entry in own.items()}
         group = "" if self.stacked else escape(task)
-        columns, body = list[Column](), {row: list[Cell]() for row in own}
+        columns, body = list[Column](), {row: list[Cell]() for row in lines.values()}
         for metric in self.metrics:
             columns.append(Column(metric.head or metric.split, group or metric.group))
-            shown = cells(results, [name for name, row in lines.items() if says(own[row], metric)], metric)
+            shown = cells(results, [line(row, task) for row, entry in own.items() if says(entry, metric)], metric)
             for name, row in lines.items():
                 seeds = len(metric.of(results, name)), len(preset.seeds)
-                body[row].append(of_seeds(shown.get(name, DASH), own[row], *seeds))
+                body[row].append(of_seeds(shown.get(name, DASH), own[row], *seeds) if row in own else DASH)
             if metric.printed.keys() & {line(*key) for key in alike}:
                 columns.append(Column("printed", group or metric.group))
                 for name, row in lines.items():
@@ -236,8 +251,8 @@ class Comparison:
                     body[row].append(DASH if printed is None else Number(printed, digits=1))
         if any(entry.trials or entry.study for entry in alike.values()):
             columns.append(Column("setting", group, text=True))
-            for row, entry in own.items():
-                body[row].append(setting(entry))
+            for row in lines.values():
+                body[row].append(setting(own[row]) if row in own else DASH)
         return columns, body
 
     def differences(self, preset: Preset, results: pd.DataFrame) -> Table:

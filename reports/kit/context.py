@@ -65,6 +65,9 @@ class ReportContext:
     """Whether to train what committed tables know already."""
     dry: bool = False
     """Whether ``train`` raises ``Missing`` where it would train or evaluate."""
+    known_only: bool = False
+    """Whether a comparison is made of the rows that are known: it trains and evaluates nothing, ``train`` raises
+    ``Missing`` instead."""
     file: str = ""
     """The file that defines the report, if it is a user's own."""
     jobs: int | None = None
@@ -107,6 +110,16 @@ class ReportContext:
             self._cache.append(Cache(dict.fromkeys(folders)))
         return self._cache[0]
 
+    @property
+    def trains(self) -> bool:
+        """Whether what is missing is trained and evaluated."""
+        return not (self.dry or self.known_only)
+
+    @property
+    def left_out(self) -> tuple[type[Missing], ...]:
+        """``Missing`` if what is missing is left out, for ``contextlib.suppress``; otherwise nothing."""
+        return (Missing,) if self.known_only else ()
+
     def dataset(self, config: DataConfig) -> Dataset:
         """The images, read once."""
         if config not in self._data:
@@ -138,8 +151,8 @@ class ReportContext:
                 unknown = [config for config in configs if config.data == images and config not in found]
                 if self.dry:
                     self.asked.extend(unknown)
-                    if missing := self._untrained(unknown):
-                        raise Missing(missing)
+                if not self.trains and (missing := self._untrained(unknown)):
+                    raise Missing(missing)
                 if unknown:
                     made = parallel.train(
                         unknown,
@@ -153,7 +166,7 @@ class ReportContext:
                     found |= {run.config: run for run in made}
         for split, count in wants.samples.items():
             unscored = [run for run in found.values() if not isinstance(run, Known) and _lacks(run, split, count)]
-            if unscored and self.dry:
+            if unscored and not self.trains:
                 raise Missing([])
             self._evaluate(unscored, split, count)
         return [found[config] for config in configs]
@@ -220,12 +233,15 @@ class ReportContext:
 
     def write_provenance(self, runs: Sequence[Run], own_seconds: float = 0.0, /, **settings: object) -> None:
         """Write the provenance of the numbers, as the runs' folders have it; ``own_seconds``: of other training."""
+        committed = [path.parent for path in RESULTS.glob(f"*/{PROVENANCE}") if owner_of(path) == self.report]
+        how = " --known" * self.known_only
         told = {
             "report": self.report,
             "preset": self.preset,
-            "command": f"python -m reports {Path(self.file).name or self.report} --preset {self.preset}",
+            "command": f"python -m reports {Path(self.file).name or self.report} --preset {self.preset}{how}",
+            **({"known_only": True} if self.known_only else {}),
             "settings": dict(settings),
-            **described(runs, (self.out, RESULTS / self.report, *KEPT.glob("*"))),
+            **described(runs, (self.out, *committed, *KEPT.glob("*"))),
         }
         told["training_seconds"] = round(told["training_seconds"] + own_seconds, 1)
         self.write(PROVENANCE, json.dumps(told, indent=2) + "\n")

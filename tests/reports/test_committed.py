@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,11 @@ WRITTEN = {".bib", ".csv", ".json", ".md", ".tex"}
 """Kinds of files that are the same on every machine; pictures depend on fonts and libraries."""
 
 
-def preset_of(name: str) -> str:
-    return str(provenance(RESULTS / name)["preset"])
-
-
+TOLD = {page.parent.name: provenance(page.parent) for page in sorted(RESULTS.glob(f"*/{PAGE}"))}
 TRAINED = [
-    name
-    for name, report in REPORTS.items()
-    if (RESULTS / name / PAGE).is_file() and report.plan(report.presets[preset_of(name)])
+    name for name, told in TOLD.items() if (report := REPORTS[told["report"]]).plan(report.presets[told["preset"]])
 ]
-"""Reports that stand on runs, and not on measured times."""
+"""Folders that stand on runs, and not on measured times."""
 
 
 def texts(folder: Path) -> dict[str, str]:
@@ -42,8 +38,9 @@ def refuse(*arguments: object, **options: object) -> None:
 def test_a_report_makes_its_committed_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_train_population", refuse)
     monkeypatch.setattr(evaluation, "evaluate_population", refuse)
-    report, preset = REPORTS[name], preset_of(name)
-    bench = ReportContext(name, preset, tmp_path / "out", tmp_path / "runs", torch.device("cpu"))
+    report, preset = REPORTS[TOLD[name]["report"]], TOLD[name]["preset"]
+    bench = ReportContext(report.name, preset, tmp_path / "out", tmp_path / "runs", torch.device("cpu"))
+    bench = replace(bench, known_only=TOLD[name].get("known_only", False))
     bench.check_out()
     report.make(report.presets[preset], bench)
     assert texts(tmp_path / "out") == texts(RESULTS / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from filelock import FileLock
 
 from discrete_vae import parallel
 from discrete_vae.config import Config
+from discrete_vae.errors import InputError
 from discrete_vae.evaluation import yardstick
 from discrete_vae.runs import Run, find
 from discrete_vae.tasks import Architecture
@@ -21,6 +23,7 @@ from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task
 from reports.kit.results import Metric
+from reports.kit.table import DASH
 from tests.tiny_images import middle
 
 SMALL = middle(2000, 200)
@@ -95,6 +98,40 @@ def test_what_is_trained_and_not_evaluated_is_not_evaluated_by_a_question(
     assert "log_likelihood" in (tmp_path / "out" / "results.csv").read_text()
 
 
+def test_a_table_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are not whole are left out, on some of the tasks dashes, and nothing is trained or evaluated."""
+    tasks = [Task("one", BASE), Task("two", dataclasses.replace(BASE, batch_size=1000))]
+    own = dataclasses.replace(
+        OWN, tasks=tasks, text="ST has << mean('ST, one', 'test', 'log_likelihood') >>.\n\n[table: results]\n"
+    )
+    bench = context(tmp_path / "runs")
+    known = dataclasses.replace(bench, known_only=True)
+    with pytest.raises(InputError, match=r"no row of tiny --preset quick is known in .*python -m reports train tiny"):
+        own.make(PRESET, known)
+    assert all(whole for _, whole in shared.train(shared.chosen(own.parts(PRESET), ["GS, one", "ReinMax, two"]), bench))
+    for run in find(tmp_path / "runs"):  # trained, and not evaluated
+        if run.config.strategy == "reinmax" and run.config.epochs == 2:
+            (run.folder / "evaluation.csv").unlink()
+    parts = shared.train(shared.chosen(own.parts(PRESET), ["ST, two"]), bench)
+    assert list(parts) == [("ST, two", True)]
+    monkeypatch.setattr(parallel, "evaluate", None)
+    before = {run.folder.name for run in find(tmp_path / "runs")}
+    own.make(PRESET, known)
+    assert {run.folder.name for run in find(tmp_path / "runs")} == before
+    gs, st = own.tables(tmp_path / "out", "quick")["results"].rows
+    assert (gs[0], *gs[3:], *st[:3]) == ("GS", DASH, DASH, "ST", DASH, DASH)
+    assert DASH not in (gs[1], st[3])
+    caption = (tmp_path / "out" / "results.tex").read_text()
+    assert "2 of 6 rows and tasks are trained; the others are left out or dashes." in caption
+    assert "ST has \\textendash{}." in (tmp_path / "out" / "tiny.tex").read_text()
+    told = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert told["command"] == "python -m reports tiny --preset quick --known"
+    monkeypatch.undo()
+    own.make(PRESET, bench)
+    assert "rows and tasks are trained" not in (tmp_path / "out" / "results.tex").read_text()
+    assert "known_only" not in json.loads((tmp_path / "out" / "provenance.json").read_text())
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     own = dataclasses.replace(OWN, presets={"quick": dataclasses.replace(PRESET, epochs=1)})
     monkeypatch.setitem(command.REPORTS, "tiny", own)
@@ -126,3 +163,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     code, told = call("train", "polynomial")
     assert code == 2
     assert "trains in a way of its own, and not by rows; make it: python -m reports polynomial" in told
+    out = ("--out", str(tmp_path / "out"))
+    assert call("tiny", "--known", *out)[0] == 0
+    assert "ReinMax" in (tmp_path / "out" / "results.md").read_text()
+    code, told = call("critics", "--known", *out)
+    assert (code, "known has no effect with critics, which is no comparison" in told) == (2, True)
+    code, told = call("tiny", "--known", "--retrain", *out)
+    assert (code, "known and retrain contradict each other" in told) == (2, True)
