@@ -34,6 +34,7 @@ _SPECIAL = re.compile(
     """,
     re.VERBOSE,
 )
+_STATEMENT, _LAST = re.compile("<%.*?%>"), re.compile("(<% *(?:endif|endfor|else)) *%>$")
 _NUMBERED = re.compile(r"\A(\d{1,9})([.)])(?=\s|\Z)")
 
 
@@ -65,7 +66,7 @@ def fill(template: str, **values: object) -> Prose:
     """
     given = {"code": code} | values
     try:
-        return Prose(_TEMPLATES.from_string(template).render(given))
+        return Prose(_TEMPLATES.from_string("\n".join(map(_with_its_end, template.split("\n")))).render(given))
     except _UnknownError as error:
         there = sorted(given) if error.owner is missing else sorted(_names(error.owner))
         near = difflib.get_close_matches(error.name, there, n=3) or there[:10]
@@ -76,6 +77,11 @@ def fill(template: str, **values: object) -> Prose:
         raise
     except Exception as error:  # whatever an expression of the text raises
         raise Unfilled(f"the text cannot be filled in ({type(error).__name__}: {error}); correct it") from error
+
+
+def _with_its_end(line: str) -> str:
+    """A line of a template: a statement alone on it takes the line's end with it, one behind text does not."""
+    return _LAST.sub(r"\1 +%>", line) if _STATEMENT.sub("", line).strip() else line
 
 
 class Unfilled(InputError):

@@ -133,6 +133,15 @@ def test_statements_of_a_text() -> None:
     assert fill("<% if n > 1 %>\n<< n >> seeds\n<% endif %>\n<# not said #>.", n=2) == "2 seeds\n."
 
 
+def test_a_statement_behind_text_glues_no_lines() -> None:
+    text = (
+        "A.<% if x %> B.<% else %> C.<% endif %>\n<% if x %>\nD.\n<% endif %>\nE.<% for i in [1, 2] %> F<% endfor %>\n"
+    )
+    text += "G.\n"
+    assert fill(text, x=True) == "A. B.\nD.\nE. F F\nG.\n"
+    assert fill(text, x=False) == "A. C.\nE. F F\nG.\n"
+
+
 def test_code_shows_any_text() -> None:
     for text in strings():
         if (shown := visible(text)).strip():
