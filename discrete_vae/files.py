@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from discrete_vae.errors import InputError
+from filelock import FileLock, Timeout
+
+from discrete_vae.errors import InputError, InUse
 
 PART = ".discrete-vae-"
 """How the names of unfinished files begin; they end in ``.part``."""
@@ -34,6 +36,24 @@ def writable(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; name a folder with free space that you may write to"
         ) from error
+
+
+@contextlib.contextmanager
+def held(lock: Path, what: str, remedy: str = "wait for it") -> Iterator[None]:
+    """Hold a lock file for this process alone; ``what`` it stands for is in the error.
+
+    Raises ``InUse`` if another process holds it, and ``InputError`` where the folder cannot be written to.
+    """
+    own = FileLock(lock, timeout=0)
+    with writable(lock.parent):
+        try:
+            own.acquire()
+        except Timeout:  # an OSError too, but not one of the disk
+            raise InUse(f"{what} is in use by another process; {remedy}") from None
+    try:
+        yield
+    finally:
+        own.release()
 
 
 def check_room(folder: Path) -> None:

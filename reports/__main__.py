@@ -154,7 +154,7 @@ class Training:
         )
 
 
-EVERYTHING = Training()
+DEFAULTS = Training()
 
 
 @app.default
@@ -163,7 +163,7 @@ def make(
     *,
     out: Folder,
     known: Annotated[bool, Parameter(negative="")] = False,
-    training: Training = EVERYTHING,
+    training: Training = DEFAULTS,
 ) -> None:
     """Make a report.
 
@@ -194,33 +194,34 @@ def make(
 def train(
     name: str,
     *,
-    row: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
-    training: Training = EVERYTHING,
-) -> None:
+    row: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    training: Training = DEFAULTS,
+) -> int:
     """Train and evaluate a report's rows, and write nothing but their runs.
 
     Several calls at once, on one machine or on several that share the folder of runs, share the rows: each takes those
-    that no other is at. The report is then made with the same folder, or `keep` takes the numbers to where it is made.
-    For example `python -m reports train jang --preset vae --row "ReinMax, VAE categorical" --folder data`.
+    that no other is at. The exit code is 0 when all rows have ended, and 1 while others are at some. The report is then
+    made with the same folder, or `keep` takes the numbers to where it is made. For example
+    `python -m reports train jang --preset vae --row "ReinMax, VAE categorical" --folder data`.
 
     Parameters
     ----------
     name
         The report, which `list` shows, or a Python file that defines REPORT.
     row
-        The rows, as `rows` calls them; by default all.
+        A row, as `rows` calls it; may be given several times, and they are trained in this order. By default all.
     """
     report = named(name)
     bench = training.context(name, report, RESULTS / report.name)
-    wanted = shared.chosen(parts_of(name, report, bench.preset), row)
+    wanted = shared.chosen(parts_of(name, report, bench.preset), row, bench)
     check_room(bench.runs)
-    announce(report, bench, list(wanted))
-    others = list[str]()
-    for label, whole_now in shared.train(wanted, bench):
-        print(f"{label}: {'whole' if whole_now else 'another process is at it'}", flush=True)
-        others += [label] * (not whole_now)
+    announce(report, bench, row)
+    for label, done in shared.train(wanted, bench):
+        print(f"{label}: {'ended' if done else 'another process is at it'}", flush=True)
+    others = [label for label, part in wanted.items() if not shared.ended(part, bench)]
     if others:
-        print(f"{len(wanted) - len(others)} of {counted(len(wanted), 'row')} are whole; call again after the others")
+        print(f"{len(others)} of {counted(len(wanted), 'row')} not ended: other processes are at it. Call again later")
+    return int(bool(others))
 
 
 def asked_for(folder: Path | None) -> str:
@@ -252,13 +253,14 @@ def chosen_preset(report: Report | Comparison, preset: str | None) -> str:
 def announce(report: Report | Comparison, bench: ReportContext, rows: Sequence[str] = ()) -> None:
     """Say what is known already, and how long the rest will take if that is long; of all rows, or of some."""
     console, preset = Console(highlight=False, soft_wrap=True), report.presets[bench.preset]
-    planned, missing = report.plan(preset), report.missing(preset, bench, rows)
-    if planned and not missing:
+    planned, missing, parts = report.plan(preset), report.missing(preset, bench, rows), report.parts(preset)
+    if planned and not missing and all(shared.ended(parts[row], bench) for row in rows or parts):
         console.print("all runs are known already; none is trained", markup=False)
     if missing and (seconds := cost.seconds(missing, bench.dataset, bench.device)) > LONG:
         console.print(
-            f"training {len(missing)} runs takes about {cost.told(seconds)} ({cost.steps(missing):,} steps, by a "
-            "measured step of each kind); evaluations, and values that a grid grows by, come on top",
+            f"training {'at least ' * bool(rows)}{counted(len(missing), 'run')} takes about {cost.told(seconds)} "
+            f"({cost.steps(missing):,} steps, by a measured step of each kind); evaluations, and values that a grid "
+            "grows by, come on top",
             markup=False,
         )
 
@@ -282,7 +284,8 @@ def parts_of(name: str, report: Report | Comparison, preset: str) -> Mapping[str
     """What trains each row; raises ``InputError`` for a report without."""
     if found := report.parts(report.presets[preset]):
         return found
-    raise InputError(f"{name} trains in a way of its own, and not by rows; make it: python -m reports {name}")
+    make_it = f"python -m reports {name} --preset {preset} --out FOLDER"
+    raise InputError(f"{name} trains in a way of its own, and not by rows; make it: {make_it}")
 
 
 @app.command
@@ -319,8 +322,8 @@ def keep(
     unscored = sum(run.finished and run.evaluation().empty for run in known)
     if unscored:
         print(
-            f"{counted(unscored, 'run')} of these without an evaluation: settings are chosen by them, but a report "
-            "that scores them trains them again; keep a folder after its report has evaluated it"
+            f"{counted(unscored, 'run')} of these without an evaluation, as trials are: settings are chosen by them. A "
+            "report that shows one trains it again, so keep a folder after its rows have ended"
         )
 
 

@@ -29,12 +29,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from discrete_vae import backbones
 from discrete_vae.config.config import Config
-from discrete_vae.errors import InputError, InUse
-from discrete_vae.files import parse_json, read_text, remove_parts, writable, write_atomically
+from discrete_vae.errors import InputError
+from discrete_vae.files import held, parse_json, read_text, remove_parts, writable, write_atomically
 from discrete_vae.runs import checkpoints
 from discrete_vae.secrets import redact_words
 
@@ -255,19 +255,9 @@ class Run:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the run for this process alone. Raises ``InUse`` if another process holds it."""
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        with writable(self.folder):
-            try:
-                lock.acquire()
-            except Timeout:  # an OSError too, but not one of the disk
-                raise InUse(
-                    f"{self.folder} is in use by another process; wait for it, or name another folder for the runs"
-                ) from None
-        try:
+        with held(self.folder / ".lock", str(self.folder), "wait for it, or name another folder for the runs"):
             remove_parts(self.folder)
             yield
-        finally:
-            lock.release()
 
     def write_sessions(self, sessions: Sequence[dict[str, Any]]) -> None:
         """Write the environments that the run was trained in, one entry a session."""

@@ -86,8 +86,9 @@ class Comparison:
         """The data of a preset's tasks."""
         return [task.base.data for task in preset.tasks or self.tasks]
 
-    def _places(self, preset: Preset) -> Iterable[tuple[Task, Row]]:
-        return itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
+    def _places(self, preset: Preset, rows: Collection[str] = ()) -> list[tuple[Task, Row]]:
+        every = itertools.product(preset.tasks or self.tasks, preset.rows or self.rows)
+        return [(task, row) for task, row in every if not rows or line(row.label, task.label) in rows]
 
     def plan(self, preset: Preset) -> list[Config]:
         """The runs that a preset needs at the least: before any grid grows."""
@@ -115,18 +116,18 @@ class Comparison:
         of some that are called as in ``parts``.
         """
         wanted = list[Config]()
-        for task, row, configs in self._lacking(preset, replace(bench, dry=True)):
-            if rows and line(row.label, task.label) not in rows:
-                continue
+        for task, row, configs in self._lacking(preset, replace(bench, dry=True), rows):
             own, wanted = task.stretched(preset), wanted + configs
             if configs and {config.seed for config in configs}.isdisjoint(own.seeds):  # trials, with finals to come
                 wanted += lasting(settings(row, task, own)[0], own.epochs, own.seeds)
         return list(dict.fromkeys(wanted))
 
-    def _lacking(self, preset: Preset, dry: ReportContext) -> list[tuple[Task, Row, list[Config]]]:
+    def _lacking(
+        self, preset: Preset, dry: ReportContext, rows: Collection[str] = ()
+    ) -> list[tuple[Task, Row, list[Config]]]:
         """The runs that each row lacks next: its trials, values that their grids grow by, or its runs in full."""
         found = []
-        for task, row in self._places(preset):
+        for task, row in self._places(preset, rows):
             own = task.stretched(preset)
             try:
                 enter(own, dry, row, task, self.chosen_by)
@@ -214,8 +215,8 @@ class Comparison:
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
-        places = len(list(self._places(preset)))
-        caption = f"{self.caption} {told(preset, entries, places)}{longer(preset.tasks or self.tasks)}".strip()
+        generated = told(preset, entries, len(self._places(preset))) + longer(preset.tasks or self.tasks)
+        caption = f"{self.caption} {generated}".strip()
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
         label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
         parts = {task: self._part(preset, entries, results, task) for task in tasks}

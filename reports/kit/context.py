@@ -142,7 +142,8 @@ class ReportContext:
 
         A run that committed tables know is taken from there (``Known``) if they hold all that is wanted (``Wants``),
         and if its ``weights`` are not needed; the others are trained, to their end or until pruned, unless the runs'
-        folder has them.
+        folder has them. Raises ``InUse`` for a run that another process trains, and ``Missing`` in a call that does not
+        train (``trains``).
         """
         wants = Wants(samples or {}, whole, epochs, metrics)
         found = {} if weights or self.retrain else self.cache.find(configs, self.runs, prune, wants)
@@ -151,9 +152,12 @@ class ReportContext:
                 unknown = [config for config in configs if config.data == images and config not in found]
                 if self.dry:
                     self.asked.extend(unknown)
-                if not self.trains and (missing := self._untrained(unknown)):
+                missing = self._untrained(unknown)
+                if missing and not self.trains:
                     raise Missing(missing)
-                if unknown:
+                if not missing:  # nobody's lock is in the way
+                    found |= {config: Run.open(self.runs / config.name) for config in unknown}
+                else:
                     made = parallel.train(
                         unknown,
                         self.runs,

@@ -3,56 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from discrete_vae.errors import InUse, nearest
-from discrete_vae.files import writable
-from reports.kit.context import Part, ReportContext
+from discrete_vae.errors import InputError, InUse
+from discrete_vae.files import held
+from reports.kit.context import Missing, Part, ReportContext
 
 LOCKS = ".rows"
 """Folder among the runs of the files that say which rows some process is at."""
 
 
-def chosen(parts: Mapping[str, Part], rows: Collection[str]) -> dict[str, Part]:
-    """The parts of some rows, all if none are named. Raises ``InputError`` for a row that is not there."""
-    if strange := [row for row in rows if row not in parts]:
-        raise nearest(strange[0], parts, "row")
-    return {row: part for row, part in parts.items() if not rows or row in rows}
+def chosen(parts: Mapping[str, Part], rows: Collection[str], bench: ReportContext) -> dict[str, Part]:
+    """The parts of some rows in their order, all if none are named. Raises ``InputError`` for one that is not there."""
+    for row in rows:
+        if row not in parts:
+            close = difflib.get_close_matches(row, parts, n=1)
+            shown = f"python -m reports rows {bench.file or bench.report} --preset {bench.preset} shows them all"
+            raise InputError(f"unknown row {row!r}; {f'did you mean {close[0]!r}? ' * bool(close)}{shown}")
+    return {row: parts[row] for row in rows or parts}
+
+
+def ended(part: Part, bench: ReportContext) -> bool:
+    """Whether nothing of a part is left to train or to evaluate; failed runs have ended too."""
+    try:
+        part(replace(bench, dry=True))
+    except Missing:
+        return False
+    return True
 
 
 def train(parts: Mapping[str, Part], bench: ReportContext) -> Iterator[tuple[str, bool]]:
     """Train and evaluate what is missing of each part, but for those that another process is at.
 
-    Gives each part's label, and whether it is whole now; it is not if another process is at it.
+    Gives each part's label when it is left, and whether it has ended.
     """
     for label, part in parts.items():
-        try:
-            with _held(bench, label):
-                part(bench)
-        except InUse:
-            yield label, False
-        else:
-            yield label, True
+        with contextlib.suppress(InUse), hold(bench, label):
+            part(bench)
+        yield label, ended(part, bench)
 
 
-@contextlib.contextmanager
-def _held(bench: ReportContext, label: str) -> Iterator[None]:
-    """Hold a part for this process alone: also while it evaluates, and between its trials and its runs in full.
-
-    Raises ``InUse`` if another process holds it.
-    """
+def hold(bench: ReportContext, label: str) -> contextlib.AbstractContextManager[None]:
+    """Hold a part for this process alone: also while it evaluates, and between its trials and its runs in full."""
     name = sha256("\n".join((bench.report, bench.preset, label)).encode()).hexdigest()[:16]
-    lock = FileLock(bench.runs / LOCKS / name, timeout=0)
-    with writable(Path(lock.lock_file).parent):
-        try:
-            lock.acquire()
-        except Timeout:  # an OSError too, but not one of the disk
-            raise InUse(f"{label} is in use by another process") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return held(bench.runs / LOCKS / name, f"row {label!r}")

@@ -166,4 +166,4 @@ def test_the_command_says_which_runs_a_report_would_train_again(
     told = tmp_path / "unscored" / PROVENANCE
     told.write_text(told.read_text().replace('"failed"', '"finished"'))
     reports_command.keep("mine", runs=tmp_path / "unscored", out=tmp_path / "unscored")
-    assert "1 run of these without an evaluation" in capsys.readouterr().out
+    assert "1 run of these without an evaluation, as trials are" in capsys.readouterr().out

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from discrete_vae import parallel
 from discrete_vae.config import Config
@@ -53,7 +52,10 @@ def test_each_row_is_trained_tried_and_evaluated_and_the_report_finds_it(
 ) -> None:
     bench = context(tmp_path / "runs")
     assert list(OWN.parts(PRESET)) == ["GS", "ST", "ReinMax"]
-    assert list(shared.train(shared.chosen(OWN.parts(PRESET), ["ST", "GS"]), bench)) == [("GS", True), ("ST", True)]
+    assert list(shared.train(shared.chosen(OWN.parts(PRESET), ["ST", "GS"], bench), bench)) == [
+        ("ST", True),
+        ("GS", True),
+    ]
     assert trained(tmp_path / "runs") == {"gumbel-softmax", "straight-through"}
     finals = [run for run in find(tmp_path / "runs") if run.config.epochs == 2]
     assert len(finals) == 4
@@ -70,12 +72,12 @@ def test_each_row_is_trained_tried_and_evaluated_and_the_report_finds_it(
 
 def test_a_row_that_another_process_is_at_is_passed_over(tmp_path: Path) -> None:
     """Whether it holds the row or, for another report, one of its runs; it is trained later."""
-    bench, runs = context(tmp_path / "runs"), tmp_path / "runs"
-    first = next(shared.train(OWN.parts(PRESET), bench))
-    assert first == ("GS", True)
-    (lock,) = (runs / shared.LOCKS).iterdir()
-    with FileLock(lock):
+    bench = context(tmp_path / "runs")
+    with shared.hold(bench, "GS"):
         assert list(shared.train(OWN.parts(PRESET), bench)) == [("GS", False), ("ST", True), ("ReinMax", True)]
+    assert list(shared.train(OWN.parts(PRESET), bench)) == [("GS", True), ("ST", True), ("ReinMax", True)]
+    with shared.hold(bench, "GS"):
+        assert next(shared.train(OWN.parts(PRESET), bench)) == ("GS", True), "it has ended, whoever looks at it"
     here = context(tmp_path / "others")
     trial = next(config for config in OWN.plan(PRESET) if config.strategy == "straight-through")
     with Run(here.runs / trial.name, trial).held():
@@ -108,11 +110,13 @@ def test_a_table_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     known = dataclasses.replace(bench, known_only=True)
     with pytest.raises(InputError, match=r"no row of tiny --preset quick is known in .*python -m reports train tiny"):
         own.make(PRESET, known)
-    assert all(whole for _, whole in shared.train(shared.chosen(own.parts(PRESET), ["GS, one", "ReinMax, two"]), bench))
+    assert all(
+        whole for _, whole in shared.train(shared.chosen(own.parts(PRESET), ["GS, one", "ReinMax, two"], bench), bench)
+    )
     for run in find(tmp_path / "runs"):  # trained, and not evaluated
         if run.config.strategy == "reinmax" and run.config.epochs == 2:
             (run.folder / "evaluation.csv").unlink()
-    parts = shared.train(shared.chosen(own.parts(PRESET), ["ST, two"]), bench)
+    parts = shared.train(shared.chosen(own.parts(PRESET), ["ST, two"], bench), bench)
     assert list(parts) == [("ST, two", True)]
     monkeypatch.setattr(parallel, "evaluate", None)
     before = {run.folder.name for run in find(tmp_path / "runs")}
@@ -147,22 +151,35 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     with pytest.raises(SystemExit):
         command.main(["rows", "tiny"])
     assert capsys.readouterr().out == "GS\nST\nReinMax\n"
-    assert call("train", "tiny", "--row", "GS", "ST") == (0, "GS: whole\nST: whole\n")
+    assert call("train", "tiny", "--row", "GS", "--row", "ST") == (0, "GS: ended\nST: ended\n")
     assert trained(tmp_path / "runs") == {"gumbel-softmax", "straight-through"}
-    for lock in (tmp_path / "runs" / shared.LOCKS).iterdir():
-        with FileLock(lock):
-            code, told = call("train", "tiny")
-        assert code == 0
-        assert told.count(": another process is at it\n") == 1
-        assert "2 of 3 rows are whole; call again after the others\n" in told
+    with shared.hold(context(tmp_path / "runs"), "ReinMax"):
+        code, told = call("train", "tiny")
+    assert code == 1
+    assert told.endswith(
+        "GS: ended\nST: ended\nReinMax: another process is at it\n"
+        "1 of 3 rows not ended: other processes are at it. Call again later\n"
+    )
+    assert call("train", "tiny")[1].endswith("GS: ended\nST: ended\nReinMax: ended\n")
+    run = next(run for run in find(tmp_path / "runs") if run.config.strategy == "gumbel-softmax")
+    with run.held():  # such as by another report: its lock is in nobody's way
+        assert call("train", "tiny", "--row", "ST", "--row", "GS")[1].endswith("trained\nST: ended\nGS: ended\n")
     assert call("train", "tiny") == (
         0,
-        "all runs are known already; none is trained\n" + "".join(f"{row}: whole\n" for row in ("GS", "ST", "ReinMax")),
+        "all runs are known already; none is trained\n" + "".join(f"{row}: ended\n" for row in ("GS", "ST", "ReinMax")),
     )
-    assert call("train", "tiny", "--row", "ReinMx") == (2, "error: unknown row 'ReinMx'; did you mean 'ReinMax'?\n")
+    assert call("train", "tiny", "--row", "ReinMx") == (
+        2,
+        "error: unknown row 'ReinMx'; did you mean 'ReinMax'? "
+        "python -m reports rows tiny --preset quick shows them all\n",
+    )
+    assert call("train", "tiny", "--row")[0] == 2
     code, told = call("train", "polynomial")
     assert code == 2
-    assert "trains in a way of its own, and not by rows; make it: python -m reports polynomial" in told
+    assert (
+        "trains in a way of its own, and not by rows; make it: python -m reports polynomial --preset quick --out FOLDER"
+        in told
+    )
     out = ("--out", str(tmp_path / "out"))
     assert call("tiny", "--known", *out)[0] == 0
     assert "ReinMax" in (tmp_path / "out" / "results.md").read_text()
