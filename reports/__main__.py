@@ -45,7 +45,7 @@ from reports import (
 )
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.kit import cost, kept, shared
-from reports.kit.cache import provenance
+from reports.kit.cache import PROVENANCE, provenance
 from reports.kit.checks import NAME, THE_NAME
 from reports.kit.comparison import Comparison
 from reports.kit.context import RESULTS, Part, ReportContext
@@ -106,7 +106,7 @@ class Training:
     preset
         How long to train: quick, full, or another that `list` shows; by default the first of them.
     runs
-        Folder that holds the runs' folders; what it has is not trained again.
+        Folder that holds the runs' folders, or tables that `keep` made; what it has is not trained again.
     device
         cpu, cuda, cuda:1 ...; auto takes CUDA where there is one.
     threads
@@ -216,9 +216,13 @@ def train(
     wanted = shared.chosen(parts_of(name, report, bench.preset), row, bench)
     check_room(bench.runs)
     announce(report, bench, row)
+    others = list[str]()
     for label, done in shared.train(wanted, bench):
         print(f"{label}: {'ended' if done else 'another process is at it'}", flush=True)
-    others = [label for label, part in wanted.items() if not shared.ended(part, bench)]
+        others += [label] * (not done)
+    for label in [each for each in others if shared.ended(wanted[each], bench)]:
+        print(f"{label}: ended meanwhile")
+        others.remove(label)
     if others:
         print(f"{len(others)} of {counted(len(wanted), 'row')} not ended: other processes are at it. Call again later")
     return int(bool(others))
@@ -358,11 +362,13 @@ def list_reports(
         print(f"{report.name}: {report.summary}")
         for preset, settings in report.presets.items():
             print(f"    --preset {preset}: {settings.summary}{costs(report, preset, bench, measured=bool(name))}")
-        if (RESULTS / report.name / "provenance.json").exists():
-            committed = provenance(RESULTS / report.name)
-            took = committed.get("training_seconds")
-            trained = f", {cost.told(took)} of training" if took else ""
-            print(f"    committed: --preset {committed['preset']}{trained}")
+        for folder in sorted(path.parent for path in RESULTS.glob(f"*/{PROVENANCE}")):
+            if (committed := provenance(folder))["report"] == report.name:
+                took = committed.get("training_seconds")
+                trained = f", {cost.told(took)} of training" if took else ""
+                some = ", some of its rows" * bool(committed.get("known_only"))
+                place = f" in {folder.name}" * (folder.name != report.name)
+                print(f"    committed{place}: --preset {committed['preset']}{some}{trained}")
 
 
 def costs(report: Report | Comparison, preset: str, bench: ReportContext, *, measured: bool) -> str:

@@ -104,9 +104,9 @@ class ReportContext:
 
     @property
     def cache(self) -> Cache:
-        """What the committed results and the report's own folder know of runs, read once."""
+        """What the committed results, the report's own folder and tables among the runs know of runs, read once."""
         if not self._cache:
-            folders = [self.out, RESULTS / self.report, *sorted(RESULTS.glob("*")), *sorted(KEPT.glob("*"))]
+            folders = [self.out, self.runs, RESULTS / self.report, *sorted(RESULTS.glob("*")), *sorted(KEPT.glob("*"))]
             self._cache.append(Cache(dict.fromkeys(folders)))
         return self._cache[0]
 

@@ -32,4 +32,12 @@ def test_sentences_on_critics() -> None:
     assert f"stays between {norms.min():.1f} and {norms.max():.1f} through 12" in SAID
     assert f"it grows to {norm / 1e5:.1f} · 10⁵" in SAID
     peaks = seeds_of(results, "critic alone, 25 Gaussians, gradient penalty", "centres", "peaks")
-    assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f})" in SAID
+    clipped = seeds_of(results, "critic alone, 25 Gaussians, weight clipping", "centres", "peaks")
+    assert set(clipped.values()) == {1}
+    assert f"({', '.join(f'{peaks[seed]:.0f}' for seed in (0, 1))} and {peaks[2]:.0f}; the clipped one at 1" in SAID
+    dip = ("25 Gaussians", "dip")
+    assert [key for key, p in corrected.items() if p < 0.05] == [dip]
+    assert (
+        f"({told(values[dip], 2)}, the only difference here that Holm's correction leaves, p = {corrected[dip]:.2g})"
+        in SAID
+    )

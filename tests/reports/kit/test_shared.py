@@ -21,6 +21,7 @@ from reports.kit import shared
 from reports.kit.comparison import Comparison
 from reports.kit.context import ReportContext
 from reports.kit.declared import Preset, Row, Task
+from reports.kit.kept import keep
 from reports.kit.results import Metric
 from reports.kit.table import DASH
 from tests.tiny_images import middle
@@ -136,6 +137,16 @@ def test_a_table_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "known_only" not in json.loads((tmp_path / "out" / "provenance.json").read_text())
 
 
+def test_kept_tables_in_place_of_runs(tmp_path: Path) -> None:
+    """What another machine kept is known where its tables are named as the folder of the runs."""
+    assert all(done for _, done in shared.train(OWN.parts(PRESET), context(tmp_path / "there")))
+    keep(tmp_path / "there", tmp_path / "kept")
+    known = dataclasses.replace(context(tmp_path / "kept"), known_only=True)
+    assert OWN.missing(PRESET, known) == []
+    OWN.make(PRESET, known)
+    assert "not trained" not in (tmp_path / "out" / "results.tex").read_text()
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     own = dataclasses.replace(OWN, presets={"quick": dataclasses.replace(PRESET, epochs=1)})
     monkeypatch.setitem(command.REPORTS, "tiny", own)
@@ -160,6 +171,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
         "GS: ended\nST: ended\nReinMax: another process is at it\n"
         "1 of 3 rows not ended: other processes are at it. Call again later\n"
     )
+
+    def passed_over(parts: object, bench: object) -> list[tuple[str, bool]]:
+        own.make(own.presets["quick"], context(tmp_path / "runs"))  # another process ends it
+        return [("GS", True), ("ReinMax", False)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "train", passed_over)
+        code, told = call("train", "tiny", "--row", "GS", "--row", "ReinMax")
+    assert code == 0
+    assert told.endswith("GS: ended\nReinMax: another process is at it\nReinMax: ended meanwhile\n")
     assert call("train", "tiny")[1].endswith("GS: ended\nST: ended\nReinMax: ended\n")
     run = next(run for run in find(tmp_path / "runs") if run.config.strategy == "gumbel-softmax")
     with run.held():  # such as by another report: its lock is in nobody's way
