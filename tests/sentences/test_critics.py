@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
+
 from discrete_vae.evaluation import statistics
+from discrete_vae.runs import Run
+from reports.critics.settings import PENALTY, PRESETS
+from reports.kit.kept import KEPT, ROWS
 from reports.kit.results import Metric
-from tests.readme import SAID, apart, results_of, seeds_of, told
+from tests.readme import SAID, apart, kept, results_of, seeds_of, told
 
 MADE = ["modes", "near", "close"]
 """What is measured of generators' points."""
@@ -41,3 +48,23 @@ def test_sentences_on_critics() -> None:
         f"({told(values[dip], 2)}, the only difference here that Holm's correction leaves, p = {corrected[dip]:.2g})"
         in SAID
     )
+
+
+def test_what_is_said_of_25_gaussians_with_the_papers_widths() -> None:
+    ((config, modes),), ((_, near),), ((_, close),) = (kept("critics", "test", metric) for metric in MADE)
+    assert modes == 25
+    assert config["data"]["dataset"] == "25-gaussians"
+    assert f"At the end {near:.0%} of the test points are near and {close:.0%} within three" in SAID
+    run = PRESETS["paper"].rows()["generator", "25 Gaussians", PENALTY][0]
+    assert run.to_dict() == config
+    penalty, updates = run.criticism.gradient_penalty, Run(Path(), run).total_steps
+    assert (
+        f"batches of {run.batch_size}, a penalty weight of {penalty:g} and {updates:,} updates of the generator" in SAID
+    )
+
+    rows = pd.read_csv(KEPT / "critics" / ROWS)
+    curves = rows[rows["split"] == "validation"].pivot_table("value", "epoch", "metric")
+    lost = curves.index[curves["modes"] < 25].max()
+    assert f"From epoch {lost + 1:.0f} of {run.epochs} on the generator reaches all centres." in SAID
+    shares = [f"{curves['near'][epoch]:.0%} after {epoch}" for epoch in (10, 50, 200)]
+    assert f"{shares[0]} epochs, {shares[1]}, {shares[2]}." in SAID
