@@ -215,7 +215,8 @@ def train(
     bench = training.context(name, report, RESULTS / report.name)
     wanted = shared.chosen(parts_of(name, report, bench.preset), row, bench)
     check_room(bench.runs)
-    announce(report, bench, row)
+    if free := shared.free(wanted, bench):
+        announce(report, bench, row if len(free) == len(wanted) else free)
     others = list[str]()
     for label, done in shared.train(wanted, bench):
         print(f"{label}: {'ended' if done else 'another process is at it'}", flush=True)

@@ -26,6 +26,15 @@ def chosen(parts: Mapping[str, Part], rows: Collection[str], bench: ReportContex
     return {row: parts[row] for row in rows or parts}
 
 
+def free(parts: Mapping[str, Part], bench: ReportContext) -> list[str]:
+    """The parts that no other process is at now."""
+    found = list[str]()
+    for label in parts:
+        with contextlib.suppress(InUse), hold(bench, label):
+            found.append(label)
+    return found
+
+
 def ended(part: Part, bench: ReportContext) -> bool:
     """Whether nothing of a part is left to train or to evaluate; failed runs have ended too."""
     try:

@@ -164,8 +164,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert capsys.readouterr().out == "GS\nST\nReinMax\n"
     assert call("train", "tiny", "--row", "GS", "--row", "ST") == (0, "GS: ended\nST: ended\n")
     assert trained(tmp_path / "runs") == {"gumbel-softmax", "straight-through"}
-    with shared.hold(context(tmp_path / "runs"), "ReinMax"):
+    asked = list[object]()
+    with shared.hold(context(tmp_path / "runs"), "ReinMax"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "announce", lambda report, bench, rows: asked.append(rows))
         code, told = call("train", "tiny")
+        assert call("train", "tiny", "--row", "ReinMax")[0] == 1
+    assert asked == [["GS", "ST"]], "of rows that others are at no minutes are told"
     assert code == 1
     assert told.endswith(
         "GS: ended\nST: ended\nReinMax: another process is at it\n"
