@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reports import reinmax
 from reports.target_propagation.settings import REINMAX
-from tests.readme import SAID, apart, mean, results_of, seeds_of
+from tests.readme import SAID, apart, kept, mean, results_of, seeds_of
 
 
 def test_sentences_on_the_reinmax_paper() -> None:
@@ -27,3 +28,11 @@ def test_sentences_on_the_reinmax_paper() -> None:
     assert f"has {more[0]:.1f} more than ReinMax, and on the test images {more[1]:.1f} more" in SAID
     seeds = pd.Series(seeds_of(results_of("target-propagation"), REINMAX.label, "test", "elbo"))
     assert f"five seeds of ReinMax differ by a standard deviation of {seeds.std():.1f} nats" in SAID
+
+
+def test_what_is_said_of_another_column() -> None:
+    found = {config["seed"]: -value for config, value in kept("reinmax", "train", "elbo")}
+    printed, other = (reinmax.PRINTED[f"{row}, 8x4"] for row in ("ST-GS", "GST-1.0"))
+    said = f"has {found[0]:.1f} and {found[1]:.1f} with two seeds, where the paper prints {printed}."
+    assert f"{said} These seeds are {found[0] - found[1]:.1f} apart" in SAID
+    assert f"ST-GS and GST-1.0 in that column {printed - other:.1f}." in SAID
