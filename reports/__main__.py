@@ -45,10 +45,10 @@ from reports import (
 )
 from reports.benchmarks import speed_by_classes, storage_overhead, throughput
 from reports.kit import cost, kept, shared
-from reports.kit.cache import PROVENANCE, provenance
+from reports.kit.cache import provenance
 from reports.kit.checks import NAME, THE_NAME
 from reports.kit.comparison import Comparison
-from reports.kit.context import RESULTS, Part, ReportContext
+from reports.kit.context import RESULTS, Part, ReportContext, committed
 from reports.kit.declared import counted
 from reports.kit.kept import KEPT
 from reports.kit.report import Report
@@ -174,7 +174,8 @@ def make(
     out
         Folder for the report's files: a new one, or one that the same report has made.
     known
-        Train nothing: of a comparison whose training lasts, show the rows that are whole. The others are dashes.
+        Train nothing: of a comparison whose training lasts, show the rows that have ended. The others are left out or
+        dashes.
     """
     report = named(name)
     bench = replace(training.context(name, report, out), known_only=known)
@@ -363,13 +364,13 @@ def list_reports(
         print(f"{report.name}: {report.summary}")
         for preset, settings in report.presets.items():
             print(f"    --preset {preset}: {settings.summary}{costs(report, preset, bench, measured=bool(name))}")
-        for folder in sorted(path.parent for path in RESULTS.glob(f"*/{PROVENANCE}")):
-            if (committed := provenance(folder))["report"] == report.name:
-                took = committed.get("training_seconds")
-                trained = f", {cost.told(took)} of training" if took else ""
-                some = ", some of its rows" * bool(committed.get("known_only"))
-                place = f" in {folder.name}" * (folder.name != report.name)
-                print(f"    committed{place}: --preset {committed['preset']}{some}{trained}")
+        for made in committed(report.name):
+            told = provenance(made)
+            took = told.get("training_seconds")
+            trained = f", {cost.told(took)} of training" if took else ""
+            some = ", some of its rows" * bool(told.get("known_only"))
+            place = f" in {made.name}" * (made.name != report.name)
+            print(f"    committed{place}: --preset {told['preset']}{some}{trained}")
 
 
 def costs(report: Report | Comparison, preset: str, bench: ReportContext, *, measured: bool) -> str:

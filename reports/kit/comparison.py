@@ -105,11 +105,12 @@ class Comparison:
 
     def parts(self, preset: Preset) -> Mapping[str, Part]:
         """A part for each row on each task: its trials, and the best of them in full."""
+        return {
+            line(row.label, task.label): partial(self._enter, preset, task, row) for task, row in self._places(preset)
+        }
 
-        def part(task: Task, row: Row, bench: ReportContext) -> Entry:
-            return enter(task.stretched(preset), bench, row, task, self.chosen_by)
-
-        return {line(row.label, task.label): partial(part, task, row) for task, row in self._places(preset)}
+    def _enter(self, preset: Preset, task: Task, row: Row, bench: ReportContext) -> Entry:
+        return enter(task.stretched(preset), bench, row, task, self.chosen_by)
 
     def missing(self, preset: Preset, bench: ReportContext, rows: Collection[str] = ()) -> list[Config]:
         """The runs that have to be trained, as far as known trials tell which settings are chosen; of all ``rows``, or
@@ -128,9 +129,8 @@ class Comparison:
         """The runs that each row lacks next: its trials, values that their grids grow by, or its runs in full."""
         found = []
         for task, row in self._places(preset, rows):
-            own = task.stretched(preset)
             try:
-                enter(own, dry, row, task, self.chosen_by)
+                self._enter(preset, task, row, dry)
             except Missing as error:
                 found.append((task, row, error.configs))
         return found
@@ -148,7 +148,7 @@ class Comparison:
         found = dict[tuple[str, str], Entry]()
         for task, row in self._places(preset):
             with contextlib.suppress(*bench.left_out):
-                found[row.label, task.label] = enter(task.stretched(preset), bench, row, task, self.chosen_by)
+                found[row.label, task.label] = self._enter(preset, task, row, bench)
         if not found:
             raise InputError(
                 f"no row of {self.name} --preset {bench.preset} is known in {bench.runs} or in committed tables; train "

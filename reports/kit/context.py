@@ -237,7 +237,6 @@ class ReportContext:
 
     def write_provenance(self, runs: Sequence[Run], own_seconds: float = 0.0, /, **settings: object) -> None:
         """Write the provenance of the numbers, as the runs' folders have it; ``own_seconds``: of other training."""
-        committed = [path.parent for path in RESULTS.glob(f"*/{PROVENANCE}") if owner_of(path) == self.report]
         how = " --known" * self.known_only
         told = {
             "report": self.report,
@@ -245,7 +244,7 @@ class ReportContext:
             "command": f"python -m reports {Path(self.file).name or self.report} --preset {self.preset}{how}",
             **({"known_only": True} if self.known_only else {}),
             "settings": dict(settings),
-            **described(runs, (self.out, *committed, *KEPT.glob("*"))),
+            **described(runs, (self.out, *committed(self.report), *KEPT.glob("*"))),
         }
         told["training_seconds"] = round(told["training_seconds"] + own_seconds, 1)
         self.write(PROVENANCE, json.dumps(told, indent=2) + "\n")
@@ -262,6 +261,11 @@ class ReportContext:
     ) -> None:
         """Write the report's documents: see ``reports.kit.documents.write``."""
         documents.write(self, title, text, tables, values, figures, cited, papers)
+
+
+def committed(report: str) -> list[Path]:
+    """The folders of committed results that a report has made, with any of its presets."""
+    return sorted(path.parent for path in RESULTS.glob(f"*/{PROVENANCE}") if owner_of(path) == report)
 
 
 def _lacks(run: Run, split: str, samples: int) -> bool:
