@@ -14,7 +14,7 @@ from discrete_vae.runs import Run
 from reports.digits.settings import DIGITS, FEW, Preset
 from reports.kit.context import ReportContext
 from reports.kit.figures import COLOURS, DASHES, bare, figure, legend_below
-from reports.kit.results import BOLD, Metric, metrics_table, over_seeds
+from reports.kit.results import Metric, compared, metrics_table
 from reports.kit.table import Cell, Number, Section, Table
 
 HEADS = {"inception_score": "score", "label_entropy": "H, image", "marginal_entropy": "H, mean"}
@@ -41,11 +41,10 @@ def scores(results: pd.DataFrame, rows: Sequence[tuple[str, ...]], seeds: int) -
     """Scores of generated digits, with those of the test's own below."""
     named = {", ".join(row): name_of(row) for row in rows if row[0] == DIGITS}
     found = results[results["row"].isin(list(named))].assign(row=results["row"].map(named))
-    told = f"{over_seeds(seeds)}; {BOLD}" if seeds > 1 else over_seeds(seeds)
     caption = (
-        f"Generated digits, as many as the test has, by a classifier; {told}. Score: Inception score. H: entropy in "
-        "nats; of an image, the mean of that of p(class | image); of the mean, that of the mean of these. "
-        "Drawn: from the pixels' probabilities. Likeliest: every pixel at its likelier value."
+        f"Generated digits, as many as the test has, by a classifier; {compared(seeds)}. Score: Inception score. "
+        "H: entropy in nats; of an image, the mean of that of p(class | image); of the mean, that of the mean of "
+        "these. Drawn: from the pixels' probabilities. Likeliest: every pixel at its likelier value."
     )
     table = metrics_table("scores", caption, found, list(named.values()), SCORES, seeds)
     own: list[Cell] = [real(results, name) for name in HEADS]

@@ -8,7 +8,8 @@ import pandas as pd
 
 from reports.gauss_newton.choice import WORST, Chosen
 from reports.gauss_newton.settings import Preset, Row, Trial
-from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differences_table, line
+from reports.kit.captions import ends
+from reports.kit.results import Difference, Metric, cells, compared, differences_table, line, paired
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
 NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}
@@ -24,7 +25,6 @@ TARGETS = (
     "TP: target propagation, but for the thesis' rule by a mirror of the decoder's weights; layer-local: with "
     "Gauss-Newton targets, and a target for every layer."
 )
-ENDS = "†: at the end of what was tried."
 
 
 def named(row: Row, metric: str, epochs: int) -> str:
@@ -66,8 +66,7 @@ def results_table(preset: Preset, results: pd.DataFrame, metric: str) -> Table:
     caption = (
         f"ELBO of training and test images, and importance-weighted bound of the test images with {preset.samples:,} "
         f"samples; settings chosen by the validation {NAMES[metric]}. Hard samples, exact KL, nats an image, "
-        f"higher is better; mean over {len(preset.seeds)} seeds, for test images with its 95% interval; {BOLD}. "
-        f"{TARGETS}"
+        f"higher is better; {compared(len(preset.seeds))}. The interval is that of test images. {TARGETS}"
     )
     return Table({"elbo": "results", "log_likelihood": "bound"}[metric], caption, columns, list(body.values()))
 
@@ -79,9 +78,8 @@ def settings_table(preset: Preset, chosen: Mapping[Row, Chosen]) -> Table:
         columns.append(Column(f"{place[1]} epochs", f"by {NAMES[place[0]]}", text=True))
         for row, found in chosen.items():
             body[row].append(setting(row, found.settings[place].trial) if place in found.settings else DASH)
-    caption = (
-        f"Learning rate, weight decay λ and what else the row has, chosen on the validation images; →: falls to. {ENDS}"
-    )
+    caption = "Learning rate, weight decay λ and what else the row has, chosen on the validation images; →: falls to."
+    caption += ends(cell for row in body.values() for cell in row if isinstance(cell, str))
     return Table("settings", caption, columns, list(body.values()))
 
 
@@ -94,7 +92,7 @@ def differences(preset: Preset, results: pd.DataFrame) -> list[Table]:
     longest = [
         Difference(each, f"{preset.epochs} epochs, {name}", at) for each, name in ((ELBO, "ELBO"), (BOUND, "bound"))
     ]
-    caption = f"in nats, settings chosen by the validation ELBO: {TESTED}"
+    caption = f"in nats, settings chosen by the validation ELBO: {paired(len(preset.seeds))}"
     return [
         differences_table("differences", f"Differences of the test ELBO {caption}", results, pairs, shorter),
         differences_table("longest", f"Differences of test ELBO and bound {caption}", results, pairs, longest),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from discrete_vae.config import Config
@@ -11,7 +11,7 @@ from discrete_vae.tuning import METRICS
 from reports.kit import results
 from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
-from reports.kit.results import BOLD, Metric, line, over_seeds
+from reports.kit.results import Metric, compared, line
 from reports.kit.table import DASH, Cell
 from reports.kit.trials import Entry
 
@@ -48,6 +48,11 @@ def setting(entry: Entry) -> str:
     return ", ".join(parts)
 
 
+def ends(settings: Iterable[str]) -> str:
+    """What a caption says of the mark in settings; nothing where none has it."""
+    return " †: at the end of what was tried." * any("†" in each for each in settings)
+
+
 SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
 """Symbols of hyper-parameters in a table's cells."""
 
@@ -79,9 +84,8 @@ def told(preset: Preset, entries: Entries, places: int) -> str:
 
     ``places`` is the number of rows times that of tasks.
     """
-    seeds = over_seeds(len(preset.seeds))
     samples = counted(preset.samples, "sample")
-    said = [f"{length(preset, entries)}, {seeds}; {samples} an image of the test images; {BOLD}."]
+    said = [f"{length(preset, entries)}; {samples} an image of the test images; {compared(len(preset.seeds))}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
         decays = any(len({each.weight_decay for each in entry.trials}) > 1 for entry in entries.values())
@@ -89,7 +93,7 @@ def told(preset: Preset, entries: Entries, places: int) -> str:
         said.append(
             f"Settings ({symbols}) were chosen on the validation images, by runs of "
             f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
-            f"{', which the table has too' * shared}. †: at the end of what was tried."
+            f"{', which the table has too' * shared}.{ends(map(setting, entries.values()))}"
         )
     best = [escape(line(*key)) for key, entry in entries.items() if entry.config.keep == "best"]
     if best:

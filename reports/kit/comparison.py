@@ -25,7 +25,7 @@ from reports.kit.context import Missing, Part, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
 from reports.kit.prose import Unfilled, escape, fill
-from reports.kit.results import TESTED, Difference, Metric, by_name, cells, differences_table, line, unmeasured
+from reports.kit.results import Difference, Metric, by_name, cells, differences_table, line, paired, unmeasured
 from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
@@ -261,8 +261,9 @@ class Comparison:
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        name = f"{'negative ' * (metric.scale < 0)}{metric.split} {metric.metric.replace('_', ' ')}"
-        caption = f"Differences of the {name} in {metric.unit}: {TESTED}"
+        measured = metric.metric.replace("elbo", "ELBO").replace("_", " ")
+        name = f"{'negative ' * (metric.scale < 0)}{metric.split} {measured}"
+        caption = f"Differences of the {name} in {metric.unit}: {paired(len(preset.seeds))}"
         if self.stacked:
             caption = caption.replace("in the column", "of a task")
             return stacked_differences("differences", caption, results, pairs, metric, tasks)

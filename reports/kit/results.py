@@ -143,11 +143,18 @@ def over_seeds(count: int) -> str:
     return f"mean ± 95% interval over {count} seeds" if count > 1 else "one seed"
 
 
-BOLD = (
-    "bold: better than every other row in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction; "
-    f"none for fewer than {statistics.MINIMUM_SEEDS} seeds)"
-)
+BOLD = "bold: better than every other row in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
 """What bold numbers are, for a caption."""
+
+
+def compared(seeds: int) -> str:
+    """What a table's numbers are, and its bold ones where there are seeds enough for any, for a caption."""
+    return over_seeds(seeds) + f"; {BOLD}" * (seeds >= statistics.MINIMUM_SEEDS)
+
+
+def paired(seeds: int) -> str:
+    """How differences over so many seeds are tested, for a caption."""
+    return TESTED if seeds >= statistics.MINIMUM_SEEDS else f"{over_seeds(seeds)}; no test."
 
 
 @dataclass(frozen=True)

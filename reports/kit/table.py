@@ -117,7 +117,7 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """Without caption; groups stand before their heads."""
+        """With its caption below, if it has one; groups stand before their heads."""
         heads = [_BAR.sub(r"\\|", f"{each.group} {each.head}".strip()) for each in self.columns]
         rules = ["---" if each.text else "---:" for each in self.columns]
         rows = [
@@ -125,7 +125,8 @@ class Table:
             for row in self.rows
             if not isinstance(row, Section) or row.title
         ]
-        return "".join(f"| {' | '.join(row)} |\n" for row in [heads, rules, *rows])
+        lines = "".join(f"| {' | '.join(row)} |\n" for row in [heads, rules, *rows])
+        return lines + f"\n{self.caption}\n" * bool(self.caption)
 
     def html(self) -> str:
         """A ``<table>`` with its caption, in a box that scrolls where it is too wide."""

@@ -14,7 +14,7 @@ from reports.kit.declared import counted
 from reports.kit.figures import figure, legend_below, styles
 from reports.kit.own_loops import SECONDS, OwnRun, StrategyRow, collected, last, means, seconds_of
 from reports.kit.report import Report
-from reports.kit.results import BOLD, Metric, by_name, metrics_table, over_seeds
+from reports.kit.results import Metric, by_name, compared, metrics_table
 from reports.kit.table import Table
 from reports.listops.training import Setting, Trees, flat, gold, train, uniform
 
@@ -126,9 +126,9 @@ def make(preset: Preset, bench: ReportContext) -> None:
 
 def table(preset: Preset, final: pd.DataFrame) -> Table:
     """A line a row: test accuracy of values and of symbols' operators, and the time of a step."""
-    seeds = over_seeds(len(preset.seeds))
     caption = (
-        f"Test expressions after {preset.setting.steps:,} steps, by the likeliest tree; {seeds}; {BOLD}. Operator: "
+        f"Test expressions after {preset.setting.steps:,} steps, by the likeliest tree; "
+        f"{compared(len(preset.seeds))}. Operator: "
         "of the symbols with more than one operator to their left, the share below the right one. Step: CPU time."
     )
     return metrics_table("results", caption, final, preset.labels, metrics(preset), len(preset.seeds))

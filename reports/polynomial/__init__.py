@@ -15,7 +15,7 @@ from reports.kit.declared import counted
 from reports.kit.figures import figure, legend_below, styles
 from reports.kit.own_loops import SECONDS, Numbers, OwnRun, StrategyRow, collected, last, means, seconds_of
 from reports.kit.report import Report
-from reports.kit.results import BOLD, FEWER, Metric, by_name, line, metrics_table, over_seeds
+from reports.kit.results import FEWER, Metric, by_name, compared, line, metrics_table
 from reports.kit.table import Table
 from reports.polynomial.problem import Problem, train
 
@@ -120,10 +120,9 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
         metrics_table("", "", plain[named(power)], labels, [excess(power)], len(preset.seeds))
         for power in preset.powers
     ] + [metrics_table("", "", plain[powers[0]], labels, [seconds])]
-    seeds = over_seeds(len(preset.seeds))
     caption = (
-        f"Exact loss after {preset.steps:,} steps less the least one, in thousandths; {seeds}; {BOLD}. "
-        f"Step: CPU time at {powers[0]}."
+        f"Exact loss after {preset.steps:,} steps less the least one, in thousandths; "
+        f"{compared(len(preset.seeds))}. Step: CPU time at {powers[0]}."
     )
     if any(part.caption for part in parts):
         caption = f"{caption} {FEWER}"

@@ -21,7 +21,7 @@ from reports.kit.context import RESULTS, ReportContext
 from reports.kit.declared import Preset, counted
 from reports.kit.figures import curves, figure, legend_below
 from reports.kit.prose import Prose, code
-from reports.kit.results import BOLD, Metric, line, metrics_table, over_seeds, p_text
+from reports.kit.results import Metric, compared, line, metrics_table, p_text
 from reports.kit.table import Column, Section, Table
 from reports.kit.tidy import history_rows
 
@@ -106,11 +106,11 @@ def stored(dataset: str, seeds: Sequence[int], bench: ReportContext) -> pd.DataF
 
 def scores(dataset: str, labels: Sequence[str], results: pd.DataFrame, preset: StringsPreset) -> Table:
     """A data set's scores, of generators, n-gram models and real strings."""
-    told = f"{counted(preset.epochs_on(dataset), 'epoch')}, {over_seeds(len(preset.seeds))}"
+    told = f"{counted(preset.epochs_on(dataset), 'epoch')}, {compared(len(preset.seeds))}."
     own = results[results["row"].str.endswith(f", {dataset}")]
     measured = [metric for metric in METRICS if (own["metric"] == metric.metric).any()]
     caption = (
-        f"*{dataset.capitalize()}*, test strings. {told}; {BOLD}, by the generators' {LEADING[measured[0].metric]}."
+        f"*{dataset.capitalize()}*, test strings. Generators are compared by {LEADING[measured[0].metric]}. {told}"
     )
     named = own.assign(row=own["row"].str.removesuffix(f", {dataset}"))
     others = [dataclasses.replace(metric, better=0) for metric in measured]

@@ -45,7 +45,7 @@ def make(preset: Preset, bench: ReportContext) -> None:
     bench.write_results(results)
     bench.write_results(curves, "learning_curves.csv")
     settings = {variant.label: setting(variant, chosen[variant], bool(tuned)) for variant in preset.finalists}
-    tables = [results_table(preset, results, settings), relations_table(results)]
+    tables = [results_table(preset, results, settings), relations_table(results, len(preset.seeds))]
     if tuned:
         bench.write_results(tuning(tuned), "tuning.csv")
         bench.write_results(signals, "signals.csv")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.kit.results import BOLD, TESTED, Difference, Metric, cells, differences_table
+from reports.kit.captions import ends
+from reports.kit.results import Difference, Metric, cells, compared, differences_table, paired
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.target_propagation.settings import FINALISTS, LOCAL, MIRROR, RATE, Preset, Trial, Value, Variant
 from reports.target_propagation.tuning import WORST, Tried
@@ -35,7 +36,6 @@ DIAGNOSTICS = {
 KNOBS = {"temperature": "τ", "beta": "β", "step": "α = β", RATE: "feedback's rate"}  # noqa: RUF001
 PAIRS = [(one.label, other.label) for one in (MIRROR, LOCAL) for other in FINALISTS if other not in (MIRROR, LOCAL)]
 """Both variants of target propagation by a mirror, each less every rival."""
-ENDS = "†: at the end of what was tried."
 
 
 def setting(variant: Variant, trial: Trial, tried: bool = True) -> str:
@@ -57,19 +57,20 @@ def results_table(preset: Preset, results: pd.DataFrame, settings: Mapping[str, 
     columns = [cells(results, list(settings), metric) for metric in METRICS]
     rows = [[row, text, *(column[row] for column in columns)] for row, text in settings.items()]
     caption = (
-        f"{preset.epochs} epochs, {len(preset.seeds)} seeds. Hard samples, exact KL, nats an image, higher is better; "
-        f"mean ± 95% interval over seeds; {BOLD}. The test ELBO and the importance-weighted (IW) bound take "
-        f"{preset.samples:,} samples. Settings: the learning rate, and the variant's own hyper-parameter. {ENDS}"
+        f"{preset.epochs} epochs. Hard samples, exact KL, nats an image, higher is better; "
+        f"{compared(len(preset.seeds))}. The test ELBO and the importance-weighted (IW) bound take "
+        f"{preset.samples:,} samples. Settings: the learning rate, and the variant's own hyper-parameter."
+        f"{ends(settings.values())}"
     )
     heads = [Column("", text=True), Column("setting", text=True), *(metric.column for metric in METRICS)]
     return Table("results", caption, heads, rows)
 
 
-def relations_table(results: pd.DataFrame) -> Table:
+def relations_table(results: pd.DataFrame, seeds: int) -> Table:
     """Every pair of rows that are there, by both yardsticks."""
     pairs = [pair for pair in PAIRS if set(results["row"]).issuperset(pair)]
     columns = [Difference(ELBO, "test ELBO"), Difference(BOUND, "test IW bound")]
-    caption = f"Differences on the test images in nats; positive: the first row is ahead. Shown is the {TESTED}"
+    caption = f"Differences on the test images in nats; positive: the first row is ahead. Shown: {paired(seeds)}"
     return differences_table("differences", caption, results, pairs, columns)
 
 
@@ -80,7 +81,8 @@ def variants_table(short: Mapping[str, Tried]) -> Table:
         shown = ((tried.last(metric), scale, digits) for metric, (_, scale, digits) in DIAGNOSTICS.items())
         numbers = (DASH if value == WORST else Number(scale * value, digits=digits) for value, scale, digits in shown)
         rows.append([label, setting(tried.variant, tried.trial), *numbers])
-    caption = f"The best short run of every variant, one seed: validation ELBO and KL in nats, and its signal. {ENDS}"
+    found = ends(setting(tried.variant, tried.trial) for tried in short.values())
+    caption = f"The best short run of every variant, one seed: validation ELBO and KL in nats, and its signal.{found}"
     heads = [
         Column("", text=True),
         Column("setting", text=True),

@@ -19,7 +19,7 @@ from reports.kit.images import heat_map, reconstructions
 from reports.kit.names import network
 from reports.kit.prose import Prose
 from reports.kit.report import Report
-from reports.kit.results import BOLD, Metric, by_name, cells
+from reports.kit.results import Metric, by_name, cells, compared
 from reports.kit.table import DASH, Cell, Column, Number, Section, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.thesis import figures, settings
@@ -133,20 +133,20 @@ def numbers(results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[Metric
 
 def table_5_1(results: pd.DataFrame, rows: Sequence[str], preset: Preset, note: str) -> list[Table]:
     """The thesis' numbers beside ours, and the bounds of the same models."""
-    spread = f"Mean ± 95% interval over {len(preset.seeds)} seeds" if len(preset.seeds) > 1 else "One seed"
+    shown = compared(len(preset.seeds))
     heads = [Column("", text=True), *(Column(head, "printed") for head in settings.SPLITS.values())]
     prints = {row: [Number(each) for each in values.values()] for row, values in PRINTED.items()}
     found = numbers(results, rows, RECONSTRUCTION)
     body = [[symbols(row), *prints.get(row, [DASH] * 2), *found[row]] for row in rows]
     caption = (
         "Table 5.1 of the thesis, measured again: reconstruction log-likelihoods in nats an image, higher is better. "
-        f"{note} {spread}; {BOLD}. Relaxed samples: what Gumbel-Softmax trains with; a dash where a strategy trains "
-        "with hard samples."
+        f"{note} Shown: {shown}. Relaxed samples: what Gumbel-Softmax trains with; a dash where a strategy trains with "
+        "hard samples."
     )
     table = Table("table_5_1", caption, [*heads, *(metric.column for metric in RECONSTRUCTION)], body)
     bounds = numbers(results, rows, BOUNDS)
     caption = (
-        f"KL and bounds of the same models, in nats an image. {note} {spread}; bold as above. The ELBO is that of hard "
+        f"KL and bounds of the same models, in nats an image. {note} Shown: {shown}. The ELBO is that of hard "
         "samples with the exact KL; validation with one sample, test with "
         f"{preset.samples:,} samples, which the importance-weighted (IW) bound takes as well."
     )

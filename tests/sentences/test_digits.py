@@ -44,7 +44,7 @@ def test_sentences_on_digits() -> None:
         assert grown > 0.3 if row != CLIPPING else abs(grown) < 0.15
     rows = PRESETS["laptop"].rows()
     updates, few_updates = (Run(Path(), rows[row][0]).total_steps for row in (first(rows, DIGITS), first(rows, FEW)))
-    assert f"10 epochs ({updates:,} updates of the generator), one seed" in SAID
+    assert f"10 epochs are {updates:,} updates of the generator" in SAID
     assert f"train {200_000 / updates:.0f} times as long" in SAID
     assert f"for 400 epochs ({few_updates:,} updates of the generator)" in SAID
 

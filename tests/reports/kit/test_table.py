@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +35,9 @@ def test_markdown() -> None:
         "| A &amp; B | −103.12 ± 0.24 | **−99.50 ± 10.24** | &lt;0.0001 | lr 0.1† |\n"  # noqa: RUF001
         "| *hard $z$* |  |  |  |  |\n"
         "| &lt;b&gt;\\_x\\_&lt;/b&gt; | 0.00 | +7.2\\* | – | \\$5 |\n"  # noqa: RUF001
+        "\nNats at $\\tau = 0.5$; **bold**: best.\n"
     )
+    assert replace(TABLE, caption="").markdown().endswith("| – | \\$5 |\n")  # noqa: RUF001
 
 
 def test_latex() -> None:
