@@ -87,8 +87,7 @@ REPORT = Comparison(
         Metric("test", "code_entropy", "average", better=-1, scale=-1, offset=UNIFORM),
     ],
     "Test images of binarised MNIST in nats an image, from hard samples and with the exact KL. Average: how many nats "
-    "the variables of the averaged posterior, one by one, are away from the uniform prior. Setting: learning rate, and "
-    "the weight β of the critic's value.",
+    "the variables of the averaged posterior, one by one, are away from the uniform prior, in sum.",
     Path(__file__).with_name("text.md"),
     pairs=[(f"{label}, critic", f"{label}, KL") for label, *_ in (RELAXED, HARD)],
     papers=PAPERS,

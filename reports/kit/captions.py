@@ -44,7 +44,8 @@ def setting(entry: Entry) -> str:
     parts = [f"lr {entry.config.learning_rate.initial:.3g}{'†' * ('learning rate' in entry.ends)}"]
     for name, value in values(entry.config).items():
         if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
-            parts.append(f"{SYMBOLS.get(name, name)} {short(value)}{'†' * (name in entry.ends)}")
+            symbol, _ = SYMBOLS.get(name, (name, ""))
+            parts.append(f"{symbol} {short(value)}{'†' * (name in entry.ends)}")
     return ", ".join(parts)
 
 
@@ -53,8 +54,23 @@ def ends(settings: Iterable[str]) -> str:
     return " †: at the end of what was tried." * any("†" in each for each in settings)
 
 
-SYMBOLS = {"temperature": "τ", "beta": "β", "alpha": "α", "labelled_weight": "w", "weight_decay": "wd"}  # noqa: RUF001
-"""Symbols of hyper-parameters in a table's cells."""
+SYMBOLS = {
+    "learning_rate": ("lr", "learning rate"),
+    "temperature": ("τ", "temperature"),
+    "beta": ("β", "weight of the KL, or of the critic in its place"),
+    "alpha": ("α", "weight of the classes"),  # noqa: RUF001
+    "labelled_weight": ("w", "weight of the labelled images"),
+    "weight_decay": ("wd", "weight decay"),
+}
+"""Hyper-parameters' symbols in a table's cells, and what they mean."""
+
+
+def legend(settings: Iterable[str]) -> str:
+    """What the symbols in some settings mean: ``lr: learning rate, τ: temperature``."""
+    parts = [part.strip() for each in settings for part in each.split(",")]
+    used = [f"{own}: {word}" for own, word in SYMBOLS.values() if any(part.startswith(f"{own} ") for part in parts)]
+    falling = any("×" in part for part in parts)  # noqa: RUF001
+    return ", ".join([*used, *["a × b/n: a, times b every n updates"] * falling])  # noqa: RUF001
 
 
 def short(value: object) -> str:
@@ -79,21 +95,22 @@ def length(preset: Preset, entries: Entries) -> str:
     return f"{most} ({', '.join(map(escape, patient))}: at most, {until})"
 
 
-def told(preset: Preset, entries: Entries, places: int) -> str:
+def told(preset: Preset, entries: Entries, places: int, metrics: Sequence[Metric]) -> str:
     """What a table's caption says of lengths, seeds, choices and bold numbers, and of rows that are not trained yet.
 
     ``places`` is the number of rows times that of tasks.
     """
-    samples = counted(preset.samples, "sample")
-    said = [f"{length(preset, entries)}; {samples} an image of the test images; {compared(len(preset.seeds))}."]
+    tested = any(metric.split == "test" for metric in metrics)
+    samples = f"{counted(preset.samples, 'sample')} an image of the test images" if tested else "one sample an image"
+    said = [f"{length(preset, entries)}; {samples}; {compared(len(preset.seeds))}."]
     if any(entry.trials for entry in entries.values()):
         trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
-        decays = any(len({each.weight_decay for each in entry.trials}) > 1 for entry in entries.values())
-        symbols = f"lr: learning rate{', wd: weight decay' * decays}"
+        named = [setting(entry) for entry in entries.values()]
+        tuned = any(len({each.learning_rate for each in entry.trials}) > 1 for entry in entries.values())
         said.append(
-            f"Settings ({symbols}) were chosen on the validation images, by runs of "
+            f"Settings ({legend(named)}) were chosen on the validation images, by runs of "
             f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
-            f"{', which the table has too' * shared}.{ends(map(setting, entries.values()))}"
+            f"{', which the table has too' * shared}{'; the learning rate was not' * (not tuned)}.{ends(named)}"
         )
     best = [escape(line(*key)) for key, entry in entries.items() if entry.config.keep == "best"]
     if best:

@@ -25,7 +25,18 @@ from reports.kit.context import Missing, Part, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
 from reports.kit.prose import Unfilled, escape, fill
-from reports.kit.results import Difference, Metric, by_name, cells, differences_table, line, paired, unmeasured
+from reports.kit.results import (
+    BETTER,
+    Difference,
+    Metric,
+    by_name,
+    cells,
+    differences_table,
+    judged,
+    line,
+    paired,
+    unmeasured,
+)
 from reports.kit.stacked import sections, stacked_differences
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
@@ -165,7 +176,7 @@ class Comparison:
         bench, own = ReportContext(self.name, preset, Path(folder), dry=True, known_only=known), self.presets[preset]
         entries, results = self.entries(own, bench), read_csv(Path(folder) / "results.csv")
         made = [self.table(own, entries, results), *([self.differences(own, results)] if self.pairs else [])]
-        return {each.name: each for each in made}
+        return {each.name: judged(each) for each in made}
 
     def make(self, preset: Preset, bench: ReportContext) -> None:
         """Try, train and evaluate what is missing, then write numbers, tables, figures and documents."""
@@ -215,14 +226,15 @@ class Comparison:
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
-        generated = told(preset, entries, len(self._places(preset))) + longer(preset.tasks or self.tasks)
-        caption = f"{self.caption} {generated}".strip()
+        generated = told(preset, entries, len(self._places(preset)), self.metrics)
+        caption = f"{self.caption} {generated}{longer(preset.tasks or self.tasks)}".strip()
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
         label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
         parts = {task: self._part(preset, entries, results, task) for task in tasks}
         if self.stacked:
             lined = {task: [[*names[row], *body[row]] for row in rows] for task, (_, body) in parts.items()}
             columns = next((columns for columns, _ in parts.values()), [])
+            caption = caption.replace(BETTER, f"{BETTER} of its task")
             return Table("results", caption, [label, *columns], sections(lined))
         beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
         for _, body in parts.values():
@@ -249,7 +261,7 @@ class Comparison:
                 columns.append(Column("printed", group or metric.group))
                 for name, row in lines.items():
                     printed = metric.printed.get(name)
-                    body[row].append(DASH if printed is None else Number(printed, digits=1))
+                    body[row].append(DASH if printed is None else Number(printed, digits=metric.printed_digits))
         if any(entry.trials or entry.study for entry in alike.values()):
             columns.append(Column("setting", group, text=True))
             for row in lines.values():

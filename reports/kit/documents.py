@@ -13,6 +13,7 @@ from discrete_vae.files import read_text
 from reports.kit import latex, prose
 from reports.kit.page import page
 from reports.kit.references import listed
+from reports.kit.results import judged
 from reports.kit.table import Table
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def write(
     does not place follow it. Each table is written as ``.tex`` and ``.md`` too. The documents close with what to cite
     for the strategies, given with their options, and other papers: ``references.bib``.
     """
+    tables = [judged(each) for each in tables]
     source = read_text(text) if isinstance(text, Path) else text
     filled: str = prose.fill(source, **values)
     placed = prose.tables(filled)

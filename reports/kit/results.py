@@ -11,7 +11,7 @@ import pandas as pd
 
 from discrete_vae.errors import nearest
 from discrete_vae.evaluation import statistics
-from reports.kit.table import DASH, Cell, Column, Number, Table
+from reports.kit.table import DASH, Cell, Column, Number, Section, Table
 from reports.kit.tidy import COLUMNS
 
 Key = TypeVar("Key")
@@ -40,6 +40,11 @@ class Metric:
     """Unit of differences."""
     printed: Mapping[str, float] = field(default_factory=dict, hash=False)
     """A paper's numbers as they are shown, by row (``line``)."""
+
+    @property
+    def printed_digits(self) -> int:
+        """Decimals that the paper gives."""
+        return max((len(f"{value:g}".partition(".")[2]) for value in self.printed.values()), default=0)
 
     @property
     def column(self) -> Column:
@@ -133,7 +138,7 @@ def p_text(p: float) -> str:
 
 TESTED = (
     "mean ± 95% interval over seeds, paired; p of the paired $t$-test by itself, and after Holm's correction for all "
-    f"tests in the column. Fewer than {statistics.MINIMUM_SEEDS} seeds are not tested."
+    f"tests in the column; a dash for fewer than {statistics.MINIMUM_SEEDS} seeds, or if all seeds agree."
 )
 """How differences are tested, for a caption."""
 
@@ -143,8 +148,17 @@ def over_seeds(count: int) -> str:
     return f"mean ± 95% interval over {count} seeds" if count > 1 else "one seed"
 
 
-BOLD = "bold: better than every other row in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
+BETTER = "bold: better than every other row"
+BOLD = f"{BETTER} in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
 """What bold numbers are, for a caption."""
+
+
+def judged(table: Table) -> Table:
+    """The table, whose caption says so where no number is bold."""
+    numbers = (cell for row in table.rows if not isinstance(row, Section) for cell in row if isinstance(cell, Number))
+    if any(number.bold for number in numbers):
+        return table
+    return replace(table, caption=table.caption.replace(BETTER, "no row is better than every other"))
 
 
 def compared(seeds: int) -> str:
@@ -186,7 +200,7 @@ def differences_table(
             if compared:
                 told = printed.keys() >= set(key)
                 both = printed[key[0]] - printed[key[1]] if told else 0.0
-                body[pair].append(Number(both, digits=1, signed=True) if told else DASH)
+                body[pair].append(Number(both, digits=each.metric.printed_digits, signed=True) if told else DASH)
     return Table(name, caption, heads, list(body.values()))
 
 

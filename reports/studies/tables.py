@@ -112,7 +112,9 @@ def pairs(found: Sequence[OptunaStudy]) -> list[Table]:
         for (one, other), apart in tested(both).items():
             body.append([f"{names[one]} less {names[other]}", AGAIN[metric], *difference_cells(*apart)])
     heads = [Column("", text=True), Column("test", text=True), Column("difference"), Column("$p$"), Column("Holm")]
-    caption = f"Winners with fresh seeds, on the test images, in nats: {TESTED}"
+    caption = (
+        f"Winners with fresh seeds, on the test images, in nats: {TESTED.replace('in the column', 'of a measure')}"
+    )
     return [Table("pairs", caption, heads, body)] if body else []
 
 

@@ -54,7 +54,10 @@ def test_what_is_said_of_25_gaussians_with_the_papers_widths() -> None:
     ((config, modes),), ((_, near),), ((_, close),) = (kept("critics", "test", metric) for metric in MADE)
     assert modes == 25
     assert config["data"]["dataset"] == "25-gaussians"
-    assert f"At the end {near:.0%} of the test points are near and {close:.0%} within three" in SAID
+    assert (
+        f"At the end {near:.0%} of the generated points, as many as the test has, are near and {close:.0%} within three"
+        in SAID
+    )
     run = PRESETS["paper"].rows()["generator", "25 Gaussians", PENALTY][0]
     assert run.to_dict() == config
     penalty, updates = run.criticism.gradient_penalty, Run(Path(), run).total_steps

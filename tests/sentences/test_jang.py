@@ -60,7 +60,7 @@ def test_what_is_said_of_the_tables_after_jang() -> None:
     assert abs(mean(results, "DARN, VAE categorical", "test", "kl")) < 0.05
     assert mean(results, "DARN, linearised, VAE categorical", "test", "kl") > 40
     rates = {float(json.loads(each)["learning_rate"]) for each in results["parameters"]}
-    assert f"inside it: {min(rates):g} to {max(rates):g}" in SAID
+    assert f"inside it; the chosen rates are {min(rates):g} to {max(rates):g}." in SAID
     tried = {float(json.loads(each)["learning_rate"]) for each in tuning["parameters"]}
     assert min(tried) < min(rates) <= max(rates) < max(tried)
     assert set(tuning["seed"]).isdisjoint(results["seed"])

@@ -28,8 +28,9 @@ def test_sentences_on_a_gpu() -> None:
     ratios = [cores[f"{each}, beside Gumbel-Softmax"]["step_over_gumbel_softmax"] for each in names]
     own = cores[names[0]]["step_over_floor"]
     assert (
-        f"takes {ratios[0]:.2f} times the step of Gumbel-Softmax on such cores, {own:.2f} times its own floor" in SAID
-    )
+        f"takes {ratios[0]:.2f} times the step of Gumbel-Softmax on another machine with two such cores, "
+        f"{own:.2f} times its own floor"
+    ) in SAID
     assert f"local expectation takes {ratios[1]:.0f} times" in SAID
     assert "A step takes 1.5 to 1.6 times" in SAID
     assert {round(each, 1) for each in (ratio, ratios[0])} == {1.5, 1.6}
