@@ -129,7 +129,8 @@ def table(preset: Preset, final: pd.DataFrame) -> Table:
     caption = (
         f"Test expressions after {preset.setting.steps:,} steps, by the likeliest tree; "
         f"{compared(len(preset.seeds))}. Operator: "
-        "of the symbols with more than one operator to their left, the share below the right one. Step: CPU time."
+        "the share of symbols that get their right operator, among those with more than one to their left; without a "
+        "tree all get the first. Step: CPU time."
     )
     return metrics_table("results", caption, final, preset.labels, metrics(preset), len(preset.seeds))
 
