@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -44,7 +45,8 @@ class Metric:
     @property
     def printed_digits(self) -> int:
         """Decimals that the paper gives."""
-        return max((len(f"{value:g}".partition(".")[2]) for value in self.printed.values()), default=0)
+        exponents = (Decimal(str(value)).normalize().as_tuple().exponent for value in self.printed.values())
+        return max((-each for each in exponents if isinstance(each, int) and each < 0), default=0)
 
     @property
     def column(self) -> Column:

@@ -46,6 +46,9 @@ def test_a_caption_says_that_no_number_is_bold() -> None:
     assert judged(won) == won
 
 
-@pytest.mark.parametrize(("printed", "digits"), [({}, 0), ({"a": 101.0}, 0), ({"a": 126.85, "b": 97.7}, 2)])
+@pytest.mark.parametrize(
+    ("printed", "digits"),
+    [({}, 0), ({"a": 101.0}, 0), ({"a": 126.85, "b": 97.7}, 2), ({"a": 2e-5}, 5), ({"a": 1e9}, 0)],
+)
 def test_printed_numbers_have_the_papers_decimals(printed: dict[str, float], digits: int) -> None:
     assert Metric("test", "elbo", printed=printed).printed_digits == digits
