@@ -8,8 +8,8 @@ import pandas as pd
 
 from reports.gauss_newton.choice import WORST, Chosen
 from reports.gauss_newton.settings import Preset, Row, Trial
-from reports.kit.captions import ends
 from reports.kit.results import Difference, Metric, cells, compared, differences_table, line, paired
+from reports.kit.setting import ends
 from reports.kit.table import DASH, Cell, Column, Number, Table
 
 NAMES = {"elbo": "ELBO", "log_likelihood": "bound"}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from discrete_vae.config import Config
-from discrete_vae.schedules import Schedule
 from discrete_vae.tuning import METRICS
 from reports.kit import results
 from reports.kit.declared import Preset, Task, counted
 from reports.kit.prose import escape
 from reports.kit.results import Metric, compared, line
-from reports.kit.table import DASH, Cell
+from reports.kit.setting import ends, legend, lengths, setting
+from reports.kit.table import Cell
 from reports.kit.trials import Entry
 
 Entries = Mapping[tuple[str, str], Entry]
@@ -31,104 +29,88 @@ def of_seeds(cell: Cell, entry: Entry, there: int, seeds: int) -> Cell:
     return results.of_seeds(cell, there, seeds)
 
 
-def setting(entry: Entry) -> str:
-    """Learning rate, and what else was tried: values that lie at the end of a grid are marked."""
-    if not entry.trials and not entry.study:
-        return DASH
-
-    def values(config: Config) -> dict[str, Any]:
-        fields = {"beta": config.beta, "epochs": config.epochs, "weight_decay": config.weight_decay}
-        return {**vars(config.options), **vars(config.supervision), **fields}
-
-    tried = [values(config) for config in entry.trials]
-    parts = [f"lr {entry.config.learning_rate.initial:.3g}{'†' * ('learning rate' in entry.ends)}"]
-    for name, value in values(entry.config).items():
-        if len({each[name] for each in tried}) > 1 or (entry.study and name == "temperature"):
-            symbol, _ = SYMBOLS.get(name, (name, ""))
-            parts.append(f"{symbol} {short(value)}{'†' * (name in entry.ends)}")
-    return ", ".join(parts)
-
-
-def ends(settings: Iterable[str]) -> str:
-    """What a caption says of the mark in settings; nothing where none has it."""
-    return " †: at the end of what was tried." * any("†" in each for each in settings)
-
-
-SYMBOLS = {
-    "learning_rate": ("lr", "learning rate"),
-    "temperature": ("τ", "temperature"),
-    "beta": ("β", "weight of the KL, or of the critic in its place"),
-    "alpha": ("α", "weight of the classes"),  # noqa: RUF001
-    "labelled_weight": ("w", "weight of the labelled images"),
-    "weight_decay": ("wd", "weight decay"),
-}
-"""Hyper-parameters' symbols in a table's cells, and what they mean."""
-
-
-def legend(settings: Iterable[str]) -> str:
-    """What the symbols in some settings mean: ``lr: learning rate, τ: temperature``."""
-    parts = [part.strip() for each in settings for part in each.split(",")]
-    used = [f"{own}: {word}" for own, word in SYMBOLS.values() if any(part.startswith(f"{own} ") for part in parts)]
-    falling = any("×" in part for part in parts)  # noqa: RUF001
-    return ", ".join([*used, *["a × b/n: a, times b every n updates"] * falling])  # noqa: RUF001
-
-
-def short(value: object) -> str:
-    """A value; of a schedule the initial one, and what is left of it after an update where it decays."""
-    if not isinstance(value, Schedule):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    decay = f" × {value.decay:g}/{value.every}" if value.decay != 1 else ""  # noqa: RUF001
-    return f"{value.initial:g}{decay}"
-
-
-def length(preset: Preset, entries: Entries) -> str:
-    """``50 epochs``, or that they are the most that rows with patience train."""
-    patient = {line(*key): entry.config for key, entry in entries.items() if entry.config.patience}
-    most = counted(preset.epochs, "epoch")
-    if not patient:
-        return most
-    waits = " or ".join(f"{each:,}" for each in sorted({config.patience for config in patient.values()}))
-    score = " or ".join(dict.fromkeys(METRICS[config.score_metric].label for config in patient.values()))
-    until = f"until the validation {score} has not risen for {waits}"
-    if len(patient) == len(entries):
-        return f"At most {most}, {until}"
-    return f"{most} ({', '.join(map(escape, patient))}: at most, {until})"
-
-
-def told(preset: Preset, entries: Entries, places: int, metrics: Sequence[Metric]) -> str:
-    """What a table's caption says of lengths, seeds, choices and bold numbers, and of rows that are not trained yet.
-
-    ``places`` is the number of rows times that of tasks.
-    """
-    tested = any(metric.split == "test" for metric in metrics)
-    samples = f"{counted(preset.samples, 'sample')} an image of the test images" if tested else "one sample an image"
-    said = [f"{length(preset, entries)}; {samples}; {compared(len(preset.seeds))}."]
+def told(preset: Preset, entries: Entries, metrics: Sequence[Metric], chosen_by: str, within: str = "") -> str:
+    """What a table's caption says of lengths, samples, seeds, bold numbers and choices."""
+    rows, spread = len({row for row, _ in entries}), any(metric.spread for metric in metrics)
+    seeds = compared(len(preset.seeds), rows, spread, within)
+    said = [f"{'; '.join([length(preset, entries), *samples(preset, entries, metrics), seeds])}."]
+    shown = [setting(entry) for entry in entries.values()]
     if any(entry.trials for entry in entries.values()):
-        trials, shared = ", ".join(map(str, preset.trial_seeds)), not set(preset.seeds).isdisjoint(preset.trial_seeds)
-        named = [setting(entry) for entry in entries.values()]
-        tuned = any(len({each.learning_rate for each in entry.trials}) > 1 for entry in entries.values())
-        said.append(
-            f"Settings ({legend(named)}) were chosen on the validation images, by runs of "
-            f"{counted(preset.trial_epochs or preset.epochs, 'epoch')} with seed {trials}"
-            f"{', which the table has too' * shared}{'; the learning rate was not' * (not tuned)}.{ends(named)}"
-        )
-    best = [escape(line(*key)) for key, entry in entries.items() if entry.config.keep == "best"]
+        said.append(f"Settings ({legend(shown)}) were chosen {choice(preset, entries, chosen_by)}.{ends(shown)}")
+    elif words := legend(shown):
+        said.append(f"Settings: {words}.")
+    best = {key: entry for key, entry in entries.items() if entry.config.keep == "best"}
     if best:
-        said.append(f"{'All rows' if len(best) == len(entries) else ', '.join(best)}: best validation epoch.")
+        said.append(f"{'All rows' if len(best) == len(entries) else named(best)}: best validation epoch.")
     said += list(dict.fromkeys(f"{entry.study}." for entry in entries.values() if entry.study))
-    if any(not run.finished for entry in entries.values() for run in entry.runs):
-        said.append(results.FEWER)
-    if len(entries) < places:
-        said.append(f"{len(entries)} of {places} rows and tasks are trained; the others are left out or dashes.")
     return " ".join(said)
 
 
-def longer(tasks: Sequence[Task]) -> str:
+def named(entries: Entries) -> str:
+    """Rows by their names, which hold commas."""
+    return "; ".join(escape(line(*key)) for key in entries)
+
+
+def length(preset: Preset, entries: Entries) -> str:
+    """``50 epochs``; which rows have a length of their own, or at most this because they have patience."""
+    own = {key: entry for key, entry in entries.items() if entry.row.lengths}
+    patient: dict[str, dict[tuple[str, str], Entry]] = {}
+    for key, entry in entries.items():
+        if waits := entry.config.patience:
+            score, span = label(entry.config.score_metric), counted(waits, "epoch")
+            until = f"until the validation {score} has not risen for {span}"
+            patient.setdefault(until, {})[key] = entry
+    notes = [f"{named({key: entry})}: {counted(entry.config.epochs, 'epoch')}" for key, entry in own.items()]
+    if len(own) == len(entries):
+        return "; ".join(notes)
+    if len(patient) == 1 and len(next(iter(patient.values()))) == len(entries):
+        return "; ".join([f"At most {counted(preset.epochs, 'epoch')}, {next(iter(patient))}", *notes])
+    notes += [f"{named(rows)}: at most, {until}" for until, rows in patient.items()]
+    return counted(preset.epochs, "epoch") + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def samples(preset: Preset, entries: Entries, metrics: Sequence[Metric]) -> list[str]:
+    """Samples an image; nothing where the data are points or strings."""
+    if any(entry.config.data.judge for entry in entries.values()):
+        return []
+    if any(metric.split == "test" for metric in metrics):
+        return [f"{counted(preset.samples, 'sample')} an image of the test images"]
+    return ["one sample an image"]
+
+
+def choice(preset: Preset, entries: Entries, metric: str) -> str:
+    """How settings were chosen: ``by the validation ELBO of runs of 5 epochs with seed 100``."""
+    tried = {key: entry for key, entry in entries.items() if entry.trials}
+    usual = {key: entry for key, entry in tried.items() if not entry.row.lengths}
+    own = [f"{named({key: entry})}: {lengths(entry)}" for key, entry in tried.items() if entry.row.lengths]
+    most = "at most " * any(entry.config.patience for entry in usual.values())
+    runs = f" of {most}{counted(preset.trial_epochs or preset.epochs, 'epoch')}" * bool(usual)
+    shared = [seed for seed in preset.trial_seeds if seed in preset.seeds]
+    told = f"by the validation {label(metric)} of runs{runs}{f' ({chr(59).join(own)})' if own else ''}"
+    told += f" with {_seeds(preset.trial_seeds)}"
+    if shared:
+        whole = len(shared) == len(preset.trial_seeds)
+        told += f", {'which' if whole else f'of which {_seeds(shared)}'} the table has too"
+    fixed = {key: entry for key, entry in tried.items() if len({each.learning_rate for each in entry.trials}) == 1}
+    if len(fixed) == len(tried):
+        return f"{told}; the learning rate was not"
+    return told + (f"; the learning rate not of {named(fixed)}" if fixed else "")
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def label(metric: str) -> str:
+    """A metric's name in words."""
+    return METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
+
+
+def longer(tasks: Sequence[Task], entries: Entries) -> str:
     """What a caption says of tasks that take more epochs than the preset has; nothing where none does."""
     labels: dict[int, list[str]] = {}
     for task in tasks:
-        if task.times > 1:
+        if task.times > 1 and any(key[1] == task.label for key in entries):
             labels.setdefault(task.times, []).append(escape(task.label))
-    return "".join(
-        f" {'; '.join(named)}: {times} times as many epochs, in trials too." for times, named in labels.items()
-    )
+    trials = ", in trials too" * any(entry.trials for entry in entries.values())
+    return "".join(f" {'; '.join(own)}: {times} times as many epochs{trials}." for times, own in labels.items())

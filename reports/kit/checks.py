@@ -36,31 +36,35 @@ def check_comparison(made: Comparison) -> None:
         raise InputError(f"name is {made.name!r}; {THE_NAME}, and not {', '.join(FILES)}")
     if not isinstance(made.presets, Mapping) or not made.presets:
         raise InputError(f"presets of {made.name} are {made.presets!r}; give some, as {{'quick': Preset(epochs=2)}}")
+    if not isinstance(made.caption, str):
+        raise InputError(f"caption of {made.name} is {made.caption!r}; give text")
     if missing := [key for key in keys(made.papers) if key not in entries()]:
         raise InputError(f"papers name {missing[0]}, which is not in references.bib; known: {', '.join(entries())}")
     for metric in several("metrics", made.metrics):
         check_metric(metric)
-    labels = set[str]()
+    labels, named = set[str](), {line(row.label, task.label) for row in made.rows for task in made.tasks}
     for preset in made.presets.values():
         rows, tasks = list(preset.rows or made.rows), list(preset.tasks or made.tasks)
         lines = [line(row.label, task.label) for row in several("rows", rows) for task in several("tasks", tasks)]
         if twice := [each for each in lines if lines.count(each) > 1]:
             raise InputError(f"two rows are called {twice[0]!r}; give rows and tasks labels of their own")
-        labels |= {*(row.label for row in rows), *lines}
+        labels, named = labels | {row.label for row in rows}, named | set(lines)
         if unseen := [each.split for each in made.metrics if each.split not in preset.splits]:
             raise InputError(f"a metric is of the split {unseen[0]}, but splits are {', '.join(preset.splits)}")
         options = {name for strategy in STRATEGIES for name in _options(strategy)}
         for name in itertools.chain.from_iterable(task.fixed for task in tasks):
             if name not in options:
                 raise nearest(name, options, "option of any strategy")
-    labels |= {row.label for row in made.rows}
-    labels |= {line(row.label, task.label) for row in made.rows for task in made.tasks}
+    labels |= {row.label for row in made.rows} | named
     for pair in made.pairs:
         if len(pair) != 2 or pair[0] == pair[1] or list(made.pairs).count(pair) > 1:
             raise InputError(f"a pair is {pair!r}; give two labels of different rows, each pair once")
-    for label in (*itertools.chain(*made.pairs), *itertools.chain(*(each.printed for each in made.metrics))):
+    for label in itertools.chain(*made.pairs):
         if label not in labels:
             raise nearest(str(label), labels, "row")
+    for label in itertools.chain(*(each.printed for each in made.metrics)):
+        if label not in named:
+            raise nearest(str(label), named, "row and task of a printed number")
 
 
 def check_metric(metric: Metric) -> None:
@@ -93,7 +97,7 @@ def check_preset(preset: Preset) -> None:
 
 def check_row(row: Row) -> None:
     """Raise ``InputError`` for a strategy, options or fields that do not exist, or that are set elsewhere."""
-    if not isinstance(row.label, str):
+    if not isinstance(row.label, str) or not row.label.strip():
         raise InputError(f"a row's label is {row.label!r}; give text")
     if row.strategy not in STRATEGIES:
         raise nearest(str(row.strategy), STRATEGIES, "strategy")

@@ -19,26 +19,31 @@ from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
 from reports.kit import parsing
 from reports.kit.cache import provenance
-from reports.kit.captions import Entries, longer, of_seeds, says, setting, told
+from reports.kit.captions import Entries, longer, of_seeds, says, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, Part, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
 from reports.kit.histories import learning_curves
-from reports.kit.prose import Unfilled, escape, fill
+from reports.kit.prose import Unfilled, escape, fill, inline_html, inline_latex, own_words
 from reports.kit.results import (
-    BETTER,
+    FAILED,
+    FEWER,
+    WITHIN,
     Difference,
     Metric,
     by_name,
     cells,
+    decimals,
     differences_table,
     judged,
     line,
+    over_seeds,
     paired,
     unmeasured,
 )
+from reports.kit.setting import setting
 from reports.kit.stacked import sections, stacked_differences
-from reports.kit.table import DASH, Cell, Column, Number, Table
+from reports.kit.table import DASH, Cell, Column, Number, Section, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
 
@@ -173,7 +178,10 @@ class Comparison:
         Raises ``Missing`` for a folder that lacks runs.
         """
         known = bool(provenance(Path(folder)).get("known_only"))
-        bench, own = ReportContext(self.name, preset, Path(folder), dry=True, known_only=known), self.presets[preset]
+        if preset not in self.presets:
+            raise nearest(preset, self.presets, "preset")
+        here = Path(folder)  # no runs but those of its tables
+        bench, own = ReportContext(self.name, preset, here, here, dry=True, known_only=known), self.presets[preset]
         entries, results = self.entries(own, bench), read_csv(Path(folder) / "results.csv")
         made = [self.table(own, entries, results), *([self.differences(own, results)] if self.pairs else [])]
         return {each.name: judged(each) for each in made}
@@ -219,6 +227,7 @@ class Comparison:
         rows = [line(row.label, task.label) for task, row in self._places(preset)]
         tables = ["results", "differences"] if self.pairs else ["results"]
         with contextlib.suppress(Unfilled):  # an expression that needs the number itself
+            inline_latex(self.caption), inline_html(self.caption)
             filled = fill(text, **self.values(preset, {}) | {"preset": bench.preset} | unmeasured(rows))
             for token in parsing.parser().parse(filled):
                 if token.type == "block":
@@ -226,21 +235,33 @@ class Comparison:
 
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
-        generated = told(preset, entries, len(self._places(preset)), self.metrics)
-        caption = f"{self.caption} {generated}{longer(preset.tasks or self.tasks)}".strip()
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
         label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
         parts = {task: self._part(preset, entries, results, task) for task in tasks}
         if self.stacked:
             lined = {task: [[*names[row], *body[row]] for row in rows] for task, (_, body) in parts.items()}
             columns = next((columns for columns, _ in parts.values()), [])
-            caption = caption.replace(BETTER, f"{BETTER} of its task")
-            return Table("results", caption, [label, *columns], sections(lined))
+            made = Table("results", "", [label, *columns], sections(lined))
+            return replace(made, caption=self._caption(preset, entries, made))
         beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
         for _, body in parts.values():
             for row, found in body.items():
                 names[row] += found
-        return Table("results", caption, beside, list(names.values()))
+        made = Table("results", "", beside, list(names.values()))
+        return replace(made, caption=self._caption(preset, entries, made))
+
+    def _caption(self, preset: Preset, entries: Entries, made: Table) -> str:
+        """The caption of a table of results: the report's own, and what is so of this very table."""
+        tasks = preset.tasks or self.tasks
+        alone = len(tasks) == 1  # its length is that of the table
+        own, within = tasks[0].stretched(preset) if alone else preset, WITHIN[self.stacked]
+        said = [own_words(self.caption), told(own, entries, self.metrics, self.chosen_by, within)]
+        cells = [cell for row in made.rows if not isinstance(row, Section) for cell in row]
+        said += [FEWER] * any(isinstance(cell, Number) and cell.mark for cell in cells)
+        said += [FAILED] * ("failed" in cells)
+        if len(entries) < (places := len(self._places(preset))):
+            said.append(f"{len(entries)} of {places} rows and tasks are trained; the others are left out or dashes.")
+        return " ".join(filter(None, said)) + longer([] if alone else tasks, entries)
 
     def _part(
         self, preset: Preset, entries: Entries, results: pd.DataFrame, task: str
@@ -252,16 +273,18 @@ class Comparison:
         group = "" if self.stacked else escape(task)
         columns, body = list[Column](), {row: list[Cell]() for row in lines.values()}
         for metric in self.metrics:
-            columns.append(Column(metric.head or metric.split, group or metric.group))
+            head = f"{metric.group} {metric.column.head}".strip() if group else metric.column.head
+            columns.append(Column(head, group or metric.group))
             shown = cells(results, [line(row, task) for row, entry in own.items() if says(entry, metric)], metric)
             for name, row in lines.items():
                 seeds = len(metric.of(results, name)), len(preset.seeds)
                 body[row].append(of_seeds(shown.get(name, DASH), own[row], *seeds) if row in own else DASH)
-            if metric.printed.keys() & {line(*key) for key in alike}:
+            printed = {key: value for key, value in metric.printed.items() if key in {line(*each) for each in alike}}
+            if printed:
                 columns.append(Column("printed", group or metric.group))
+                digits = decimals(printed.values())
                 for name, row in lines.items():
-                    printed = metric.printed.get(name)
-                    body[row].append(DASH if printed is None else Number(printed, digits=metric.printed_digits))
+                    body[row].append(Number(printed[name], digits=digits) if name in printed else DASH)
         if any(entry.trials or entry.study for entry in alike.values()):
             columns.append(Column("setting", group, text=True))
             for row in lines.values():
@@ -275,12 +298,15 @@ class Comparison:
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
         measured = metric.metric.replace("elbo", "ELBO").replace("_", " ")
         name = f"{'negative ' * (metric.scale < 0)}{metric.split} {measured}"
-        caption = f"Differences of the {name} in {metric.unit}: {paired(len(preset.seeds))}"
         if self.stacked:
-            caption = caption.replace("in the column", "of a task")
-            return stacked_differences("differences", caption, results, pairs, metric, tasks)
-        columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
-        return differences_table("differences", caption, results, pairs, columns)
+            made = stacked_differences("differences", "", results, pairs, metric, tasks)
+        else:
+            columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
+            made = differences_table("differences", "", results, pairs, columns)
+        tests = paired(len(preset.seeds), "of a task" if self.stacked else "in the column")
+        if all(column.head != "$p$" for column in made.columns):
+            tests = f"{over_seeds(len(preset.seeds))}; no test."
+        return replace(made, caption=f"Differences of the {name} in {metric.unit}: {tests}")
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:
         """What the text can name beside the results: the preset's numbers, and what was tried."""

@@ -121,6 +121,12 @@ def inline_html(text: str) -> str:
     return str(_PARSER.renderInline(text))
 
 
+def own_words(text: str) -> str:
+    """A user's sentences in one line, with a full stop before what follows."""
+    line = " ".join(text.split())
+    return f"{line}." if line[-1:].isalnum() else line
+
+
 def plain(text: str) -> str:
     """A line without markup, for a figure's labels and the terminal; formulas in Unicode as far as it goes."""
     return _plain(_PARSER.parseInline(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -43,12 +43,6 @@ class Metric:
     """A paper's numbers as they are shown, by row (``line``)."""
 
     @property
-    def printed_digits(self) -> int:
-        """Decimals that the paper gives."""
-        exponents = (Decimal(str(value)).normalize().as_tuple().exponent for value in self.printed.values())
-        return max((-each for each in exponents if isinstance(each, int) and each < 0), default=0)
-
-    @property
     def column(self) -> Column:
         """The head."""
         return Column(self.head or self.split, self.group)
@@ -80,6 +74,10 @@ def cells(results: pd.DataFrame, rows: Sequence[str], metric: Metric) -> dict[st
 
 FEWER = "In brackets: of how many seeds, where some failed."
 """What a cell of less than all seeds is marked by, for a caption."""
+
+
+FAILED = "Failed: no run of the row has finished."
+"""What stands in place of a number, for a caption."""
 
 
 def of_seeds(cell: Cell, there: int, seeds: int) -> Cell:
@@ -138,21 +136,18 @@ def p_text(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-TESTED = (
-    "mean ± 95% interval over seeds, paired; p of the paired $t$-test by itself, and after Holm's correction for all "
-    f"tests in the column; a dash for fewer than {statistics.MINIMUM_SEEDS} seeds, or if all seeds agree."
-)
-"""How differences are tested, for a caption."""
-
-
-def over_seeds(count: int) -> str:
+def over_seeds(count: int, spread: bool = True) -> str:
     """What a table's numbers are, for a caption."""
-    return f"mean ± 95% interval over {count} seeds" if count > 1 else "one seed"
+    return f"mean{' ± 95% interval' * spread} over {count} seeds" if count > 1 else "one seed"
 
 
-BETTER = "bold: better than every other row"
-BOLD = f"{BETTER} in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
-"""What bold numbers are, for a caption."""
+def bold(within: str = "") -> str:
+    """What bold numbers are, for a caption; rows are compared ``within`` a task, or in the whole column."""
+    return f"bold: better than every other row{within} {TEST}"
+
+
+TEST = "in a paired $t$-test over seeds ($p < 0.05$ after Holm's correction)"
+WITHIN = ("", " of its task")
 
 
 def judged(table: Table) -> Table:
@@ -160,17 +155,26 @@ def judged(table: Table) -> Table:
     numbers = (cell for row in table.rows if not isinstance(row, Section) for cell in row if isinstance(cell, Number))
     if any(number.bold for number in numbers):
         return table
-    return replace(table, caption=table.caption.replace(BETTER, "no row is better than every other"))
+    caption = table.caption
+    for each in WITHIN:
+        caption = caption.replace(bold(each), f"no row is shown to be better than every other{each} {TEST}")
+    return replace(table, caption=caption)
 
 
-def compared(seeds: int) -> str:
-    """What a table's numbers are, and its bold ones where there are seeds enough for any, for a caption."""
-    return over_seeds(seeds) + f"; {BOLD}" * (seeds >= statistics.MINIMUM_SEEDS)
+def compared(seeds: int, rows: int = 2, spread: bool = True, within: str = "") -> str:
+    """What a table's numbers are, and its bold ones where there are rows and seeds enough for any, for a caption."""
+    enough = seeds >= statistics.MINIMUM_SEEDS and rows > 1
+    return over_seeds(seeds, spread) + f"; {bold(within)}" * enough
 
 
-def paired(seeds: int) -> str:
-    """How differences over so many seeds are tested, for a caption."""
-    return TESTED if seeds >= statistics.MINIMUM_SEEDS else f"{over_seeds(seeds)}; no test."
+def paired(seeds: int, family: str = "in the column") -> str:
+    """How differences over so many seeds are tested, for a caption; Holm's correction is for the tests of a family."""
+    if seeds < statistics.MINIMUM_SEEDS:
+        return f"{over_seeds(seeds)}; no test."
+    return (
+        "mean ± 95% interval over seeds, paired; p of the paired $t$-test by itself, and after Holm's correction for "
+        f"all tests {family}; a dash for fewer than {statistics.MINIMUM_SEEDS} seeds, or if all seeds agree."
+    )
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,8 @@ def differences_table(
     for each in columns:
         named = [(line(one, each.task), line(other, each.task)) for one, other in pairs]
         printed = each.metric.printed
-        compared = any(printed.keys() >= set(key) for key in named)
+        both = [printed[row] for key in named if printed.keys() >= set(key) for row in key]
+        compared, digits = bool(both), decimals(both)
         found = differences(results, named, each.metric)
         enough = any(len(values) >= statistics.MINIMUM_SEEDS for values, _, _ in found.values())
         heads += [Column(head, each.head) for head in ("difference", *(("$p$", "Holm") if enough else ()))]
@@ -201,9 +206,15 @@ def differences_table(
             body[pair] += difference_cells(values, *(p if enough else ()), digits=each.metric.digits)
             if compared:
                 told = printed.keys() >= set(key)
-                both = printed[key[0]] - printed[key[1]] if told else 0.0
-                body[pair].append(Number(both, digits=each.metric.printed_digits, signed=True) if told else DASH)
+                less = printed[key[0]] - printed[key[1]] if told else 0.0
+                body[pair].append(Number(less, digits=digits, signed=True) if told else DASH)
     return Table(name, caption, heads, list(body.values()))
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Decimals that a paper gives of some numbers: those of the one that has most."""
+    exponents = (Decimal(str(value)).normalize().as_tuple().exponent for value in values)
+    return max((-each for each in exponents if isinstance(each, int) and each < 0), default=0)
 
 
 def line(row: str, task: str) -> str:

@@ -14,6 +14,8 @@ from reports.kit.latex import Latex
 from reports.kit.prose import Prose, escape, inline_html, inline_latex, plain
 
 _BAR = re.compile(r"(?<!\\)\|")
+_BLOCK = re.compile(r"^(\d*)(?=[-+*>] |#+ |[|%]|(?<=\d)[.)] )")
+"""Where a paragraph would begin as a list, a heading, a quotation, a table or a comment."""
 DASH = "–"  # noqa: RUF001
 """An empty cell."""
 SMALL = ((8, 112, "scriptsize", 3), (6, 100, "footnotesize", 4), (0, 0, "small", 4))
@@ -126,7 +128,8 @@ class Table:
             if not isinstance(row, Section) or row.title
         ]
         lines = "".join(f"| {' | '.join(row)} |\n" for row in [heads, rules, *rows])
-        return lines + f"\n{self.caption}\n" * bool(self.caption)
+        caption = _BLOCK.sub(r"\1\\", self.caption)
+        return lines + f"\n{caption}\n" * bool(caption)
 
     def html(self) -> str:
         """A ``<table>`` with its caption, in a box that scrolls where it is too wide."""

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from discrete_vae.evaluation import statistics
 from discrete_vae.tuning import METRICS, done, format_params, metric_of, ranked, stored_best
 from reports.kit.names import shown
-from reports.kit.results import TESTED, difference_cells, tested
+from reports.kit.results import difference_cells, paired, tested
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.studies.groups import budget, labels, metrics, short
 
@@ -113,7 +113,7 @@ def pairs(found: Sequence[OptunaStudy]) -> list[Table]:
             body.append([f"{names[one]} less {names[other]}", AGAIN[metric], *difference_cells(*apart)])
     heads = [Column("", text=True), Column("test", text=True), Column("difference"), Column("$p$"), Column("Holm")]
     caption = (
-        f"Winners with fresh seeds, on the test images, in nats: {TESTED.replace('in the column', 'of a measure')}"
+        f"Winners with fresh seeds, on the test images, in nats: {paired(statistics.MINIMUM_SEEDS, 'of a measure')}"
     )
     return [Table("pairs", caption, heads, body)] if body else []
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.kit.captions import ends
 from reports.kit.results import Difference, Metric, cells, compared, differences_table, paired
+from reports.kit.setting import ends
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.target_propagation.settings import FINALISTS, LOCAL, MIRROR, RATE, Preset, Trial, Value, Variant
 from reports.target_propagation.tuning import WORST, Tried

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from discrete_vae.errors import InputError
 from discrete_vae.foreign import out_of_file
 from reports import __main__ as command
 from reports.kit.comparison import Comparison
@@ -48,6 +49,8 @@ def test_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, table in tables.items():
         assert table.markdown() == (out / f"{name}.md").read_text()
         assert table._repr_html_() in page
+    with pytest.raises(InputError, match="unknown preset 'quik'; did you mean 'quick'"):
+        own.tables(out, "quik")
     assert "| ReinMax |" in tables["results"].markdown()
     assert "ReinMax less Gumbel-Softmax" in tables["differences"].markdown()
     assert end([*command_line, "full"]) == 2

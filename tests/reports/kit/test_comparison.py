@@ -293,7 +293,7 @@ def test_rows_that_keep_their_best_epoch_say_so(tmp_path: Path, monkeypatch: pyt
         assert path.read_bytes() == (tmp_path / "results" / "tiny" / path.name).read_bytes(), path
     text = (tmp_path / "out" / "results.md").read_text()
     assert " best: best validation epoch." in (tmp_path / "out" / "results.tex").read_text()
-    assert "lr 0.03 |" in text
+    assert "lr 0.03 × 30/1 ep. |" in text  # noqa: RUF001
     assert "lr 0.0001 |" in text
     results = pd.read_csv(tmp_path / "out" / "results.csv")
     for row, parameters, run in results[["row", "parameters", "run"]].drop_duplicates().to_numpy():
@@ -327,7 +327,7 @@ def test_rows_with_patience_are_a_cache_too(tmp_path: Path, monkeypatch: pytest.
     assert ends.to_dict() == {run: Run.open(tmp_path / "runs" / run).last_epoch for run in ends.index}
     assert 2 <= ends.min() < ends.max()
     caption = (tmp_path / "out" / "results.tex").read_text()
-    assert "At most 5 epochs, until the validation ELBO has not risen for 1; 3 samples" in caption
+    assert "At most 5 epochs, until the validation ELBO has not risen for 1 epoch; 3 samples" in caption
 
 
 def test_the_caption_says_which_rows_have_patience() -> None:
@@ -335,7 +335,7 @@ def test_the_caption_says_which_rows_have_patience() -> None:
     preset = Preset(5)
     task = Task("VAE", base=VAE)
     entries = {(row.label, task.label): Entry(row, settings(row, task, preset)[0], [], {}, ()) for row in rows}
-    said = "5 epochs (patient, VAE: at most, until the validation ELBO has not risen for 1)"
+    said = "5 epochs (patient, VAE: at most, until the validation ELBO has not risen for 1 epoch)"
     assert captions.length(preset, entries) == said
 
 
