@@ -86,8 +86,8 @@ def choice(preset: Preset, entries: Entries, metric: str) -> str:
     most = "at most " * any(entry.config.patience for entry in usual.values())
     runs = f" of {most}{counted(preset.trial_epochs or preset.epochs, 'epoch')}" * bool(usual)
     shared = [seed for seed in preset.trial_seeds if seed in preset.seeds]
-    told = f"by the validation {label(metric)} of runs{runs}{f' ({chr(59).join(own)})' if own else ''}"
-    told += f" with {_seeds(preset.trial_seeds)}"
+    notes = f" ({'; '.join(own)})" if own else ""
+    told = f"by the validation {label(metric)} of runs{runs}{notes} with {_seeds(preset.trial_seeds)}"
     if shared:
         whole = len(shared) == len(preset.trial_seeds)
         told += f", {'which' if whole else f'of which {_seeds(shared)}'} the table has too"

@@ -223,11 +223,12 @@ class Comparison:
         bench.write_text(self.title, text, tables, values, figures, cited, self.papers)
 
     def _check_names(self, text: str, preset: Preset, bench: ReportContext) -> None:
-        """Raise ``InputError`` for a name, a row or a table of the text that is not there, before training."""
+        """Raise ``InputError`` before training, for a caption that cannot be set or a name that is not there."""
+        for typeset in (inline_latex, inline_html):
+            typeset(self.caption)
         rows = [line(row.label, task.label) for task, row in self._places(preset)]
         tables = ["results", "differences"] if self.pairs else ["results"]
         with contextlib.suppress(Unfilled):  # an expression that needs the number itself
-            inline_latex(self.caption), inline_html(self.caption)
             filled = fill(text, **self.values(preset, {}) | {"preset": bench.preset} | unmeasured(rows))
             for token in parsing.parser().parse(filled):
                 if token.type == "block":
@@ -242,12 +243,12 @@ class Comparison:
             lined = {task: [[*names[row], *body[row]] for row in rows] for task, (_, body) in parts.items()}
             columns = next((columns for columns, _ in parts.values()), [])
             made = Table("results", "", [label, *columns], sections(lined))
-            return replace(made, caption=self._caption(preset, entries, made))
-        beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
-        for _, body in parts.values():
-            for row, found in body.items():
-                names[row] += found
-        made = Table("results", "", beside, list(names.values()))
+        else:
+            beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
+            for _, body in parts.values():
+                for row, found in body.items():
+                    names[row] += found
+            made = Table("results", "", beside, list(names.values()))
         return replace(made, caption=self._caption(preset, entries, made))
 
     def _caption(self, preset: Preset, entries: Entries, made: Table) -> str:

@@ -370,6 +370,12 @@ def test_a_wrong_name_in_the_text_is_found_before_anything_is_trained(text: str,
     assert not list(tmp_path.glob("runs/*/*"))
 
 
+def test_a_caption_that_cannot_be_set_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nosuch is not supported"):
+        make(tmp_path / "out", tmp_path / "runs", dataclasses.replace(TINY, caption=r"Where $\nosuch{x}$."))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_text_may_use_what_a_number_has(committed: Path, tmp_path: Path) -> None:
     text = "<< mean(best('test', 'elbo'), 'test', 'elbo').value >><% if 2 > 1 %>!<% endif %>"
     metric = dataclasses.replace(TINY.metrics[0], printed={})
