@@ -19,7 +19,7 @@ from discrete_vae.files import read_text
 from discrete_vae.runs.spreadsheets import read_csv
 from reports.kit import parsing
 from reports.kit.cache import provenance
-from reports.kit.captions import Entries, longer, of_seeds, says, told
+from reports.kit.captions import Entries, label, longer, of_seeds, says, told
 from reports.kit.checks import check_comparison
 from reports.kit.context import Missing, Part, ReportContext, strategies
 from reports.kit.declared import Preset, Row, Task, lasting, settings
@@ -37,13 +37,13 @@ from reports.kit.results import (
     differences_table,
     judged,
     line,
-    over_seeds,
-    paired,
+    tests_of,
     unmeasured,
+    untested,
 )
 from reports.kit.setting import setting
 from reports.kit.stacked import sections, stacked_differences
-from reports.kit.table import DASH, Cell, Column, Number, Section, Table
+from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS, evaluation_rows
 from reports.kit.trials import Entry, enter, tuning
 
@@ -237,14 +237,14 @@ class Comparison:
     def table(self, preset: Preset, entries: Entries, results: pd.DataFrame) -> Table:
         """The metrics of every row on every task, the paper's number, and the setting where one was chosen."""
         rows, tasks = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
-        label, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
+        head, names = Column("", text=True), {row: list[Cell]([row]) for row in rows}
         parts = {task: self._part(preset, entries, results, task) for task in tasks}
         if self.stacked:
             lined = {task: [[*names[row], *body[row]] for row in rows] for task, (_, body) in parts.items()}
             columns = next((columns for columns, _ in parts.values()), [])
-            made = Table("results", "", [label, *columns], sections(lined))
+            made = Table("results", "", [head, *columns], sections(lined))
         else:
-            beside = [label, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
+            beside = [head, *itertools.chain.from_iterable(columns for columns, _ in parts.values())]
             for _, body in parts.values():
                 for row, found in body.items():
                     names[row] += found
@@ -257,9 +257,8 @@ class Comparison:
         alone = len(tasks) == 1  # its length is that of the table
         own, within = tasks[0].stretched(preset) if alone else preset, WITHIN[self.stacked]
         said = [own_words(self.caption), told(own, entries, self.metrics, self.chosen_by, within)]
-        cells = [cell for row in made.rows if not isinstance(row, Section) for cell in row]
-        said += [FEWER] * any(isinstance(cell, Number) and cell.mark for cell in cells)
-        said += [FAILED] * ("failed" in cells)
+        said += [FEWER] * any(isinstance(cell, Number) and cell.mark for cell in made.cells)
+        said += [FAILED] * ("failed" in made.cells)
         if len(entries) < (places := len(self._places(preset))):
             said.append(f"{len(entries)} of {places} rows and tasks are trained; the others are left out or dashes.")
         return " ".join(filter(None, said)) + longer([] if alone else tasks, entries)
@@ -271,7 +270,7 @@ class Comparison:
         own = {row: entry for (row, other), entry in entries.items() if other == task}
         lines = {line(row, task): row for row in dict.fromkeys(row for row, _ in entries)}
         alike = entries if self.stacked else {(row, task): entry for row, entry in own.items()}
-        group = "" if self.stacked else escape(task)
+        named, group = {line(*key) for key in alike}, "" if self.stacked else escape(task)
         columns, body = list[Column](), {row: list[Cell]() for row in lines.values()}
         for metric in self.metrics:
             head = f"{metric.group} {metric.column.head}".strip() if group else metric.column.head
@@ -280,7 +279,7 @@ class Comparison:
             for name, row in lines.items():
                 seeds = len(metric.of(results, name)), len(preset.seeds)
                 body[row].append(of_seeds(shown.get(name, DASH), own[row], *seeds) if row in own else DASH)
-            printed = {key: value for key, value in metric.printed.items() if key in {line(*each) for each in alike}}
+            printed = {key: value for key, value in metric.printed.items() if key in named}
             if printed:
                 columns.append(Column("printed", group or metric.group))
                 digits = decimals(printed.values())
@@ -297,16 +296,14 @@ class Comparison:
         metric, rows = self.metrics[0], {row.label for row in preset.rows or self.rows}
         tasks = [task.label for task in preset.tasks or self.tasks]
         pairs = [pair for pair in self.pairs if rows.issuperset(pair)]
-        measured = metric.metric.replace("elbo", "ELBO").replace("_", " ")
-        name = f"{'negative ' * (metric.scale < 0)}{metric.split} {measured}"
+        name = f"{'negative ' * (metric.scale < 0)}{metric.split} {label(metric.metric)}"
         if self.stacked:
             made = stacked_differences("differences", "", results, pairs, metric, tasks)
         else:
             columns = [Difference(metric, escape(task) or metric.group or metric.head, task) for task in tasks]
             made = differences_table("differences", "", results, pairs, columns)
-        tests = paired(len(preset.seeds), "of a task" if self.stacked else "in the column")
-        if all(column.head != "$p$" for column in made.columns):
-            tests = f"{over_seeds(len(preset.seeds))}; no test."
+        tested = any(column.head == "$p$" for column in made.columns)
+        tests = tests_of("of a task" if self.stacked else "in the column") if tested else untested(len(preset.seeds))
         return replace(made, caption=f"Differences of the {name} in {metric.unit}: {tests}")
 
     def values(self, preset: Preset, entries: Entries) -> dict[str, Any]:

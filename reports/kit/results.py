@@ -12,7 +12,7 @@ import pandas as pd
 
 from discrete_vae.errors import nearest
 from discrete_vae.evaluation import statistics
-from reports.kit.table import DASH, Cell, Column, Number, Section, Table
+from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.kit.tidy import COLUMNS
 
 Key = TypeVar("Key")
@@ -152,8 +152,7 @@ WITHIN = ("", " of its task")
 
 def judged(table: Table) -> Table:
     """The table, whose caption says so where no number is bold."""
-    numbers = (cell for row in table.rows if not isinstance(row, Section) for cell in row if isinstance(cell, Number))
-    if any(number.bold for number in numbers):
+    if any(isinstance(cell, Number) and cell.bold for cell in table.cells):
         return table
     caption = table.caption
     for each in WITHIN:
@@ -167,10 +166,18 @@ def compared(seeds: int, rows: int = 2, spread: bool = True, within: str = "") -
     return over_seeds(seeds, spread) + f"; {bold(within)}" * enough
 
 
-def paired(seeds: int, family: str = "in the column") -> str:
-    """How differences over so many seeds are tested, for a caption; Holm's correction is for the tests of a family."""
-    if seeds < statistics.MINIMUM_SEEDS:
-        return f"{over_seeds(seeds)}; no test."
+def paired(seeds: int) -> str:
+    """How differences over so many seeds are tested, for a caption."""
+    return tests_of("in the column") if seeds >= statistics.MINIMUM_SEEDS else untested(seeds)
+
+
+def untested(seeds: int) -> str:
+    """What differences are that have no test, for a caption."""
+    return f"{over_seeds(seeds)}; no test."
+
+
+def tests_of(family: str) -> str:
+    """How differences are tested, for a caption; Holm's correction is for the tests of a family, ``in the column``."""
     return (
         "mean ± 95% interval over seeds, paired; p of the paired $t$-test by itself, and after Holm's correction for "
         f"all tests {family}; a dash for fewer than {statistics.MINIMUM_SEEDS} seeds, or if all seeds agree."

@@ -94,6 +94,11 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row | Section]
 
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, row by row."""
+        return [cell for row in self.rows if not isinstance(row, Section) for cell in row]
+
     def latex(self) -> Latex:
         r"""For ``\input`` into a document that loads booktabs and siunitx."""
         widths = self._widths()

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from discrete_vae.evaluation import statistics
 from discrete_vae.tuning import METRICS, done, format_params, metric_of, ranked, stored_best
 from reports.kit.names import shown
-from reports.kit.results import difference_cells, paired, tested
+from reports.kit.results import difference_cells, tested, tests_of
 from reports.kit.table import DASH, Cell, Column, Number, Table
 from reports.studies.groups import budget, labels, metrics, short
 
@@ -112,9 +112,7 @@ def pairs(found: Sequence[OptunaStudy]) -> list[Table]:
         for (one, other), apart in tested(both).items():
             body.append([f"{names[one]} less {names[other]}", AGAIN[metric], *difference_cells(*apart)])
     heads = [Column("", text=True), Column("test", text=True), Column("difference"), Column("$p$"), Column("Holm")]
-    caption = (
-        f"Winners with fresh seeds, on the test images, in nats: {paired(statistics.MINIMUM_SEEDS, 'of a measure')}"
-    )
+    caption = f"Winners with fresh seeds, on the test images, in nats: {tests_of('of a measure')}"
     return [Table("pairs", caption, heads, body)] if body else []
 
 
